@@ -1,0 +1,1 @@
+"""Experiments: one file each, a frozen dataclass of flags and run()."""

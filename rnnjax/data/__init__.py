@@ -1,0 +1,1 @@
+"""Data: text through TensorFlow Datasets, synthetic tasks, length-bucketed batches."""

@@ -1,0 +1,1 @@
+"""Pure functions of arrays that say what a gradient does on its way through time."""

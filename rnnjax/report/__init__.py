@@ -1,0 +1,1 @@
+"""Arrays of measurements in, figures, tables and one self-contained HTML page out."""

@@ -1,0 +1,1 @@
+"""Training: loss and steps, the loop, devices, records on disk."""

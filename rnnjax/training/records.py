@@ -1,0 +1,49 @@
+"""Append-only records on disk: one JSON object a line, readable after a kill in the middle of a write."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class RecordWriter:
+    """Appends one JSON object a line to ``path`` and flushes it, so that at most the last line can be lost."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Write one record; NaN and infinity are written as JSON's common extension has them."""
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; appending afterwards is an error."""
+        self._file.close()
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """All whole records of ``path``, in order; a torn last line is left out, a missing file has none."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    records = [json.loads(line) for line in lines[:-1] if line]
+    try:
+        return records + ([json.loads(lines[-1])] if lines[-1] else [])
+    except json.JSONDecodeError:
+        return records
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` whole or not at all: to a neighbour first, then renamed over ``path``."""
+    write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` whole or not at all: to a neighbour first, then renamed over ``path``."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
