@@ -1,0 +1,174 @@
+"""What every cell is: elementwise functions of z^x, z^h and its memory. The recurrence owns the matrices.
+
+    z^x_t = x_t W_x + b                       (..., G·H)   G gates, H features, packed side by side
+    z^h_t = h_{t-1} W_h [+ b_h]               (..., G·H)
+    m_t   = update (z^x_t, z^h_t, m_{t-1})    (..., H)     what it remembers
+    h_t   = readout(z^x_t, z^h_t, m_t)        (..., H)     what it shows
+
+A cell defines ``gates``, ``State``, ``update`` and, where it shows something other than its memory, ``readout``.
+"""
+
+import dataclasses
+from typing import Any, ClassVar, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from rnnjax.cells.initializers import Glorot, Initializer, Orthogonal
+
+
+class Params(NamedTuple):
+    """Parameters of one cell; kernels are (in, G·H), gates in the cell's order."""
+
+    w_x: jax.Array  # (D, G·H)
+    w_h: jax.Array  # (H, G·H)
+    b: jax.Array  # (G·H,) added to z^x
+    b_h: jax.Array | None = None  # (G·H,) added to z^h, only where the cell treats z^x and z^h differently
+
+
+class DropoutMasks(NamedTuple):
+    """Masks that one pass over a sequence holds at every step (Gal & Ghahramani 2016, section 4, tied weights)."""
+
+    x: jax.Array | None  # (..., D), multiplies x_t
+    h: jax.Array | None  # (..., H), multiplies h_{t-1} on its way into W_h
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A recurrent cell of ``features`` units: a frozen, hashable record of pure functions.
+
+    Attributes:
+        features: H, the number of units.
+        kernel_init: of each gate's input kernel (D, H).
+        recurrent_init: of each gate's recurrent kernel (H, H).
+        input_dropout: share of the components of x that one mask silences for a whole sequence.
+        recurrent_dropout: the same for h_{t-1}, before W_h; the memory itself is never dropped.
+        param_dtype: of the parameters.
+        dtype: of the matrix products; None takes ``param_dtype``. Products accumulate, and states and gates
+            are kept, in float32 at least, so bfloat16 halves the traffic without rounding the memory.
+    """
+
+    features: int
+    _: dataclasses.KW_ONLY
+    kernel_init: Initializer = Glorot()
+    recurrent_init: Initializer = Orthogonal()
+    input_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    param_dtype: DTypeLike = jnp.float32
+    dtype: DTypeLike | None = None
+
+    gates: ClassVar[tuple[str, ...]]
+    State: ClassVar[Any]  # a named tuple whose first field is h and whose last is the memory
+    additive: ClassVar[bool] = False  # depends on z^x + z^h alone, so one array serves for both
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.features, int) or self.features < 1:
+            raise ValueError(f"features must be a positive integer, got {self.features!r}")
+        for name in ("input_dropout", "recurrent_dropout"):
+            rate = getattr(self, name)
+            if not 0.0 <= rate < 1.0:
+                raise ValueError(f"{name} must be at least 0 and below 1, got {rate!r}")
+
+    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
+        """m_t (..., H) from packed z^x_t, z^h_t (..., G·H) and m_{t-1} (..., H); elementwise over units."""
+        raise NotImplementedError
+
+    def readout(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
+        """h_t (..., H) from packed z^x_t, z^h_t and m_t; the memory itself unless a cell says otherwise."""
+        return m
+
+    def init_bias(self, key: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        """Biases b (G·H,) and b_h (G·H,) or None."""
+        return jnp.zeros(len(self.gates) * self.features, self.param_dtype), None
+
+    def init(self, key: jax.Array, in_features: int) -> Params:
+        """Parameters for inputs of ``in_features`` = D components; ``key`` from ``jax.random.key``."""
+        key_x, key_h, key_b = jax.random.split(key, 3)
+
+        def kernel(init: Initializer, key: jax.Array, rows: int) -> jax.Array:
+            keys = jax.random.split(key, len(self.gates))
+            return jnp.concatenate([init(k, (rows, self.features), self.param_dtype) for k in keys], axis=1)
+
+        w_x = kernel(self.kernel_init, key_x, in_features)
+        w_h = kernel(self.recurrent_init, key_h, self.features)
+        return Params(w_x, w_h, *self.init_bias(key_b))
+
+    @property
+    def state_dtype(self) -> jnp.dtype:
+        """Dtype of states and gates: that of the products, float32 at least."""
+        return jnp.promote_types(jnp.float32, self.dtype or self.param_dtype)
+
+    @property
+    def has_separate_memory(self) -> bool:
+        """Whether memory and output are two states (LSTM) or one (SimpleRNN, GRU)."""
+        return len(self.State._fields) > 1
+
+    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> Any:
+        """Zeros: a ``State`` of arrays (*batch_shape, H)."""
+        zeros = jnp.zeros((*batch_shape, self.features), self.state_dtype)
+        return self.State(*[zeros for _ in self.State._fields])
+
+    def make_state(self, h: Any, m: Any) -> Any:
+        """The named state that holds output ``h`` and memory ``m``, which are one where it has one field."""
+        return self.State(h, m) if self.has_separate_memory else self.State(m)
+
+    def project(self, x: jax.Array, w: jax.Array, b: jax.Array | None) -> jax.Array:
+        """X W + b for x (..., D), w (D, G·H): product in ``dtype``, sum and result in ``state_dtype``."""
+        dtype = self.dtype or self.param_dtype
+        rows = x.reshape(-1, x.shape[-1]).astype(dtype)
+        z = jnp.matmul(rows, w.astype(dtype), preferred_element_type=self.state_dtype)
+        if b is not None:
+            z = z + b.astype(self.state_dtype)[None, :]
+        return z.reshape(*x.shape[:-1], w.shape[-1])
+
+    def dropout_masks(self, key: jax.Array, batch_shape: tuple[int, ...], in_features: int) -> DropoutMasks:
+        """One draw of the masks for sequences of a batch; None where the rate is 0."""
+
+        def mask(key: jax.Array, rate: float, size: int) -> jax.Array | None:
+            if rate == 0.0:
+                return None
+            kept = jax.random.bernoulli(key, 1.0 - rate, (*batch_shape, size))
+            return kept.astype(self.state_dtype) / (1.0 - rate)
+
+        key_x, key_h = jax.random.split(key)
+        return DropoutMasks(
+            mask(key_x, self.input_dropout, in_features), mask(key_h, self.recurrent_dropout, self.features)
+        )
+
+    def step(
+        self,
+        params: Params,
+        state: Any,
+        x_t: jax.Array,
+        *,
+        dropout: DropoutMasks = DropoutMasks(None, None),
+        tap: Any = None,
+    ) -> tuple[Any, jax.Array]:
+        """One step: the plain definition that everything faster is tested against.
+
+        Args:
+            params: from ``init``.
+            state: h, and c for the LSTM, each (..., H).
+            x_t: (..., D), any leading batch shape, also none.
+            dropout: masks to apply, from ``dropout_masks``.
+            tap: added to the new state, the memory before it is read out and a separate h after; the gradient
+                with respect to it is the total gradient of the state.
+
+        Returns:
+            The new state, and its output h_t (..., H).
+        """
+        h, m = state[0], state[-1]
+        z_x = self.project(x_t if dropout.x is None else x_t * dropout.x, params.w_x, params.b)
+        z_h = self.project(h if dropout.h is None else h * dropout.h, params.w_h, params.b_h)
+        m_t = self.update(z_x, z_h, m)
+        if tap is not None:
+            m_t = m_t + tap[-1]
+        h_t = self.readout(z_x, z_h, m_t)
+        if tap is not None and self.has_separate_memory:
+            h_t = h_t + tap[0]
+        return self.make_state(h_t, m_t), h_t
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some options changed."""
+        return dataclasses.replace(self, **changes)

@@ -1,0 +1,62 @@
+"""GRU: one state, kept or replaced by an update gate."""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.cells.base import Cell
+from rnnjax.cells.initializers import chrono_bias
+
+
+class GRUState(NamedTuple):
+    """Memory and output are one."""
+
+    h: jax.Array  # (..., H)
+
+
+@dataclasses.dataclass(frozen=True)
+class GRU(Cell):
+    """Gated recurrent unit, reset after the product; gates packed as r, u, n:
+
+        r_t = σ(z^x_r + z^h_r)
+        u_t = σ(z^x_u + z^h_u)
+        n_t = tanh(z^x_n + r_t·z^h_n)
+        h_t = (1 - u_t)·n_t + u_t·h_{t-1}
+
+    Cho et al. (2014), in the form of cuDNN, Keras (``reset_after=True``) and PyTorch: the second bias b_h sits
+    inside the reset product. u keeps the memory, so it is the belt.
+
+    Attributes:
+        forget_bias: initial bias of u, the gate that keeps.
+        chrono: T_max of the chrono initialisation, b_u = log U[1, T_max - 1] (Tallec & Ollivier 2018); it takes
+            the place of ``forget_bias``.
+    """
+
+    forget_bias: float = 0.0
+    chrono: int | None = None
+
+    gates: ClassVar[tuple[str, ...]] = ("r", "u", "n")
+    State: ClassVar[type] = GRUState
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.chrono is not None and self.chrono < 3:
+            raise ValueError(f"chrono must be at least 3 steps, got {self.chrono!r}")
+
+    def init_bias(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Zero but for the update gate's."""
+        zeros = jnp.zeros(self.features, self.param_dtype)
+        b_u = zeros + self.forget_bias
+        if self.chrono is not None:
+            b_u = chrono_bias(key, self.features, self.chrono, self.param_dtype)
+        return jnp.concatenate([zeros, b_u, zeros]), jnp.zeros(3 * self.features, self.param_dtype)
+
+    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
+        """h_t = (1 - u)·n + u·h_{t-1}."""
+        split = 2 * self.features
+        ru = 0.5 + 0.5 * jnp.tanh(0.5 * (z_x[..., :split] + z_h[..., :split]))
+        r, u = jnp.split(ru, 2, axis=-1)
+        n = jnp.tanh(z_x[..., split:] + r * z_h[..., split:])
+        return (1.0 - u) * n + u * m

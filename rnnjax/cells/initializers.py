@@ -1,0 +1,53 @@
+"""Initializers as small frozen records: equal settings compare equal, so a cell stays a static argument of jit.
+
+Each is called as ``init(key, shape, dtype)``, JAX's own convention; any other callable of that form serves too.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+Initializer = Callable[[jax.Array, tuple[int, ...], DTypeLike], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Glorot:
+    """Uniform on ±√(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16)."""
+
+    def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        """A kernel of ``shape`` (fan_in, fan_out)."""
+        return jax.nn.initializers.glorot_uniform()(key, shape, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Orthogonal:
+    """``scale`` times a random orthogonal matrix (Saxe et al. 2014): every singular value is ``scale``."""
+
+    scale: float = 1.0
+
+    def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        """A kernel of ``shape`` (H, H)."""
+        return jax.nn.initializers.orthogonal(self.scale)(key, shape, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """``scale`` times the identity (Le, Jaitly & Hinton 2015, with relu: the IRNN)."""
+
+    scale: float = 1.0
+
+    def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        """A kernel of ``shape`` (H, H); ``key`` is not used."""
+        return self.scale * jnp.eye(shape[0], shape[1], dtype=dtype)
+
+
+def chrono_bias(key: jax.Array, features: int, horizon: int, dtype: DTypeLike) -> jax.Array:
+    """Bias of the gate that keeps: log u, u uniform on [1, ``horizon`` - 1], shape (``features``,).
+
+    With σ(bias) as keep gate, unit j forgets over about u_j steps, so the layer covers every time scale up to
+    ``horizon`` (Tallec & Ollivier 2018, section 2).
+    """
+    return jnp.log(jax.random.uniform(key, (features,), dtype, 1.0, horizon - 1.0))

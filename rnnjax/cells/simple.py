@@ -1,0 +1,41 @@
+"""SimpleRNN: the cell that overwrites its memory at every step (Elman 1990)."""
+
+import dataclasses
+from typing import ClassVar, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.cells.base import Cell
+
+ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+
+
+class SimpleRNNState(NamedTuple):
+    """Memory and output are one."""
+
+    h: jax.Array  # (..., H)
+
+
+@dataclasses.dataclass(frozen=True)
+class SimpleRNN(Cell):
+    """h_t = φ(z^x_t + z^h_t), φ = tanh or relu.
+
+    Nothing carries over but through W_h: the belt ∂m_t/∂m_{t-1} at fixed z is zero (Elman 1990). With
+    ``activation="relu"`` and ``recurrent_init=Identity()`` it is the IRNN of Le, Jaitly & Hinton (2015).
+    """
+
+    activation: Literal["tanh", "relu"] = "tanh"
+
+    gates: ClassVar[tuple[str, ...]] = ("h",)
+    State: ClassVar[type] = SimpleRNNState
+    additive: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+
+    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
+        """φ(z^x + z^h); ``m`` is overwritten."""
+        return ACTIVATIONS[self.activation](z_x + z_h)

@@ -1,0 +1,201 @@
+"""Flax (linen) modules around ``rnnjax.unroll``: batch-major, carried state in and out, taps for every layer.
+
+Every recurrent module is called alike and returns alike, so they nest:
+
+    final, ys = module(xs, lengths=..., state=..., taps=..., train=...)
+
+``final`` and ``state`` have the same structure, so the one can be given back as the other for truncated
+backpropagation over a stream. ``module.zero_taps(batch, steps)`` makes the zeros to differentiate with respect to.
+
+Shapes: B examples, T steps, D inputs, H features of the cell.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rnnjax.cells import Cell, DropoutMasks, Params
+from rnnjax.recurrence import unroll
+
+
+class RNN(nn.Module):
+    """One layer of ``cell``; its parameters, under "cell", are w_x, w_h, b and, for the GRU, b_h.
+
+    Attributes:
+        cell: any cell of ``rnnjax``.
+        reverse: walk from each example's last valid step to its first.
+        time_major: sequences, taps and outputs are (T, B, ...) instead of (B, T, ...).
+        backward: how gradients are found, see ``rnnjax.unroll``.
+        store_every: keep every k-th state for the backward pass only, see ``rnnjax.unroll``.
+    """
+
+    cell: Cell
+    reverse: bool = False
+    time_major: bool = False
+    backward: Literal["fused", "autodiff"] = "fused"
+    store_every: int | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        xs: jax.Array,
+        *,
+        lengths: jax.Array | None = None,
+        state: Any = None,
+        taps: Any = None,
+        train: bool = False,
+    ) -> tuple[Any, jax.Array]:
+        """Run over ``xs`` (B, T, D).
+
+        Args:
+            xs: inputs.
+            lengths: (B,) valid steps of each example.
+            state: ``cell.State`` of (B, H) to start from; None starts from zeros.
+            taps: ``cell.State`` of zeros (B, T, H).
+            train: draw the cell's dropout masks from the "dropout" stream.
+
+        Returns:
+            The state after each example's last valid step, and outputs h (B, T, H).
+        """
+        params = Params(**self.param("cell", self._init_cell, xs.shape[-1]))
+        if not self.time_major:
+            xs, taps = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), (xs, taps))
+        dropout = DropoutMasks(None, None)
+        if train and (self.cell.input_dropout or self.cell.recurrent_dropout):
+            dropout = self.cell.dropout_masks(self.make_rng("dropout"), xs.shape[1:-1], xs.shape[-1])
+        final, states = unroll(
+            self.cell, params, xs, state, lengths=lengths, reverse=self.reverse, taps=taps, dropout=dropout,
+            backward=self.backward, store_every=self.store_every,
+        )  # fmt: skip
+        ys = states.h
+        return final, ys if self.time_major else jnp.swapaxes(ys, 0, 1)
+
+    def _init_cell(self, key: jax.Array, in_features: int) -> dict[str, jax.Array]:
+        """The cell's parameters as a plain dict."""
+        params = self.cell.init(key, in_features)
+        return {name: value for name, value in params._asdict().items() if value is not None}
+
+    def zero_taps(self, batch: int, steps: int) -> Any:
+        """Zeros shaped like the stacked states, (B, T, H) or (T, B, H)."""
+        return self.cell.initial_state((steps, batch) if self.time_major else (batch, steps))
+
+
+class BidirectionalState(NamedTuple):
+    """One entry for each direction: their states, or their taps."""
+
+    forward: Any
+    backward: Any
+
+
+class Bidirectional(nn.Module):
+    """Two layers over the same inputs, one in each direction, outputs side by side (Schuster & Paliwal 1997).
+
+    States and taps are ``BidirectionalState`` pairs. Under ragged lengths each example keeps its own order.
+    """
+
+    forward_rnn: RNN
+    backward_rnn: RNN
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.forward_rnn.reverse or not self.backward_rnn.reverse:
+            raise ValueError("Bidirectional wants forward_rnn with reverse=False and backward_rnn with reverse=True")
+
+    def __call__(
+        self,
+        xs: jax.Array,
+        *,
+        lengths: jax.Array | None = None,
+        state: Any = None,
+        taps: Any = None,
+        train: bool = False,
+    ) -> tuple[Any, jax.Array]:
+        """As ``RNN``; outputs (B, T, H_forward + H_backward)."""
+        state, taps = state or BidirectionalState(None, None), taps or BidirectionalState(None, None)
+        final_f, ys_f = self.forward_rnn(xs, lengths=lengths, state=state.forward, taps=taps.forward, train=train)
+        final_b, ys_b = self.backward_rnn(xs, lengths=lengths, state=state.backward, taps=taps.backward, train=train)
+        return BidirectionalState(final_f, final_b), jnp.concatenate([ys_f, ys_b], axis=-1)
+
+    def zero_taps(self, batch: int, steps: int) -> Any:
+        """The pair of the two directions' taps."""
+        return BidirectionalState(self.forward_rnn.zero_taps(batch, steps), self.backward_rnn.zero_taps(batch, steps))
+
+
+class Stack(nn.Module):
+    """Layers on top of each other, with dropout between them; states and taps are tuples, bottom layer first."""
+
+    layers: Sequence[nn.Module]
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self,
+        xs: jax.Array,
+        *,
+        lengths: jax.Array | None = None,
+        state: Any = None,
+        taps: Any = None,
+        train: bool = False,
+    ) -> tuple[Any, jax.Array]:
+        """As ``RNN``; outputs of the top layer."""
+        none = (None,) * len(self.layers)
+        finals = []
+        for i, (layer, s, t) in enumerate(zip(self.layers, state or none, taps or none, strict=True)):
+            if i > 0:
+                xs = nn.Dropout(self.dropout, deterministic=not train)(xs)
+            final, xs = layer(xs, lengths=lengths, state=s, taps=t, train=train)
+            finals.append(final)
+        return tuple(finals), xs
+
+    def zero_taps(self, batch: int, steps: int) -> Any:
+        """The tuple of the layers' taps."""
+        return tuple(layer.zero_taps(batch, steps) for layer in self.layers)
+
+
+class SequenceClassifier(nn.Module):
+    """Embedding(vocabulary, E) → recurrent → Dense(classes) on the output after each example's last valid step.
+
+    Attributes:
+        vocabulary: number of token ids.
+        embedding: E.
+        recurrent: ``RNN``, ``Bidirectional`` or ``Stack``, batch-major.
+        classes: logits per example; 1 stands for a binary label under a sigmoid.
+    """
+
+    vocabulary: int
+    embedding: int
+    recurrent: nn.Module
+    classes: int = 1
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: jax.Array,
+        *,
+        lengths: jax.Array | None = None,
+        state: Any = None,
+        taps: Any = None,
+        train: bool = False,
+    ) -> tuple[Any, jax.Array]:
+        """Classify ``tokens`` (B, T), integers; other arguments as ``RNN``.
+
+        Returns:
+            The final state of the recurrent part, and logits (B, classes).
+        """
+        xs = nn.Embed(self.vocabulary, self.embedding)(tokens)
+        final, _ = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train)
+        return final, nn.Dense(self.classes)(final_output(final))
+
+    def zero_taps(self, batch: int, steps: int) -> Any:
+        """The recurrent part's taps."""
+        return self.recurrent.zero_taps(batch, steps)
+
+
+def final_output(final: Any) -> jax.Array:
+    """H after the last valid step, of the top layer, directions side by side: (B, features)."""
+    if isinstance(final, BidirectionalState):
+        return jnp.concatenate([final_output(final.forward), final_output(final.backward)], axis=-1)
+    return final.h if hasattr(final, "h") else final_output(final[-1])

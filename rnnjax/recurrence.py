@@ -1,0 +1,169 @@
+"""Unrolling a cell along time: ``unroll`` and the helpers that only it needs."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.cells import Cell, DropoutMasks, Params
+from rnnjax.scans import fused_scan, plain_scan
+
+SCANS = {"fused": fused_scan, "autodiff": plain_scan}
+
+
+def unroll(
+    cell: Cell,
+    params: Params,
+    xs: jax.Array,
+    state: Any = None,
+    *,
+    lengths: jax.Array | None = None,
+    reverse: bool = False,
+    taps: Any = None,
+    backward: Literal["fused", "autodiff"] = "fused",
+    dropout: DropoutMasks = DropoutMasks(None, None),
+    store_every: int | None = None,
+) -> tuple[Any, Any]:
+    """Run ``cell`` along the first axis of ``xs``; carry first in the result, as ``lax.scan`` has it.
+
+    Args:
+        cell: any cell of ``rnnjax.cells``.
+        params: its parameters.
+        xs: (T, ..., D), time-major, any batch shape between, also none.
+        state: the state before the first step, each (..., H); None starts from zeros.
+        lengths: (...) integers in 0..T, the number of valid steps of each example; None means T. A step past an
+            example's end keeps its state, so ``final`` is the state after its last valid step.
+        reverse: walk from each example's last valid step to its first. States stay at the step that made them:
+            ``states[t]`` has read x_t..x_end, and past an example's end it is still the initial state.
+        taps: zeros shaped like ``states``. They are added to the states (the memory before it is read out, a
+            separate h after), so the gradient with respect to them is the total ∂L/∂m_t and ∂L/∂h_t of every
+            step: exactly zero past an example's end. SimpleRNN and GRU have the one tap ``h``.
+        backward: "fused" has a backward pass of its own (reverse mode, once); "autodiff" leaves the plain scan
+            to JAX, for forward mode and higher derivatives. Same numbers.
+        dropout: masks from ``cell.dropout_masks``, held at every step.
+        store_every: k keeps only every k-th state for the backward pass and computes the rest again, segment by
+            segment. With G gates, S state arrays (2 for the LSTM, else 1) and Z = G where the cell reads
+            z^x + z^h (SimpleRNN, LSTM), 2G otherwise, the forward pass then keeps (T/k)·B·S·H + k·B·(Z + S)·H
+            numbers instead of T·B·(Z + S)·H, for one more forward pass; least at k ≈ √(T·S/(Z + S)). The inputs
+            and, where they are used, the returned states still take T·B·(D + S·H).
+
+    Returns:
+        (final, states): a ``cell.State`` of (..., H), and one of (T, ..., H).
+
+    Raises:
+        ValueError: shapes that do not fit together, or an unknown ``backward``.
+    """
+    _check(cell, params, xs, state, lengths, taps, backward, store_every)
+    steps, batch_shape, features = xs.shape[0], xs.shape[1:-1], cell.features
+    if state is None:
+        state = cell.initial_state(batch_shape)
+    if dropout.x is not None:
+        xs = xs * dropout.x[None]
+
+    def rows(tree: Any, lead: tuple[int, ...]) -> Any:
+        return jax.tree.map(lambda a: a.reshape(*lead, -1, a.shape[-1]), tree)
+
+    xs, taps, state, mask_h = rows(xs, (steps,)), rows(taps, (steps,)), rows(state, ()), rows(dropout.h, ())
+    state = jax.tree.map(lambda a: a.astype(cell.state_dtype), state)
+    mask = None
+    if lengths is not None:
+        mask = jnp.arange(steps)[:, None, None] < lengths.reshape(1, -1, 1)
+    if reverse:
+        xs, taps, mask = _flip((xs, taps, mask))
+
+    arguments = _vary_alike((params, xs, state, mask, taps, mask_h))
+    final, states = _segments(SCANS[backward], cell, *arguments, store_every=store_every or steps)
+    if reverse:
+        states = _flip(states)
+    final = jax.tree.map(lambda a: a.reshape(*batch_shape, features), final)
+    return final, jax.tree.map(lambda a: a.reshape(steps, *batch_shape, features), states)
+
+
+def _segments(
+    scan: Any,
+    cell: Cell,
+    params: Params,
+    xs: jax.Array,
+    state: Any,
+    mask: Any,
+    taps: Any,
+    mask_h: Any,
+    *,
+    store_every: int,
+) -> tuple[Any, Any]:
+    """``scan`` in segments of ``store_every`` steps, each computed again in the backward pass."""
+    steps = xs.shape[0]
+    if store_every >= steps:
+        return scan(cell, params, xs, state, mask, taps, mask_h)
+    padding = -steps % store_every
+    if padding and mask is None:
+        mask = jnp.ones_like(xs[..., :1], bool)
+
+    def cut(a: jax.Array) -> jax.Array:  # a padded step is masked, so it keeps the state
+        a = jnp.pad(a, [(0, padding), (0, 0), (0, 0)])
+        return a.reshape(-1, store_every, *a.shape[1:])
+
+    @jax.checkpoint
+    def segment(state: Any, inputs: Any) -> tuple[Any, Any]:
+        xs, mask, taps = inputs
+        return scan(cell, params, xs, state, mask, taps, mask_h)
+
+    final, states = jax.lax.scan(segment, state, jax.tree.map(cut, (xs, mask, taps)))
+    return final, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:steps], states)
+
+
+def _flip(tree: Any) -> Any:
+    return jax.tree.map(lambda a: a[::-1], tree)
+
+
+def _vary_alike(tree: Any) -> Any:
+    """Inside ``shard_map``, mark every array as varying over the axes that any of them varies over.
+
+    A scan's carry and a custom backward pass must keep that type; the sum over devices that a shared
+    parameter's gradient needs is then added by JAX outside of them.
+    """
+
+    def axes_of(a: jax.Array) -> frozenset[str]:
+        return getattr(jax.typeof(a), "vma", frozenset())
+
+    axes = frozenset().union(*map(axes_of, jax.tree.leaves(tree)))
+
+    def vary(a: jax.Array) -> jax.Array:
+        missing = tuple(axes - axes_of(a))
+        if not missing:
+            return a
+        if hasattr(jax.lax, "pcast"):
+            return jax.lax.pcast(a, missing, to="varying")
+        return jax.lax.pvary(a, missing)  # type: ignore[attr-defined]  # its name before jax 0.8
+
+    return jax.tree.map(vary, tree)
+
+
+def _check(
+    cell: Cell, params: Params, xs: Any, state: Any, lengths: Any, taps: Any, backward: str, store_every: Any
+) -> None:
+    """Shapes that fit together, said before anything is compiled."""
+    if backward not in SCANS:
+        raise ValueError(f"backward must be one of {', '.join(SCANS)}, got {backward!r}")
+    if store_every is not None and store_every < 1:
+        raise ValueError(f"store_every must be a positive number of steps, got {store_every!r}")
+    if xs.ndim < 2:
+        raise ValueError(f"xs must be (T, ..., D) with at least two axes, got shape {xs.shape}")
+    if xs.shape[-1] != params.w_x.shape[0]:
+        raise ValueError(f"xs has {xs.shape[-1]} features, but params.w_x expects {params.w_x.shape[0]}")
+    if params.w_h.shape != (cell.features, len(cell.gates) * cell.features):
+        raise ValueError(f"params.w_h has shape {params.w_h.shape}, which does not belong to {cell}")
+    batch_shape = xs.shape[1:-1]
+    if lengths is not None and lengths.shape != batch_shape:
+        raise ValueError(f"lengths must have xs's batch shape {batch_shape}, got {lengths.shape}")
+    for name, tree, shape in (
+        ("state", state, (*batch_shape, cell.features)),
+        ("taps", taps, (*xs.shape[:-1], cell.features)),
+    ):
+        if tree is None:
+            continue
+        if not isinstance(tree, cell.State):
+            raise ValueError(f"{name} must be a {cell.State.__name__}, got {type(tree).__name__}")
+        for field, a in tree._asdict().items():
+            if a.shape != shape:
+                raise ValueError(f"{name}.{field} must have shape {shape}, got {a.shape}")
