@@ -1,8 +1,13 @@
 """rnnjax: recurrent networks in JAX whose gradients can be seen."""
 
-from rnnjax.cells import GRU, LSTM, Cell, Glorot, Identity, Orthogonal, SimpleRNN
-from rnnjax.modules import RNN, Bidirectional, SequenceClassifier, Stack
-from rnnjax.recurrence import unroll
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnnjax import diagnostics
+    from rnnjax.cells import GRU, LSTM, Cell, Glorot, Identity, Orthogonal, SimpleRNN
+    from rnnjax.modules import RNN, Bidirectional, SequenceClassifier, Stack
+    from rnnjax.recurrence import unroll
 
 __version__ = "0.1.0"
 
@@ -18,5 +23,21 @@ __all__ = [
     "SequenceClassifier",
     "SimpleRNN",
     "Stack",
+    "diagnostics",
     "unroll",
 ]
+
+_HOME = {
+    **dict.fromkeys(("GRU", "LSTM", "Cell", "Glorot", "Identity", "Orthogonal", "SimpleRNN"), "rnnjax.cells"),
+    **dict.fromkeys(("RNN", "Bidirectional", "SequenceClassifier", "Stack"), "rnnjax.modules"),
+    "unroll": "rnnjax.recurrence",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use, so that ``launch.py --help`` need not wait for jax."""
+    if name == "diagnostics":
+        return importlib.import_module("rnnjax.diagnostics")
+    if name not in _HOME:
+        raise AttributeError(f"module 'rnnjax' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

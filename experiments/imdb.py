@@ -1,0 +1,70 @@
+"""IMDB: the tutorial's side-by-side on 25,000 real movie reviews, one word swapped."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from rnnjax.training.settings import TrainingSettings, require
+
+if TYPE_CHECKING:
+    from rnnjax.training.progress import ProgressView
+
+DEFAULT_TRAINING = TrainingSettings(epochs=3, batch_size=32, learning_rate=1e-3, buckets=6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Imdb:
+    """Embedding → SimpleRNN, LSTM or GRU → Dense(1, sigmoid) on IMDB movie reviews.
+
+    The data set comes through TensorFlow Datasets, without TensorFlow, and is prepared at its first use.
+
+    Attributes:
+        cells: cells to train side by side, each a name (simple, lstm, gru) with options after a colon, as in
+            gru:chrono=200 or lstm:recurrent_dropout=0.2.
+        features: units of each cell.
+        embedding: size of the word vectors.
+        vocabulary: number of word ids, padding and unknown included: the most frequent words of the training part.
+        max_length: longest review, in words.
+        keep: which end of a longer review is kept.
+        validation: share of the training reviews that is set aside to choose the best epoch.
+        data_dir: folder of TFDS data sets; the environment variable TFDS_DATA_DIR, or ~/tensorflow_datasets, if not
+            given.
+        out: folder for the results; made from the date and time under runs/ if not given.
+        training: how to train.
+    """
+
+    cells: tuple[str, ...] = ("simple", "lstm", "gru")
+    features: int = 128
+    embedding: int = 128
+    vocabulary: int = 20000
+    max_length: int = 500
+    keep: Literal["last", "first"] = "last"
+    validation: float = 0.1
+    data_dir: str | None = None
+    out: str | None = None
+    training: Annotated[TrainingSettings, tyro.conf.arg(name="")] = DEFAULT_TRAINING
+
+    def __post_init__(self) -> None:
+        for name in ("features", "embedding", "max_length"):
+            require(self, name, getattr(self, name) >= 1, "at least 1")
+        require(self, "vocabulary", self.vocabulary >= 3, "at least 3, since padding and unknown count")
+        require(self, "validation", 0 < self.validation < 1, "above 0 and below 1")
+
+    def run(self, folder: Path, view: "ProgressView") -> None:
+        """Train and test every cell and seed into ``folder``."""
+        from rnnjax.data.imdb import imdb
+        from rnnjax.training.job import parse_cells, run_job
+
+        cells = parse_cells(self.cells, self.features)
+        dataset = imdb(
+            data_dir=self.data_dir,
+            vocabulary_size=self.vocabulary,
+            max_length=self.max_length,
+            keep=self.keep,
+            validation_fraction=self.validation,
+            seed=0,
+            progress=view.line,
+        )
+        run_job(folder, cells, self.embedding, self.training, lambda _: dataset, view)

@@ -1,0 +1,67 @@
+"""Recall: a review opens with an opinion word, then filler; which cell still knows the opinion at the end?"""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from rnnjax.training.settings import TrainingSettings, require
+
+if TYPE_CHECKING:
+    from rnnjax.training.progress import ProgressView
+
+DEFAULT_TRAINING = TrainingSettings(batch_size=64, learning_rate=3e-3, validate_every=100, log_gradients_every=10)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recall:
+    """The built-in task, offline: how many words back does each cell remember?
+
+    A review begins with one of eight opinion words ("horrifying", "wonderful", ...), then come d neutral words, d
+    drawn uniformly; the label is the opinion's polarity. Every training example is new.
+
+    Attributes:
+        cells: cells to train side by side, each a name (simple, lstm, gru) with options after a colon, as in
+            gru:chrono=200 or lstm:forget_bias=0 or simple:activation=relu,recurrent_init=identity.
+        steps: training steps in an epoch, every example of them new.
+        features: units of each cell.
+        embedding: size of the word vectors.
+        min_distance: smallest d, in words.
+        max_distance: largest d, in words.
+        out: folder for the results; made from the date and time under runs/ if not given.
+        training: how to train.
+    """
+
+    cells: tuple[str, ...] = ("simple", "lstm", "gru", "gru:chrono=200")
+    steps: int = 400
+    features: int = 64
+    embedding: int = 64
+    min_distance: int = 10
+    max_distance: int = 200
+    out: str | None = None
+    training: Annotated[TrainingSettings, tyro.conf.arg(name="")] = DEFAULT_TRAINING
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "features", "embedding", "max_distance"):
+            require(self, name, getattr(self, name) >= 1, "at least 1")
+        require(self, "min_distance", 0 <= self.min_distance <= self.max_distance, "from 0 to --max-distance")
+
+    def run(self, folder: Path, view: "ProgressView") -> None:
+        """Train and test every cell and seed into ``folder``."""
+        from rnnjax.data.examples import Dataset
+        from rnnjax.data.recall import recall
+        from rnnjax.training.job import parse_cells, run_job
+
+        def make_dataset(seed: int) -> Dataset:
+            return recall(
+                min_distance=self.min_distance,
+                max_distance=self.max_distance,
+                train_examples=self.steps * self.training.batch_size,
+                validation_examples=1000,
+                test_per_distance=200,
+                seed=seed,
+            )
+
+        cells = parse_cells(self.cells, self.features)
+        run_job(folder, cells, self.embedding, self.training, make_dataset, view)

@@ -1,0 +1,93 @@
+"""rnnjax from the command line: train recurrent networks side by side and see their gradients.
+
+    python launch.py                     the main job: recall, offline, about three minutes on two cores
+    python launch.py recall [flags]      the same with your flags
+    python launch.py imdb [flags]        25,000 real movie reviews
+    python launch.py report RUN...       draw the report of finished or stopped runs again
+
+``python launch.py recall --help`` explains every flag.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from experiments.imdb import Imdb
+from experiments.recall import Recall
+from rnnjax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Draw figures, table and report.html of runs again from what is on disk.
+
+    Attributes:
+        runs: run folders.
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+
+
+Command = (
+    Annotated[Recall, tyro.conf.subcommand("recall")]
+    | Annotated[Imdb, tyro.conf.subcommand("imdb")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 after an error in what was given, 2 for flags that do not parse."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        command = tyro.cli(Command, args=arguments or ["recall"], description=__doc__, prog="launch.py")
+        if isinstance(command, Report):
+            _report(command.runs)
+        else:
+            _experiment(command)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _experiment(experiment: Recall | Imdb) -> None:
+    """Train into a run folder of its own, and draw the report of what came of it, even if a member diverged."""
+    from rich.console import Console
+
+    from rnnjax.training.parallel import describe_devices
+    from rnnjax.training.progress import ProgressView
+    from rnnjax.training.run_folder import create_run_folder
+
+    name = type(experiment).__name__.lower()
+    folder = create_run_folder(experiment.out, name, dataclasses.asdict(experiment), describe_devices())
+    console = Console()
+    try:
+        with ProgressView(console) as view:
+            view.line(f"{name} on {', '.join(describe_devices())}, into {folder}")
+            experiment.run(folder, view)
+    finally:
+        if any((folder / "members").iterdir()):
+            _report((folder,))
+
+
+def _report(runs: tuple[Path, ...]) -> None:
+    from rich.console import Console
+
+    from rnnjax.report.page import write_report
+    from rnnjax.report.run import load_run
+    from rnnjax.report.table import rich_table
+
+    console = Console()
+    if not runs:
+        raise UserError("report wants at least one run folder, as in launch.py report runs/recall-20260101-120000.")
+    for run in runs:
+        page = write_report(run)
+        console.print(rich_table(load_run(run)))
+        console.print(f"report: {page.resolve()}", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

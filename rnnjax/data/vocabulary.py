@@ -1,0 +1,61 @@
+"""Text to numbers: words, the vocabulary of the most frequent of them, and padded arrays."""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+from rnnjax.data.examples import PADDING, SPECIAL_WORDS, UNKNOWN
+
+Keep = Literal["last", "first"]
+KEEP_CHOICES = get_args(Keep)
+
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")  # letters and digits of any script, with inner apostrophes
+
+
+def split_words(text: str) -> list[str]:
+    """The words of ``text`` in order: lower-case, without ``<br />`` and punctuation; "don't" is one word."""
+    return _WORD.findall(text.lower().replace("<br />", " "))
+
+
+def build_vocabulary(texts: Iterable[str], size: int) -> tuple[str, ...]:
+    """The most frequent words of ``texts``, ties in alphabetical order.
+
+    Args:
+        texts: The training part only.
+        size: How many ids there are at most, "<pad>" (0) and "<unk>" (1) among them; at least 2.
+
+    Returns:
+        id -> word; shorter than ``size`` where ``texts`` holds fewer words.
+    """
+    counts = Counter(itertools.chain.from_iterable(map(split_words, texts)))
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))
+    return SPECIAL_WORDS + tuple(ranked[: size - len(SPECIAL_WORDS)])
+
+
+def encode(
+    texts: Sequence[str], vocabulary: tuple[str, ...], *, max_length: int, keep: Keep
+) -> tuple[np.ndarray, np.ndarray]:
+    """Texts as padded word ids; a text without a word becomes one "<unk>".
+
+    Args:
+        texts: N texts.
+        vocabulary: id -> word, as ``build_vocabulary`` makes it.
+        max_length: L, words kept of each text, at least 1.
+        keep: Whether the "last" or the "first" L words of a longer text are kept.
+
+    Returns:
+        tokens (N, L) int32, left-aligned, 0 after the end, and lengths (N,) int32 in words, >= 1.
+    """
+    ids = {word: number for number, word in enumerate(vocabulary)}
+    kept = slice(-max_length, None) if keep == "last" else slice(max_length)
+    tokens = np.full((len(texts), max_length), PADDING, np.int32)
+    lengths = np.empty(len(texts), np.int32)
+    for row, text in enumerate(texts):
+        numbers = [ids.get(word, UNKNOWN) for word in split_words(text)[kept]] or [UNKNOWN]
+        tokens[row, : len(numbers)] = numbers
+        lengths[row] = len(numbers)
+    return tokens, lengths

@@ -1,0 +1,107 @@
+"""The common look of all figures: one colour a label, panels, clipped logarithms, PNG without a display."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from rnnjax.report.run import Floats
+
+# Okabe & Ito's palette, told apart with any colour vision; its yellow is left out, too pale for a line on white.
+KNOWN = {"SimpleRNN": "#D55E00", "LSTM": "#0072B2", "GRU": "#009E73"}
+OTHERS = ("#CC79A7", "#E69F00", "#56B4E9")
+INK, FAINT = "#333333", "#8C8C8C"
+FLOOR = -12  # log10 below which a gradient counts as vanished: 32-bit sums of ordinary size lose it altogether
+WIDE, NARROW = 3, 1  # panels in a row: on a page, on a phone
+INCHES = {WIDE: 10.5, NARROW: 4.6}
+DOTS = {WIDE: 110, NARROW: 160}
+
+
+def colours(labels: Sequence[str]) -> dict[str, str]:
+    """One colour for each label, the same in every figure; darker shades once the palette is used up."""
+    spare = [label for label in labels if label not in KNOWN]
+    chosen = {label: KNOWN[label] for label in labels if label in KNOWN}
+    for place, label in enumerate(spare):
+        red, green, blue = (part * 0.6 ** (place // len(OTHERS)) for part in to_rgb(OTHERS[place % len(OTHERS)]))
+        chosen[label] = to_hex((red, green, blue))
+    return chosen
+
+
+def literal(label: str) -> str:
+    """``label`` as it stands, a dollar sign not taken for the start of a formula."""
+    return label.replace("$", r"\$")
+
+
+def panels(count: int, columns: int, height: float, share_y: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure of ``count`` panels that share their axes, each ``height`` inches high."""
+    across = min(columns, count)
+    rows = -(-count // across)
+    figure = Figure(
+        figsize=(INCHES[columns], rows * height + (1.5 if rows == 1 else 0.9)), dpi=DOTS[columns], layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, across, sharex=True, sharey=share_y, squeeze=False)
+    axes = list(grid.flat)
+    for spare in axes[count:]:
+        spare.remove()
+    for panel in axes[max(0, count - across) : count]:  # the lowest of each column shows its numbers
+        panel.xaxis.set_tick_params(labelbottom=True)
+    for panel in axes[:count]:
+        tidy(panel)
+    return figure, axes[:count]
+
+
+def tidy(panel: Axes) -> None:
+    """Quiet axes: no frame above and to the right, a faint grid behind the lines."""
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.grid(True, color="#E4E4E4", linewidth=0.7)
+    panel.set_axisbelow(True)
+    panel.tick_params(labelsize=9, colors=INK)
+
+
+def log10(values: Floats) -> Floats:
+    """log10 with everything at or below 10^FLOOR drawn at the floor, zero included; NaN and infinity are NaN."""
+    shown = np.where(np.isfinite(values), np.maximum(values, 10.0**FLOOR), np.nan)
+    return np.log10(shown)
+
+
+def decades(values: Sequence[Floats]) -> tuple[int, int]:
+    """The whole decades (lowest, highest) that hold all of ``values``, which are log10; (-1, 0) for none."""
+    known = np.concatenate([np.ravel(value) for value in values] or [np.empty(0)])
+    known = known[np.isfinite(known)]
+    if not known.size:
+        return -1, 0
+    low, high = int(np.floor(known.min())), int(np.ceil(known.max()))
+    return low, max(high, low + 1)
+
+
+def decade_ticks(low: int, high: int) -> tuple[FixedLocator, FuncFormatter]:
+    """At most seven ticks that read as powers of ten; the floor reads as "less than"."""
+    step = -(-(high - low) // 6)
+
+    def text(value: float, _: object = None) -> str:
+        power = f"10^{{{round(value)}}}"
+        return rf"$\leq {power}$" if round(value) == FLOOR else f"${power}$"
+
+    return FixedLocator(list(range(low, high + 1, step))), FuncFormatter(text)
+
+
+def decade_axis(panel: Axes, low: int, high: int) -> None:
+    """Label a vertical axis of log10 values in powers of ten."""
+    locator, formatter = decade_ticks(low, high)
+    panel.yaxis.set_major_locator(locator)
+    panel.yaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_formatter(formatter)
+    panel.set_ylim(low - 0.02 * (high - low), high)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

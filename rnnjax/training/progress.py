@@ -1,0 +1,53 @@
+"""What a person sees while a job runs: a bar with steps/s and time left, and a line for each finished member."""
+
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class _StepsPerSecond(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f} steps/s" if task.speed else "", style="cyan")
+
+
+class ProgressView:
+    """A bar for the member in work, above it the lines that stay; a context manager.
+
+    Where the output is no terminal only the lines appear.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            _StepsPerSecond(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=1, note="", visible=False)
+
+    def line(self, text: str) -> None:
+        """Print a line that stays."""
+        self.console.print(text, highlight=False)
+
+    def start(self, description: str, total: int, note: str = "") -> None:
+        """Begin the bar anew."""
+        self._bar.reset(self._task, total=total, description=description, note=note, visible=True)
+
+    def update(self, done: int, loss: float) -> None:
+        """``done`` steps are behind, the last with ``loss``."""
+        self._bar.update(self._task, completed=done, note=f"loss {loss:.3f}")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()

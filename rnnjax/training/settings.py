@@ -1,0 +1,56 @@
+"""The flags that every training experiment shares: plain numbers, checked, with no import of jax."""
+
+import dataclasses
+from typing import Literal
+
+from rnnjax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """How to train and what to log.
+
+    Attributes:
+        epochs: passes over the training part.
+        batch_size: examples in one step.
+        learning_rate: of Adam, at its peak.
+        schedule: learning rate over the run: constant, or cosine decay to zero.
+        warmup_steps: steps in which the learning rate rises linearly from zero.
+        clip: largest global norm of the parameter gradient, larger ones are scaled down; 0 switches clipping off.
+        log_gradients_every: steps between two records of the gradient at every timestep; the first and the last
+            step are always recorded; 0 switches the gradient log off.
+        validate_every: steps between two validations; 0 validates at the end of each epoch.
+        buckets: number of static lengths that batches are cut to; fewer compile faster, more pad less.
+        steps_per_program: steps that run in one compiled program without a word to the host.
+        seed: first random seed.
+        seeds: number of seeds, each a run of its own from the first seed upwards.
+        tensorboard: write TensorBoard event files beside the records.
+    """
+
+    epochs: int = 1
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = 0
+    clip: float = 1.0
+    log_gradients_every: int = 50
+    validate_every: int = 0
+    buckets: int = 1
+    steps_per_program: int = 8
+    seed: int = 0
+    seeds: int = 1
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "buckets", "steps_per_program", "seeds"):
+            require(self, name, getattr(self, name) >= 1, "at least 1")
+        for name in ("warmup_steps", "log_gradients_every", "validate_every", "seed", "clip"):
+            require(self, name, getattr(self, name) >= 0, "0 or more")
+        require(self, "learning_rate", self.learning_rate > 0, "above 0")
+
+
+def require(settings: object, name: str, holds: bool, wanted: str) -> None:
+    """Raise ``UserError`` naming the flag of field ``name`` unless ``holds``."""
+    if not holds:
+        value = getattr(settings, name)
+        raise UserError(f"--{name.replace('_', '-')} must be {wanted}, but {value} was given.")

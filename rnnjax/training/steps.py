@@ -1,0 +1,87 @@
+"""One step of training and of evaluation, as pure functions that nobody has compiled yet."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from rnnjax.diagnostics import LagStatistics, lag_statistics, norms_by_lag
+
+
+class Batch(NamedTuple):
+    """B examples cut or padded to T words."""
+
+    tokens: jax.Array  # (B, T) integers
+    lengths: jax.Array  # (B,) integers
+    labels: jax.Array  # (B,) integers in {0, 1}
+    weights: jax.Array  # (B,) 1, or 0 for an example that only fills the batch
+
+
+class TrainState(NamedTuple):
+    """What a step changes; with the run's key and settings it determines all that follows."""
+
+    params: Any
+    opt_state: Any
+    step: jax.Array  # () int32, steps taken
+
+
+class TrainMetrics(NamedTuple):
+    """Means over the examples of one batch, and the gradient of their mean loss."""
+
+    loss: jax.Array
+    accuracy: jax.Array
+    gradient_norm: jax.Array  # global norm over all parameters, before clipping
+
+
+TrainStep = Callable[[jax.Array, TrainState, Batch], tuple[TrainState, TrainMetrics, Any]]
+
+
+def make_train_step(model: nn.Module, optimizer: optax.GradientTransformation, *, log_gradients: bool) -> TrainStep:
+    """The step ``(key, state, batch) -> (state, metrics, gradients)`` of a binary classifier.
+
+    ``gradients`` is None, or with ``log_gradients`` the structure of the model's taps with a ``LagStatistics``
+    for each state: norms of every example's own loss gradient, before clipping, from the same backward pass.
+    """
+
+    def train_step(key: jax.Array, state: TrainState, batch: Batch) -> tuple[TrainState, TrainMetrics, Any]:
+        weights = batch.weights / batch.weights.sum()
+        taps = model.zero_taps(*batch.tokens.shape) if log_gradients else None
+        rngs = {"dropout": jax.random.fold_in(key, state.step)}
+
+        def mean_loss(params: Any, taps: Any) -> tuple[jax.Array, jax.Array]:
+            losses, correct = _score(model, params, batch, taps=taps, train=True, rngs=rngs)
+            return jnp.sum(losses * weights), jnp.sum(correct * weights)
+
+        (loss, accuracy), (grads, tap_grads) = jax.value_and_grad(mean_loss, (0, 1), has_aux=True)(state.params, taps)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        metrics = TrainMetrics(loss, accuracy, optax.global_norm(grads))
+        new_state = TrainState(optax.apply_updates(state.params, updates), opt_state, state.step + 1)
+
+        def statistics(tap_grad_BTH: jax.Array) -> LagStatistics:
+            return lag_statistics(norms_by_lag(jnp.swapaxes(tap_grad_BTH, 0, 1), batch.lengths, weights))
+
+        return new_state, metrics, jax.tree.map(statistics, tap_grads)
+
+    return train_step
+
+
+def make_eval_step(model: nn.Module) -> Callable[[Any, Batch], tuple[jax.Array, jax.Array]]:
+    """The function ``(params, batch) -> (losses (B,), correct (B,))``, without dropout."""
+
+    def eval_step(params: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        return _score(model, params, batch)
+
+    return eval_step
+
+
+def _score(model: nn.Module, params: Any, batch: Batch, **options: Any) -> tuple[jax.Array, jax.Array]:
+    """Cross-entropy in nats and correctness (0.0 or 1.0) of each example."""
+    rngs = options.pop("rngs", None)
+    result: Any = model.apply({"params": params}, batch.tokens, lengths=batch.lengths, rngs=rngs, **options)
+    _, logits = result
+    losses = optax.sigmoid_binary_cross_entropy(logits[:, 0], batch.labels.astype(logits.dtype))
+    correct = (logits[:, 0] > 0) == (batch.labels == 1)
+    return losses, correct.astype(losses.dtype)

@@ -1,0 +1,58 @@
+"""What a member writes while it trains: records of metrics and gradients, and TensorBoard events on request."""
+
+from pathlib import Path
+from typing import Any, Self
+
+from rnnjax.diagnostics import half_life, reach
+from rnnjax.training.gradient_log import gradient_records
+from rnnjax.training.records import RecordWriter
+
+
+class MemberWriter:
+    """Appends to ``metrics.jsonl`` and ``gradients.jsonl`` in ``folder``; a context manager.
+
+    With ``tensorboard``, the same numbers go to event files under ``folder/tensorboard``, the gradients as
+    half-life and reach of the median and as its norm at lag 0.
+    """
+
+    def __init__(self, folder: Path, *, tensorboard: bool) -> None:
+        self._metrics = RecordWriter(folder / "metrics.jsonl")
+        self._gradients = RecordWriter(folder / "gradients.jsonl")
+        self._events: Any = None
+        if tensorboard:
+            from tensorboardX import SummaryWriter
+
+            self._events = SummaryWriter(str(folder / "tensorboard"))
+
+    def train(self, step: int, epoch: int, loss: float, accuracy: float, gradient_norm: float) -> None:
+        """One training step."""
+        self._scalars("train", step, epoch, loss=loss, accuracy=accuracy, gradient_norm=gradient_norm)
+
+    def validation(self, step: int, epoch: int, loss: float, accuracy: float) -> None:
+        """One validation, after ``step`` steps."""
+        self._scalars("validation", step, epoch, loss=loss, accuracy=accuracy)
+
+    def gradients(self, step: int, gradients: Any) -> None:
+        """One logged step; ``gradients`` as a logging train step returns them."""
+        for record in gradient_records(step, gradients):
+            self._gradients.append(record)
+            if self._events is not None and record["q50"]:
+                name = f"gradients/layer{record['layer']}/{record['state']}"
+                self._events.add_scalar(f"{name}/half_life", half_life(record["q50"]), step)
+                self._events.add_scalar(f"{name}/reach", reach(record["q50"]), step)
+                self._events.add_scalar(f"{name}/norm_at_lag_0", record["q50"][0], step)
+
+    def _scalars(self, kind: str, step: int, epoch: int, **values: float) -> None:
+        self._metrics.append({"kind": kind, "step": step, "epoch": epoch, **values})
+        if self._events is not None:
+            for name, value in values.items():
+                self._events.add_scalar(f"{kind}/{name}", value, step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._metrics.close()
+        self._gradients.close()
+        if self._events is not None:
+            self._events.close()

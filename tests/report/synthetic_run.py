@@ -1,0 +1,79 @@
+"""Run folders with known curves, written as training writes them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_run(path: Path, experiment: str = "recall", flags: dict[str, Any] | None = None) -> Path:
+    (path / "members").mkdir(parents=True)
+    config = {"experiment": experiment, "flags": flags or {"hidden": 64, "seeds": [0, 1]}}
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "environment.json").write_text(json.dumps({"python": "3.11", "devices": ["cpu:0"]}))
+    return path
+
+
+def write_member(
+    run: Path,
+    label: str,
+    seed: int = 0,
+    *,
+    curves: dict[str, list[np.ndarray]] | None = None,
+    gradient_steps: list[int] | None = None,
+    counts: list[Any] | None = None,
+    validation: list[tuple[int, float, float]] = ((100, 0.6, 0.7), (200, 0.3, 0.9)),
+    by_distance: dict[float, float] | None = None,
+    test: float | None = 0.9,
+    parameters: int = 1000,
+    steps: int = 200,
+) -> Path:
+    """One member; ``curves`` maps a state to its median norm by lag, one array for each logged step."""
+    folder = run / "members" / f"{label.lower().replace(' ', '-')}-seed{seed}"
+    folder.mkdir()
+    told = {"label": label, "cell": label.split()[0].lower(), "seed": seed, "parameters": parameters, "steps": steps}
+    (folder / "member.json").write_text(json.dumps(told))
+    lines(
+        folder / "metrics.jsonl",
+        [{"kind": "train", "step": 10, "epoch": 0, "loss": 0.69, "accuracy": 0.5, "gradient_norm": 0.3}]
+        + [
+            {"kind": "validation", "step": step, "epoch": 0, "loss": loss, "accuracy": accuracy}
+            for step, loss, accuracy in validation
+        ],
+    )
+    if curves is not None:
+        lines(folder / "gradients.jsonl", gradient_records(curves, gradient_steps, counts))
+    if test is not None:
+        write_result(folder, test, by_distance)
+    return folder
+
+
+def gradient_records(
+    curves: dict[str, list[np.ndarray]], steps: list[int] | None, counts: list[Any] | None
+) -> list[dict[str, Any]]:
+    records = []
+    for state, rows in curves.items():
+        for place, norms in enumerate(rows):
+            values = {"mean": norms * 1.1, "q10": norms * 0.5, "q50": norms, "q90": norms * 2}
+            records.append(
+                {"step": place * 100 if steps is None else steps[place], "layer": 0, "state": state}
+                | {"count": [32] * len(norms) if counts is None else counts}
+                | {name: [float(value) for value in row] for name, row in values.items()}
+            )
+    return records
+
+
+def write_result(folder: Path, test: float, by_distance: dict[float, float] | None) -> None:
+    table = by_distance and {
+        "distance": list(by_distance),
+        "accuracy": list(by_distance.values()),
+        "count": [100] * len(by_distance),
+    }
+    result = {"test_loss": 0.2, "test_accuracy": test, "best_step": 200, "validation_accuracy": test}
+    result |= {"seconds": 12.5, "steps_per_second": 16.0, "compile_seconds": 3.0, "accuracy_by_distance": table}
+    (folder / "result.json").write_text(json.dumps(result))
+
+
+def lines(path: Path, records: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))

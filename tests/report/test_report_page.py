@@ -1,0 +1,93 @@
+import base64
+import os
+import re
+
+import numpy as np
+import pytest
+from synthetic_run import write_member, write_run
+
+from rnnjax.errors import UserError
+from rnnjax.report.page import write_report
+
+LAGS = np.arange(31)
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = write_run(tmp_path / "run", flags={"note": "<script>alert(1)</script>", "hidden": 64})
+    for seed in range(2):
+        write_member(run, "SimpleRNN", seed, curves={"h": [0.5**LAGS] * 2}, by_distance={10: 0.5, 30: 0.5})
+        curves = {"h": [0.5**LAGS, 0.9**LAGS], "c": [0.5**LAGS, 0.9**LAGS]}
+        write_member(run, "LSTM", seed, curves=curves, by_distance={10: 1.0, 30: 1.0})
+    return run
+
+
+def test_the_page_is_whole_and_needs_nothing_else(run):
+    page = write_report(run)
+    assert page == run / "report.html"
+    text = page.read_text(encoding="utf-8")
+    figures = sorted(path.name for path in (run / "figures").iterdir())
+    names = ("accuracy_by_distance", "gradient_by_lag", "gradient_over_training", "learning_curves")
+    assert figures == [f"{name}.png" for name in names]
+    embedded = {base64.b64decode(code) for code in re.findall(r'src="data:image/png;base64,([^"]+)"', text)}
+    assert embedded == {(run / "figures" / name).read_bytes() for name in figures}
+    assert len(re.findall(r'srcset="data:image/png;base64,', text)) == 4
+    for outside in ("http", "<link", "<script", "@import", "url("):
+        assert outside not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert (run / "table.csv").read_text().count("\n") == 1 + 4
+    assert "Not complete" not in text
+    assert not list(run.rglob("*.partial"))
+
+
+def test_it_says_what_the_numbers_say_and_changes_with_them(run):
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "Asked about a word 30 words back, the LSTM (100% right) still knows it" in text
+    assert "halves every 6.6 words and still has 4.2% of its strength 30 words back" in text
+    write_member(run, "LSTM", 2, curves={"h": [0.8**LAGS] * 2}, by_distance={10: 0.5, 30: 0.5})
+    again = write_report(run).read_text(encoding="utf-8")
+    assert "the LSTM (50.0–100% right) knows it only partly" in again
+
+
+def test_a_killed_run_is_reported_as_far_as_it_got(tmp_path):
+    run = write_run(tmp_path / "run")
+    (run / "figures").mkdir()
+    (run / "figures" / "gradient_by_lag.png").write_bytes(b"of an earlier report")
+    assert "No cell has finished" in write_report(run).read_text(encoding="utf-8")
+    assert not list((run / "figures").iterdir())
+    folder = write_member(run, "GRU", curves={"h": [np.zeros(31)]}, test=None, validation=[])
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "validation", "st')
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "GRU, seed 0, has not finished: its last record is of step 10 of 200." in text
+    assert "is exactly zero at the last word" in text
+    assert "Accuracy and loss" not in text
+
+
+def test_reviews_without_distances(tmp_path):
+    run = write_run(tmp_path / "imdb", "imdb")
+    counts = [40, *range(30, 0, -1)]
+    write_member(run, "LSTM $x$", curves={"h": [0.9**LAGS] * 2}, counts=counts, test=0.87)
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "The LSTM $x$ judges 87.0% of the test reviews right." in text
+    assert not (run / "figures" / "accuracy_by_distance.png").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_to(run):
+    run.chmod(0o500)
+    with pytest.raises(UserError, match="cannot be written"):
+        write_report(run)
+    run.chmod(0o700)
+
+
+def test_a_file_in_the_way_of_the_figures(run):
+    (run / "figures").write_text("in the way")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_report(run)
+
+
+def test_no_run_no_report(tmp_path):
+    with pytest.raises(UserError, match="not a run folder"):
+        write_report(tmp_path)
+    assert not list(tmp_path.iterdir())

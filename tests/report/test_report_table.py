@@ -1,0 +1,87 @@
+import csv
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+from synthetic_run import write_member, write_run
+
+from rnnjax.report.run import load_run
+from rnnjax.report.summary import groups
+from rnnjax.report.table import csv_text, header, html_table, rich_table, rows
+
+LAGS = np.arange(201)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Three LSTM seeds, one SimpleRNN that has not finished, one GRU that diverged at once."""
+    run = write_run(tmp_path / "run")
+    for seed, rate in enumerate([0.9, 0.95, 1.01]):
+        curves = {"h": [0.5**LAGS] * 2, "c": [0.8**LAGS, rate**LAGS]}
+        accuracy = {100: 1.0, 200: 0.99 + 0.001 * seed}
+        write_member(run, "LSTM", seed, curves=curves, by_distance=accuracy, test=0.9 + 0.01 * seed, parameters=33345)
+    write_member(run, "SimpleRNN", curves={"h": [0.5**LAGS]}, test=None, parameters=10369)
+    write_member(run, "GRU", curves={"h": [np.full(201, np.nan)] * 2}, test=None, parameters=25000)
+    return run
+
+
+def table_of(run):
+    labels = groups(load_run(run))
+    return {row[0].value: dict(zip(header(labels), row, strict=True)) for row in rows(labels)}
+
+
+def test_values_and_spread_over_seeds(run):
+    row = table_of(run)["LSTM"]
+    assert row["cell"].spread == "3 seeds"
+    assert (row["accuracy at 200 words"].value, row["accuracy at 200 words"].spread) == ("99.1", "99.0–99.2")
+    assert (row["test accuracy"].value, row["test accuracy"].spread) == ("91.0", "90.0–92.0")
+    assert (row["half-life at start, words"].value, row["half-life at start, words"].spread) == ("3.1", "")
+    # ln 2 / -ln 0.95 = 13.5; 0.95^89 = 0.0104, 0.95^90 = 0.0099
+    assert (row["half-life at end, words"].value, row["half-life at end, words"].spread) == ("14", "6.6–∞")
+    assert (row["reach at end, words"].value, row["reach at end, words"].spread) == ("89", "43–200")
+    assert (row["parameters"].value, row["steps/s"].value) == ("33,345", "16")
+
+
+def test_what_is_not_known_is_a_dash(run):
+    row = table_of(run)["SimpleRNN"]
+    assert row["cell"].spread == "1 seed, 0 finished"
+    assert {row[title].value for title in ("test accuracy", "half-life at end, words", "steps/s")} == {"–"}
+    assert row["half-life at start, words"].value == "1.0"
+    assert {table_of(run)["GRU"][title].value for title in header(groups(load_run(run)))[1:7]} == {"–"}
+
+
+def test_no_distances_no_column(tmp_path):
+    run = write_run(tmp_path / "imdb", "imdb")
+    write_member(run, "LSTM")
+    assert header(groups(load_run(run)))[:2] == ["cell", "test accuracy"]
+    assert "farthest_distance" in csv_text(load_run(run))
+
+
+def test_the_csv_has_a_row_for_each_member_with_exact_numbers(run):
+    records = list(csv.DictReader(io.StringIO(csv_text(load_run(run)))))
+    assert [(record["label"], record["seed"]) for record in records] == [
+        *(("SimpleRNN", "0"), ("GRU", "0"), ("LSTM", "0"), ("LSTM", "1"), ("LSTM", "2"))
+    ]
+    assert float(records[2]["half_life_end"]) == pytest.approx(np.log(2) / -np.log(0.9), rel=1e-9)
+    assert (records[4]["half_life_end"], records[4]["reach_end"]) == ("inf", "200")
+    assert (records[2]["memory_state"], records[0]["memory_state"]) == ("c", "h")
+    assert (records[3]["test_accuracy"], records[3]["accuracy_at_farthest"]) == ("0.91", "0.991")
+    assert (records[0]["finished"], records[0]["test_accuracy"], records[1]["reach_end"]) == ("0", "", "")
+
+
+def test_the_terminal_table_fits_80_columns(run):
+    write_member(run, "GRU chrono=200 [bold]", parameters=25000)
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    console.print(rich_table(load_run(run)))
+    text = console.file.getvalue()
+    assert "[bold]" in text  # a label is never taken for markup
+    assert "…" not in text
+    assert "3.1 → 14" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_html_is_escaped(run):
+    write_member(run, "<b>&")
+    assert "&lt;b&gt;&amp;" in html_table(load_run(run))
+    assert "<b>" not in html_table(load_run(run))
