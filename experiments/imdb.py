@@ -9,6 +9,9 @@ import tyro
 from rnnjax.training.settings import TrainingSettings, require
 
 if TYPE_CHECKING:
+    import flax.linen as nn
+
+    from rnnjax.cells import Cell
     from rnnjax.training.progress import ProgressView
 
 DEFAULT_TRAINING = TrainingSettings(epochs=3, batch_size=32, learning_rate=1e-3, buckets=6)
@@ -25,6 +28,7 @@ class Imdb:
             gru:chrono=200 or lstm:recurrent_dropout=0.2.
         features: units of each cell.
         embedding: size of the word vectors.
+        embedding_scale: standard deviation of the initial word vectors: how loudly every word speaks to the cell.
         vocabulary: number of word ids, padding and unknown included: the most frequent words of the training part.
         max_length: longest review, in words.
         keep: which end of a longer review is kept.
@@ -38,6 +42,7 @@ class Imdb:
     cells: tuple[str, ...] = ("simple", "lstm", "gru")
     features: int = 128
     embedding: int = 128
+    embedding_scale: float = 0.1
     vocabulary: int = 20000
     max_length: int = 500
     keep: Literal["last", "first"] = "last"
@@ -49,13 +54,18 @@ class Imdb:
     def __post_init__(self) -> None:
         for name in ("features", "embedding", "max_length"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
+        require(self, "embedding_scale", self.embedding_scale > 0, "above 0")
         require(self, "vocabulary", self.vocabulary >= 3, "at least 3, since padding and unknown count")
         require(self, "validation", 0 < self.validation < 1, "above 0 and below 1")
 
     def run(self, folder: Path, view: "ProgressView") -> None:
         """Train and test every cell and seed into ``folder``."""
         from rnnjax.data.imdb import imdb
+        from rnnjax.modules import RNN, SequenceClassifier
         from rnnjax.training.job import parse_cells, run_job
+
+        def make_model(vocabulary: int, cell: "Cell") -> "nn.Module":
+            return SequenceClassifier(vocabulary, self.embedding, RNN(cell), embedding_scale=self.embedding_scale)
 
         cells = parse_cells(self.cells, self.features)
         dataset = imdb(
@@ -67,4 +77,4 @@ class Imdb:
             seed=0,
             progress=view.line,
         )
-        run_job(folder, cells, self.embedding, self.training, lambda _: dataset, view)
+        run_job(folder, cells, make_model, self.training, lambda _: dataset, view)

@@ -9,6 +9,9 @@ import tyro
 from rnnjax.training.settings import TrainingSettings, require
 
 if TYPE_CHECKING:
+    import flax.linen as nn
+
+    from rnnjax.cells import Cell
     from rnnjax.training.progress import ProgressView
 
 DEFAULT_TRAINING = TrainingSettings(batch_size=64, learning_rate=3e-3, validate_every=100, log_gradients_every=10)
@@ -27,6 +30,7 @@ class Recall:
         steps: training steps in an epoch, every example of them new.
         features: units of each cell.
         embedding: size of the word vectors.
+        embedding_scale: standard deviation of the initial word vectors: how loudly every word speaks to the cell.
         min_distance: smallest d, in words.
         max_distance: largest d, in words.
         out: folder for the results; made from the date and time under runs/ if not given.
@@ -37,6 +41,7 @@ class Recall:
     steps: int = 400
     features: int = 64
     embedding: int = 64
+    embedding_scale: float = 0.5
     min_distance: int = 10
     max_distance: int = 200
     out: str | None = None
@@ -45,12 +50,14 @@ class Recall:
     def __post_init__(self) -> None:
         for name in ("steps", "features", "embedding", "max_distance"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
+        require(self, "embedding_scale", self.embedding_scale > 0, "above 0")
         require(self, "min_distance", 0 <= self.min_distance <= self.max_distance, "from 0 to --max-distance")
 
     def run(self, folder: Path, view: "ProgressView") -> None:
         """Train and test every cell and seed into ``folder``."""
         from rnnjax.data.examples import Dataset
         from rnnjax.data.recall import recall
+        from rnnjax.modules import RNN, SequenceClassifier
         from rnnjax.training.job import parse_cells, run_job
 
         def make_dataset(seed: int) -> Dataset:
@@ -63,5 +70,8 @@ class Recall:
                 seed=seed,
             )
 
+        def make_model(vocabulary: int, cell: "Cell") -> "nn.Module":
+            return SequenceClassifier(vocabulary, self.embedding, RNN(cell), embedding_scale=self.embedding_scale)
+
         cells = parse_cells(self.cells, self.features)
-        run_job(folder, cells, self.embedding, self.training, make_dataset, view)
+        run_job(folder, cells, make_model, self.training, make_dataset, view)

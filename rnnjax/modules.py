@@ -163,12 +163,14 @@ class SequenceClassifier(nn.Module):
         embedding: E.
         recurrent: ``RNN``, ``Bidirectional`` or ``Stack``, batch-major.
         classes: logits per example; 1 stands for a binary label under a sigmoid.
+        embedding_scale: standard deviation of the initial word vectors: how loudly a word speaks to the cell.
     """
 
     vocabulary: int
     embedding: int
     recurrent: nn.Module
     classes: int = 1
+    embedding_scale: float = 0.1
 
     @nn.compact
     def __call__(
@@ -185,7 +187,9 @@ class SequenceClassifier(nn.Module):
         Returns:
             The final state of the recurrent part, and logits (B, classes).
         """
-        xs = nn.Embed(self.vocabulary, self.embedding)(tokens)
+        xs = nn.Embed(self.vocabulary, self.embedding, embedding_init=nn.initializers.normal(self.embedding_scale))(
+            tokens
+        )
         final, _ = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train)
         return final, nn.Dense(self.classes)(final_output(final))
 

@@ -86,7 +86,7 @@ def _open_url(url: str) -> Any:
             answers.put(urllib.request.urlopen(url, timeout=CONNECT_SECONDS))
         except Exception as error:
             if isinstance(error, urllib.error.HTTPError):
-                pass  # it holds the connection open
+                error.close()  # it holds the connection open
             answers.put(error)
 
     threading.Thread(target=ask, daemon=True).start()

@@ -77,7 +77,9 @@ def epoch_chunks(
     """One epoch in training order: every example exactly once, a pure function of the arguments.
 
     Examples are shuffled within their bucket and cut into batches; a bucket's remainder becomes a batch
-    padded with weight 0. The chunks of all buckets are then shuffled.
+    padded with weight 0. The chunks of all buckets are then shuffled, but for the first and the last, which come
+    from the longest bucket: what does not fit into memory fails at once, and what is measured at the start and at
+    the end of an epoch covers every length.
 
     Args:
         lengths: (N,) words in each example.
@@ -94,7 +96,11 @@ def epoch_chunks(
     chunks: list[Chunk] = []
     for edge, members in _bucket_members(lengths, edges):
         chunks += _cut(rng.permutation(members), edge, batch_size, steps_per_chunk)
-    return [chunks[i] for i in rng.permutation(len(chunks))]
+    shuffled = [chunks[i] for i in rng.permutation(len(chunks))]
+    longest = [i for i, chunk in enumerate(shuffled) if chunk.length == edges[-1]]
+    ends = longest[:1] + longest[1:][-1:]
+    first, last = [shuffled[i] for i in ends[:1]], [shuffled[i] for i in ends[1:]]
+    return first + [chunk for i, chunk in enumerate(shuffled) if i not in ends] + last
 
 
 def ordered_chunks(

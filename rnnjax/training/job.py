@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 
@@ -14,7 +15,6 @@ from rnnjax.cells.spec import cell_from_spec, label_of, slug_of
 from rnnjax.data.batches import bucket_edges
 from rnnjax.data.examples import Dataset
 from rnnjax.errors import UserError
-from rnnjax.modules import RNN, SequenceClassifier
 from rnnjax.training.evaluation import accuracy_by_distance, eval_shape, evaluate
 from rnnjax.training.loop import TrainingDivergedError, count_steps, train
 from rnnjax.training.optimizer import make_optimizer
@@ -40,7 +40,7 @@ def parse_cells(specs: tuple[str, ...], features: int) -> dict[str, Cell]:
 def run_job(
     folder: Path,
     cells: dict[str, Cell],
-    embedding: int,
+    make_model: Callable[[int, Cell], nn.Module],
     settings: TrainingSettings,
     make_dataset: Callable[[int], Dataset],
     view: ProgressView,
@@ -50,7 +50,7 @@ def run_job(
     Args:
         folder: of the run.
         cells: label -> cell.
-        embedding: size of the word vectors.
+        make_model: (vocabulary size, cell) -> model.
         settings: how to train.
         make_dataset: seed -> data; its splits must have the same shapes for every seed.
         view: where progress is shown.
@@ -61,7 +61,7 @@ def run_job(
     seeds = range(settings.seed, settings.seed + settings.seeds)
     diverged = []
     for label, cell in cells.items():
-        shared = _Shared(label, cell, embedding, settings, view)
+        shared = _Shared(label, cell, make_model, settings, view)
         for seed in seeds:
             try:
                 _run_member(folder, shared, make_dataset(seed), seed)
@@ -78,7 +78,7 @@ class _Shared:
 
     label: str
     cell: Cell
-    embedding: int
+    make_model: Callable[[int, Cell], nn.Module]
     settings: TrainingSettings
     view: ProgressView
     programs: Programs | None = None
@@ -93,9 +93,8 @@ class _Shared:
             lengths = np.asarray(examples.lengths)
             self.edges = bucket_edges(lengths, self.settings.buckets)
             steps = self.settings.epochs * count_steps(dataset, self.settings, self.edges)
-            model = SequenceClassifier(len(dataset.vocabulary), self.embedding, RNN(self.cell))
             self.programs = build_programs(
-                model,
+                self.make_model(len(dataset.vocabulary), self.cell),
                 make_optimizer(self.settings, steps),
                 examples,
                 lengths=self.edges,

@@ -1,10 +1,14 @@
 """A small archive in the aclImdb layout, the data set prepared from it, and a home that is not the user's."""
 
+import http.server
 import io
 import tarfile
+import threading
 
+import numpy as np
 import pytest
 
+from rnnjax.data.imdb import imdb
 from rnnjax.data.prepare import prepare_imdb
 
 OPINIONS = {"pos": "Wonderful", "neg": "Horrifying"}
@@ -47,6 +51,57 @@ def prepared(make_archive, reviews, tmp_path_factory):
     make_archive(data_dir, reviews)
     prepare_imdb(data_dir, progress=lambda message: None)
     return data_dir
+
+
+@pytest.fixture(scope="session")
+def settings():
+    """Arguments for ``imdb`` that fit the small data set."""
+    return {
+        "vocabulary_size": 40,
+        "max_length": 6,
+        "keep": "last",
+        "validation_fraction": 0.25,
+        "seed": 0,
+    }
+
+
+@pytest.fixture
+def load(prepared, settings, tmp_path):
+    def load_with(**changes):
+        return imdb(**{"data_dir": str(prepared), "cache_dir": tmp_path / "cache", **settings, **changes})
+
+    return load_with
+
+
+@pytest.fixture(scope="session")
+def same():
+    """Whether two data sets are equal in every array, its type, and the vocabulary."""
+
+    def same(a, b):
+        pairs = [(x, y) for p, q in zip(a[:3], b[:3], strict=True) for x, y in zip(p[:3], q[:3], strict=True)]
+        return a.vocabulary == b.vocabulary and all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in pairs)
+
+    return same
+
+
+@pytest.fixture
+def serve(tmp_path_factory):
+    """A folder and the local address at which its files are served."""
+    folder = tmp_path_factory.mktemp("served")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(autouse=True)

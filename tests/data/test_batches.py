@@ -114,6 +114,16 @@ def test_training_order_mixes_buckets_and_examples():
     assert sorted(lengths) == [chunk.length for chunk in ordered_chunks(LENGTHS, **SHAPE)]
 
 
+def test_an_epoch_begins_and_ends_with_the_longest_bucket():
+    lengths = np.array([3] * 40 + [9] * 6)
+    for epoch in range(5):
+        order = [
+            c.length for c in epoch_chunks(lengths, batch_size=2, edges=(8, 16), steps_per_chunk=1, seed=0, epoch=epoch)
+        ]
+        assert order[0] == order[-1] == 16
+        assert order.count(16) == 3
+
+
 def test_an_example_longer_than_the_last_edge_is_refused():
     with pytest.raises(ValueError, match="longer than the last edge, 100"):
         ordered_chunks(LENGTHS, batch_size=16, edges=(50, 100), steps_per_chunk=5)

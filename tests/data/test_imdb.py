@@ -6,37 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnjax.data import cache
 from rnnjax.data.imdb import imdb
 from rnnjax.data.prepare import prepared_folder
 from rnnjax.errors import UserError
 
-SETTINGS = {
-    "vocabulary_size": 40,
-    "max_length": 6,
-    "keep": "last",
-    "validation_fraction": 0.25,
-    "seed": 0,
-}
 REAL_DATA = os.environ.get("TFDS_DATA_DIR")
-
-
-@pytest.fixture
-def load(prepared, tmp_path):
-    def load_with(**changes):
-        return imdb(**{"data_dir": str(prepared), "cache_dir": tmp_path / "cache", **SETTINGS, **changes})
-
-    return load_with
 
 
 def words_of(dataset, examples):
     rows = zip(examples.tokens, examples.lengths, strict=True)
     return [tuple(dataset.vocabulary[i] for i in row[:length]) for row, length in rows]
-
-
-def same(a, b):
-    pairs = [(x, y) for p, q in zip(a[:3], b[:3], strict=True) for x, y in zip(p[:3], q[:3], strict=True)]
-    return a.vocabulary == b.vocabulary and all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in pairs)
 
 
 def test_splits_labels_and_words(load):
@@ -76,68 +55,12 @@ def test_keeps_the_last_or_the_first_words(load):
     assert any(len(words) > 6 for words in expected)
 
 
-def test_the_seed_chooses_the_validation_part(load):
+def test_the_seed_chooses_the_validation_part(load, same):
     def own_words(dataset):
         return {words[-1] for words in words_of(dataset, dataset.train)}
 
     assert own_words(load(seed=0)) != own_words(load(seed=1))
     assert same(load(seed=1), load(seed=1))
-
-
-def test_the_cache_gives_back_what_was_encoded(load, tmp_path):
-    messages = []
-    fresh = load(progress=messages.append)
-    assert messages == [
-        "reading 12 reviews of the train split",
-        "reading 12 reviews of the test split",
-        "building the vocabulary",
-        "encoding 9 reviews",
-        "encoding 3 reviews",
-        "encoding 12 reviews",
-    ]
-    assert same(load(progress=pytest.fail), fresh)
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npz"]
-    elsewhere = load(cache_dir=tmp_path / "other", progress=messages.append)
-    assert len(messages) == 12
-    assert same(elsewhere, fresh)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"vocabulary_size": 39},
-        {"max_length": 7},
-        {"keep": "first"},
-        {"validation_fraction": 0.3},
-        {"seed": 1},
-    ],
-)
-def test_every_argument_changes_the_cache_key(load, tmp_path, change):
-    load()
-    load(**change)
-    assert len(list((tmp_path / "cache").iterdir())) == 2
-
-
-def test_another_format_changes_the_cache_key(load, tmp_path, monkeypatch):
-    load()
-    monkeypatch.setattr(cache, "FORMAT", cache.FORMAT + 1)
-    load()
-    assert len(list((tmp_path / "cache").iterdir())) == 2
-
-
-def test_other_prepared_data_changes_the_cache_key_and_a_copy_does_not(load, prepared, tmp_path):
-    load()
-    copy = tmp_path / "copy"
-    target = prepared_folder(copy)
-    target.mkdir(parents=True)
-    for path in prepared_folder(prepared).iterdir():
-        (target / path.name).write_bytes(path.read_bytes())
-    load(data_dir=str(copy))
-    assert len(list((tmp_path / "cache").iterdir())) == 1
-    with (target / "dataset_info.json").open("a") as file:
-        file.write("\n")
-    load(data_dir=str(copy))
-    assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 @pytest.mark.parametrize("name", ["dataset_info.json", "imdb_reviews-test.array_record-00000-of-00001"])
@@ -149,53 +72,7 @@ def test_damaged_prepared_data_is_said(load, make_archive, reviews, tmp_path, na
         load(data_dir=str(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: b"",
-        lambda content: b"no archive",
-        lambda content: content[: len(content) // 2],
-        lambda content: content.replace(b"wonderful", b"wonderfux"),
-    ],
-    ids=["empty", "other", "cut", "changed"],
-)
-def test_a_damaged_cache_is_rebuilt(load, tmp_path, damage):
-    fresh = load()
-    (path,) = (tmp_path / "cache").iterdir()
-    whole = path.read_bytes()
-    assert damage(whole) != whole
-    path.write_bytes(damage(whole))
-    messages = []
-    assert same(load(progress=messages.append), fresh)
-    assert messages[0].startswith("reading")
-    assert same(load(progress=pytest.fail), fresh)
-
-
-def test_a_cache_that_cannot_be_written_is_no_failure(load, tmp_path):
-    (tmp_path / "file").touch()
-    messages = []
-    assert same(load(cache_dir=tmp_path / "file" / "cache", progress=messages.append), load())
-    assert "could not be cached" in messages[-1]
-
-
-def test_a_full_disk_leaves_no_torn_cache(load, tmp_path, monkeypatch):
-    def full(file, **arrays):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    messages = []
-    load(progress=messages.append)
-    assert "No space left" in messages[-1]
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_the_default_cache_is_the_users(load, no_home):
-    load(cache_dir=None)
-    assert len(list(no_home.rglob("imdb-*.npz"))) == 1
-
-
-def test_the_default_data_folder_is_that_of_tfds(load, prepared, monkeypatch):
+def test_the_default_data_folder_is_that_of_tfds(load, prepared, monkeypatch, same):
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
     assert same(load(data_dir=None), load())
 
@@ -218,13 +95,15 @@ def test_wrong_arguments_are_said(load, wrong, said):
         load(**wrong)
 
 
-def test_a_fresh_process_imports_tfds_late_tensorflow_never_and_prints_nothing(make_archive, reviews, tmp_path):
+def test_a_fresh_process_imports_tfds_late_tensorflow_never_and_prints_nothing(
+    make_archive, reviews, settings, tmp_path
+):
     make_archive(tmp_path, reviews)
     program = f"""
 import pathlib, sys
 from rnnjax.data import batches, imdb, recall
 assert "tensorflow_datasets" not in sys.modules
-imdb.imdb(data_dir={str(tmp_path)!r}, cache_dir=pathlib.Path({str(tmp_path)!r}), **{SETTINGS!r})
+imdb.imdb(data_dir={str(tmp_path)!r}, cache_dir=pathlib.Path({str(tmp_path)!r}), **{settings!r})
 assert "tensorflow_datasets" in sys.modules
 assert "tensorflow" not in sys.modules
 """

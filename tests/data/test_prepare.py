@@ -1,6 +1,4 @@
-import gzip
 import hashlib
-import http.server
 import logging
 import os
 import socket
@@ -12,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from rnnjax.data import archive as archive_module
-from rnnjax.data.archive import download_archive, read_archive
 from rnnjax.data.prepare import prepare_imdb, prepared_folder, quiet_tfds
 from rnnjax.errors import UserError
 
@@ -69,19 +66,6 @@ def test_a_prepared_folder_is_left_alone(prepared):
     assert [(path, path.stat().st_mtime_ns) for path in sorted(prepared.rglob("*"))] == before
 
 
-def test_other_members_are_passed_over(make_archive, tmp_path):
-    wanted = {f"aclImdb/{split}/{label}/0_1.txt": "x" for split in ("train", "test") for label in ("neg", "pos")}
-    others = {
-        "aclImdb/README": "x",
-        "aclImdb/train/unsup/0_0.txt": "x",
-        "aclImdb/train/pos/._0_1.txt": "x",
-        "aclImdb/train/pos/deeper/0_1.txt": "x",
-        "other/aclImdb/train/pos/0_1.txt": "x",
-    }
-    found = read_archive(make_archive(tmp_path, {**{f"./{name}": "x" for name in wanted}, **others}))
-    assert {name for split in found.values() for name in split} == set(wanted)
-
-
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
 def test_a_truncated_archive_is_said_and_leaves_nothing(kept, make_archive, reviews, tmp_path):
     path = make_archive(tmp_path, reviews)
@@ -93,34 +77,6 @@ def test_a_truncated_archive_is_said_and_leaves_nothing(kept, make_archive, revi
     assert tree(tmp_path) == before
 
 
-def test_an_archive_cut_between_two_files_is_noticed(make_archive, reviews, tmp_path):
-    """The tar inside looks complete to tarfile; only the missing end of the gzip stream tells."""
-    path = make_archive(tmp_path, reviews)
-    with gzip.open(path) as stream:
-        tar = stream.read()
-    whole = gzip.compress(tar[: len(reviews) * 1024])
-    path.write_bytes(whole[:-4])
-    with pytest.raises(UserError, match="truncated or damaged"):
-        read_archive(path)
-
-
-def test_a_changed_byte_is_noticed_by_the_checksum_at_the_very_end(make_archive, reviews, tmp_path):
-    path = make_archive(tmp_path, reviews)
-    content = bytearray(path.read_bytes())
-    content[-8] ^= 1  # the stored checksum; the tar inside is whole
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"CRC.* truncated or damaged"):
-        read_archive(path)
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>Not found</html>"])
-def test_a_file_that_is_no_archive_is_said(content, tmp_path):
-    path = tmp_path / "aclImdb_v1.tar.gz"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="truncated or damaged"):
-        read_archive(path)
-
-
 @pytest.mark.parametrize("missing", ["train/neg", "train/pos", "test/neg", "test/pos"])
 def test_an_empty_class_is_said_and_leaves_nothing(missing, make_archive, reviews, tmp_path):
     make_archive(tmp_path, {name: text for name, text in reviews.items() if missing not in name})
@@ -128,12 +84,6 @@ def test_an_empty_class_is_said_and_leaves_nothing(missing, make_archive, review
     with pytest.raises(UserError, match=rf"no review under aclImdb/{missing}/\*\.txt"):
         prepare_imdb(tmp_path, silent)
     assert tree(tmp_path) == before
-
-
-def test_another_layout_is_said(make_archive, tmp_path):
-    make_archive(tmp_path, {"reviews/train/pos/1.txt": "fine"})
-    with pytest.raises(UserError, match="not the expected archive"):
-        prepare_imdb(tmp_path, silent)
 
 
 def test_a_failure_while_tfds_writes_leaves_nothing(make_archive, reviews, tmp_path, monkeypatch):
@@ -233,25 +183,6 @@ def test_the_default_limit_leaves_time_to_import_tfds():
     assert archive_module.CONNECT_SECONDS <= 6
 
 
-@pytest.fixture
-def serve(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("served")
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(folder))
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
 def test_downloads_and_prepares(serve, make_archive, reviews, tmp_path, monkeypatch):
     folder, address = serve
     content = make_archive(folder, reviews).read_bytes()
@@ -271,23 +202,3 @@ def test_a_download_that_is_not_the_expected_file_is_thrown_away(serve, tmp_path
     with pytest.raises(UserError, match="not the expected file"):
         prepare_imdb(tmp_path, silent)
     assert tree(tmp_path) == []
-
-
-def test_an_address_without_the_file_is_said(serve, tmp_path):
-    target = tmp_path / "downloads" / "manual" / "aclImdb_v1.tar.gz"
-    with pytest.raises(UserError, match="404") as error:
-        download_archive(f"{serve[1]}/nothing", "0" * 64, target, tmp_path / "partial", silent)
-    assert tree(tmp_path) == []
-    assert error.value.__cause__.closed
-
-
-def test_progress_counts_megabytes(serve, tmp_path):
-    folder, address = serve
-    content = bytes(33 << 20)
-    (folder / "file").write_bytes(content)
-    target = tmp_path / "a" / "b" / "file"
-    messages = []
-    digest = hashlib.sha256(content).hexdigest()
-    download_archive(f"{address}/file", digest, target, tmp_path / "partial", messages.append)
-    assert [message.rsplit(": ")[-1] for message in messages[1:]] == ["16 of 33 MB", "32 of 33 MB"]
-    assert target.stat().st_size == len(content)
