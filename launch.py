@@ -59,7 +59,7 @@ def _experiment(experiment: Recall | Imdb) -> None:
 
     from rnnjax.training.parallel import describe_devices
     from rnnjax.training.progress import ProgressView
-    from rnnjax.training.run_folder import create_run_folder
+    from rnnjax.training.run_folder import create_run_folder, discard_run_folder
 
     name = type(experiment).__name__.lower()
     folder = create_run_folder(experiment.out, name, dataclasses.asdict(experiment), describe_devices())
@@ -71,6 +71,8 @@ def _experiment(experiment: Recall | Imdb) -> None:
     finally:
         if any((folder / "members").iterdir()):
             _report((folder,))
+        else:
+            discard_run_folder(folder)
 
 
 def _report(runs: tuple[Path, ...]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rnnjax.cells import Cell
     from rnnjax.training.progress import ProgressView
 
-DEFAULT_TRAINING = TrainingSettings(epochs=3, batch_size=32, learning_rate=1e-3, buckets=6)
+DEFAULT_TRAINING = TrainingSettings(epochs=3, batch_size=32, learning_rate=1e-3, schedule="cosine", buckets=6)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,7 +102,7 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
     before = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states)
 
     def project_h(h: jax.Array, w_h: jax.Array, b_h: jax.Array | None) -> jax.Array:
-        return cell.project(h if mask_h is None else h * mask_h, w_h, b_h)
+        return cell.project(h if mask_h is None else h * jnp.broadcast_to(mask_h, h.shape), w_h, b_h)
 
     def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
         ct_t, m_prev, m_t, z_x_t, z_h_t, mask_t = inputs

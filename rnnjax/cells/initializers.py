@@ -30,7 +30,8 @@ class Orthogonal:
 
     def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         """A kernel of ``shape`` (H, H)."""
-        return jax.nn.initializers.orthogonal(self.scale)(key, shape, dtype)
+        wide = jnp.promote_types(dtype, jnp.float32)  # there is no QR decomposition in bfloat16
+        return jax.nn.initializers.orthogonal(self.scale)(key, shape, wide).astype(dtype)
 
 
 @dataclasses.dataclass(frozen=True)

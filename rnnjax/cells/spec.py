@@ -69,4 +69,4 @@ def label_of(spec: str) -> str:
 
 def slug_of(label: str) -> str:
     """``label`` as a folder name: ``gru-chrono-200``."""
-    return re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-")
+    return re.sub(r"[^a-z0-9.+-]+", "-", label.lower())  # a sign stays: forget_bias=-1 is not forget_bias=1

@@ -46,7 +46,8 @@ PICTURES = (
         "How far back training can feel a word",
         "If the state at a word were nudged, how much would the loss change? That is the norm of the gradient at "
         "this word. Where it is nearly zero, training cannot learn from the word. A straight line down means that "
-        "every further word weakens it by the same factor. Its strength at the last word (0 back) counts as 100%.",
+        "every further word weakens it by the same factor. Its strength at the last word (0 back) counts as 100%. A "
+        "cell that has become sure of its answers has little left to feel: its gradients shrink as its loss does.",
         gradient_figures.gradient_by_lag,
         sentences.by_lag,
     ),

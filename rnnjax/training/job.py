@@ -31,8 +31,9 @@ def parse_cells(specs: tuple[str, ...], features: int) -> dict[str, Cell]:
     Raises:
         UserError: a spec that is wrong, or that stands twice.
     """
-    cells = {label_of(spec): cell_from_spec(spec, features) for spec in specs}
-    if len(cells) < len(specs) or not cells:
+    parsed = [cell_from_spec(spec, features) for spec in specs]
+    cells = dict(zip(map(label_of, specs), parsed, strict=True))
+    if len({slug_of(label) for label in cells}) < len(specs) or not cells:
         raise UserError(f"--cells wants at least one cell and none twice, but {' '.join(specs) or 'none'} was given.")
     return cells
 

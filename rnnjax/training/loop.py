@@ -72,6 +72,13 @@ def train(
     pending: deque[tuple[int, int, Segment, Any, Any]] = deque()
     step, seconds = 0, 0.0
 
+    def stop_unless_finite(loss: float, when: str) -> None:
+        if not np.isfinite(loss):
+            raise TrainingDivergedError(
+                f"{label} (seed {seed}): the loss became {loss} {when}; "
+                "try a smaller --learning-rate, a smaller --clip above 0, or another initialisation."
+            )
+
     def fetch_oldest() -> None:
         epoch, first, segment, metrics, gradients = pending.popleft()
         metrics = jax.tree.map(np.atleast_1d, jax.device_get(metrics))
@@ -79,11 +86,7 @@ def train(
         rows = slice(None) if segment.log else slice(segment.start, segment.stop)
         for i, *values in zip(steps, *[m[rows].astype(float) for m in metrics], strict=True):
             writer.train(i, epoch, *values)
-            if not np.isfinite(values[0]):
-                raise TrainingDivergedError(
-                    f"{label} (seed {seed}): the loss became {values[0]} at step {i}; "
-                    "try a smaller --learning-rate, a smaller --clip above 0, or another initialisation."
-                )
+            stop_unless_finite(values[0], f"at step {i}")
         if gradients is not None:
             writer.gradients(first, jax.device_get(gradients))
         progress(steps.stop, float(metrics.loss[rows][-1]))
@@ -107,6 +110,7 @@ def train(
                     continue
                 scores = evaluate(programs, dataset, examples, "validation", state.params, settings, edges)
                 writer.validation(step, epoch, scores.loss, scores.accuracy)
+                stop_unless_finite(scores.loss, f"in the validation after step {step - 1}")
                 if best is None or (scores.accuracy, -scores.loss) > best:
                     best = (scores.accuracy, -scores.loss)
                     trained = Trained(jax.tree.map(jnp.copy, state.params), step, scores.accuracy, 0.0)

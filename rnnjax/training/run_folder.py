@@ -4,6 +4,7 @@ RUN/config.json  environment.json  figures/  report.html  table.csv
 RUN/members/lstm-seed0/  member.json  metrics.jsonl  gradients.jsonl  params.msgpack  result.json
 """
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -32,12 +33,12 @@ def create_run_folder(out: str | None, experiment: str, flags: dict[str, Any], d
         UserError: the folder already holds something, or cannot be written.
     """
     folder = Path(out) if out else Path("runs") / f"{experiment}-{datetime.now():%Y%m%d-%H%M%S}"
-    if folder.is_file():
-        raise UserError(f"The output folder {folder} is a file; give another folder with --out.")
-    if folder.is_dir() and any(folder.iterdir()):
-        what = "already holds a run" if (folder / "config.json").exists() else "is not empty"
-        raise UserError(f"The output folder {folder} {what}; give another with --out, or remove it first.")
     try:
+        if folder.is_file():
+            raise UserError(f"The output folder {folder} is a file; give another folder with --out.")
+        if folder.is_dir() and any(folder.iterdir()):
+            what = "already holds a run" if (folder / "config.json").exists() else "is not empty"
+            raise UserError(f"The output folder {folder} {what}; give another with --out, or remove it first.")
         (folder / "members").mkdir(parents=True, exist_ok=True)
         write_json(folder / "environment.json", _environment(devices))
         write_json(folder / "config.json", {"experiment": experiment, "flags": flags})
@@ -46,6 +47,15 @@ def create_run_folder(out: str | None, experiment: str, flags: dict[str, Any], d
             f"The output folder {folder} cannot be written ({error.strerror}); give one that can with --out."
         ) from None
     return folder
+
+
+def discard_run_folder(folder: Path) -> None:
+    """Take back what ``create_run_folder`` made, for a start that failed before anything was trained."""
+    with contextlib.suppress(OSError):  # what else lies there stays, and the error that brought us here is said
+        for name in ("config.json", "environment.json"):
+            (folder / name).unlink()
+        (folder / "members").rmdir()
+        folder.rmdir()
 
 
 def _environment(devices: list[str]) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""What the tests of cells and recurrence share: cells, parameters away from zero, inputs, a loss that reads all."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import rnnjax
+from rnnjax.cells import DropoutMasks
+
+STEPS, INPUTS, FEATURES = 8, 3, 5
+LENGTHS = (0, 8, 3, 1)
+WIDE = {"param_dtype": jnp.float64}
+
+CELLS = {
+    "SimpleRNN": rnnjax.SimpleRNN(FEATURES, **WIDE),
+    "LSTM": rnnjax.LSTM(FEATURES, **WIDE),
+    "GRU": rnnjax.GRU(FEATURES, **WIDE),
+}
+VARIANTS = {
+    "SimpleRNN relu": rnnjax.SimpleRNN(FEATURES, activation="relu", recurrent_init=rnnjax.Identity(0.9), **WIDE),
+    "LSTM chrono": rnnjax.LSTM(FEATURES, chrono=9, **WIDE),
+    "GRU chrono": rnnjax.GRU(FEATURES, chrono=9, **WIDE),
+}
+
+
+# The tests compile much and compute little: LLVM at level 0 halves their time. Those in float32 use plain jax.jit.
+quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def normal_like(tree, seed, scale=1.0):
+    """Normal numbers in the shapes and dtypes of ``tree``; drawn by NumPy, for there is nothing to compile."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda a: jnp.asarray(scale * rng.normal(size=a.shape), a.dtype), tree)
+
+
+def make_params(cell, inputs=INPUTS, seed=0):
+    """Initial parameters, each moved a little, so that no bias is zero and no kernel is special."""
+    params = cell.init(jax.random.key(seed), inputs)
+    return jax.tree.map(jnp.add, params, normal_like(params, seed + 1, 0.1))
+
+
+def make_inputs(cell, batch_shape, steps=STEPS, inputs=INPUTS, seed=3):
+    return normal_like(jax.ShapeDtypeStruct((steps, *batch_shape, inputs), cell.state_dtype), seed)
+
+
+def make_state(cell, batch_shape, seed=5):
+    return normal_like(cell.initial_state(batch_shape), seed, 0.5)
+
+
+def zero_taps(cell, batch_shape, steps=STEPS):
+    return cell.initial_state((steps, *batch_shape))
+
+
+def total(tree, sin=jnp.sin):
+    """A loss whose gradient is different at every entry of every array in ``tree``."""
+
+    def phases(a):
+        return (0.618 * np.arange(a.size) % 1.0 * 2 * np.pi).astype(a.dtype).reshape(a.shape)
+
+    return sum(sin(a + phases(a)).sum() for a in jax.tree.leaves(tree))
+
+
+def loop(cell, params, xs, state, lengths=None, dropout=DropoutMasks(None, None)):
+    """``cell.step`` in a python loop: (final, states), a step past an example's end keeping its state."""
+    states = []
+    for t, x_t in enumerate(xs):
+        new, h = cell.step(params, state, x_t, dropout=dropout)
+        assert h is new.h
+        if lengths is not None:
+            new = jax.tree.map(lambda a, b, t=t: jnp.where((t < lengths)[..., None], a, b), new, state)
+        state = new
+        states.append(state)
+    return state, jax.tree.map(lambda *a: jnp.stack(a), *states)
+
+
+def assert_close(actual, expected, tolerance):
+    """Every array of a tree within ``tolerance`` of its partner, relative to the partner's largest entry."""
+    actual_leaves, treedef = jax.tree.flatten(actual)
+    expected_leaves, expected_treedef = jax.tree.flatten(expected)
+    assert treedef == expected_treedef
+    for a, b in zip(actual_leaves, expected_leaves, strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.max(np.abs(b), initial=0.0))
+
+
+def assert_same(actual, expected):
+    """Every array of a tree equal to its partner in every bit."""
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)

@@ -1,0 +1,143 @@
+"""The classifier: what it computes, what padding may not change, its taps and its dropout."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sequences import assert_close, assert_same, normal_like
+
+import rnnjax
+from rnnjax.cells.base import Params
+from rnnjax.modules import BidirectionalState
+
+B, T, H, VOCABULARY = 3, 6, 4, 9
+LENGTHS = np.array([6, 2, 4])
+WIDE = {"param_dtype": jnp.float64}
+RNG = np.random.default_rng(0)
+TOKENS = RNG.integers(VOCABULARY, size=(B, T))
+
+
+def make_params(model):
+    shapes = jax.eval_shape(model.init, jax.random.key(0), TOKENS)
+    return normal_like(shapes, 2, 0.5)
+
+
+def test_the_classifier_is_embedding_then_unroll_then_dense(x64):
+    cell = rnnjax.GRU(H, **WIDE)
+    model = rnnjax.SequenceClassifier(VOCABULARY, 3, rnnjax.RNN(cell), classes=2)
+    variables = make_params(model)
+    params = variables["params"]
+    xs = params["Embed_0"]["embedding"][TOKENS]
+    last, _ = rnnjax.unroll(cell, Params(**params["recurrent"]["cell"]), jnp.swapaxes(xs, 0, 1), lengths=LENGTHS)
+    logits = last.h @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"][None]
+    assert_close(model.apply(variables, TOKENS, lengths=LENGTHS), (last, logits), 1e-14)
+
+
+@pytest.fixture(scope="module")
+def deep():
+    """LSTM below two directions of unlike cells, in double precision wherever x64 is on."""
+    two = rnnjax.Bidirectional(
+        rnnjax.RNN(rnnjax.GRU(H, **WIDE)), rnnjax.RNN(rnnjax.SimpleRNN(H - 1, **WIDE), reverse=True)
+    )
+    layers = [rnnjax.RNN(rnnjax.LSTM(H, **WIDE)), two]
+    return rnnjax.SequenceClassifier(VOCABULARY, 3, rnnjax.Stack(layers, dropout=0.5))
+
+
+def test_padding_does_not_matter(x64, deep):
+    variables = make_params(deep)
+    classify = jax.jit(lambda tokens: deep.apply(variables, tokens, lengths=LENGTHS))
+    past_the_end = np.arange(T) >= LENGTHS[:, None]
+    final, logits = classify(TOKENS)
+    assert_same(classify(np.where(past_the_end, (TOKENS + 1) % VOCABULARY, TOKENS)), (final, logits))
+    assert_close(classify(np.pad(TOKENS, [(0, 0), (0, 2)]))[1], logits, 1e-14)
+    assert np.all(classify(np.where(past_the_end, TOKENS, (TOKENS + 1) % VOCABULARY))[1] != logits)
+
+
+def test_the_gradient_of_the_taps_is_that_of_the_states_in_every_layer(x64, deep):
+    variables, taps = make_params(deep), deep.zero_taps(B, T)
+
+    @jax.jit
+    def loss(taps):
+        return jnp.sum(deep.apply(variables, TOKENS, lengths=LENGTHS, taps=taps)[1] ** 2)
+
+    gradient = jax.grad(loss)(taps)
+    lstm, (gru, simple) = gradient
+    assert isinstance(gradient[1], BidirectionalState)
+    assert [(type(g).__name__, g.h.shape) for g in (lstm, gru, simple)] == [
+        ("LSTMState", (B, T, H)),
+        ("GRUState", (B, T, H)),
+        ("SimpleRNNState", (B, T, H - 1)),
+    ]
+    leaves, treedef = jax.tree.flatten(taps)
+    for i, g in enumerate(jax.tree.leaves(gradient)):
+        assert np.all(g[np.arange(T) >= LENGTHS[:, None]] == 0)
+        for b, t, unit in ((0, 1, 2), (2, 3, 0)):
+
+            def nudged(by, at=(i, b, t, unit)):
+                moved = leaves[at[0]].at[at[1:]].add(by)
+                return treedef.unflatten([*leaves[: at[0]], moved, *leaves[at[0] + 1 :]])
+
+            slope = (loss(nudged(1e-5)) - loss(nudged(-1e-5))) / 2e-5
+            assert g[b, t, unit] != 0
+            np.testing.assert_allclose(g[b, t, unit], slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.5])
+def test_word_vectors_begin_at_the_scale_asked_for(scale):
+    model = rnnjax.SequenceClassifier(200, 100, rnnjax.RNN(rnnjax.SimpleRNN(1)), embedding_scale=scale)
+    embedding = jax.jit(model.init)(jax.random.key(0), np.zeros((1, 1), np.int32))["params"]["Embed_0"]["embedding"]
+    assert abs(np.std(embedding) / scale - 1) < 0.03  # 20,000 numbers: six standard errors
+
+
+def dropped_outputs(module, xs, **rates):
+    """A function of (train, seed) that runs ``module`` with dropout keys from ``seed``."""
+    variables = module.init(jax.random.key(0), xs)
+    return jax.jit(
+        lambda train, seed: module.apply(variables, xs, train=train, rngs={"dropout": jax.random.key(seed)})[1],
+        static_argnums=0,
+    )
+
+
+@pytest.mark.parametrize("where", ["input", "recurrent", "between"])
+def test_dropout_acts_in_training_only_and_follows_its_key(where):
+    rates = {} if where == "between" else {f"{where}_dropout": 0.5}
+    layers = [rnnjax.RNN(rnnjax.SimpleRNN(H, **rates)), rnnjax.RNN(rnnjax.SimpleRNN(H))]
+    module = rnnjax.Stack(layers, dropout=0.5 if where == "between" else 0.0)
+    xs = RNG.normal(size=(B, T, 3)).astype(np.float32)
+    variables = module.init(jax.random.key(0), xs)
+
+    @jax.jit
+    def training(seed):
+        return module.apply(variables, xs, train=True, rngs={"dropout": jax.random.key(seed)})[1]
+
+    calm = module.apply(variables, xs)[1]
+    assert_same(training(1), training(1))
+    assert np.any(training(1) != training(2))
+    assert np.any(training(1) != calm)
+    undropped = rnnjax.Stack([rnnjax.RNN(rnnjax.SimpleRNN(H)), rnnjax.RNN(rnnjax.SimpleRNN(H))])
+    assert_same(undropped.apply(variables, xs)[1], calm)
+
+
+def test_a_stack_drops_nothing_before_its_first_layer_or_after_its_last():
+    module = rnnjax.Stack([rnnjax.RNN(rnnjax.SimpleRNN(H))], dropout=0.5)
+    xs = RNG.normal(size=(B, T, 3)).astype(np.float32)
+    variables = module.init(jax.random.key(0), xs)
+    assert_same(module.apply(variables, xs, train=True), module.apply(variables, xs))
+
+
+def test_a_mask_is_held_over_the_sequence_and_differs_between_examples():
+    # With W_h = 1 every unit stands alone, so a silenced component shows as a gradient of zero at every step.
+    cell = rnnjax.SimpleRNN(8, recurrent_init=rnnjax.Identity(), input_dropout=0.5, recurrent_dropout=0.5)
+    module = rnnjax.RNN(cell)
+    xs = 0.1 * RNG.normal(size=(B, T, 8)).astype(np.float32)
+    variables = module.init(jax.random.key(0), xs)
+
+    def last_output(xs, taps):
+        rngs = {"dropout": jax.random.key(5)}
+        return jnp.sum(module.apply(variables, xs, taps=taps, train=True, rngs=rngs)[0].h)
+
+    of_xs, of_taps = jax.jit(jax.grad(last_output, (0, 1)))(xs, module.zero_taps(B, T))
+    for kept in (of_xs != 0, of_taps.h[:, :-1] != 0):
+        assert np.all(kept == kept[:, :1])
+        assert 0.2 < np.mean(kept[:, 0]) < 0.8
+        assert np.any(kept[0, 0] != kept[1, 0])

@@ -1,0 +1,139 @@
+"""The fused backward pass is autodiff of the plain scan, and the plain scan is a python loop over ``cell.step``."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sequences import (
+    CELLS,
+    INPUTS,
+    LENGTHS,
+    STEPS,
+    VARIANTS,
+    assert_close,
+    loop,
+    make_inputs,
+    make_params,
+    make_state,
+    normal_like,
+    quick_jit,
+    total,
+    zero_taps,
+)
+
+import rnnjax
+
+# batch shape, what is given besides params and xs, options of unroll. 4 divides the 8 steps, 3 does not.
+CASES = {
+    "bare": ((4,), "", {}),
+    "ragged": ((4,), "lengths state taps", {}),
+    "two batch dimensions, reverse": ((2, 2), "lengths state taps dropout", {"reverse": True}),
+    "no batch": ((), "lengths state taps", {"reverse": True}),
+    "stored every fourth": ((4,), "taps dropout", {"store_every": 4}),
+    "stored every third, no batch": ((), "state taps", {"store_every": 3}),
+    "stored every third": ((2, 2), "lengths state taps dropout", {"store_every": 3, "reverse": True}),
+}
+
+
+def make_case(cell, batch_shape, given, steps=STEPS, lengths=LENGTHS):
+    """(differentiable, other) keyword arguments of ``unroll``; the taps are random, not zero."""
+    arguments = {"params": make_params(cell), "xs": make_inputs(cell, batch_shape, steps)}
+    other = {}
+    if "state" in given:
+        arguments["state"] = make_state(cell, batch_shape)
+    if "taps" in given:
+        arguments["taps"] = normal_like(zero_taps(cell, batch_shape, steps), 7, 0.1)
+    if "lengths" in given:
+        other["lengths"] = jnp.array(lengths).reshape(batch_shape) if batch_shape else jnp.array(5)
+    if "dropout" in given:
+        dropping = cell.replace(input_dropout=0.3, recurrent_dropout=0.4)
+        other["dropout"] = dropping.dropout_masks(jax.random.key(11), batch_shape, INPUTS)
+    return arguments, other
+
+
+def fused_and_autodiff(cell, arguments, options, jit=jax.jit):
+    """(gradient of a loss that reads everything, (final, states)) with either backward pass."""
+
+    def loss(arguments, backward):
+        results = rnnjax.unroll(cell, **arguments, **options, backward=backward)
+        return total(results), results
+
+    @jit
+    def both(arguments):
+        return [jax.grad(loss, has_aux=True)(arguments, backward) for backward in ("fused", "autodiff")]
+
+    return both(arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [(name, case) for name in CELLS for case in CASES]
+    + [(name, "ragged") for name in VARIANTS]
+    + [("SimpleRNN relu", "stored every third")],
+)
+def test_fused_is_autodiff_in_float64(x64, name, case):
+    cell, (batch_shape, given, options) = (CELLS | VARIANTS)[name], CASES[case]
+    arguments, other = make_case(cell, batch_shape, given)
+    fused, autodiff = fused_and_autodiff(cell, arguments, options | other, quick_jit)
+    assert_close(fused, autodiff, 1e-12)
+    assert all(np.any(a != 0) and a.dtype == jnp.float64 for a in jax.tree.leaves(fused))
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_fused_is_autodiff_in_float32(name):
+    cell = CELLS[name].replace(features=16, param_dtype=jnp.float32)
+    arguments, other = make_case(cell, (4,), "lengths state taps", steps=50, lengths=(0, 50, 31, 1))
+    fused, autodiff = fused_and_autodiff(cell, arguments, other)
+    assert_close(fused, autodiff, 1e-5)
+    assert all(np.any(a != 0) and a.dtype == jnp.float32 for a in jax.tree.leaves(fused))
+
+
+@pytest.mark.parametrize("backward", ["fused", "autodiff"])
+@pytest.mark.parametrize("given", ["", "lengths state dropout"])
+@pytest.mark.parametrize("name", [*CELLS, "SimpleRNN relu"])
+def test_the_scan_is_a_loop_over_step(x64, name, given, backward):
+    cell = (CELLS | VARIANTS)[name]
+    arguments, other = make_case(cell, (2, 2), given)
+    expected = loop(cell, **({"state": cell.initial_state((2, 2))} | arguments | other))
+    assert_close(rnnjax.unroll(cell, **arguments, **other, backward=backward), expected, 1e-14)
+
+
+def test_the_carried_state_continues_a_sequence(x64):
+    cell = CELLS["LSTM"]
+    params, xs = make_params(cell), make_inputs(cell, (4,))
+    final, states = rnnjax.unroll(cell, params, xs)
+    middle, before = rnnjax.unroll(cell, params, xs[:3])
+    end, after = rnnjax.unroll(cell, params, xs[3:], middle)
+    assert_close(end, final, 1e-14)
+    assert_close(jax.tree.map(lambda *a: jnp.concatenate(a), before, after), states, 1e-14)
+
+
+LSTM = rnnjax.LSTM(5)
+FOUR = LSTM.initial_state((4,))  # fits, so that each case below is wrong in one thing
+
+
+@pytest.mark.parametrize(
+    ("argument", "changes"),
+    [
+        ("backward", {"backward": "numeric"}),
+        ("store_every", {"store_every": 0}),
+        ("xs must be", {"xs": np.zeros(3, np.float32)}),
+        ("xs must", {"xs": np.zeros((0, 4, 3), np.float32)}),
+        ("xs has 2 features", {"xs": np.zeros((8, 4, 2), np.float32)}),
+        ("params.w_h", {"params": rnnjax.GRU(5).init(jax.random.key(0), 3)}),
+        ("params.w_h", {"params": rnnjax.LSTM(6).init(jax.random.key(0), 3)}),
+        ("lengths", {"lengths": np.zeros((3,), np.int32)}),
+        ("lengths", {"lengths": np.zeros((4, 1), np.int32)}),
+        ("state must be a LSTMState, got GRUState", {"state": rnnjax.GRU(5).initial_state((4,))}),
+        ("state must be a LSTMState, got tuple", {"state": tuple(FOUR)}),
+        (r"state\.h", {"state": LSTM.initial_state((3,))}),
+        (r"state\.c", {"state": FOUR._replace(c=np.zeros((4, 6), np.float32))}),
+        ("taps must be a LSTMState", {"taps": np.zeros((8, 4, 5), np.float32)}),
+        (r"taps\.h", {"taps": FOUR}),
+        (r"taps\.c", {"taps": LSTM.initial_state((8, 4))._replace(c=np.zeros((7, 4, 5), np.float32))}),
+    ],
+)
+def test_what_does_not_fit_together_is_named(argument, changes):
+    arguments = {"params": LSTM.init(jax.random.key(0), 3), "xs": np.zeros((8, 4, 3), np.float32)}
+    with pytest.raises(ValueError, match=argument):
+        rnnjax.unroll(LSTM, **(arguments | changes))

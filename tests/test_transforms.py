@@ -1,0 +1,179 @@
+"""``unroll`` under jit, vmap, pmap, shard_map, forward mode and second derivatives.
+
+The LSTM (additive, a memory of its own) and the GRU (neither) take every branch of the scans between them.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+from sequences import (
+    CELLS,
+    LENGTHS,
+    assert_close,
+    make_inputs,
+    make_params,
+    make_state,
+    normal_like,
+    quick_jit,
+    zero_taps,
+)
+
+import rnnjax
+
+NAMES = ["LSTM", "GRU"]
+BATCH_AXES = {"xs": 1, "taps": 1, "state": 0, "lengths": 0}
+
+
+def make_loss(cell, axis=None, **options):
+    """(params, data) -> mean over the examples of a loss that reads every state; over ``axis`` too, if given."""
+
+    def loss(params, data):
+        final, states = rnnjax.unroll(cell, params, **data, **options)
+        value = jnp.mean(jnp.sin(final.h)) + jnp.mean(states.h**2)
+        return value if axis is None else jax.lax.pmean(value, axis)
+
+    return loss
+
+
+def make_data(cell):
+    """All that belongs to an example, for four of them."""
+    return {
+        "xs": make_inputs(cell, (4,)),
+        "taps": zero_taps(cell, (4,)),
+        "state": make_state(cell, (4,)),
+        "lengths": jnp.array(LENGTHS),
+    }
+
+
+def gradients(cell, params, data, axis=None, **options):
+    """With respect to the parameters, and to the taps."""
+
+    def loss(params, taps):
+        return make_loss(cell, axis, **options)(params, data | {"taps": taps})
+
+    return jax.grad(loss, (0, 1))(params, data["taps"])
+
+
+@functools.cache
+def of_one_device(name):
+    cell = CELLS[name]
+    return jax.device_get(quick_jit(functools.partial(gradients, cell))(make_params(cell), make_data(cell)))
+
+
+def test_without_jit(x64):
+    cell = CELLS["LSTM"]
+    assert_close(gradients(cell, make_params(cell), make_data(cell)), of_one_device("LSTM"), 1e-13)
+
+
+@pytest.mark.parametrize(("name", "backward"), [("LSTM", "fused"), ("GRU", "fused"), ("LSTM", "autodiff")])
+def test_vmap_over_examples_is_the_batch(x64, name, backward):
+    """The mean of the gradients of each example's own loss; its tap gradients are the batch's, times 4."""
+    cell = CELLS[name]
+    each = jax.vmap(functools.partial(gradients, cell, backward=backward), (None, BATCH_AXES), (0, 1))
+    d_params, d_taps = quick_jit(each)(make_params(cell), make_data(cell))
+    actual = jax.tree.map(lambda a: a.mean(0), d_params), jax.tree.map(lambda a: a / 4, d_taps)
+    assert_close(actual, of_one_device(name), 1e-13)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vmap_over_parameters_is_one_run_per_seed(x64, name):
+    cell, data = CELLS[name], make_data(CELLS[name])
+    seeds = [make_params(cell, seed=seed) for seed in (0, 10, 20)]
+    run = functools.partial(gradients, cell)
+    each = [quick_jit(run)(params, data) for params in seeds]
+    together = quick_jit(jax.vmap(run, (0, None)))(jax.tree.map(lambda *a: jnp.stack(a), *seeds), data)
+    assert_close(together, jax.tree.map(lambda *a: jnp.stack(a), *each), 1e-13)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pmap_is_one_device(x64, name):
+    cell = CELLS[name]
+    data = {
+        key: jax.tree.map(lambda a, k=key: jnp.stack(jnp.split(a, 2, BATCH_AXES[k])), value)
+        for key, value in make_data(cell).items()
+    }
+
+    def run(params, data):
+        d_params, d_taps = gradients(cell, params, data)
+        return jax.lax.pmean(d_params, "devices"), d_taps
+
+    devices = jax.devices()[:2]
+    d_params, d_taps = jax.pmap(run, "devices", in_axes=(None, 0), devices=devices)(make_params(cell), data)
+    expected, expected_taps = of_one_device(name)
+    for device in range(2):
+        assert_close(jax.tree.map(lambda a, d=device: np.asarray(a)[d], d_params), expected, 1e-13)
+    joined = jax.tree.map(lambda a: np.concatenate(np.asarray(a), axis=1) / 2, d_taps)
+    assert_close(joined, expected_taps, 1e-13)
+
+
+def two_devices():
+    return jax.make_mesh((2,), ("devices",), axis_types=(AxisType.Auto,), devices=jax.devices()[:2])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("LSTM", {}), ("GRU", {}), ("LSTM", {"store_every": 3}), ("LSTM", {"backward": "autodiff"})],
+)
+def test_shard_map_is_one_device(x64, name, options):
+    """Under JAX's check of what varies over the devices: parameters replicated, the batch cut in two."""
+    cell = CELLS[name]
+    over_batch = {key: P(*[None] * axis, "devices") for key, axis in BATCH_AXES.items()}
+    sharded = jax.shard_map(
+        functools.partial(gradients, cell, axis="devices", **options),
+        mesh=two_devices(),
+        in_specs=(P(), over_batch),
+        out_specs=(P(), over_batch["taps"]),
+    )
+    actual = jax.device_get(quick_jit(sharded)(make_params(cell), make_data(cell)))
+    assert_close(actual, of_one_device(name), 1e-13)
+
+
+def test_shard_map_with_nothing_given_but_the_inputs(x64):
+    """The zeros that ``unroll`` itself begins with must vary over the devices as the inputs do."""
+    cell = CELLS["LSTM"]
+    params, xs = make_params(cell), make_inputs(cell, (4,))
+    sharded = jax.shard_map(
+        functools.partial(rnnjax.unroll, cell),
+        mesh=two_devices(),
+        in_specs=(P(), P(None, "devices")),
+        out_specs=(P("devices"), P(None, "devices")),
+    )
+    actual = jax.device_get(quick_jit(sharded)(params, xs))
+    assert_close(actual, jax.device_get(rnnjax.unroll(cell, params, xs)), 1e-14)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_autodiff_goes_forward_and_twice(x64, name):
+    """A slope against the fused gradient, a Hessian product against finite differences of the fused gradient."""
+    cell = CELLS[name]
+    params, data, epsilon = make_params(cell), make_data(cell), 1e-6
+    direction = normal_like(params, 13)
+
+    @quick_jit
+    def forward_and_twice(params):
+        def slope(params):
+            loss = make_loss(cell, backward="autodiff")
+            return jax.jvp(lambda p: loss(p, data), (params,), (direction,))[1]
+
+        return jax.value_and_grad(slope)(params)
+
+    fused = quick_jit(lambda params: gradients(cell, params, data)[0])
+    slope, hessian_product = forward_and_twice(params)
+    dots = jax.tree.map(jnp.vdot, of_one_device(name)[0], direction)
+    assert_close(slope, sum(jax.tree.leaves(dots)), 1e-12)
+    ahead = fused(jax.tree.map(lambda p, d: p + epsilon * d, params, direction))
+    behind = fused(jax.tree.map(lambda p, d: p - epsilon * d, params, direction))
+    differences = jax.tree.map(lambda a, b: (a - b) / (2 * epsilon), ahead, behind)
+    assert_close(hessian_product, differences, 1e-7)
+
+
+def test_fused_refuses_forward_mode():
+    cell = CELLS["LSTM"].replace(param_dtype=jnp.float32)
+    params, data = make_params(cell), make_data(cell)
+    with pytest.raises(TypeError, match="custom_vjp"):
+        jax.jvp(lambda p: make_loss(cell)(p, data), (params,), (params,))

@@ -1,0 +1,33 @@
+"""Evaluation in bucketed, padded batches is one pass over all examples."""
+
+import jax
+import numpy as np
+import pytest
+
+from rnnjax.training.evaluation import accuracy_by_distance, eval_shape, evaluate
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_scores_are_those_of_all_examples_at_once(tiny, split):
+    params = tiny.programs.init(jax.random.key(3)).params
+    tokens, lengths, labels, _ = getattr(tiny.dataset, split)
+    logits = jax.jit(tiny.model.apply)({"params": params}, tokens, lengths=lengths)[1][:, 0]
+    right = np.where(labels == 1, logits, -logits)
+    losses = np.log1p(np.exp(-right.astype(np.float64)))
+
+    assert len(labels) % eval_shape(tiny.settings)[1] != 0
+    scores = evaluate(tiny.programs, tiny.dataset, tiny.examples, split, params, tiny.settings, tiny.edges)
+    np.testing.assert_array_equal(scores.correct, right > 0)
+    assert scores.accuracy == np.mean(right > 0)
+    assert 0 < scores.accuracy < 1
+    assert scores.loss == pytest.approx(losses.mean(), rel=1e-6)
+
+
+def test_accuracy_by_distance():
+    correct = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+    distances = np.array([30, 10, 10, 30, 20, 30])
+    assert accuracy_by_distance(correct, distances) == {
+        "distance": [10, 20, 30],
+        "accuracy": [0.5, 0.0, pytest.approx(2 / 3)],
+        "count": [2, 1, 3],
+    }

@@ -1,0 +1,33 @@
+import dataclasses
+
+import pytest
+
+from rnnjax.errors import UserError
+from rnnjax.training.settings import TrainingSettings
+
+DEFAULT = TrainingSettings()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "least"),
+    [
+        ("epochs", 0, 1),
+        ("batch_size", -3, 1),
+        ("buckets", 0, 1),
+        ("steps_per_program", 0, 1),
+        ("seeds", 0, 1),
+        ("warmup_steps", -1, 0),
+        ("log_gradients_every", -1, 0),
+        ("validate_every", -1, 0),
+        ("seed", -1, 0),
+        ("clip", -0.5, 0.0),
+        ("clip", float("nan"), 0.0),
+        ("learning_rate", 0.0, 1e-9),
+        ("learning_rate", float("nan"), 1e-9),
+    ],
+)
+def test_a_number_out_of_range_is_named_by_its_flag(name, wrong, least):
+    flag = "--" + name.replace("_", "-")
+    with pytest.raises(UserError, match=rf"^{flag} must be (at least 1|0 or more|above 0), but {wrong} was given\.$"):
+        dataclasses.replace(DEFAULT, **{name: wrong})
+    assert getattr(dataclasses.replace(DEFAULT, **{name: least}), name) == least

@@ -1,0 +1,57 @@
+"""TensorBoard event files hold the numbers of the records; both are read back from disk."""
+
+import numpy as np
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+import rnnjax
+from rnnjax.diagnostics import LagStatistics
+from rnnjax.training.records import read_records
+from rnnjax.training.writers import MemberWriter
+
+CURVE = 0.5 ** np.arange(9)  # halves at every word; the seventh word back is the last with 1%
+GRADIENTS = rnnjax.GRU(1).State(LagStatistics(np.full(9, 4), 2 * CURVE, np.stack([0.1 * CURVE, CURVE, 3 * CURVE])))
+
+
+def write(folder, tensorboard):
+    with MemberWriter(folder, tensorboard=tensorboard) as writer:
+        writer.train(0, 0, loss=0.75, accuracy=0.5, gradient_norm=2.0)
+        writer.gradients(0, GRADIENTS)
+        writer.validation(1, 0, loss=0.5, accuracy=1.0)
+
+
+def scalars(folder):
+    """(name, step) -> value, from the framing of an event file: length (8), checksum (4), event, checksum (4)."""
+    (path,) = (folder / "tensorboard").iterdir()
+    content, told = path.read_bytes(), {}
+    while content:
+        length = int.from_bytes(content[:8], "little")
+        event = Event.FromString(content[12 : 12 + length])
+        told |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
+        content = content[16 + length :]
+    return told
+
+
+def test_event_files_hold_what_the_records_hold(tmp_path):
+    write(tmp_path, tensorboard=True)
+    assert scalars(tmp_path) == {
+        ("train/loss", 0): 0.75,
+        ("train/accuracy", 0): 0.5,
+        ("train/gradient_norm", 0): 2.0,
+        ("gradients/layer0/h/half_life", 0): pytest.approx(1.0),
+        ("gradients/layer0/h/reach", 0): 6.0,
+        ("gradients/layer0/h/norm_at_lag_0", 0): 1.0,
+        ("validation/loss", 1): 0.5,
+        ("validation/accuracy", 1): 1.0,
+    }
+
+
+def test_without_tensorboard_there_are_records_alone(tmp_path):
+    write(tmp_path, tensorboard=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gradients.jsonl", "metrics.jsonl"]
+    assert read_records(tmp_path / "metrics.jsonl") == [
+        {"kind": "train", "step": 0, "epoch": 0, "loss": 0.75, "accuracy": 0.5, "gradient_norm": 2.0},
+        {"kind": "validation", "step": 1, "epoch": 0, "loss": 0.5, "accuracy": 1.0},
+    ]
+    (record,) = read_records(tmp_path / "gradients.jsonl")
+    assert (record["step"], record["layer"], record["state"], record["q50"]) == (0, 0, "h", CURVE.tolist())
