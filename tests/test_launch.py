@@ -17,7 +17,7 @@ from rnnjax.data.recall import recall
 from rnnjax.training.records import read_records
 
 RECALL = (
-    "recall --cells lstm --features 16 --embedding 16 --steps 20 --batch-size 16 --min-distance 2 --max-distance 20"
+    "recall --cells lstm --seeds 1 --features 16 --embedding 16 --steps 20 --batch-size 16 --min-distance 2 --max-distance 20"
     " --log-gradients-every 5 --validate-every 10 --steps-per-program 4"
 )
 FIGURES = {"accuracy_by_distance", "gradient_by_lag", "gradient_over_training", "learning_curves"}

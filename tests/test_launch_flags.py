@@ -31,22 +31,19 @@ def help_of(arguments, capsys, monkeypatch):
 @pytest.mark.parametrize("experiment", [Recall(), Imdb()], ids=["recall", "imdb"])
 def test_help_explains_every_flag_with_its_default(experiment, capsys, monkeypatch):
     text = help_of([type(experiment).__name__.lower()], capsys, monkeypatch)
-    entries = re.findall(r"^│ --([a-z-]+)\b.*\n?((?:^│ {5,}.*\n)*)", text, re.MULTILINE)
-    told = {name: re.sub(r"[│\s]+", " ", first_and_rest) for name, first_and_rest in entries}
-    lines = {}
-    name = None
+    told, flag = {}, ""
     for line in text.splitlines():
-        if found := re.match(r"│ --([a-z-]+)", line):
-            name = found[1]
-        if name and line.startswith("│"):
-            lines[name] = lines.get(name, "") + " " + line.strip("│ ")
+        said = line.strip("│| ")  # the frame is drawn as the output's encoding allows
+        if found := re.match(r"--([a-z-]+)", said):
+            flag = found[1]
+        if flag and said:
+            told[flag] = f"{told.get(flag, '')} {said}"
     values = {f.name: getattr(experiment, f.name) for f in dataclasses.fields(experiment) if f.name != "training"}
     values |= dataclasses.asdict(experiment.training)
-    assert set(lines) == {name.replace("_", "-") for name in values}
-    assert told.keys() == lines.keys()
+    assert set(told) - {"no-tensorboard"} == {name.replace("_", "-") for name in values}
     for name, value in values.items():
         shown = " ".join(value) if isinstance(value, tuple) else str(value)
-        assert re.search(rf"[a-z,;:. )]{{15,}}\. \(default: {re.escape(shown)}\)$", lines[name.replace("_", "-")])
+        assert re.search(rf"[a-z,;:. )]{{15,}}\. \(default: {re.escape(shown)}\)$", told[name.replace("_", "-")])
 
 
 def test_help_names_the_commands(capsys, monkeypatch):

@@ -57,8 +57,7 @@ def make_train_step(model: nn.Module, optimizer: optax.GradientTransformation, *
 
         (loss, accuracy), (grads, tap_grads) = jax.value_and_grad(mean_loss, (0, 1), has_aux=True)(state.params, taps)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        gradient_norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)))
-        metrics = TrainMetrics(loss, accuracy, gradient_norm)
+        metrics = TrainMetrics(loss, accuracy, optax.tree.norm(grads))
         new_state = TrainState(optax.apply_updates(state.params, updates), opt_state, state.step + 1)
 
         def statistics(tap_grad_BTH: jax.Array) -> LagStatistics:
