@@ -39,7 +39,10 @@ Command = (
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 1 after an error in what was given, 2 for flags that do not parse."""
+    """Run one command.
+
+    The exit status is 0, 1 after an error in what was given, 2 for flags that do not parse, 130 after Ctrl-C.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         command = tyro.cli(Command, args=arguments or ["recall"], description=__doc__, prog="launch.py")
@@ -50,6 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; what was logged until now is kept.", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -88,7 +94,7 @@ def _report(runs: tuple[Path, ...]) -> None:
     for run in runs:
         page = write_report(run)
         console.print(rich_table(load_run(run)))
-        console.print(f"report: {page.resolve()}", highlight=False)
+        console.print(f"report: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

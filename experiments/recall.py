@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from rnnjax.cells import Cell
     from rnnjax.training.progress import ProgressView
 
-DEFAULT_TRAINING = TrainingSettings(batch_size=64, learning_rate=3e-3, validate_every=100, log_gradients_every=10, seeds=3)
+DEFAULT_TRAINING = TrainingSettings(
+    batch_size=64, learning_rate=3e-3, validate_every=100, log_gradients_every=10, seeds=3
+)
 
 
 @dataclasses.dataclass(frozen=True)

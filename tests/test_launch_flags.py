@@ -34,16 +34,16 @@ def test_help_explains_every_flag_with_its_default(experiment, capsys, monkeypat
     told, flag = {}, ""
     for line in text.splitlines():
         said = line.strip("│| ")  # the frame is drawn as the output's encoding allows
-        if found := re.match(r"--([a-z-]+)", said):
+        if found := re.match(r"--([a-z][a-z-]*)", said):
             flag = found[1]
-        if flag and said:
-            told[flag] = f"{told.get(flag, '')} {said}"
+        if flag:
+            told[flag] = f"{told.get(flag, '')} {said}".strip()
     values = {f.name: getattr(experiment, f.name) for f in dataclasses.fields(experiment) if f.name != "training"}
     values |= dataclasses.asdict(experiment.training)
     assert set(told) - {"no-tensorboard"} == {name.replace("_", "-") for name in values}
     for name, value in values.items():
         shown = " ".join(value) if isinstance(value, tuple) else str(value)
-        assert re.search(rf"[a-z,;:. )]{{15,}}\. \(default: {re.escape(shown)}\)$", told[name.replace("_", "-")])
+        assert re.search(rf"[^()]{{15,}}\. \(default: {re.escape(shown)}\)$", told[name.replace("_", "-")])
 
 
 def test_help_names_the_commands(capsys, monkeypatch):
@@ -86,6 +86,16 @@ def test_statuses_and_streams_of_the_program_itself():
     assert (unknown_flag.returncode, unknown_flag.stdout) == (2, "")
     assert "--bach-size" in unknown_flag.stderr
     assert "Traceback" not in unknown_flag.stderr
+
+
+def test_ctrl_c_before_training_ends_quietly_and_leaves_nothing(tmp_path, capsys, monkeypatch):
+    def interrupted(self, folder, view):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recall, "run", interrupted)
+    assert launch.main(["recall", "--out", str(tmp_path / "run")]) == 130
+    assert capsys.readouterr().err.startswith("stopped")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -52,15 +52,19 @@ def make_case(cell, batch_shape, given, steps=STEPS, lengths=LENGTHS):
 
 
 def fused_and_autodiff(cell, arguments, options, jit=jax.jit):
-    """(gradient of a loss that reads everything, (final, states)) with either backward pass."""
+    """(gradient of a loss that reads everything, (final, states)) with either backward pass.
 
-    def loss(arguments, backward):
-        results = rnnjax.unroll(cell, **arguments, **options, backward=backward)
+    The plain scan always stores every step, so that it also judges ``store_every``.
+    """
+
+    def loss(arguments, options):
+        results = rnnjax.unroll(cell, **arguments, **options)
         return total(results), results
 
     @jit
     def both(arguments):
-        return [jax.grad(loss, has_aux=True)(arguments, backward) for backward in ("fused", "autodiff")]
+        plain = options | {"backward": "autodiff", "store_every": None}
+        return [jax.grad(loss, has_aux=True)(arguments, chosen) for chosen in (options, plain)]
 
     return both(arguments)
 
@@ -89,13 +93,14 @@ def test_fused_is_autodiff_in_float32(name):
 
 
 @pytest.mark.parametrize("backward", ["fused", "autodiff"])
-@pytest.mark.parametrize("given", ["", "lengths state dropout"])
+@pytest.mark.parametrize(("given", "options"), [("", {"store_every": 3}), ("lengths state dropout", {})])
 @pytest.mark.parametrize("name", [*CELLS, "SimpleRNN relu"])
-def test_the_scan_is_a_loop_over_step(x64, name, given, backward):
+def test_the_scan_is_a_loop_over_step(x64, name, given, options, backward):
     cell = (CELLS | VARIANTS)[name]
     arguments, other = make_case(cell, (2, 2), given)
     expected = loop(cell, **({"state": cell.initial_state((2, 2))} | arguments | other))
-    assert_close(rnnjax.unroll(cell, **arguments, **other, backward=backward), expected, 1e-14)
+    actual = rnnjax.unroll(cell, **arguments, **other, **options, backward=backward)
+    assert_close(actual, expected, 1e-14)
 
 
 def test_the_carried_state_continues_a_sequence(x64):

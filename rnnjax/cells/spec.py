@@ -15,7 +15,7 @@ from rnnjax.errors import UserError
 
 CELLS: dict[str, type[Cell]] = {"simple": SimpleRNN, "lstm": LSTM, "gru": GRU}
 INITIALIZERS = {"orthogonal": Orthogonal, "identity": Identity}
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 def _initializer(text: str) -> Any:

@@ -67,7 +67,7 @@ def run_job(
             try:
                 _run_member(folder, shared, make_dataset(seed), seed)
             except TrainingDivergedError as error:
-                view.line(f"[red]{error}[/red]")
+                view.line(str(error), style="red")
                 diverged.append(str(error))
     if diverged:
         raise TrainingDivergedError(" ".join(diverged))

@@ -33,9 +33,9 @@ class ProgressView:
         )
         self._task = self._bar.add_task("", total=1, note="", visible=False)
 
-    def line(self, text: str) -> None:
-        """Print a line that stays."""
-        self.console.print(text, highlight=False)
+    def line(self, text: str, style: str | None = None) -> None:
+        """Print a line that stays, word for word: brackets in a path are no markup, and nothing is wrapped."""
+        self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def start(self, description: str, total: int, note: str = "") -> None:
         """Begin the bar anew."""

@@ -25,7 +25,7 @@ def test_cells_are_named_by_their_labels():
 
 @pytest.mark.parametrize("specs", [(), ("lstm", "gru", "LSTM"), ("lstm:forget_bias=1e1", "lstm:forget_bias=1E1")])
 def test_no_cell_and_a_cell_twice_are_refused(specs):
-    with pytest.raises(UserError, match="at least one cell and none twice, but .* was given"):
+    with pytest.raises(UserError, match=r"at least one cell and none twice, but .* was given"):
         job.parse_cells(specs, 3)
 
 

@@ -35,9 +35,7 @@ def test_an_empty_folder_is_used_and_without_a_name_one_is_made(tmp_path, monkey
     assert re.fullmatch(r"runs/recall-\d{8}-\d{6}", create(None).as_posix())
 
 
-@pytest.mark.parametrize(
-    ("name", "said"), [("config.json", "already holds a run"), ("holiday.jpg", "is not empty")]
-)
+@pytest.mark.parametrize(("name", "said"), [("config.json", "already holds a run"), ("holiday.jpg", "is not empty")])
 def test_a_folder_that_holds_something_is_refused_and_left_as_it_is(tmp_path, name, said):
     (tmp_path / name).write_text("precious")
     before = tree(tmp_path)
@@ -50,7 +48,9 @@ def test_a_folder_that_holds_something_is_refused_and_left_as_it_is(tmp_path, na
 def test_a_place_that_cannot_be_written_is_said(tmp_path, out):
     (tmp_path / "file").write_text("precious")
     before = tree(tmp_path)
-    with pytest.raises(UserError, match=r"^The output folder .* (is a file|cannot be written \(.*\)); give .* --out\.$"):
+    with pytest.raises(
+        UserError, match=r"^The output folder .* (is a file|cannot be written \(.*\)); give .* --out\.$"
+    ):
         create(tmp_path / out)
     assert tree(tmp_path) == before
 
