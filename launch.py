@@ -9,6 +9,7 @@
 """
 
 import dataclasses
+import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     The exit status is 0, 1 after an error in what was given, 2 for flags that do not parse, 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show → shows ?, and the run goes on
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         command = tyro.cli(Command, args=arguments or ["recall"], description=__doc__, prog="launch.py")
@@ -72,7 +76,7 @@ def _experiment(experiment: Recall | Imdb) -> None:
     console = Console()
     try:
         with ProgressView(console) as view:
-            view.line(f"{name} on {', '.join(describe_devices())}, into {folder}")
+            view.line(f"{name} on {describe_devices()[0]}, into {folder}")
             experiment.run(folder, view)
     finally:
         if any((folder / "members").iterdir()):

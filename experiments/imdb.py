@@ -1,6 +1,7 @@
 """IMDB: the tutorial's side-by-side on 25,000 real movie reviews, one word swapped."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -54,7 +55,7 @@ class Imdb:
     def __post_init__(self) -> None:
         for name in ("features", "embedding", "max_length"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
-        require(self, "embedding_scale", self.embedding_scale > 0, "above 0")
+        require(self, "embedding_scale", 0 < self.embedding_scale < math.inf, "a number above 0")
         require(self, "vocabulary", self.vocabulary >= 3, "at least 3, since padding and unknown count")
         require(self, "validation", 0 < self.validation < 1, "above 0 and below 1")
 

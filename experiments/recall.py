@@ -1,6 +1,7 @@
 """Recall: a review opens with an opinion word, then filler; which cell still knows the opinion at the end?"""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,12 +25,12 @@ class Recall:
     """The built-in task, offline: how many words back does each cell remember?
 
     A review begins with one of eight opinion words ("horrifying", "wonderful", ...), then come d neutral words, d
-    drawn uniformly; the label is the opinion's polarity. Every training example is new.
+    drawn uniformly; the label is the opinion's polarity. No training example comes twice in an epoch.
 
     Attributes:
         cells: cells to train side by side, each a name (simple, lstm, gru) with options after a colon, as in
             gru:chrono=200 or lstm:forget_bias=0 or simple:activation=relu,recurrent_init=identity.
-        steps: training steps in an epoch, every example of them new.
+        steps: training steps in an epoch.
         features: units of each cell.
         embedding: size of the word vectors.
         embedding_scale: standard deviation of the initial word vectors: how loudly every word speaks to the cell.
@@ -52,7 +53,7 @@ class Recall:
     def __post_init__(self) -> None:
         for name in ("steps", "features", "embedding", "max_distance"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
-        require(self, "embedding_scale", self.embedding_scale > 0, "above 0")
+        require(self, "embedding_scale", 0 < self.embedding_scale < math.inf, "a number above 0")
         require(self, "min_distance", 0 <= self.min_distance <= self.max_distance, "from 0 to --max-distance")
 
     def run(self, folder: Path, view: "ProgressView") -> None:

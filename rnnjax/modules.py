@@ -172,6 +172,11 @@ class SequenceClassifier(nn.Module):
     classes: int = 1
     embedding_scale: float = 0.1
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if _is_time_major(self.recurrent):
+            raise ValueError("SequenceClassifier is batch-major: its recurrent part must not have time_major=True")
+
     @nn.compact
     def __call__(
         self,
@@ -198,8 +203,17 @@ class SequenceClassifier(nn.Module):
         return self.recurrent.zero_taps(batch, steps)
 
 
+def _is_time_major(module: Any) -> bool:
+    """Whether any layer in ``module`` is time-major."""
+    if isinstance(module, Stack):
+        return any(map(_is_time_major, module.layers))
+    if isinstance(module, Bidirectional):
+        return _is_time_major(module.forward_rnn) or _is_time_major(module.backward_rnn)
+    return getattr(module, "time_major", False)
+
+
 def final_output(final: Any) -> jax.Array:
-    """H after the last valid step, of the top layer, directions side by side: (B, features)."""
+    """The outputs after the last valid step, of the top layer, directions side by side: (B, features)."""
     if isinstance(final, BidirectionalState):
         return jnp.concatenate([final_output(final.forward), final_output(final.backward)], axis=-1)
     return final.h if hasattr(final, "h") else final_output(final[-1])

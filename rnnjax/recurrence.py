@@ -44,14 +44,15 @@ def unroll(
         store_every: k keeps only every k-th state for the backward pass and computes the rest again, segment by
             segment. With G gates, S state arrays (2 for the LSTM, else 1) and Z = G where the cell reads
             z^x + z^h (SimpleRNN, LSTM), 2G otherwise, the forward pass then keeps (T/k)·B·S·H + k·B·(Z + S)·H
-            numbers instead of T·B·(Z + S)·H, for one more forward pass; least at k ≈ √(T·S/(Z + S)). The inputs
-            and, where they are used, the returned states still take T·B·(D + S·H).
+            numbers instead of T·B·(Z + S)·H, for one more forward pass; least at k ≈ √(T·S/(Z + S)) ("fused";
+            "autodiff" keeps more for each step). The inputs and, where they are used, the returned states and
+            the taps still take T·B·(D + S·H + S·H).
 
     Returns:
         (final, states): a ``cell.State`` of (..., H), and one of (T, ..., H).
 
     Raises:
-        ValueError: shapes that do not fit together, or an unknown ``backward``.
+        ValueError: shapes that do not fit together, no step at all, or an unknown ``backward`` or ``store_every``.
     """
     _check(cell, params, xs, state, lengths, taps, backward, store_every)
     steps, batch_shape, features = xs.shape[0], xs.shape[1:-1], cell.features
@@ -67,7 +68,7 @@ def unroll(
     state = jax.tree.map(lambda a: a.astype(cell.state_dtype), state)
     mask = None
     if lengths is not None:
-        mask = jnp.arange(steps)[:, None, None] < lengths.reshape(1, -1, 1)
+        mask = jnp.arange(steps)[:, None, None] < jnp.reshape(lengths, (1, -1, 1))
     if reverse:
         xs, taps, mask = _flip((xs, taps, mask))
 
@@ -149,13 +150,15 @@ def _check(
         raise ValueError(f"store_every must be a positive number of steps, got {store_every!r}")
     if xs.ndim < 2:
         raise ValueError(f"xs must be (T, ..., D) with at least two axes, got shape {xs.shape}")
+    if xs.shape[0] == 0:
+        raise ValueError(f"xs must have at least one step, got shape {xs.shape}")
     if xs.shape[-1] != params.w_x.shape[0]:
         raise ValueError(f"xs has {xs.shape[-1]} features, but params.w_x expects {params.w_x.shape[0]}")
     if params.w_h.shape != (cell.features, len(cell.gates) * cell.features):
         raise ValueError(f"params.w_h has shape {params.w_h.shape}, which does not belong to {cell}")
     batch_shape = xs.shape[1:-1]
-    if lengths is not None and lengths.shape != batch_shape:
-        raise ValueError(f"lengths must have xs's batch shape {batch_shape}, got {lengths.shape}")
+    if lengths is not None and jnp.shape(lengths) != batch_shape:
+        raise ValueError(f"lengths must have xs's batch shape {batch_shape}, got {jnp.shape(lengths)}")
     for name, tree, shape in (
         ("state", state, (*batch_shape, cell.features)),
         ("taps", taps, (*xs.shape[:-1], cell.features)),

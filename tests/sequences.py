@@ -25,7 +25,8 @@ VARIANTS = {
 }
 
 
-# The tests compile much and compute little: LLVM at level 0 halves their time. Those in float32 use plain jax.jit.
+# The tests compile much and compute little: LLVM at level 0 halves their time. What is said about float32 and about
+# single bits uses plain jax.jit, as programs do.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 

@@ -132,3 +132,10 @@ def test_a_mask_is_held_over_the_sequence_and_differs_between_examples():
         assert np.all(kept == kept[:, :1])
         assert 0.2 < np.mean(kept[:, 0]) < 0.8
         assert np.any(kept[0, 0] != kept[1, 0])
+
+
+@pytest.mark.parametrize("nest", [lambda rnn: rnn, lambda rnn: rnnjax.Stack((rnnjax.RNN(rnnjax.GRU(3)), rnn))])
+def test_a_time_major_layer_inside_is_refused(nest):
+    recurrent = nest(rnnjax.RNN(rnnjax.GRU(3), time_major=True))
+    with pytest.raises(ValueError, match="batch-major"):
+        rnnjax.SequenceClassifier(10, 4, recurrent)

@@ -62,7 +62,7 @@ def violations(path, source):
 
 def sources():
     files = [*(ROOT / "rnnjax").rglob("*.py"), *(ROOT / "experiments").rglob("*.py"), ROOT / "launch.py"]
-    return {f.relative_to(ROOT).as_posix(): f.read_text() for f in files if f.exists()}
+    return {f.relative_to(ROOT).as_posix(): f.read_text(encoding="utf-8") for f in files if f.exists()}
 
 
 def test_the_repository_imports_downward():

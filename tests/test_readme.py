@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_example_runs_and_prints_a_half_life(capsys):
@@ -24,7 +24,7 @@ def test_the_map_and_the_pictures_name_what_is_there():
 
 
 def test_ci_finds_the_test_command():
-    extract = re.search(r"test_command=\$\((.*)\)\n", (ROOT / ".ci/run").read_text())[1]
+    extract = re.search(r"test_command=\$\((.*)\)\n", (ROOT / ".ci/run").read_text(encoding="utf-8"))[1]
     command = subprocess.run(["bash", "-c", extract], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert command.rstrip().endswith("pytest")
     assert len(command.strip().splitlines()) == 1

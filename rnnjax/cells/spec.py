@@ -1,5 +1,6 @@
 """Cells by name, as flags and files write them: ``lstm``, ``gru:chrono=200``, ``simple:activation=relu``."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -18,16 +19,24 @@ INITIALIZERS = {"orthogonal": Orthogonal, "identity": Identity}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
+def _finite(text: str) -> float:
+    """A number that is neither infinite nor NaN."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
 def _initializer(text: str) -> Any:
     """``orthogonal``, ``identity``, or either with a scale: ``orthogonal*0.9``."""
     name, _, scale = text.partition("*")
-    return INITIALIZERS[name](float(scale)) if scale else INITIALIZERS[name]()
+    return INITIALIZERS[name](_finite(scale)) if scale else INITIALIZERS[name]()
 
 
 OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "activation": (str, "tanh or relu"),
     "chrono": (int, "a number of steps, at least 3"),
-    "forget_bias": (float, "a number"),
+    "forget_bias": (_finite, "a number"),
     "input_dropout": (float, "a share from 0 to below 1"),
     "recurrent_dropout": (float, "a share from 0 to below 1"),
     "recurrent_init": (_initializer, "orthogonal or identity, or either with a scale as in orthogonal*0.9"),
@@ -52,6 +61,8 @@ def cell_from_spec(spec: str, features: int) -> Cell:
         if option not in OPTIONS or not hasattr(cell_type(1), option):
             known = ", ".join(o for o in OPTIONS if hasattr(cell_type(1), o))
             raise UserError(f"The cell {name!r} has no option {option!r}; it has {known}, as in {name}:option=value.")
+        if option in options:
+            raise UserError(f"In {spec!r}, {option} stands twice; give it once.")
         parse, wanted = OPTIONS[option]
         try:
             options[option] = parse(value)

@@ -79,7 +79,8 @@ def epoch_chunks(
     Examples are shuffled within their bucket and cut into batches; a bucket's remainder becomes a batch
     padded with weight 0. The chunks of all buckets are then shuffled, but for the first and the last, which come
     from the longest bucket: what does not fit into memory fails at once, and what is measured at the start and at
-    the end of an epoch covers every length.
+    the end of an epoch covers every length. Chunks with a padded batch are passed over for this where there are
+    others.
 
     Args:
         lengths: (N,) words in each example.
@@ -98,7 +99,9 @@ def epoch_chunks(
         chunks += _cut(rng.permutation(members), edge, batch_size, steps_per_chunk)
     shuffled = [chunks[i] for i in rng.permutation(len(chunks))]
     longest = [i for i, chunk in enumerate(shuffled) if chunk.length == edges[-1]]
-    ends = longest[:1] + longest[1:][-1:]
+    full = [i for i in longest if shuffled[i].weights[: shuffled[i].steps].all()]
+    candidates = full if len(full) > 1 else longest
+    ends = candidates[:1] + candidates[1:][-1:]
     first, last = [shuffled[i] for i in ends[:1]], [shuffled[i] for i in ends[1:]]
     return first + [chunk for i, chunk in enumerate(shuffled) if i not in ends] + last
 

@@ -44,15 +44,16 @@ def imdb(
         The three splits, tokens (N, max_length).
 
     Raises:
-        UserError: If an argument is out of its range, ``data_dir`` is given and does not exist, or the data
-            set cannot be prepared (see ``prepare_imdb``).
+        UserError: If an argument is out of its range, ``data_dir`` or TFDS_DATA_DIR names what does not exist, or
+            the data set cannot be prepared (see ``prepare_imdb``).
     """
     _check(vocabulary_size, max_length, keep, validation_fraction, seed)
     report = progress or (lambda message: None)
-    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    root = Path(default if data_dir is None else data_dir).expanduser()
-    if data_dir is not None and not root.is_dir():
-        raise UserError(f"The data folder {data_dir} does not exist; name an existing one with --data-dir.")
+    named = data_dir or os.environ.get("TFDS_DATA_DIR")
+    root = Path(named or "~/tensorflow_datasets").expanduser()
+    if named and not root.is_dir():
+        source = "--data-dir" if data_dir else "the environment variable TFDS_DATA_DIR"
+        raise UserError(f"The data folder {named} does not exist; name an existing one with {source}.")
     prepare_imdb(root, report)
 
     settings = {

@@ -86,9 +86,8 @@ def recall(
 
 
 def spaced_distances(min_distance: int, max_distance: int) -> np.ndarray:
-    """Up to 20 evenly spaced distances in words, ascending, the last of them ``max_distance``; (D,) int64."""
-    step = max(1, (max_distance - min_distance) // (TEST_DISTANCES - 1))
-    return np.arange(max_distance, min_distance - 1, -step)[:TEST_DISTANCES][::-1]
+    """Up to 20 distances in words from the smallest to the largest, evenly spaced, ascending; (D,) int64."""
+    return np.unique(np.linspace(min_distance, max_distance, TEST_DISTANCES).round().astype(int))
 
 
 def _reviews(rng: np.random.Generator, distances: np.ndarray, labels: np.ndarray, width: int) -> Examples:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 QUANTILES = (0.1, 0.5, 0.9)
+ROUNDING = 1e-12  # a slope of log norm this flat is none
 
 
 class LagStatistics(NamedTuple):
@@ -21,7 +22,7 @@ class LagStatistics(NamedTuple):
     quantiles: jax.Array  # (3, T) at QUANTILES
 
 
-def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax.Array) -> jax.Array:
+def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     """‖∂L_b/∂s_t‖₂ of each example's own loss, by lag.
 
     Args:
@@ -30,21 +31,28 @@ def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax
         loss_weights: (B,) the w_b (1/B under a batch mean); an example of weight 0 does not count.
 
     Returns:
-        (T, B): entry (l, b) belongs to step lengths[b] - 1 - l; NaN where that step does not exist.
+        (norms, exists), both (T, B): entry (l, b) belongs to step lengths[b] - 1 - l, and ``exists`` says whether
+        the example counts and has such a step; the norm is 0 where it does not.
     """
     norms = jnp.linalg.norm(tap_gradients.astype(jnp.promote_types(tap_gradients.dtype, jnp.float32)), axis=-1)
     steps = lengths[None, :] - 1 - jnp.arange(norms.shape[0])[:, None]
     by_lag = jnp.take_along_axis(norms, jnp.clip(steps, 0, None), axis=0)
-    counts = (steps >= 0) & (loss_weights > 0)[None, :]
-    return jnp.where(counts, by_lag / jnp.where(loss_weights > 0, loss_weights, 1)[None, :], jnp.nan)
+    exists = (steps >= 0) & (loss_weights > 0)[None, :]
+    return jnp.where(exists, by_lag / jnp.where(loss_weights > 0, loss_weights, 1)[None, :], 0), exists
 
 
-def lag_statistics(norms: jax.Array) -> LagStatistics:
-    """Mean and quantiles over examples of ``norms`` (T, B), NaN where an example has no such lag."""
-    valid = ~jnp.isnan(norms)
-    examples = valid.sum(axis=1)
-    mean = jnp.where(valid, norms, 0).sum(axis=1) / jnp.where(examples > 0, examples, jnp.nan)
-    return LagStatistics(examples, mean, jnp.nanquantile(norms, jnp.array(QUANTILES, norms.dtype), axis=1))
+def lag_statistics(norms: jax.Array, exists: jax.Array) -> LagStatistics:
+    """Mean and quantiles over the examples that have a lag; a norm that is not a number makes them none.
+
+    Args:
+        norms: (T, B) by lag.
+        exists: (T, B) whether the example has the lag.
+    """
+    examples = exists.sum(axis=1)
+    mean = norms.sum(axis=1, where=exists) / jnp.where(examples > 0, examples, jnp.nan)
+    masked = jnp.where(exists, norms, jnp.nan)
+    quantiles = jnp.nanquantile(masked, jnp.array(QUANTILES, norms.dtype), axis=1)
+    return LagStatistics(examples, mean, jnp.where(jnp.isnan(mean)[None, :], jnp.nan, quantiles))
 
 
 def half_life(norms: np.ndarray) -> float:
@@ -62,11 +70,11 @@ def half_life(norms: np.ndarray) -> float:
     if len(lags) < 2:
         return float("nan")
     slope = np.polyfit(lags, np.log(norms[lags]), 1)[0]
-    return float(np.log(2) / -slope) if slope < 0 else float("inf")
+    return float(np.log(2) / -slope) if slope < -ROUNDING else float("inf")
 
 
 def reach(norms: np.ndarray, share: float = 0.01) -> int:
-    """Largest lag whose norm (T,) is at least ``share`` of the norm at lag 0; 0 where nothing is finite."""
+    """Largest lag whose norm (T,) is at least ``share`` of the norm at lag 0; 0 where all is zero or not finite."""
     norms = np.asarray(norms, np.float64)
-    far = np.flatnonzero(np.isfinite(norms) & (norms >= share * norms[0])) if len(norms) else np.array([])
+    far = np.flatnonzero(np.isfinite(norms) & (norms > 0) & (norms >= share * norms[:1]))
     return int(far[-1]) if len(far) else 0

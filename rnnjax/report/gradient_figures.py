@@ -12,7 +12,8 @@ from matplotlib.patches import Patch
 
 from rnnjax.report import style
 from rnnjax.report.run import Floats
-from rnnjax.report.summary import Band, Group, Moment, band, fades, history, memory, middle
+from rnnjax.report.summary import Band, Group, Moment, band, fades, history, memory, middle, open_from
+from rnnjax.report.wording import words
 
 WORDS_BACK = "words back from the end of the review"
 DASHES: dict[str, Literal["-", "--"]] = {"h": "-", "c": "--"}
@@ -31,7 +32,7 @@ def _titles(labels: tuple[Group, ...]) -> list[tuple[Group, int, str]]:
 def gradient_by_lag(labels: tuple[Group, ...], columns: int = style.WIDE) -> Figure | None:
     """Gradient norm against lag at the start and the end of training, a panel for each cell; None without a log.
 
-    Line: median over examples; band: between the 10% and 90% quantiles; both of the middle seed.
+    Line: median over examples; band: between the 10% and 90% quantiles; of several seeds the median at each lag.
     """
     shown = _titles(labels)
     if not shown:
@@ -56,7 +57,11 @@ def gradient_by_lag(labels: tuple[Group, ...], columns: int = style.WIDE) -> Fig
     two_states = any(state == "c" for some in bands for state, _, _ in some)
     columns_of_legend = 3 if columns == style.WIDE else 1
     figure.legend(
-        handles=_legend(two_states), loc="outside upper left", ncols=columns_of_legend, frameon=False, fontsize=9
+        handles=_legend(two_states, all(group.finished for group in labels)),
+        loc="outside upper left",
+        ncols=columns_of_legend,
+        frameon=False,
+        fontsize=9,
     )
     return figure
 
@@ -79,17 +84,18 @@ def _mark_reach(panel: Axes, group: Group, colour: str) -> None:
         return
     reach = int(middle([one.reach for one in sound]))
     height = float(style.log10(found.q50)[reach])
-    if reach >= middle([one.farthest for one in sound]) or not np.isfinite(height):
+    if reach >= open_from(sound) or not np.isfinite(height):
         return
     panel.plot([reach], [height], "o", color=colour, markeredgecolor="white", markersize=7, zorder=5)
-    text = f"below 1% after {reach} word{'' if reach == 1 else 's'}"
+    text = f"below 1% after {words(reach)}" if reach else "below 1% one word back"
     panel.annotate(text, (reach, height), (9, 4), textcoords="offset points", fontsize=9, color=style.INK, va="bottom")
 
 
-def _legend(two_states: bool) -> list[Line2D | Patch]:
+def _legend(two_states: bool, finished: bool) -> list[Line2D | Patch]:
+    last = "end of training" if finished else "last logged step"
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=style.FAINT, linewidth=1.8, label="start of training"),
-        Line2D([], [], color=style.INK, linewidth=1.8, label="end of training (in the cell's colour)"),
+        Line2D([], [], color=style.INK, linewidth=1.8, label=f"{last} (in the cell's colour)"),
         Patch(color=style.FAINT, alpha=0.35, linewidth=0, label="8 of 10 reviews lie in the band"),
     ]
     if two_states:
@@ -103,7 +109,8 @@ def _legend(two_states: bool) -> list[Line2D | Patch]:
 def gradient_over_training(labels: tuple[Group, ...], columns: int = style.WIDE) -> Figure | None:
     """Heat map of the median norm, lag × training step, of what each cell remembers; None without a log.
 
-    Black: at or below 10^-12, vanished. Grey: no number, for the review was shorter or training had diverged.
+    Dark is weak: the scale spans what was measured, down to 10^-12. Grey: no number, for too few reviews were so
+    long or training had diverged.
     """
     shown = _titles(labels)
     if not shown:

@@ -20,7 +20,8 @@ LEVELS = ("count", "mean", "q10", "q50", "q90")
 class GradientLog:
     """The gradient norms of one state of one layer: steps (S,), all else (S, L) by lag, NaN where no example is.
 
-    ``mean`` and the quantiles are over examples; the lag counts words back from an example's last word.
+    ``mean`` and the quantiles are over the ``count`` examples that reach a lag, counted in words back from an
+    example's last word; where training has diverged they can be NaN or infinite although examples reach the lag.
     """
 
     steps: NDArray[np.int64]
@@ -162,11 +163,10 @@ def _result(told: dict[str, Any]) -> Result:
 
 
 def _scores(records: list[dict[str, Any]]) -> Scores:
-    latest = _latest(records)
     return Scores(
-        steps=np.array(sorted(latest), np.int64),
-        loss=_row([latest[step]["loss"] for step in sorted(latest)]),
-        accuracy=_row([latest[step]["accuracy"] for step in sorted(latest)]),
+        steps=np.array([record["step"] for record in records], np.int64),
+        loss=_row([record["loss"] for record in records]),
+        accuracy=_row([record["accuracy"] for record in records]),
     )
 
 
@@ -178,21 +178,16 @@ def _gradients(records: list[dict[str, Any]]) -> dict[tuple[int, str], GradientL
 
 
 def _gradient_log(records: list[dict[str, Any]]) -> GradientLog:
-    latest = _latest(records)
-    lags = max(len(record["q50"]) for record in latest.values())
-    tables = {level: np.full((len(latest), lags), np.nan) for level in LEVELS}
-    for row, step in enumerate(sorted(latest)):
+    lags = max(len(record["q50"]) for record in records)
+    tables = {level: np.full((len(records), lags), np.nan) for level in LEVELS}
+    for row, record in enumerate(records):
         for level, table in tables.items():
-            values = _row(latest[step][level])
+            values = _row(record[level])
             table[row, : len(values)] = values
     reached = tables["count"] > 0  # False also where the count itself is NaN
     quantiles = {level: np.where(reached, tables[level], np.nan) for level in LEVELS if level != "count"}
-    return GradientLog(steps=np.array(sorted(latest), np.int64), count=tables["count"], **quantiles)
-
-
-def _latest(records: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-    """By step; a resumed run may have written a step twice, and the later record is the one it went on from."""
-    return {int(record["step"]): record for record in records}
+    steps = np.array([record["step"] for record in records], np.int64)
+    return GradientLog(steps=steps, count=tables["count"], **quantiles)
 
 
 def _row(values: list[Any]) -> Floats:

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnjax.diagnostics.gradients import half_life, reach
-from rnnjax.report.run import Floats, GradientLog, Member, Result, Run, Scores
+from rnnjax.report.run import Floats, GradientLog, Member, Result, Run
 
 Moment = Literal["start", "end"]
 Key = tuple[int, str]  # (layer, state)
+FEWEST, SHARE = 5, 0.1  # a lag that fewer examples reach, or a smaller share of the batch, is not measured
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Fade:
     """How a gradient fades on its way back through the words.
 
     ``half_life`` and ``reach`` are in words, as ``rnnjax.diagnostics.gradients`` defines them; ``remaining`` is
-    the norm at ``farthest``, the largest lag that any example has, as a fraction of the norm at lag 0.
+    the norm at ``farthest``, the largest measured lag (see ``measured``), as a fraction of the norm at lag 0.
     Where ``trouble`` is not empty ("not finite", "zero") the four mean nothing.
     """
 
@@ -60,7 +61,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """A gradient norm by lag: median and quantiles over examples, the middle seed of each, all (L,)."""
+    """A gradient norm by lag: median and quantiles over examples, of each the median seed at that lag, all (L,)."""
 
     q10: Floats
     q50: Floats
@@ -95,10 +96,19 @@ def moment(log: GradientLog, when: Moment) -> int | None:
     return len(log.steps) - 1 if len(log.steps) > 1 else None
 
 
+def measured(log: GradientLog) -> NDArray[np.bool_]:
+    """Whether enough examples reach each lag for a median, (S, L): ``FEWEST`` and ``SHARE``, or all of a tiny batch.
+
+    Beyond, the norm of a few long reviews would be compared with that of the whole batch.
+    """
+    batch = log.count[:, :1]
+    return (log.count > 0) & (log.count >= np.minimum(batch, np.maximum(FEWEST, SHARE * batch)))
+
+
 def fade(log: GradientLog, row: int) -> Fade:
     """How the median norm of one recorded step fades with the lag."""
-    norms, reached = log.q50[row], log.count[row] > 0
-    lags = np.flatnonzero(reached)
+    norms = log.q50[row]
+    lags = np.flatnonzero(measured(log)[row])
     if len(lags) == 0 or not np.isfinite(norms[lags]).all():
         return Fade(np.nan, np.nan, 0, np.nan, "not finite")
     if norms[0] <= 0:
@@ -120,6 +130,11 @@ def fades(group: Group, when: Moment) -> list[Fade]:
     return [found for member in group.counted if (found := member_fade(member, when)) is not None]
 
 
+def open_from(found: list[Fade]) -> float:
+    """The reach in words from which a reach, or a median of several, is only a lower bound: the measurement ended."""
+    return min((one.reach for one in found if one.reach >= one.farthest), default=np.inf)
+
+
 def band(group: Group, key: Key, when: Moment) -> Band | None:
     """Norm by lag at the start or the end of training over the counted members; None where none has it."""
     rows = [
@@ -129,16 +144,22 @@ def band(group: Group, key: Key, when: Moment) -> Band | None:
     ]
     if not rows:
         return None
-    return Band(*(stacked([getattr(log, level)[row] for log, row in rows]) for level in ("q10", "q50", "q90")))
+    levels = ([_known(log, getattr(log, level))[row] for log, row in rows] for level in ("q10", "q50", "q90"))
+    return Band(*map(stacked, levels))
 
 
 def history(group: Group, key: Key) -> tuple[NDArray[np.int64], Floats]:
-    """Median norm at every logged step over the counted members: steps (S,), norms (S, L)."""
+    """Median norm at every logged step over the counted members: steps (S,), norms (S, L), NaN where not measured."""
     logs = [member.gradients[key] for member in group.counted if key in member.gradients]
     steps = np.array(sorted({int(step) for log in logs for step in log.steps}), np.int64)
-    rows = [[log.q50[log.steps == step][0] for log in logs if (log.steps == step).any()] for step in steps]
+    known = [(log.steps, _known(log, log.q50)) for log in logs]
+    rows = [[norms[at == step][0] for at, norms in known if (at == step).any()] for step in steps]
     longest = max(log.q50.shape[1] for log in logs)
     return steps, np.stack([stacked(row, longest) for row in rows])
+
+
+def _known(log: GradientLog, norms: Floats) -> Floats:
+    return np.where(measured(log), norms, np.nan)
 
 
 def stacked(rows: list[Floats], length: int | None = None) -> Floats:
@@ -172,13 +193,3 @@ def results(group: Group, value: Callable[[Result], float]) -> Floats:
     """One number of each finished member (N,)."""
     found = [value(member.result) for member in group.members if member.result is not None]
     return np.array(found, np.float64)
-
-
-def diverged_at(member: Member) -> int | None:
-    """The first recorded step whose loss is not a finite number."""
-    steps = [int(step) for scores in (member.train, member.validation) for step in _broken(scores)]
-    return min(steps) if steps else None
-
-
-def _broken(scores: Scores) -> NDArray[np.int64]:
-    return scores.steps[~np.isfinite(scores.loss)]

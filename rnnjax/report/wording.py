@@ -13,10 +13,10 @@ def percent(fraction: float) -> str:
         return "an unknown share"
     if 0 < fraction < 0.0005:
         return "under 0.1%"
-    return f"{_hundredths(fraction)}%"
+    return f"{_one_decimal(fraction)}%"
 
 
-def _hundredths(fraction: float) -> str:
+def _one_decimal(fraction: float) -> str:
     rounded = f"{100 * fraction:.1f}"
     if rounded == "100.0":
         return "100" if fraction == 1 else "99.9" if fraction < 1 else rounded
@@ -35,7 +35,7 @@ def at_most(fraction: float) -> str:
 
 def short_percent(fraction: float) -> str:
     """The same without its sign, for a table."""
-    return "–" if np.isnan(fraction) else _hundredths(fraction)
+    return "–" if np.isnan(fraction) else _one_decimal(fraction)
 
 
 def number(value: float) -> str:

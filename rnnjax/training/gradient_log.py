@@ -26,7 +26,7 @@ def gradient_records(step: int, gradients: Any) -> list[dict[str, Any]]:
     for path, statistics in leaves:
         layer = layers.setdefault(path[:-1], len(layers))
         count, mean, quantiles = jax.tree.map(np.asarray, tuple(statistics))
-        lags = int((count > 0).sum())
+        lags = int(np.max(np.flatnonzero(count), initial=-1)) + 1
         record = {"step": step, "layer": layer, "state": path[-1].name, "count": count[:lags].tolist()}
         curves = {"mean": mean, **{f"q{round(100 * q)}": curve for q, curve in zip(QUANTILES, quantiles, strict=True)}}
         records.append(record | {name: curve[:lags].astype(float).tolist() for name, curve in curves.items()})

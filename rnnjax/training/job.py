@@ -66,6 +66,12 @@ def run_job(
         for seed in seeds:
             try:
                 _run_member(folder, shared, make_dataset(seed), seed)
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                raise UserError(
+                    f"{label}: the device has too little memory; give a smaller --batch-size, --features or sequence."
+                ) from None
             except TrainingDivergedError as error:
                 view.line(str(error), style="red")
                 diverged.append(str(error))
@@ -75,7 +81,11 @@ def run_job(
 
 @dataclasses.dataclass
 class _Shared:
-    """What the seeds of one cell have in common; programs are compiled at the first of them."""
+    """What the seeds of one cell have in common.
+
+    Programs are compiled at the first seed. With several buckets another seed's data can take a few steps more or
+    less; a learning-rate schedule then still ends with the first seed's.
+    """
 
     label: str
     cell: Cell
@@ -101,6 +111,7 @@ class _Shared:
                 lengths=self.edges,
                 train_shape=(self.settings.steps_per_program, self.settings.batch_size),
                 eval_shape=eval_shape(self.settings),
+                log_gradients=self.settings.log_gradients_every > 0,
             )
             self.compile_seconds = time.perf_counter() - began
         return self.programs

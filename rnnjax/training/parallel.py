@@ -29,10 +29,13 @@ def compile_programs(
         function, arguments, donated = entry
         return jax.jit(function, donate_argnums=donated).lower(*arguments).compile()
 
-    with ThreadPoolExecutor() as pool:
+    pool = ThreadPoolExecutor()
+    try:
         return dict(zip(functions, pool.map(compiled, functions.values()), strict=True))
+    finally:  # after Ctrl-C, what has not begun to compile need not
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def describe_devices() -> list[str]:
-    """One line a device, for the record of a run."""
+    """One line a device, the one that programs run on first."""
     return [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.local_devices()]

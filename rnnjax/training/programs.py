@@ -56,8 +56,12 @@ def build_programs(
     lengths: tuple[int, ...],
     train_shape: tuple[int, int],
     eval_shape: tuple[int, int],
+    log_gradients: bool,
 ) -> Programs:
-    """Compile everything that training ``model`` runs, for chunks of (K, B) = ``train_shape`` and ``eval_shape``."""
+    """Compile everything that training ``model`` runs, for chunks of (K, B) = ``train_shape`` and ``eval_shape``.
+
+    Without ``log_gradients`` there is nothing in ``log``.
+    """
 
     def init(key: jax.Array) -> TrainState:
         params = model.init(key, jnp.zeros((1, 1), jnp.int32))["params"]
@@ -70,11 +74,13 @@ def build_programs(
     functions: dict[Any, Any] = {"init": (init, (key,), ())}
     for T in lengths:
         functions["train", T] = partial(_train_chunk, step, T), (key, examples, state, *chunk, zero, zero), (2,)
-        functions["log", T] = partial(_log_step, log_step, T), (key, examples, state, *chunk, zero), (2,)
+        if log_gradients:
+            functions["log", T] = partial(_log_step, log_step, T), (key, examples, state, *chunk, zero), (2,)
         evaluate = partial(_evaluate_chunk, make_eval_step(model), T)
         functions["evaluate", T] = evaluate, (state.params, examples, np.zeros(eval_shape, np.int32), zero), ()
     compiled = compile_programs(functions)
-    return Programs(compiled["init"], *[{T: compiled[k, T] for T in lengths} for k in ("train", "log", "evaluate")])
+    by_length = [{T: compiled[k, T] for T in lengths if (k, T) in compiled} for k in ("train", "log", "evaluate")]
+    return Programs(compiled["init"], *by_length)
 
 
 def _batch(examples: DeviceExamples, indices: jax.Array, weights: jax.Array, length: int) -> Batch:

@@ -37,9 +37,9 @@ class ProgressView:
         """Print a line that stays, word for word: brackets in a path are no markup, and nothing is wrapped."""
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
-    def start(self, description: str, total: int, note: str = "") -> None:
+    def start(self, description: str, total: int) -> None:
         """Begin the bar anew."""
-        self._bar.reset(self._task, total=total, description=description, note=note, visible=True)
+        self._bar.reset(self._task, total=total, description=description, note="", visible=True)
 
     def update(self, done: int, loss: float) -> None:
         """``done`` steps are behind, the last with ``loss``."""

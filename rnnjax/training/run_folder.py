@@ -7,6 +7,7 @@ RUN/members/lstm-seed0/  member.json  metrics.jsonl  gradients.jsonl  params.msg
 import contextlib
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -61,7 +62,7 @@ def discard_run_folder(folder: Path) -> None:
 def _environment(devices: list[str]) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
         "platform": platform.platform(),

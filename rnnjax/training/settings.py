@@ -1,6 +1,7 @@
 """The flags that every training experiment shares: plain numbers, checked, with no import of jax."""
 
 import dataclasses
+import math
 from typing import Literal
 
 from rnnjax.errors import UserError
@@ -46,7 +47,8 @@ class TrainingSettings:
             require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("warmup_steps", "log_gradients_every", "validate_every", "seed", "clip"):
             require(self, name, getattr(self, name) >= 0, "0 or more")
-        require(self, "learning_rate", self.learning_rate > 0, "above 0")
+        require(self, "learning_rate", 0 < self.learning_rate < math.inf, "a number above 0")
+        require(self, "seed", self.seed + self.seeds <= 2**32, "at most 2^32 with --seeds added")
 
 
 def require(settings: object, name: str, holds: bool, wanted: str) -> None:

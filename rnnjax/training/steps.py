@@ -61,7 +61,7 @@ def make_train_step(model: nn.Module, optimizer: optax.GradientTransformation, *
         new_state = TrainState(optax.apply_updates(state.params, updates), opt_state, state.step + 1)
 
         def statistics(tap_grad_BTH: jax.Array) -> LagStatistics:
-            return lag_statistics(norms_by_lag(jnp.swapaxes(tap_grad_BTH, 0, 1), batch.lengths, weights))
+            return lag_statistics(*norms_by_lag(jnp.swapaxes(tap_grad_BTH, 0, 1), batch.lengths, weights))
 
         return new_state, metrics, jax.tree.map(statistics, tap_grads)
 
@@ -79,8 +79,7 @@ def make_eval_step(model: nn.Module) -> Callable[[Any, Batch], tuple[jax.Array, 
 
 def _score(model: nn.Module, params: Any, batch: Batch, **options: Any) -> tuple[jax.Array, jax.Array]:
     """Cross-entropy in nats and correctness (0.0 or 1.0) of each example."""
-    rngs = options.pop("rngs", None)
-    result: Any = model.apply({"params": params}, batch.tokens, lengths=batch.lengths, rngs=rngs, **options)
+    result: Any = model.apply({"params": params}, batch.tokens, lengths=batch.lengths, **options)
     _, logits = result
     losses = optax.sigmoid_binary_cross_entropy(logits[:, 0], batch.labels.astype(logits.dtype))
     correct = (logits[:, 0] > 0) == (batch.labels == 1)

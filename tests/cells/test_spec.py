@@ -97,6 +97,8 @@ def test_parameters_in_bfloat16_are_the_rounded_ones():
             "simple:recurrent_init=identity*x",
             r"recurrent_init must be orthogonal or identity, .* 'identity\*x' was given",
         ),
+        ("lstm:forget_bias=nan", r"forget_bias must be a number, but 'nan' was given\."),
+        ("lstm:chrono=200,chrono=300", r"chrono stands twice; give it once\."),
         ("lstm:dtype=int8", r"dtype must be float32, bfloat16, but 'int8' was given\."),
         ("lstm:param_dtype=", r"param_dtype must be float32, bfloat16, but '' was given\."),
     ],

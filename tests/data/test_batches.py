@@ -127,3 +127,12 @@ def test_an_epoch_begins_and_ends_with_the_longest_bucket():
 def test_an_example_longer_than_the_last_edge_is_refused():
     with pytest.raises(ValueError, match="longer than the last edge, 100"):
         ordered_chunks(LENGTHS, batch_size=16, edges=(50, 100), steps_per_chunk=5)
+
+
+def test_the_ends_of_an_epoch_are_full_batches_where_there_are_any():
+    lengths = np.array([3] * 40 + [9] * 7)
+    for seed in range(12):
+        chunks = epoch_chunks(lengths, batch_size=2, edges=(8, 16), steps_per_chunk=1, seed=seed, epoch=0)
+        assert chunks[0].weights.all()
+        assert chunks[-1].weights.all()
+        assert sorted(np.concatenate([c.indices[c.weights > 0] for c in chunks])) == list(range(47))

@@ -45,9 +45,15 @@ def test_test_split_is_balanced_at_each_of_twenty_distances():
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(0, 3, [0, 1, 2, 3]), (7, 7, [7]), (1, 100, range(5, 101, 5)), (190, 200, range(190, 201))],
+    [
+        (0, 3, [0, 1, 2, 3]),
+        (7, 7, [7]),
+        (0, 95, range(0, 96, 5)),
+        (10, 200, range(10, 201, 10)),
+        (190, 200, range(190, 201)),
+    ],
 )
-def test_distances_are_evenly_spaced_and_end_at_the_largest(low, high, expected):
+def test_distances_are_evenly_spaced_from_the_smallest_to_the_largest(low, high, expected):
     assert spaced_distances(low, high).tolist() == list(expected)
 
 

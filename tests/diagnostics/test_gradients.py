@@ -17,27 +17,30 @@ WEIGHTS = np.array([0.2, 0.2, 0.0, 0.1, 1.0], np.float32)
 
 
 def by_hand(gradients, lengths, weights):
-    norms = np.full(gradients.shape[:2], np.nan)
+    norms, exists = np.zeros(gradients.shape[:2]), np.zeros(gradients.shape[:2], bool)
     for b, n in enumerate(lengths):
         for lag in range(n):
             if weights[b] > 0:
                 norms[lag, b] = math.sqrt(sum(g**2 for g in gradients[n - 1 - lag, b])) / weights[b]
-    return norms
+                exists[lag, b] = True
+    return norms, exists
 
 
 def test_norms_by_lag_are_those_of_a_loop():
     gradients = np.random.default_rng(0).normal(size=(T, B, H)).astype(np.float32)
-    actual = norms_by_lag(jnp.array(gradients), jnp.array(LENGTHS), jnp.array(WEIGHTS))
-    np.testing.assert_allclose(actual, by_hand(gradients, LENGTHS, WEIGHTS), rtol=1e-6)
-    assert list(np.sum(~np.isnan(actual), axis=0)) == [9, 0, 0, 1, 6]
+    norms, exists = norms_by_lag(jnp.array(gradients), jnp.array(LENGTHS), jnp.array(WEIGHTS))
+    expected, expected_exists = by_hand(gradients, LENGTHS, WEIGHTS)
+    np.testing.assert_allclose(norms, expected, rtol=1e-6)
+    np.testing.assert_array_equal(exists, expected_exists)
+    assert list(np.sum(exists, axis=0)) == [9, 0, 0, 1, 6]
 
 
 def test_norms_of_bfloat16_gradients_are_taken_in_float32():
     gradients = np.random.default_rng(0).normal(size=(T, B, H))
     rounded = jnp.array(gradients, jnp.bfloat16)
-    actual = norms_by_lag(rounded, jnp.array(LENGTHS), jnp.array(WEIGHTS))
-    assert actual.dtype == jnp.float32
-    np.testing.assert_allclose(actual, by_hand(np.asarray(rounded, np.float32), LENGTHS, WEIGHTS), rtol=1e-6)
+    norms, _ = norms_by_lag(rounded, jnp.array(LENGTHS), jnp.array(WEIGHTS))
+    assert norms.dtype == jnp.float32
+    np.testing.assert_allclose(norms, by_hand(np.asarray(rounded, np.float32), LENGTHS, WEIGHTS)[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -54,7 +57,7 @@ def test_norms_do_not_change_with_the_batch_size(x64, name):
             return jnp.sum(weights * jnp.sum(jnp.sin(final.h), axis=1))
 
         gradients = jax.grad(loss)(zero_taps(cell, (len(lengths),)))
-        return [norms_by_lag(a, lengths, weights) for a in gradients]
+        return [norms_by_lag(a, lengths, weights)[0] for a in gradients]
 
     whole = norms(xs, jnp.array(lengths), jnp.full(6, 1 / 6))
     for examples in ([0], [5, 4, 3, 1]):
@@ -68,8 +71,8 @@ def test_norms_do_not_change_with_the_batch_size(x64, name):
 def test_lag_statistics_are_over_the_examples_that_reach_the_lag():
     norms = np.random.default_rng(1).lognormal(size=(T, 40))
     lengths = np.random.default_rng(2).integers(0, T, size=40)  # below T: no example reaches the last lag
-    norms[np.arange(T)[:, None] >= lengths] = np.nan
-    actual = lag_statistics(jnp.array(norms, jnp.float32))
+    exists = np.arange(T)[:, None] < lengths
+    actual = lag_statistics(jnp.array(norms, jnp.float32), jnp.array(exists))
     for lag in range(T):
         reaching = norms[lag][lengths > lag]
         assert actual.examples[lag] == len(reaching)
@@ -79,6 +82,17 @@ def test_lag_statistics_are_over_the_examples_that_reach_the_lag():
     assert actual.examples[-1] == 0
     assert np.isnan(actual.mean[-1])
     assert np.all(np.isnan(actual.quantiles[:, -1]))
+
+
+def test_a_norm_that_is_not_a_number_is_not_left_out():
+    """A gradient that blew up in one example must be seen, where that example has the lag and only there."""
+    norms = jnp.array([[1.0, jnp.nan, 3.0], [1.0, jnp.nan, 3.0]])
+    actual = lag_statistics(norms, jnp.array([[True, True, True], [True, False, True]]))
+    assert np.isnan(actual.mean[0])
+    assert np.all(np.isnan(actual.quantiles[:, 0]))
+    assert actual.mean[1] == 2
+    np.testing.assert_allclose(actual.quantiles[:, 1], [1.2, 2.0, 2.8], rtol=1e-6)
+    assert list(actual.examples) == [3, 2]
 
 
 LAGS = np.arange(300)

@@ -55,5 +55,6 @@ def tiny():
         lengths=EDGES,
         train_shape=(SETTINGS.steps_per_program, SETTINGS.batch_size),
         eval_shape=eval_shape(SETTINGS),
+        log_gradients=True,
     )
     return Tiny(dataset, examples, model, SETTINGS, EDGES, programs)
