@@ -37,10 +37,11 @@ def unroll(
             ``states[t]`` has read x_t..x_end, and past an example's end it is still the initial state.
         taps: zeros shaped like ``states``. They are added to the states (the memory before it is read out, a
             separate h after), so the gradient with respect to them is the total ∂L/∂m_t and ∂L/∂h_t of every
-            step: exactly zero past an example's end. SimpleRNN and GRU have the one tap ``h``.
+            step: exactly zero past an example's end. SimpleRNN and GRU have the one tap ``h``. Inside
+            ``shard_map`` give them as a sharded input, or JAX sums their gradient over the devices.
         backward: "fused" has a backward pass of its own (reverse mode, once); "autodiff" leaves the plain scan
             to JAX, for forward mode and higher derivatives. Same numbers.
-        dropout: masks from ``cell.dropout_masks``, held at every step.
+        dropout: masks from ``cell.dropout_masks``, held at every step; constants, no gradient flows to them.
         store_every: k keeps only every k-th state for the backward pass and computes the rest again, segment by
             segment. With G gates, S state arrays (2 for the LSTM, else 1) and Z = G where the cell reads
             z^x + z^h (SimpleRNN, LSTM), 2G otherwise, the forward pass then keeps (T/k)·B·S·H + k·B·(Z + S)·H
@@ -54,7 +55,7 @@ def unroll(
     Raises:
         ValueError: shapes that do not fit together, no step at all, or an unknown ``backward`` or ``store_every``.
     """
-    _check(cell, params, xs, state, lengths, taps, backward, store_every)
+    _check(cell, params, xs, state, lengths, taps, dropout, backward, store_every)
     steps, batch_shape, features = xs.shape[0], xs.shape[1:-1], cell.features
     if state is None:
         state = cell.initial_state(batch_shape)
@@ -69,6 +70,7 @@ def unroll(
     mask = None
     if lengths is not None:
         mask = jnp.arange(steps)[:, None, None] < jnp.reshape(lengths, (1, -1, 1))
+        xs = jnp.where(mask, xs, 0)  # or NaN in the padding would reach the weights as 0·NaN
     if reverse:
         xs, taps, mask = _flip((xs, taps, mask))
 
@@ -125,7 +127,8 @@ def _vary_alike(tree: Any) -> Any:
     """
 
     def axes_of(a: jax.Array) -> frozenset[str]:
-        return getattr(jax.typeof(a), "vma", frozenset())
+        kind: Any = jax.typeof(a)
+        return kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma  # jax < 0.10
 
     axes = frozenset().union(*map(axes_of, jax.tree.leaves(tree)))
 
@@ -141,7 +144,15 @@ def _vary_alike(tree: Any) -> Any:
 
 
 def _check(
-    cell: Cell, params: Params, xs: Any, state: Any, lengths: Any, taps: Any, backward: str, store_every: Any
+    cell: Cell,
+    params: Params,
+    xs: Any,
+    state: Any,
+    lengths: Any,
+    taps: Any,
+    dropout: DropoutMasks,
+    backward: str,
+    store_every: Any,
 ) -> None:
     """Shapes that fit together, said before anything is compiled."""
     if backward not in SCANS:
@@ -159,6 +170,9 @@ def _check(
     batch_shape = xs.shape[1:-1]
     if lengths is not None and jnp.shape(lengths) != batch_shape:
         raise ValueError(f"lengths must have xs's batch shape {batch_shape}, got {jnp.shape(lengths)}")
+    for name, mask, size in (("x", dropout.x, xs.shape[-1]), ("h", dropout.h, cell.features)):
+        if mask is not None and mask.shape != (*batch_shape, size):
+            raise ValueError(f"dropout.{name} must have shape {(*batch_shape, size)}, got {mask.shape}")
     for name, tree, shape in (
         ("state", state, (*batch_shape, cell.features)),
         ("taps", taps, (*xs.shape[:-1], cell.features)),

@@ -57,7 +57,7 @@ def gradient_by_lag(labels: tuple[Group, ...], columns: int = style.WIDE) -> Fig
     two_states = any(state == "c" for some in bands for state, _, _ in some)
     columns_of_legend = 3 if columns == style.WIDE else 1
     figure.legend(
-        handles=_legend(two_states, all(group.finished for group in labels)),
+        handles=_legend(two_states, all(group.finished for group, _, _ in shown)),
         loc="outside upper left",
         ncols=columns_of_legend,
         frameon=False,

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from rnnjax.errors import UserError
-from rnnjax.report import gradient_figures, score_figures, sentences, style
+from rnnjax.report import gradient_figures, gradient_sentences, score_figures, sentences, style
 from rnnjax.report.page_style import CSS
 from rnnjax.report.run import Run, load_run
 from rnnjax.report.summary import Group, groups
@@ -47,17 +47,18 @@ PICTURES = (
         "If the state at a word were nudged, how much would the loss change? That is the norm of the gradient at "
         "this word. Where it is nearly zero, training cannot learn from the word. A straight line down means that "
         "every further word weakens it by the same factor. Its strength at the last word (0 back) counts as 100%. A "
-        "cell that has become sure of its answers has little left to feel: its gradients shrink as its loss does.",
+        "cell that has become sure of its answers has little left to feel: its gradients shrink as its loss does. "
+        "Each curve is measured on one training batch, that of the first or of the last logged step.",
         gradient_figures.gradient_by_lag,
-        sentences.by_lag,
+        gradient_sentences.by_lag,
     ),
     Picture(
         "gradient_over_training",
         "When the gradient begins to reach back",
-        "The same gradient at every logged step of training, from bottom to top, for what the cell remembers. "
-        "Bright is strong, black has vanished, grey means that there is no number.",
+        "The same gradient, of what the cell remembers, at every logged step of training from bottom to top, each "
+        "on its own training batch. Bright is strong, dark is weak (see the scale), grey means: no number.",
         gradient_figures.gradient_over_training,
-        sentences.over_training,
+        gradient_sentences.over_training,
     ),
     Picture(
         "learning_curves",

@@ -1,22 +1,11 @@
-"""What a run shows, in sentences computed from its numbers: the verdict, and one or two under each figure."""
+"""What a run shows, in sentences computed from its numbers: the verdict, what was learnt, and what is missing."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from rnnjax.report.run import Member, Run
-from rnnjax.report.summary import (
-    Fade,
-    Group,
-    accuracy_by_distance,
-    diverged_at,
-    fades,
-    history,
-    mean,
-    memory,
-    middle,
-    results,
-)
+from rnnjax.report.run import Member, Run, Scores
+from rnnjax.report.summary import Group, accuracy_by_distance, mean, results
 from rnnjax.report.wording import at_least, at_most, listed, percent, percents, words
 
 SOLVED, GUESSING = 0.95, 0.60  # accuracies of a yes-or-no question
@@ -67,80 +56,6 @@ def _who_remembers(farthest: float, accuracies: dict[str, np.ndarray]) -> str:
     return f"Asked about a word {words(farthest)} back, " + "; ".join(clauses) + "."
 
 
-def by_lag(labels: tuple[Group, ...]) -> list[Said]:
-    """Under the gradient by lag: how it fades at the end and at the start of training."""
-    found = [(group, fades(group, "start"), fades(group, "end")) for group in labels]
-    return [Said(group.label, _start_and_end(start, end, bool(group.finished))) for group, start, end in found if start]
-
-
-def _start_and_end(start: list[Fade], end: list[Fade], finished: bool) -> str:
-    if not end:
-        return f"At the start of training the gradient {_fades_so(start)}; nothing later is logged yet."
-    last = "end of training" if finished else "last logged step"
-    return f"At the {last} the gradient {_fades_so(end)}. At the start it {_fades_so(start)}."
-
-
-def _fades_so(found: list[Fade]) -> str:
-    """A clause that holds for any numbers: gradients that fade, last, grow, vanish at once or are no numbers."""
-    sound = [one for one in found if not one.trouble]
-    if not sound:
-        broken = any(one.trouble == "not finite" for one in found)
-        return "is not a finite number" if broken else "is exactly zero at the last word"
-    half = float(middle([one.half_life for one in sound]))
-    reach = float(middle([one.reach for one in sound]))
-    farthest = int(middle([float(one.farthest) for one in sound]))
-    remaining = float(middle([one.remaining for one in sound]))
-    if farthest == 0:
-        return "was measured at the last word only"
-    if np.isnan(half) and reach == 0:
-        return "is gone one word back"
-    if np.isnan(half):
-        fading = "is too weak to have a half-life"
-    elif np.isinf(half):
-        fading = "does not fade with distance"
-    else:
-        fading = f"halves every {words(half)}"
-    if reach < farthest:
-        lasting = f"falls below 1% of its strength after {words(reach)}"
-    elif remaining > 10:
-        times = f"{remaining:,.0f}" if remaining < 1e6 else "over a million"
-        lasting = f"has grown to {times} times its strength {words(farthest)} back"
-    else:
-        lasting = f"still has {percent(remaining)} of its strength {words(farthest)} back"
-    excluded = f" ({len(found) - len(sound)} of {len(found)} seeds left out: no usable numbers)"
-    return f"{fading} and {lasting}{excluded if len(sound) < len(found) else ''}"
-
-
-def over_training(labels: tuple[Group, ...]) -> list[Said]:
-    """Under the heat map: when, if ever, the gradient reached the farthest word measured."""
-    return [Said(group.label, f"The gradient {_when(group)}.") for group in labels if group.layers]
-
-
-def _when(group: Group) -> str:
-    key = memory(next(member for member in group.counted if member.gradients))
-    steps, norms = history(group, key)
-    usable = np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)
-    if not usable.any():
-        return "holds no usable number"
-    steps, norms = steps[usable], norms[usable]
-    farthest = int(np.flatnonzero(np.isfinite(norms).any(axis=0))[-1])
-    strong = np.where(np.isfinite(norms), norms, 0.0) >= 0.01 * norms[:, :1]
-    measured = np.isfinite(norms[:, farthest])  # a step whose reviews are all shorter says nothing about it
-    arrived, at = strong[measured, farthest], steps[measured]
-    which = "" if measured.all() else " (of those with so long a review)"
-    back = f"{words(farthest)} back"
-    if arrived.all():
-        return f"has at least 1% of its strength {back} at every logged step{which}"
-    if arrived.any():
-        later = arrived[np.argmax(arrived) :]
-        stays = "at every" if later.all() else f"at {int(later.sum())} of the {later.size}"
-        first = f"first has 1% of its strength {back} at step {at[np.argmax(arrived)]:,}"
-        return f"{first}, and has it {stays} logged step{'' if later.all() else 's'} from there on{which}"
-    reaches = strong.shape[1] - 1 - np.argmax(strong[:, ::-1], axis=1)
-    best = int(np.argmax(reaches))
-    return f"never has 1% of its strength {back}: it comes {words(reaches[best])} far at best, at step {steps[best]:,}"
-
-
 def distances(labels: tuple[Group, ...]) -> list[Said]:
     """Under accuracy against distance: up to where each cell knows the answer."""
     measured = [(group.label, found) for group in labels if (found := accuracy_by_distance(group)) is not None]
@@ -152,16 +67,22 @@ def _far(distance: np.ndarray, accuracies: np.ndarray) -> str:
     if not known.any():
         return "Has no accuracy that is a number"
     distance, right = distance[known], mean(accuracies)[known]
+    seeds = accuracies[:, known][:, -1]
     low, high = float(right.min()), float(right.max())
-    if low >= SOLVED:
-        return f"Is right in at least {at_least(low)} of cases at every distance up to {words(distance[-1])}"
-    if high <= GUESSING:
-        return f"Does hardly better than guessing at every distance (at most {at_most(high)})"
-    at_end = f"{percent(float(right[-1]))} at {words(distance[-1])}"
-    if right[0] >= SOLVED:
-        last = int(np.argmax(right < SOLVED)) - 1
-        return f"Is right in at least {SOLVED:.0%} of cases up to {words(distance[last])}, and in {at_end}"
-    return f"Is right in {percent(low)} to {percent(high)} of cases, and in {at_end}"
+    tested, last = "at every distance tested", words(distance[-1])
+    if low >= SOLVED and np.nanmin(seeds) >= SOLVED:
+        often = "all" if low == 1 else f"at least {at_least(low)} of"
+        return f"Is right in {often} cases {tested}, up to {last}"
+    if high <= GUESSING and np.nanmax(seeds) <= GUESSING:
+        return f"Does hardly better than guessing {tested} (at most {at_most(high)})"
+    disagree = percent(float(np.nanmin(seeds))) != percent(float(np.nanmax(seeds)))
+    at_last = f", and in {percents(seeds)} at {last}{', depending on the seed' if disagree else ''}"
+    if low < SOLVED <= right[0]:
+        upto = words(distance[int(np.argmax(right < SOLVED)) - 1])
+        return f"Is right in at least {SOLVED:.0%} of cases {tested} up to {upto}{at_last}"
+    if percent(low) != percent(high):
+        return f"Is right in {percent(low)} to {percent(high)} of cases {tested}{at_last}"
+    return f"Is right in {percent(low)} of cases {tested}{at_last if disagree else ''}"
 
 
 def learning(labels: tuple[Group, ...]) -> list[Said]:
@@ -190,10 +111,14 @@ def missing(run: Run, labels: tuple[Group, ...]) -> list[str]:
     for member in (member for group in labels for member in group.members):
         who = f"{member.label}, seed {member.seed},"
         last = max([0, *member.train.steps, *member.validation.steps])
-        if (step := diverged_at(member)) is not None:
-            notes.append(f"{who} diverged: its loss was not a finite number at step {step:,}.")
+        if broken := [int(step) for scores in (member.train, member.validation) for step in _not_finite(scores)]:
+            notes.append(f"{who} diverged: its loss was not a finite number at step {min(broken):,}.")
         if member.result is None:
             notes.append(f"{who} has not finished: its last record is of step {last:,} of {member.steps:,}.")
         if not member.gradients:
             notes.append(f"{who} has no gradient log.")
     return notes
+
+
+def _not_finite(scores: Scores) -> np.ndarray:
+    return scores.steps[~np.isfinite(scores.loss)]

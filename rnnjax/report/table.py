@@ -12,14 +12,32 @@ from rich.table import Table
 from rich.text import Text
 
 from rnnjax.report.run import Floats, Member, Run
-from rnnjax.report.summary import Fade, Group, accuracy_by_distance, fades, groups, mean, member_fade, middle, results
+from rnnjax.report.summary import (
+    FEWEST,
+    SHARE,
+    Fade,
+    Group,
+    accuracy_by_distance,
+    fades,
+    groups,
+    mean,
+    member_fade,
+    middle,
+    open_from,
+    results,
+)
 from rnnjax.report.summary import memory as memory_of
 from rnnjax.report.wording import number, short_percent
 
 NOTE = (
     "Half-life: words in which the gradient of what the cell remembers halves (∞: it does not fade). "
-    "Reach: how many words back it still has 1% of its strength at the last word. Accuracies are percentages. "
-    "Of several seeds: the middle one for half-life and reach, the mean otherwise; below it the lowest and highest."
+    "Reach: how many words back it still has 1% of its strength at the last word (≥: as far as was measured). "
+    f"A distance counts as measured where at least {FEWEST} reviews and {SHARE:.0%} of the training batch are so long "
+    f"(of a batch under {FEWEST}: all). "
+    "Start and end: the first and the last logged step, with the parameters of that step; accuracies, in percent, are "
+    "of the parameters that were best in validation. "
+    "Of several seeds: the median (of two the lower) for half-life and reach, the mean otherwise; below it the lowest "
+    "and highest."
 )
 
 
@@ -55,15 +73,17 @@ def _row(group: Group, farthest: float | None) -> list[Field]:
         *at,
         _several(results(group, lambda result: result.test_accuracy), mean, short_percent),
         _several(results(group, lambda result: result.validation_accuracy), mean, short_percent),
-        *(_fading(found, lambda fade: fade.reach) for found in (start, end)),
-        *(_fading(found, lambda fade: fade.half_life) for found in (start, end)),
+        *(_reaches(found) for found in (start, end)),
+        *(_several(np.array([fade.half_life for fade in found], np.float64), middle, number) for found in (start, end)),
         Field(f"{group.members[0].parameters:,}"),
         _several(results(group, lambda result: result.steps_per_second), mean, number),
     ]
 
 
-def _fading(found: list[Fade], value: Callable[[Fade], float]) -> Field:
-    return _several(np.array([value(fade) for fade in found], np.float64), middle, number)
+def _reaches(found: list[Fade]) -> Field:
+    bound = open_from(found)
+    reaches = np.array([fade.reach for fade in found], np.float64)
+    return _several(reaches, middle, lambda reach: f"≥ {number(reach)}" if reach >= bound else number(reach))
 
 
 def _several(values: Floats, reduce: Callable[[Floats], Floats], form: Callable[[float], str]) -> Field:
@@ -72,7 +92,8 @@ def _several(values: Floats, reduce: Callable[[Floats], Floats], form: Callable[
     if not known.size:
         return Field("–")
     low, high = form(float(known.min())), form(float(known.max()))
-    return Field(form(float(reduce(known))), "" if low == high else f"{low}–{high}")
+    between = " to " if "≥" in high else "–"
+    return Field(form(float(reduce(known))), "" if low == high else f"{low}{between}{high}")
 
 
 def _farthest(labels: tuple[Group, ...]) -> float | None:
@@ -98,7 +119,7 @@ def rich_table(run: Run) -> Table:
         table.add_column(Text(title), justify="right" if place else "left", overflow="fold")
     for row in rows(labels):
         scores, fading, rest = row[:-6], row[-6:-2], row[-2:]
-        joined = [Field(f"{start.value} → {end.value}") for start, end in (fading[:2], fading[2:])]
+        joined = [Field(f"{start.value} → {end.value}".replace("≥ ", "≥")) for start, end in (fading[:2], fading[2:])]
         table.add_row(*(_two_lines(field) for field in (*scores, *joined, *rest)))
     return table
 
@@ -143,6 +164,7 @@ def _record(member: Member, farthest: float | None) -> dict[str, str | int | flo
     for when, fade in (("start", member_fade(member, "start")), ("end", member_fade(member, "end"))):
         record[f"half_life_{when}"] = "" if fade is None else _plain(fade.half_life)
         record[f"reach_{when}"] = "" if fade is None else _plain(fade.reach)
+        record[f"farthest_lag_{when}"] = "" if fade is None or fade.trouble else _plain(fade.farthest)
     names = ("validation_accuracy", "test_accuracy", "test_loss", "best_step")
     for name in (*names, "seconds", "steps_per_second", "compile_seconds"):
         record[name] = "" if member.result is None else _plain(getattr(member.result, name))

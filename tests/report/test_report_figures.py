@@ -24,7 +24,7 @@ def line(panel, number):
     return panel.get_lines()[number].get_ydata()
 
 
-def test_the_line_is_the_middle_seed_and_the_band_its_quantiles(run):
+def test_line_and_band_are_the_median_over_seeds_at_each_lag(run):
     for seed, rate in enumerate([0.5, 0.8, 0.9]):
         write_member(run, "GRU", seed, curves={"h": [0.7**LAGS, rate**LAGS]})
     panel = gradient_by_lag(labels_of(run)).axes[0]
@@ -34,6 +34,33 @@ def test_the_line_is_the_middle_seed_and_the_band_its_quantiles(run):
     assert corners.min() == pytest.approx(np.log10(0.5 * 0.8**40))
     assert corners.max() == pytest.approx(np.log10(2))
     assert "below 1% after 20 words" in [text.get_text() for text in panel.texts]
+
+
+def test_lags_that_few_reviews_reach_are_drawn_nowhere(run):
+    counts = [64] * 20 + [7] * 11 + [6] * 10
+    for seed in range(2):
+        write_member(run, "GRU", seed, curves={"h": [0.9**LAGS] * 2}, counts=counts)
+    panel = gradient_by_lag(labels_of(run)).axes[0]
+    np.testing.assert_array_equal(np.isfinite(line(panel, 1)), LAGS <= 30)
+    assert panel.collections[1].get_paths()[0].vertices[:, 0].max() == 30
+    shown = np.asarray(gradient_over_training(labels_of(run)).axes[0].collections[0].get_array()).reshape(2, 41)
+    np.testing.assert_array_equal(np.isfinite(shown), np.tile(LAGS <= 30, (2, 1)))
+    assert not panel.texts  # 0.9^30 is 4%: it does not come below 1% as far as was measured
+
+
+def test_a_gradient_that_is_gone_at_once_is_marked_in_words(run):
+    write_member(run, "GRU", curves={"h": [0.001**LAGS] * 2})
+    assert [text.get_text() for text in gradient_by_lag(labels_of(run)).axes[0].texts] == ["below 1% one word back"]
+
+
+def test_the_legend_calls_it_the_end_of_training_only_where_training_ended(run):
+    def named():
+        return [text.get_text() for text in gradient_by_lag(labels_of(run)).legends[0].get_texts()]
+
+    write_member(run, "GRU", curves={"h": [0.9**LAGS] * 2})
+    assert "end of training (in the cell's colour)" in named()
+    write_member(run, "LSTM", curves={"h": [0.9**LAGS] * 2}, test=None)
+    assert "last logged step (in the cell's colour)" in named()
 
 
 def test_both_states_of_the_lstm_are_drawn(run):
@@ -57,6 +84,16 @@ def test_a_diverged_step_with_empty_lists_is_a_gap(run):
     assert style.png(gradient_by_lag(labels_of(run))).startswith(b"\x89PNG")
     shown = np.asarray(gradient_over_training(labels_of(run)).axes[0].collections[0].get_array()).reshape(2, 41)
     np.testing.assert_array_equal(np.isfinite(shown).sum(axis=1), [41, 0])
+
+
+def test_a_diverged_step_whose_reviews_are_counted_is_a_gap(run):
+    broken = np.where(LAGS == 5, np.inf, np.where(LAGS > 5, np.nan, 1.0))
+    write_member(run, "GRU", curves={"h": [0.5**LAGS, broken]}, test=None)
+    figure = gradient_by_lag(labels_of(run))
+    np.testing.assert_array_equal(np.isfinite(line(figure.axes[0], 1)), LAGS < 5)
+    assert style.png(figure).startswith(b"\x89PNG")
+    shown = np.asarray(gradient_over_training(labels_of(run)).axes[0].collections[0].get_array()).reshape(2, 41)
+    np.testing.assert_array_equal(np.isfinite(shown).sum(axis=1), [41, 5])
 
 
 def test_the_heat_map_holds_step_by_lag_on_one_scale(run):

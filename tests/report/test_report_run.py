@@ -30,9 +30,17 @@ def test_a_lag_without_examples_has_no_number_whatever_was_written_there(tmp_pat
     np.testing.assert_array_equal(member.gradients[0, "h"].q50, [[1, 1, np.nan, np.nan]])
 
 
-def test_torn_last_lines_are_left_out_and_repeated_steps_count_once(tmp_path):
+def test_norms_that_are_no_numbers_keep_their_count(tmp_path):
     run = write_run(tmp_path / "run")
-    folder = write_member(run, "GRU", curves={"h": [np.ones(3), np.ones(3), np.full(3, 7.0)]}, gradient_steps=[0, 5, 5])
+    write_member(run, "GRU", curves={"h": [np.array([1, np.nan, np.inf])]}, counts=[5, 4, 3])
+    log = load_run(run).members[0].gradients[0, "h"]
+    np.testing.assert_array_equal(log.count, [[5, 4, 3]])
+    np.testing.assert_array_equal(log.q50, [[1, np.nan, np.inf]])
+
+
+def test_torn_last_lines_are_left_out(tmp_path):
+    run = write_run(tmp_path / "run")
+    folder = write_member(run, "GRU", curves={"h": [np.ones(3), np.full(3, 7.0)]}, gradient_steps=[0, 5])
     for name in ("metrics.jsonl", "gradients.jsonl"):
         with (folder / name).open("a") as file:
             file.write('{"step": 999, "layer": 0, "sta')

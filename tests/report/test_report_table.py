@@ -39,8 +39,31 @@ def test_values_and_spread_over_seeds(run):
     assert (row["half-life at start, words"].value, row["half-life at start, words"].spread) == ("3.1", "")
     # ln 2 / -ln 0.95 = 13.5; 0.95^89 = 0.0104, 0.95^90 = 0.0099
     assert (row["half-life at end, words"].value, row["half-life at end, words"].spread) == ("14", "6.6–∞")
-    assert (row["reach at end, words"].value, row["reach at end, words"].spread) == ("89", "43–200")
+    assert (row["reach at end, words"].value, row["reach at end, words"].spread) == ("89", "43 to ≥ 200")
     assert (row["parameters"].value, row["steps/s"].value) == ("33,345", "16")
+
+
+def test_a_reach_as_far_as_was_measured_is_a_lower_bound(tmp_path):
+    """Of 64 reviews at least 7 (a tenth) must be so long: here up to 180 words back."""
+    run = write_run(tmp_path / "run")
+    counts = [64] * 100 + [7] * 81 + [6] * 20
+    for seed, rate in enumerate([0.999, 0.9, 1.0]):
+        write_member(run, "GRU", seed, curves={"h": [rate**LAGS] * 2}, counts=counts)
+    row = table_of(run)["GRU"]
+    assert (row["reach at end, words"].value, row["reach at end, words"].spread) == ("≥ 180", "43 to ≥ 180")
+    console = Console(width=80, file=io.StringIO())
+    console.print(rich_table(load_run(run)))
+    assert "≥180 → ≥180" in console.file.getvalue()
+    assert {record["farthest_lag_end"] for record in csv.DictReader(io.StringIO(csv_text(load_run(run))))} == {"180"}
+
+
+@pytest.mark.parametrize(("count", "reach"), [(4, "≥ 200"), (1, "≥ 200"), (5, "≥ 200"), (6, "≥ 99"), (49, "≥ 99")])
+def test_a_tiny_batch_is_measured_as_far_as_all_of_it_or_five_reach(tmp_path, count, reach):
+    """Behind the first 100 distances min(count, 5) reviews are left in batches up to 5, four in larger ones."""
+    run = write_run(tmp_path / "run")
+    left = count if count <= 5 else 4
+    write_member(run, "GRU", curves={"h": [np.ones(201)] * 2}, counts=[count] * 100 + [left] * 101)
+    assert table_of(run)["GRU"]["reach at end, words"].value == reach
 
 
 def test_what_is_not_known_is_a_dash(run):
@@ -65,6 +88,7 @@ def test_the_csv_has_a_row_for_each_member_with_exact_numbers(run):
     ]
     assert float(records[2]["half_life_end"]) == pytest.approx(np.log(2) / -np.log(0.9), rel=1e-9)
     assert (records[4]["half_life_end"], records[4]["reach_end"]) == ("inf", "200")
+    assert (records[4]["farthest_lag_end"], records[1]["farthest_lag_end"]) == ("200", "")
     assert (records[2]["memory_state"], records[0]["memory_state"]) == ("c", "h")
     assert (records[3]["test_accuracy"], records[3]["accuracy_at_farthest"]) == ("0.91", "0.991")
     assert (records[0]["finished"], records[0]["test_accuracy"], records[1]["reach_end"]) == ("0", "", "")
@@ -78,6 +102,7 @@ def test_the_terminal_table_fits_80_columns(run):
     assert "[bold]" in text  # a label is never taken for markup
     assert "…" not in text
     assert "3.1 → 14" in text
+    assert "20 → 89" in text
     assert max(map(len, text.splitlines())) <= 80
 
 

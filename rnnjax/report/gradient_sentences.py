@@ -1,0 +1,93 @@
+"""What the gradients of a run show, in sentences: how far back they reach, and since when."""
+
+import numpy as np
+
+from rnnjax.report.sentences import Said
+from rnnjax.report.summary import Fade, Group, fades, history, memory, middle, open_from
+from rnnjax.report.wording import percent, words
+
+REMEMBERED = "the gradient of what it remembers"  # c for an LSTM, h for the others
+GONE = "is below 1% of its strength one word back"
+SLOW = 10_000  # a half-life in words beyond all that is measured
+
+
+def by_lag(labels: tuple[Group, ...]) -> list[Said]:
+    """Under the gradient by lag: how it fades at the end and at the start of training."""
+    found = [(group, fades(group, "start"), fades(group, "end")) for group in labels]
+    return [Said(group.label, _start_and_end(start, end, bool(group.finished))) for group, start, end in found if start]
+
+
+def _start_and_end(start: list[Fade], end: list[Fade], finished: bool) -> str:
+    if not end:
+        return f"At the start of training {REMEMBERED} {_fades_so(start)}; nothing later is logged yet."
+    last = "end of training" if finished else "last logged step"
+    return f"At the {last} {REMEMBERED} {_fades_so(end)}. At the start it {_fades_so(start)}."
+
+
+def _fades_so(found: list[Fade]) -> str:
+    """A clause that holds for any numbers: gradients that fade, last, grow, vanish at once or are no numbers."""
+    sound = [one for one in found if not one.trouble]
+    if not sound:
+        broken = any(one.trouble == "not finite" for one in found)
+        return "is not a finite number" if broken else "is exactly zero at the last word"
+    half = float(middle([one.half_life for one in sound]))
+    reach = float(middle([one.reach for one in sound]))
+    farthest = int(middle([float(one.farthest) for one in sound]))
+    remaining = float(middle([one.remaining for one in sound]))
+    if farthest == 0:
+        return "was measured at the last word only"
+    if np.isnan(half) and reach == 0:
+        return "is gone one word back"
+    if np.isnan(half):
+        fading = "is too weak to have a half-life"
+    elif np.isinf(half):
+        fading = "does not fade with distance"
+    elif half >= SLOW:
+        fading = "hardly fades with distance"
+    else:
+        fading = f"halves every {words(half)}"
+    if reach < open_from(sound):
+        lasting = f"falls below 1% of its strength after {words(reach)}" if reach else GONE
+    elif remaining > 10:
+        times = f"{remaining:,.0f}" if remaining < 1e6 else "over a million"
+        lasting = f"has grown to {times} times its strength {words(farthest)} back"
+    else:
+        lasting = f"still has {percent(remaining)} of its strength {words(farthest)} back"
+    excluded = f" ({len(found) - len(sound)} of {len(found)} seeds left out: no usable numbers)"
+    return f"{fading} and {lasting}{excluded if len(sound) < len(found) else ''}"
+
+
+def over_training(labels: tuple[Group, ...]) -> list[Said]:
+    """Under the heat map: when, if ever, the gradient reached the farthest word measured."""
+    return [Said(group.label, f"The gradient {_when(group)}.") for group in labels if group.layers]
+
+
+def _when(group: Group) -> str:
+    key = memory(next(member for member in group.counted if member.gradients))
+    steps, norms = history(group, key)
+    usable = np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)
+    if not usable.any():
+        return "holds no usable number"
+    steps, norms = steps[usable], norms[usable]
+    farthest = int(np.flatnonzero(np.isfinite(norms).any(axis=0))[-1])
+    if farthest == 0:
+        return "was measured at the last word only"
+    strong = np.where(np.isfinite(norms), norms, 0.0) >= 0.01 * norms[:, :1]
+    measured = np.isfinite(norms[:, farthest])  # of a step whose reviews are shorter nothing is known
+    arrived, at = strong[measured, farthest], steps[measured]
+    which = "" if measured.all() else " (of those with a number so far back)"
+    back = f"{words(farthest)} back"
+    if arrived.all():
+        return f"has at least 1% of its strength {back} at every logged step{which}"
+    if arrived.any():
+        later = arrived[np.argmax(arrived) :]
+        stays = "at every" if later.all() else f"at {int(later.sum())} of the {later.size}"
+        first = f"first has 1% of its strength {back} at step {at[np.argmax(arrived)]:,}"
+        return f"{first}, and has it {stays} logged step{'' if later.all() else 's'} from there on{which}"
+    reaches = strong.shape[1] - 1 - np.argmax(strong[:, ::-1], axis=1)
+    best = int(np.argmax(reaches))
+    if reaches[best] == 0:
+        return f"never has 1% of its strength {back} at any logged step{which}, nor even one word back"
+    cut_short = not np.isfinite(norms[best, reaches[best] + 1 :]).any()
+    far = f"at least {words(reaches[best])} far" if cut_short else f"{words(reaches[best])} far at best"
+    return f"never has 1% of its strength {back} at any logged step{which}: it comes {far}, at step {steps[best]:,}"
