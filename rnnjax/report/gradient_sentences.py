@@ -3,7 +3,7 @@
 import numpy as np
 
 from rnnjax.report.sentences import Said
-from rnnjax.report.summary import Fade, Group, fades, history, memory, middle, open_from
+from rnnjax.report.summary import SHARE, Fade, Group, fades, history, memory, middle, open_from
 from rnnjax.report.wording import percent, words
 
 REMEMBERED = "the gradient of what it remembers"  # c for an LSTM, h for the others
@@ -58,7 +58,7 @@ def _fades_so(found: list[Fade]) -> str:
 
 
 def over_training(labels: tuple[Group, ...]) -> list[Said]:
-    """Under the heat map: when, if ever, the gradient reached the farthest word measured."""
+    """Under the heat map: when, if ever, the gradient reached the farthest word that a share of the steps measured."""
     return [Said(group.label, f"The gradient {_when(group)}.") for group in labels if group.layers]
 
 
@@ -68,14 +68,17 @@ def _when(group: Group) -> str:
     usable = np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)
     if not usable.any():
         return "holds no usable number"
-    steps, norms = steps[usable], norms[usable]
-    farthest = int(np.flatnonzero(np.isfinite(norms).any(axis=0))[-1])
+    logged, steps, norms = len(steps), steps[usable], norms[usable]
+    farthest = int(np.flatnonzero(np.isfinite(norms).mean(axis=0) >= SHARE)[-1])  # not by one long batch alone
     if farthest == 0:
         return "was measured at the last word only"
+    norms = norms[:, : farthest + 1]
     strong = np.where(np.isfinite(norms), norms, 0.0) >= 0.01 * norms[:, :1]
     measured = np.isfinite(norms[:, farthest])  # of a step whose reviews are shorter nothing is known
     arrived, at = strong[measured, farthest], steps[measured]
-    which = "" if measured.all() else " (of those with a number so far back)"
+    known = int(measured.sum())
+    has = f"{known} of the {logged} {'has' if known == 1 else 'have'} a usable number so far back"
+    which = f" ({has})" if known < logged else ""
     back = f"{words(farthest)} back"
     if arrived.all():
         return f"has at least 1% of its strength {back} at every logged step{which}"

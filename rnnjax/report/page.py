@@ -56,7 +56,8 @@ PICTURES = (
         "gradient_over_training",
         "When the gradient begins to reach back",
         "The same gradient, of what the cell remembers, at every logged step of training from bottom to top, each "
-        "on its own training batch. Bright is strong, dark is weak (see the scale), grey means: no number.",
+        "on its own training batch. Bright is strong, dark is weak (see the scale); grey: too few reviews are so long, "
+        "or there is no number.",
         gradient_figures.gradient_over_training,
         gradient_sentences.over_training,
     ),

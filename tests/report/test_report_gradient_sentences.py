@@ -90,12 +90,15 @@ def test_only_the_start_is_logged(run):
             [0.5, 0.99, 0.5],
             "first has 1% of its strength 50 words back at step 100, and has it at 1 of the 2 logged steps from",
         ),
-        ([0.99, 0.99, 0.99], "has at least 1% of its strength 50 words back at every logged step"),
+        ([0.99, 0.99, 0.99], "has at least 1% of its strength 50 words back at every logged step."),
         (
             [0.5, 0.6, 0.5],
             "never has 1% of its strength 50 words back at any logged step: it comes 9 words far at best, at step 100",
         ),
-        ([np.nan, 0, 0.99], "has at least 1% of its strength 50 words back at every logged step"),
+        (
+            [np.nan, 0, 0.99],
+            "has at least 1% of its strength 50 words back at every logged step (1 of the 3 has a usable number so",
+        ),
         ([np.nan] * 3, "holds no usable number"),
         ([0.001] * 3, "never has 1% of its strength 50 words back at any logged step, nor even one word back"),
     ],
@@ -108,7 +111,7 @@ def test_when_the_gradient_reached_back(run, rates, text):
 
 def test_steps_whose_reviews_are_all_short_say_nothing_about_far_words(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS, 0.99**LAGS, 0.99 ** LAGS[:20]]})
-    text = "step 100, and has it at every logged step from there on (of those with a number so far back)."
+    text = "step 100, and has it at every logged step from there on (2 of the 3 have a usable number so far back)."
     assert says(run, gradient_sentences.over_training).endswith(text)
     assert "still has 82.6% of its strength 19 words back" in says(run, gradient_sentences.by_lag)
 
@@ -128,9 +131,16 @@ def test_only_distances_that_enough_reviews_have_are_measured(run):
 def test_a_step_of_shorter_reviews_gives_a_lower_bound(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS, 0.99 ** LAGS[:20]]})
     assert says(run, gradient_sentences.over_training) == (
-        "The gradient never has 1% of its strength 50 words back at any logged step (of those with a number so far "
-        "back): it comes at least 19 words far, at step 100."
+        "The gradient never has 1% of its strength 50 words back at any logged step (1 of the 2 has a usable "
+        "number so far back): it comes at least 19 words far, at step 100."
     )
+
+
+def test_a_distance_that_one_step_in_many_measured_is_not_the_farthest(run):
+    curves = [0.99 ** LAGS[:40] for _ in range(10)] + [0.99**LAGS]
+    write_member(run, "GRU", curves={"h": curves})
+    text = "The gradient has at least 1% of its strength 39 words back at every logged step."
+    assert says(run, gradient_sentences.over_training) == text
 
 
 def test_the_heat_map_of_the_last_word_only(run):
@@ -143,5 +153,7 @@ def test_a_norm_that_is_no_number_is_said_though_reviews_reach_it(run, broken):
     write_member(run, "GRU", curves={"h": [0.99**LAGS, np.where(LAGS >= 7, broken, 0.99**LAGS)]}, test=None)
     text = says(run, gradient_sentences.by_lag)
     assert text.startswith("At the last logged step the gradient of what it remembers is not a finite number.")
-    text = "at least 1% of its strength 50 words back at every logged step (of those with a number so far back)."
+    text = (
+        "at least 1% of its strength 50 words back at every logged step (1 of the 2 has a usable number so far back)."
+    )
     assert says(run, gradient_sentences.over_training).endswith(text)
