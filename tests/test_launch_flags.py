@@ -119,8 +119,8 @@ def test_flags_that_do_not_parse_end_with_status_2(arguments, capsys):
         ("recall --features 0", "--features must be at least 1, but 0 was given"),
         ("recall --steps -5", "--steps must be at least 1, but -5 was given"),
         ("recall --min-distance 30 --max-distance 20", "--min-distance must be from 0 to --max-distance"),
-        ("recall --embedding-scale 0", "--embedding-scale must be above 0"),
-        ("recall --learning-rate -1", "--learning-rate must be above 0"),
+        ("recall --embedding-scale 0", "--embedding-scale must be a number above 0"),
+        ("recall --learning-rate -1", "--learning-rate must be a number above 0"),
         ("imdb --vocabulary 2", "--vocabulary must be at least 3"),
         ("imdb --validation 1", "--validation must be above 0 and below 1"),
         ("imdb --max-length -1", "--max-length must be at least 1"),
@@ -160,3 +160,20 @@ def test_a_run_that_fails_on_its_way_is_reported_as_far_as_it_came(tmp_path, cap
     assert launch.main(["recall", "--out", str(tmp_path / "run")]) == 1
     assert capsys.readouterr().err == "error: The loss became nan.\n"
     assert "LSTM" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_misspelt_tfds_data_dir_is_said_and_not_made(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nowhere"))
+    assert launch.main(["imdb", "--out", "new"]) == 1
+    assert (
+        "does not exist; name an existing one with the environment variable TFDS_DATA_DIR." in capsys.readouterr().err
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_terminal_without_arrows_shows_what_it_can(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    shown = run_apart("launch.py", "imdb", "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "Embedding ? SimpleRNN" in shown.stdout

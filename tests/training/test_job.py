@@ -3,6 +3,7 @@
 import io
 import json
 
+import jax
 import pytest
 from rich.console import Console
 
@@ -61,3 +62,14 @@ def test_a_broken_member_is_said_and_the_next_is_trained(tiny, tmp_path):
         }
         assert read_records(folder / "metrics.jsonl")[0]["step"] == 0
         assert not (folder / "result.json").exists()
+
+
+@pytest.mark.parametrize(("message", "raised"), [("RESOURCE_EXHAUSTED: 9 GiB", UserError), ("INTERNAL", RuntimeError)])
+def test_too_little_memory_is_one_sentence(message, raised, tiny, tmp_path, monkeypatch):
+    def fail(*_):
+        raise jax.errors.JaxRuntimeError(message)
+
+    monkeypatch.setattr(job, "_run_member", fail)
+    said = "too little memory; give a smaller --batch-size" if raised is UserError else message
+    with ProgressView(Console(file=io.StringIO())) as view, pytest.raises(raised, match=said):
+        job.run_job(tmp_path, {"LSTM": rnnjax.LSTM(2)}, None, TrainingSettings(), lambda seed: tiny.dataset, view)
