@@ -16,11 +16,12 @@ from rnnjax.data.batches import bucket_edges
 from rnnjax.data.examples import Dataset
 from rnnjax.errors import UserError
 from rnnjax.training.evaluation import accuracy_by_distance, eval_shape, evaluate
-from rnnjax.training.loop import TrainingDivergedError, count_steps, train
+from rnnjax.training.loop import TrainingDivergedError, train
 from rnnjax.training.optimizer import make_optimizer
 from rnnjax.training.programs import Programs, build_programs, on_device
 from rnnjax.training.progress import ProgressView
 from rnnjax.training.records import write_json
+from rnnjax.training.schedule import total_steps
 from rnnjax.training.settings import TrainingSettings
 from rnnjax.training.writers import MemberWriter
 
@@ -103,7 +104,7 @@ class _Shared:
             began = time.perf_counter()
             lengths = np.asarray(examples.lengths)
             self.edges = bucket_edges(lengths, self.settings.buckets)
-            steps = self.settings.epochs * count_steps(dataset, self.settings, self.edges)
+            steps = total_steps(dataset.train.lengths, self.settings, self.edges)
             self.programs = build_programs(
                 self.make_model(len(dataset.vocabulary), self.cell),
                 make_optimizer(self.settings, steps),
@@ -121,7 +122,7 @@ def _run_member(run_folder: Path, shared: _Shared, dataset: Dataset, seed: int) 
     label, settings, view = shared.label, shared.settings, shared.view
     examples = on_device(dataset)
     programs = shared.compile_for(dataset, examples)
-    steps = settings.epochs * count_steps(dataset, settings, shared.edges)
+    steps = total_steps(dataset.train.lengths, settings, shared.edges)
     parameters = sum(a.size for a in jax.tree.leaves(programs.init(jax.random.key(seed)).params))
     folder = run_folder / "members" / f"{slug_of(label)}-seed{seed}"
     folder.mkdir()

@@ -36,7 +36,8 @@ class Programs(NamedTuple):
     ``init(key) -> state``.
     ``train[T](key, examples, state, indices, weights, start, stop) -> (state, metrics)`` takes the steps
     start..stop-1 of a chunk (K, B); metrics are (K,), zero outside of them.
-    ``log[T](key, examples, state, indices, weights, k) -> (state, metrics, gradients)`` takes the one step k.
+    ``log[T](key, examples, state, indices, weights, k) -> (state, metrics, gradients)`` takes the one step k;
+    metrics as above.
     ``evaluate[T](params, examples, indices, stop) -> (losses, correct)``, both of indices' shape, zero from
     batch ``stop`` on.
     ``train`` and ``log`` reuse the memory of the state they are given.
@@ -102,7 +103,8 @@ def _train_chunk(
 def _log_step(
     step: TrainStep, length: int, key: Any, examples: Any, state: Any, indices: Any, weights: Any, k: Any
 ) -> tuple[TrainState, TrainMetrics, Any]:
-    return step(key, state, _batch(examples, indices[k], weights[k], length))
+    state, metrics, gradients = step(key, state, _batch(examples, indices[k], weights[k], length))
+    return state, jax.tree.map(lambda value: jnp.zeros(indices.shape[0]).at[k].set(value), metrics), gradients
 
 
 def _evaluate_chunk(

@@ -1,4 +1,4 @@
-"""The loop: what is due when, the same every time, the best kept, a broken loss said."""
+"""The loop: the same every time, the best kept, a broken loss said."""
 
 import json
 
@@ -9,36 +9,10 @@ import numpy as np
 import pytest
 from sequences import assert_same
 
-from rnnjax.data.batches import Chunk
 from rnnjax.training import loop
 from rnnjax.training.evaluation import Scores
 from rnnjax.training.records import read_records
-from rnnjax.training.settings import TrainingSettings
-
-
-@pytest.mark.parametrize("chunks", [(1,), (8, 8, 3), (2, 5, 1, 7)])
-@pytest.mark.parametrize("epochs", [1, 2])
-@pytest.mark.parametrize(("log_every", "validate_every"), [(1, 1), (3, 4), (4, 3), (3, 0), (0, 4), (50, 50), (0, 0)])
-def test_segments_do_each_step_once_and_everything_when_it_is_due(chunks, epochs, log_every, validate_every):
-    settings = TrainingSettings(epochs=epochs, log_gradients_every=log_every, validate_every=validate_every)
-    per_epoch = sum(chunks)
-    total = epochs * per_epoch
-    done, logged, validated = [], [], []
-    first = 0
-    for steps in chunks * epochs:
-        for segment in loop._segments(Chunk(7, steps, None, None), first, total, settings):
-            assert segment.stop > segment.start
-            done += range(first + segment.start, first + segment.stop)
-            if segment.log:
-                assert segment.stop == segment.start + 1
-                logged.append(first + segment.start)
-            if segment.validate:
-                validated.append(first + segment.stop)
-        first += steps
-    assert done == list(range(total))
-    assert logged == (sorted({*range(0, total, log_every), total - 1}) if log_every else [])
-    between = validate_every or per_epoch
-    assert validated == sorted({*range(between, total + 1, between), total})
+from rnnjax.training.schedule import total_steps
 
 
 def test_records_tell_every_step_in_order(tiny, tmp_path):
@@ -46,7 +20,7 @@ def test_records_tell_every_step_in_order(tiny, tmp_path):
     trained = tiny.train(tmp_path, progress=lambda done, loss: told.append((done, loss)))
     metrics = read_records(tmp_path / "metrics.jsonl")
     train = [record for record in metrics if record["kind"] == "train"]
-    steps = loop.count_steps(tiny.dataset, tiny.settings, tiny.edges)
+    steps = total_steps(tiny.dataset.train.lengths, tiny.settings, tiny.edges) // 2
     assert [(record["step"], record["epoch"]) for record in train] == [(i, i // steps) for i in range(2 * steps)]
     assert np.isfinite([[r["loss"], r["accuracy"], r["gradient_norm"]] for r in train]).all()
     assert len({record["loss"] for record in train}) == 2 * steps
@@ -92,7 +66,7 @@ def test_the_parameters_of_the_best_validation_are_kept(tiny, tmp_path, monkeypa
         return Scores(loss, accuracy, np.empty(0))
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
-    steps = 2 * loop.count_steps(tiny.dataset, tiny.settings, tiny.edges)
+    steps = total_steps(tiny.dataset.train.lengths, tiny.settings, tiny.edges)
     trained = tiny.train(tmp_path, validate_every=-(-steps // 5))
     assert next(scripted, None) is None
     assert (trained.best_step, trained.validation_accuracy) == (3 * -(-steps // 5), 0.9)

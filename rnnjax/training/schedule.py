@@ -1,0 +1,77 @@
+"""What happens when in a run: a pure function of the data's lengths, the settings and the seed."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnjax.data.batches import Chunk, epoch_chunks
+from rnnjax.training.settings import TrainingSettings
+
+
+class Segment(NamedTuple):
+    """Steps that run without a word to the host: batches start..stop-1 of a chunk."""
+
+    epoch: int
+    step: int  # number in the run of the first of them
+    chunk: Chunk
+    start: int
+    stop: int
+    log: bool  # log its gradients; such a segment is a single step
+    validate: bool  # after it
+
+    @property
+    def end(self) -> int:
+        """Number of steps taken when it is over."""
+        return self.step + self.stop - self.start
+
+
+def total_steps(lengths: np.ndarray, settings: TrainingSettings, edges: tuple[int, ...]) -> int:
+    """Steps of a whole run over examples of ``lengths`` (N,), whatever the seed."""
+    return settings.epochs * sum(chunk.steps for chunk in _epoch(lengths, settings, edges, 0, 0))
+
+
+def schedule(
+    lengths: np.ndarray, settings: TrainingSettings, *, edges: tuple[int, ...], seed: int
+) -> Iterator[Segment]:
+    """All segments of a run in order, cut where something is due."""
+    total = total_steps(lengths, settings, edges)
+    step = 0
+    for epoch in range(settings.epochs):
+        for chunk in _epoch(lengths, settings, edges, seed, epoch):
+            yield from _cut(chunk, epoch, step, total, settings)
+            step += chunk.steps
+
+
+def _epoch(
+    lengths: np.ndarray, settings: TrainingSettings, edges: tuple[int, ...], seed: int, epoch: int
+) -> list[Chunk]:
+    return epoch_chunks(
+        lengths,
+        batch_size=settings.batch_size,
+        edges=edges,
+        steps_per_chunk=settings.steps_per_program,
+        seed=seed,
+        epoch=epoch,
+    )
+
+
+def _cut(chunk: Chunk, epoch: int, first: int, total: int, settings: TrainingSettings) -> Iterator[Segment]:
+    """The segments of a chunk whose first step is number ``first`` of ``total``."""
+    log_every = settings.log_gradients_every
+    validate_every = settings.validate_every or total // settings.epochs
+
+    def segment(start: int, stop: int, *, log: bool = False, validate: bool = False) -> Segment:
+        return Segment(epoch, first + start, chunk, start, stop, log, validate)
+
+    start = 0
+    for k in range(chunk.steps):
+        number, last = first + k, first + k == total - 1
+        log = log_every > 0 and (number % log_every == 0 or last)
+        validate = (number + 1) % validate_every == 0 or last
+        if log and k > start:
+            yield segment(start, k)
+            start = k
+        if log or validate or k == chunk.steps - 1:
+            yield segment(start, k + 1, log=log, validate=validate)
+            start = k + 1
