@@ -61,8 +61,9 @@ class Imdb:
 
     def run(self, folder: Path, view: "ProgressView") -> None:
         """Train and test every cell and seed into ``folder``."""
+        from rnnjax.classifier import SequenceClassifier
         from rnnjax.data.imdb import imdb
-        from rnnjax.modules import RNN, SequenceClassifier
+        from rnnjax.modules import RNN
         from rnnjax.training.job import parse_cells, run_job
 
         def make_model(vocabulary: int, cell: "Cell") -> "nn.Module":

@@ -58,9 +58,10 @@ class Recall:
 
     def run(self, folder: Path, view: "ProgressView") -> None:
         """Train and test every cell and seed into ``folder``."""
+        from rnnjax.classifier import SequenceClassifier
         from rnnjax.data.examples import Dataset
         from rnnjax.data.recall import recall
-        from rnnjax.modules import RNN, SequenceClassifier
+        from rnnjax.modules import RNN
         from rnnjax.training.job import parse_cells, run_job
 
         def make_dataset(seed: int) -> Dataset:

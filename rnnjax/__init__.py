@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnnjax import diagnostics
     from rnnjax.cells import GRU, LSTM, Cell, Glorot, Identity, Orthogonal, SimpleRNN
-    from rnnjax.modules import RNN, Bidirectional, SequenceClassifier, Stack
+    from rnnjax.classifier import SequenceClassifier
+    from rnnjax.modules import RNN, Bidirectional, Stack
     from rnnjax.recurrence import unroll
 
 __version__ = "0.1.0"
@@ -29,7 +30,8 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("GRU", "LSTM", "Cell", "Glorot", "Identity", "Orthogonal", "SimpleRNN"), "rnnjax.cells"),
-    **dict.fromkeys(("RNN", "Bidirectional", "SequenceClassifier", "Stack"), "rnnjax.modules"),
+    **dict.fromkeys(("RNN", "Bidirectional", "Stack"), "rnnjax.modules"),
+    "SequenceClassifier": "rnnjax.classifier",
     "unroll": "rnnjax.recurrence",
 }
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Lowest first; "rnnjax" is the package's own door, for those outside of it.
 LAYERS = (
-    "errors", "cells", "scans", "recurrence", "modules", "diagnostics", "data", "training", "report",
+    "errors", "cells", "scans", "recurrence", "modules", "classifier", "diagnostics", "data", "training", "report",
     "rnnjax", "experiments", "launch",
 )  # fmt: skip
 FORBIDDEN = {
