@@ -46,12 +46,14 @@ def number(value: float) -> str:
         return "∞"
     if value >= 10_000:
         return "> 9,999"
-    return f"{value:.1f}" if value < 10 and value != round(value) else f"{value:,.0f}"
+    text = f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
+    return text.removesuffix(".0")  # a fit may miss a whole number by a rounding error
 
 
 def words(value: float) -> str:
     """A distance with its unit: "1 word", "1.3 words"."""
-    return f"{number(value)} word{'' if value == 1 else 's'}"
+    text = number(value)
+    return f"{text} word{'' if text == '1' else 's'}"
 
 
 def percents(values: Floats) -> str:

@@ -24,7 +24,7 @@ def test_half_life_and_reach_of_known_curves(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS, 3 * 0.8**LAGS]})
     assert says(run, gradient_sentences.by_lag) == (
         "At the end of training the gradient of what it remembers halves every 3.1 words and falls below 1% of its "
-        "strength after 20 words. At the start it halves every 1.0 words and falls below 1% of its strength after "
+        "strength after 20 words. At the start it halves every 1 word and falls below 1% of its strength after "
         "6 words."
     )
 
@@ -68,14 +68,14 @@ def test_seeds_without_usable_numbers_are_left_out_and_counted(run):
 def test_an_unfinished_cell_has_no_end_of_training(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS] * 2}, test=None)
     assert says(run, gradient_sentences.by_lag).startswith(
-        "At the last logged step the gradient of what it remembers halves every 1.0 words"
+        "At the last logged step the gradient of what it remembers halves every 1 word"
     )
 
 
 def test_only_the_start_is_logged(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS]}, test=None)
     text = says(run, gradient_sentences.by_lag)
-    assert text.startswith("At the start of training the gradient of what it remembers halves every 1.0 words and")
+    assert text.startswith("At the start of training the gradient of what it remembers halves every 1 word and")
     assert text.endswith("nothing later is logged yet.")
 
 
