@@ -1,5 +1,9 @@
 """Strict set-up for every test: eight CPU devices, no silent rank promotion, warnings are errors."""
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before it is loaded: see rnnjax/blas.py
+
 import jax
 import pytest
 

@@ -78,6 +78,10 @@ class Cell:
         """h_t (..., H) from packed z^x_t, z^h_t and m_t; the memory itself unless a cell says otherwise."""
         return m
 
+    def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array | None:
+        """Values of the gates, packed (..., G·H), for diagnostics alone; None where a cell does not name them."""
+        return None
+
     def init_bias(self, key: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         """Biases b (G·H,) and b_h (G·H,) or None."""
         return jnp.zeros(len(self.gates) * self.features, self.param_dtype), None

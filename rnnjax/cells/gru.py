@@ -53,10 +53,18 @@ class GRU(Cell):
             b_u = chrono_bias(key, self.features, self.chrono, self.param_dtype)
         return jnp.concatenate([zeros, b_u, zeros]), jnp.zeros(3 * self.features, self.param_dtype)
 
-    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
-        """h_t = (1 - u)·n + u·h_{t-1}."""
+    def _gates(self, z_x: jax.Array, z_h: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """r_t, u_t and n_t."""
         split = 2 * self.features
         ru = 0.5 + 0.5 * jnp.tanh(0.5 * (z_x[..., :split] + z_h[..., :split]))
         r, u = jnp.split(ru, 2, axis=-1)
-        n = jnp.tanh(z_x[..., split:] + r * z_h[..., split:])
+        return r, u, jnp.tanh(z_x[..., split:] + r * z_h[..., split:])
+
+    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
+        """h_t = (1 - u)·n + u·h_{t-1}."""
+        _, u, n = self._gates(z_x, z_h)
         return (1.0 - u) * n + u * m
+
+    def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
+        """r_t, u_t and n_t, packed."""
+        return jnp.concatenate(self._gates(z_x, z_h), axis=-1)

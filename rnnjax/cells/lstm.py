@@ -53,7 +53,7 @@ class LSTM(Cell):
             b_i = -b_f
         return jnp.concatenate([b_i, b_f, zeros, zeros]), None
 
-    def _gates(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
+    def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
         """σ(z_i), σ(z_f), tanh(z_g), σ(z_o), packed (..., 4·H).
 
         One pass over the packed block, as σ(z) = ½ + ½·tanh(z/2): XLA's CPU backend does not vectorise a fusion
@@ -65,10 +65,10 @@ class LSTM(Cell):
 
     def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
         """c_t = f·c_{t-1} + i·g."""
-        i, f, g = jnp.split(self._gates(z_x, z_h)[..., : 3 * self.features], 3, axis=-1)
+        i, f, g = jnp.split(self.gate_values(z_x, z_h)[..., : 3 * self.features], 3, axis=-1)
         return f * m + i * g
 
     def readout(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
         """h_t = o·tanh(c_t)."""
-        o = self._gates(z_x, z_h)[..., 3 * self.features :]
+        o = self.gate_values(z_x, z_h)[..., 3 * self.features :]
         return o * jnp.tanh(m)

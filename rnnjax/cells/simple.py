@@ -38,4 +38,8 @@ class SimpleRNN(Cell):
 
     def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
         """φ(z^x + z^h); ``m`` is overwritten."""
+        return self.gate_values(z_x, z_h)
+
+    def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
+        """φ(z^x + z^h)."""
         return ACTIVATIONS[self.activation](z_x + z_h)

@@ -1,12 +1,36 @@
 """Pure functions of arrays that say what a gradient does on its way through time."""
 
+from rnnjax.diagnostics.alarms import Alarm, Evidence, Origin, check
+from rnnjax.diagnostics.gates import gate_values, horizon, keep_at_bias, padding_read, saturation
 from rnnjax.diagnostics.gradients import (
     QUANTILES,
     LagStatistics,
+    by_lag,
     half_life,
     lag_statistics,
     norms_by_lag,
     reach,
+    safe_norm,
 )
+from rnnjax.diagnostics.intervals import seed_interval
+from rnnjax.diagnostics.jacobians import (
+    SingularValues,
+    extreme_singular_values,
+    product_singular_values,
+    singular_values,
+    step_jacobians,
+)
+from rnnjax.diagnostics.linearise import Steps, flip_valid, linearise, pull
+from rnnjax.diagnostics.lyapunov import Lyapunov, lyapunov_spectrum
+from rnnjax.diagnostics.origin import NotFinite, first_not_finite
+from rnnjax.diagnostics.paths import Paths, paths, share
+from rnnjax.diagnostics.regularisers import flossing, omega
+from rnnjax.diagnostics.updates import update_ratios
 
-__all__ = ["QUANTILES", "LagStatistics", "half_life", "lag_statistics", "norms_by_lag", "reach"]
+__all__ = [
+    "QUANTILES", "Alarm", "Evidence", "LagStatistics", "Lyapunov", "NotFinite", "Origin", "Paths", "SingularValues",
+    "Steps", "by_lag", "check", "extreme_singular_values", "first_not_finite", "flip_valid", "flossing",
+    "gate_values", "half_life", "horizon", "keep_at_bias", "lag_statistics", "linearise", "lyapunov_spectrum",
+    "norms_by_lag", "omega", "padding_read", "paths", "product_singular_values", "pull", "reach", "safe_norm",
+    "saturation", "seed_interval", "share", "singular_values", "step_jacobians", "update_ratios",
+]  # fmt: skip

@@ -34,11 +34,29 @@ def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax
         (norms, exists), both (T, B): entry (l, b) belongs to step lengths[b] - 1 - l, and ``exists`` says whether
         the example counts and has such a step; the norm is 0 where it does not.
     """
-    norms = jnp.linalg.norm(tap_gradients.astype(jnp.promote_types(tap_gradients.dtype, jnp.float32)), axis=-1)
-    steps = lengths[None, :] - 1 - jnp.arange(norms.shape[0])[:, None]
-    by_lag = jnp.take_along_axis(norms, jnp.clip(steps, 0, None), axis=0)
-    exists = (steps >= 0) & (loss_weights > 0)[None, :]
-    return jnp.where(exists, by_lag / jnp.where(loss_weights > 0, loss_weights, 1)[None, :], 0), exists
+    norms = safe_norm(tap_gradients.astype(jnp.promote_types(tap_gradients.dtype, jnp.float32)))
+    norms, exists = by_lag(norms, lengths)
+    exists = exists & (loss_weights > 0)[None, :]
+    return jnp.where(exists, norms / jnp.where(loss_weights > 0, loss_weights, 1)[None, :], 0), exists
+
+
+def safe_norm(vectors: jax.Array) -> jax.Array:
+    """‖v‖₂ over the last axis: (..., H) → (...), right also where the squares would be too small for the dtype."""
+    scale = jnp.max(jnp.abs(vectors), axis=-1)
+    usable = jnp.isfinite(scale) & (scale > 0)
+    unit = vectors / jnp.where(usable, scale, 1)[..., None]
+    return jnp.where(usable, scale * jnp.linalg.norm(unit, axis=-1), scale)
+
+
+def by_lag(values: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Values of steps (T, B) in the order of their lag: (values, exists), both (T, B).
+
+    Entry (l, b) belongs to step lengths[b] - 1 - l; ``exists`` says whether the example has it, the value is 0 where
+    it has not.
+    """
+    steps = lengths[None, :] - 1 - jnp.arange(values.shape[0])[:, None]
+    exists = steps >= 0
+    return jnp.where(exists, jnp.take_along_axis(values, jnp.clip(steps, 0, None), axis=0), 0), exists
 
 
 def lag_statistics(norms: jax.Array, exists: jax.Array) -> LagStatistics:

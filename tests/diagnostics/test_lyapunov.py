@@ -1,0 +1,129 @@
+"""Lyapunov exponents of linear maps that are known, their sum, and the onset of chaos in a random network."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sequences import CELLS, LENGTHS, VARIANTS, make_inputs, make_params, make_state, quick_jit
+
+import rnnjax
+from rnnjax.cells import SimpleRNNState
+from rnnjax.diagnostics import linearise, lyapunov_spectrum, step_jacobians
+
+ALL = CELLS | VARIANTS
+WIDE = {"param_dtype": jnp.float64}
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear(rnnjax.Cell):
+    """h_t = z^x_t + z^h_t: its step Jacobian is W_hᵀ at every step."""
+
+    gates: ClassVar[tuple[str, ...]] = ("h",)
+    State: ClassVar[type] = SimpleRNNState
+
+    def update(self, z_x, z_h, m):
+        return z_x + z_h
+
+
+def spectrum(cell, params, xs, start=None, lengths=None, count=None):
+    @quick_jit
+    def run(params, xs, start, lengths):
+        return lyapunov_spectrum(cell, params, linearise(cell, params, xs, start, lengths=lengths), count=count)
+
+    return jax.tree.map(np.asarray, run(params, xs, start, lengths))
+
+
+def test_a_scaled_rotation_shrinks_every_direction_alike(x64):
+    cell = Linear(4, recurrent_init=rnnjax.Orthogonal(0.9), **WIDE)
+    found = spectrum(cell, cell.init(jax.random.key(0), 3), make_inputs(cell, (2,), 7))
+    np.testing.assert_allclose(found.exponents, np.full((2, 4), np.log(0.9)), rtol=1e-12)
+    np.testing.assert_allclose(found.running, np.full((7, 2, 4), np.log(0.9)), rtol=1e-12)
+
+
+def test_a_relu_network_where_nothing_is_cut_off(x64):
+    """A scaled permutation and a positive bias keep every unit on."""
+    cell = rnnjax.SimpleRNN(4, activation="relu", **WIDE)
+    params = cell.init(jax.random.key(0), 3)
+    params = params._replace(w_h=0.8 * jnp.eye(4)[jnp.array([2, 0, 3, 1])], b=jnp.ones(4), w_x=0 * params.w_x)
+    found = spectrum(cell, params, make_inputs(cell, (), 20))
+    np.testing.assert_allclose(found.exponents, np.full(4, np.log(0.8)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("normal", [True, False])
+def test_exponents_of_a_linear_map_are_the_logs_of_its_eigenvalues(x64, normal):
+    """In the long run; the first steps, in which the directions align, are subtracted."""
+    values = np.array([1.3, 1.0, 0.7, 0.4])
+    rng = np.random.default_rng(0)
+    basis = rng.normal(size=(4, 4))
+    basis = np.linalg.qr(basis)[0] if normal else basis
+    cell = Linear(4, **WIDE)
+    params = cell.init(jax.random.key(0), 3)._replace(w_h=jnp.array(basis @ np.diag(values) @ np.linalg.inv(basis)))
+    found = spectrum(cell, params, 0 * make_inputs(cell, (), 300))
+    late = (300 * found.running[299] - 150 * found.running[149]) / 150
+    np.testing.assert_allclose(late, np.log(values), atol=1e-9)
+    np.testing.assert_allclose(found.exponents, np.log(values), atol=0.05)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_exponents_sum_to_the_mean_log_determinant_whatever_the_length(x64, name):
+    cell, lengths = ALL[name], np.array(LENGTHS)
+    params, xs, start = make_params(cell), make_inputs(cell, (len(lengths),)), make_state(cell, (len(lengths),))
+    if name == "SimpleRNN relu":
+        params = params._replace(b=params.b + 5)  # a unit that is off makes the determinant 0
+
+    @quick_jit
+    def run(xs, start, lengths):
+        steps = linearise(cell, params, xs, start, lengths=lengths)
+        few = lyapunov_spectrum(cell, params, steps, count=2).exponents
+        return lyapunov_spectrum(cell, params, steps), few, step_jacobians(cell, params, steps)
+
+    found, few, jacobians = run(xs, start, jnp.array(lengths))
+    size = cell.features * len(cell.State._fields)
+    assert found.exponents.shape == (len(lengths), size)
+    logs = np.linalg.slogdet(np.asarray(jacobians))[1]
+    for b, n in enumerate(lengths):
+        np.testing.assert_allclose(found.exponents[b].sum(), logs[:n, b].sum() / max(n, 1), rtol=1e-10, atol=1e-12)
+        expected = np.cumsum(logs[:n, b]) / np.arange(1, n + 1)
+        np.testing.assert_allclose(found.running[:n, b].sum(axis=-1), expected, rtol=1e-10)
+    np.testing.assert_array_equal(found.running[-1], found.exponents)
+    np.testing.assert_allclose(few, found.exponents[:, :2], rtol=1e-10, atol=1e-13)
+    assert np.all(np.asarray(found.exponents)[0] == 0)  # no step at all: nothing grows, nothing dies
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_an_example_among_others_has_the_exponents_that_it_has_alone(x64, name):
+    cell, lengths = CELLS[name], np.array(LENGTHS)
+    params, xs, start = make_params(cell), make_inputs(cell, (len(lengths),)), make_state(cell, (len(lengths),))
+    together = spectrum(cell, params, xs, start, jnp.array(lengths))
+    for b in (1, 2):
+        n = lengths[b]
+        alone = spectrum(cell, params, xs[:n, b], jax.tree.map(lambda a, b=b: a[b], start))
+        np.testing.assert_allclose(together.exponents[b], alone.exponents, rtol=1e-10)
+        np.testing.assert_allclose(together.running[:n, b], alone.running, rtol=1e-10)
+        np.testing.assert_allclose(
+            together.running[n:, b], np.broadcast_to(alone.exponents, (8 - n, *alone.exponents.shape)), rtol=1e-10
+        )
+
+
+def test_a_random_network_turns_chaotic_with_its_gain():
+    """Sompolinsky, Crisanti & Sommers (1988): w_h ~ N(0, g²/H) settles down for g < 1 and is chaotic for g > 1."""
+    H, T = 64, 300
+    cell = rnnjax.SimpleRNN(H)
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(H, H)) / np.sqrt(H)
+    start = cell.State(jnp.array(rng.normal(size=(2, H)), jnp.float32))
+    params = cell.init(jax.random.key(0), 1)
+    params = [params._replace(w_h=jnp.array(g * w, jnp.float32)) for g in (0.5, 3.0)]
+
+    @quick_jit
+    def largest(params, start):
+        steps = linearise(cell, params, jnp.zeros((T, 1)), start)
+        return lyapunov_spectrum(cell, params, steps, count=1).exponents[0]
+
+    quiet, chaotic = (float(largest(p, cell.State(start.h[0]))) for p in params)
+    radius = 0.5 * np.abs(np.linalg.eigvals(w)).max()
+    assert quiet == pytest.approx(np.log(radius), abs=0.05)  # at rest it is a linear map
+    assert 0.1 < chaotic < np.log(3)
