@@ -59,15 +59,17 @@ class Imdb:
         require(self, "vocabulary", self.vocabulary >= 3, "at least 3, since padding and unknown count")
         require(self, "validation", 0 < self.validation < 1, "above 0 and below 1")
 
+    def model(self, vocabulary: int, cell: "Cell") -> "nn.Module":
+        """The model that is trained around ``cell``, for ``vocabulary`` word ids."""
+        from rnnjax.classifier import SequenceClassifier
+        from rnnjax.modules import RNN
+
+        return SequenceClassifier(vocabulary, self.embedding, RNN(cell), embedding_scale=self.embedding_scale)
+
     def run(self, folder: Path, view: "ProgressView") -> None:
         """Train and test every cell and seed into ``folder``."""
-        from rnnjax.classifier import SequenceClassifier
         from rnnjax.data.imdb import imdb
-        from rnnjax.modules import RNN
         from rnnjax.training.job import parse_cells, run_job
-
-        def make_model(vocabulary: int, cell: "Cell") -> "nn.Module":
-            return SequenceClassifier(vocabulary, self.embedding, RNN(cell), embedding_scale=self.embedding_scale)
 
         cells = parse_cells(self.cells, self.features)
         dataset = imdb(
@@ -79,4 +81,4 @@ class Imdb:
             seed=0,
             progress=view.line,
         )
-        run_job(folder, cells, make_model, self.training, lambda _: dataset, view)
+        run_job(folder, cells, self.model, self.training, lambda _: dataset, view)

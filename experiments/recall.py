@@ -56,12 +56,17 @@ class Recall:
         require(self, "embedding_scale", 0 < self.embedding_scale < math.inf, "a number above 0")
         require(self, "min_distance", 0 <= self.min_distance <= self.max_distance, "from 0 to --max-distance")
 
+    def model(self, vocabulary: int, cell: "Cell") -> "nn.Module":
+        """The model that is trained around ``cell``, for ``vocabulary`` word ids."""
+        from rnnjax.classifier import SequenceClassifier
+        from rnnjax.modules import RNN
+
+        return SequenceClassifier(vocabulary, self.embedding, RNN(cell), embedding_scale=self.embedding_scale)
+
     def run(self, folder: Path, view: "ProgressView") -> None:
         """Train and test every cell and seed into ``folder``."""
-        from rnnjax.classifier import SequenceClassifier
         from rnnjax.data.examples import Dataset
         from rnnjax.data.recall import recall
-        from rnnjax.modules import RNN
         from rnnjax.training.job import parse_cells, run_job
 
         def make_dataset(seed: int) -> Dataset:
@@ -74,8 +79,5 @@ class Recall:
                 seed=seed,
             )
 
-        def make_model(vocabulary: int, cell: "Cell") -> "nn.Module":
-            return SequenceClassifier(vocabulary, self.embedding, RNN(cell), embedding_scale=self.embedding_scale)
-
         cells = parse_cells(self.cells, self.features)
-        run_job(folder, cells, make_model, self.training, make_dataset, view)
+        run_job(folder, cells, self.model, self.training, make_dataset, view)

@@ -1,5 +1,6 @@
 """What every task hands to training: three splits of padded word ids, and the words behind the ids."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -26,3 +27,4 @@ class Dataset(NamedTuple):
     validation: Examples
     test: Examples
     vocabulary: tuple[str, ...]  # id -> word; [0] = "<pad>", [1] = "<unk>"
+    opposites: Mapping[int, int] | None = None  # id of a planted word -> that of one which turns the label around

@@ -75,6 +75,7 @@ def recall(
         distances = rng.integers(min_distance, max_distance, size=count, endpoint=True)
         return _reviews(rng, distances, rng.integers(2, size=count), max_distance + 1)
 
+    positive, negative = range(_FIRST_POSITIVE, _FIRST_NEGATIVE), range(_FIRST_NEGATIVE, _FIRST_FILLER)
     distances = np.repeat(spaced_distances(min_distance, max_distance), test_per_distance)
     labels = np.arange(len(distances)) % test_per_distance % 2
     return Dataset(
@@ -82,6 +83,7 @@ def recall(
         validation=drawn(validation_rng, validation_examples),
         test=_reviews(test_rng, distances, labels, max_distance + 1),
         vocabulary=SPECIAL_WORDS + POSITIVE + NEGATIVE + FILLER,
+        opposites=dict(zip((*positive, *negative), (*negative, *positive), strict=True)),
     )
 
 

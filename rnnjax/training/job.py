@@ -10,12 +10,14 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from rnnjax.blas import one_blas_thread
 from rnnjax.cells import Cell
 from rnnjax.cells.spec import cell_from_spec, label_of, slug_of
 from rnnjax.data.batches import bucket_edges
 from rnnjax.data.examples import Dataset
 from rnnjax.errors import UserError
 from rnnjax.training.evaluation import accuracy_by_distance, eval_shape, evaluate
+from rnnjax.training.examination import examination, examine_size, word_records
 from rnnjax.training.loop import TrainingDivergedError, train
 from rnnjax.training.optimizer import make_optimizer
 from rnnjax.training.programs import Programs, build_programs, on_device
@@ -60,6 +62,18 @@ def run_job(
     Raises:
         TrainingDivergedError: after all others have been trained, if any member's loss was not finite.
     """
+    with one_blas_thread():
+        _run_members(folder, cells, make_model, settings, make_dataset, view)
+
+
+def _run_members(
+    folder: Path,
+    cells: dict[str, Cell],
+    make_model: Callable[[int, Cell], nn.Module],
+    settings: TrainingSettings,
+    make_dataset: Callable[[int], Dataset],
+    view: ProgressView,
+) -> None:
     seeds = range(settings.seed, settings.seed + settings.seeds)
     diverged = []
     for label, cell in cells.items():
@@ -112,7 +126,10 @@ class _Shared:
                 lengths=self.edges,
                 train_shape=(self.settings.steps_per_program, self.settings.batch_size),
                 eval_shape=eval_shape(self.settings),
+                examine_size=examine_size(dataset),
                 log_gradients=self.settings.log_gradients_every > 0,
+                omega=self.settings.omega,
+                flossing=self.settings.flossing,
             )
             self.compile_seconds = time.perf_counter() - began
         return self.programs
@@ -129,6 +146,8 @@ def _run_member(run_folder: Path, shared: _Shared, dataset: Dataset, seed: int) 
     cell_name = type(shared.cell).__name__.lower()
     member = {"label": label, "cell": cell_name, "seed": seed, "parameters": parameters, "steps": steps}
     write_json(folder / "member.json", member)
+    if not (run_folder / "vocabulary.json").exists():
+        write_json(run_folder / "vocabulary.json", list(dataset.vocabulary))
 
     view.start(f"{label}, seed {seed}", total=steps)
     with MemberWriter(folder, tensorboard=settings.tensorboard) as writer:
@@ -136,6 +155,10 @@ def _run_member(run_folder: Path, shared: _Shared, dataset: Dataset, seed: int) 
             programs, dataset, examples, settings,
             edges=shared.edges, seed=seed, label=label, folder=folder, writer=writer, progress=view.update,
         )  # fmt: skip
+    view.start(f"{label}, seed {seed}: diagnosis", total=1)
+    found = examination(programs, dataset, examples, trained.params, trained.best_step)
+    model = shared.make_model(len(dataset.vocabulary), shared.cell)
+    write_json(folder / "diagnosis-end.json", found | word_records(model, dataset, trained.params))
     test = evaluate(programs, dataset, examples, "test", trained.params, settings, shared.edges)
     distances = dataset.test.distances
     write_json(

@@ -15,11 +15,12 @@ import numpy as np
 from rnnjax.data.examples import Dataset
 from rnnjax.errors import UserError
 from rnnjax.training.evaluation import evaluate
+from rnnjax.training.examination import examination
 from rnnjax.training.programs import DeviceExamples, Programs
-from rnnjax.training.records import write_bytes
+from rnnjax.training.records import write_bytes, write_json
 from rnnjax.training.schedule import Segment, schedule
 from rnnjax.training.settings import TrainingSettings
-from rnnjax.training.steps import TrainMetrics, TrainState
+from rnnjax.training.steps import StepLog, TrainMetrics, TrainState
 from rnnjax.training.writers import MemberWriter
 
 
@@ -59,32 +60,39 @@ def train(
     """
     key_init, key_steps = jax.random.split(jax.random.key(seed))
     state = programs.init(key_init)
+    write_json(folder / "diagnosis-start.json", examination(programs, dataset, examples, state.params, step=0))
     trained = Trained(None, 0, float("nan"), 0.0)
     best: tuple[float, float] | None = None
-    running: deque[tuple[Segment, TrainMetrics, Any]] = deque()
+    running: deque[tuple[Segment, TrainMetrics, StepLog | None]] = deque()
     seconds = 0.0
 
-    def stop_unless_finite(loss: float, when: str) -> None:
-        if not np.isfinite(loss):
+    def stop_unless_finite(what: str, value: float, when: str) -> None:
+        if not np.isfinite(value):
             raise TrainingDivergedError(
-                f"{label} (seed {seed}): the loss became {loss} {when}; "
+                f"{label} (seed {seed}): the {what} became {value} {when}; "
                 "try a smaller --learning-rate, a smaller --clip above 0, or another initialisation."
             )
 
     def record_oldest() -> None:
-        segment, metrics, gradients = running.popleft()
+        segment, metrics, log = running.popleft()
         rows = zip(*[values.astype(float) for values in jax.device_get(metrics)], strict=True)
         for step, (loss, accuracy, gradient_norm) in enumerate(islice(rows, segment.start, segment.stop), segment.step):
             writer.train(step, segment.epoch, loss, accuracy, gradient_norm)
-            stop_unless_finite(loss, f"at step {step}")
-        if gradients is not None:
-            writer.gradients(segment.step, jax.device_get(gradients))
+            if not np.isfinite([loss, gradient_norm]).all():
+                k = segment.start + step - segment.step
+                batch = segment.chunk.indices[k], segment.chunk.weights[k]
+                origin = programs.origin(state.params, examples, *batch)._replace(step=step)
+                write_json(folder / "diverged.json", origin._asdict())
+            stop_unless_finite("loss", loss, f"at step {step}")
+            stop_unless_finite("gradient", gradient_norm, f"at step {step}")
+        if log is not None:
+            writer.log(segment.step, segment.epoch, jax.device_get(log))
         progress(segment.end, loss)
 
     for segment in schedule(dataset.train.lengths, settings, edges=edges, seed=seed):
         began = time.perf_counter()
-        state, metrics, gradients = _run(programs, segment, key_steps, examples, state)
-        running.append((segment, metrics, gradients))
+        state, metrics, log = _run(programs, segment, key_steps, examples, state)
+        running.append((segment, metrics, log))
         while len(running) > (0 if segment.validate else 1):
             record_oldest()  # a segment late, so that the device never waits for the host
         seconds += time.perf_counter() - began
@@ -92,7 +100,7 @@ def train(
             continue
         scores = evaluate(programs, dataset, examples, "validation", state.params, settings, edges)
         writer.validation(segment.end, segment.epoch, scores.loss, scores.accuracy)
-        stop_unless_finite(scores.loss, f"in the validation after step {segment.end - 1}")
+        stop_unless_finite("loss", scores.loss, f"in the validation after step {segment.end - 1}")
         if best is None or (scores.accuracy, -scores.loss) > best:
             best = (scores.accuracy, -scores.loss)
             trained = Trained(jax.tree.map(jnp.copy, state.params), segment.end, scores.accuracy, 0.0)
@@ -102,8 +110,8 @@ def train(
 
 def _run(
     programs: Programs, segment: Segment, key: jax.Array, examples: DeviceExamples, state: TrainState
-) -> tuple[TrainState, TrainMetrics, Any]:
-    """Start a segment; metrics are (K,), those of its steps in their places; gradients None unless it is logged."""
+) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+    """Start a segment; metrics are (K,), those of its steps in their places; no log unless it is logged."""
     chunk = segment.chunk
     arguments = (key, examples, state, chunk.indices, chunk.weights, np.int32(segment.start))
     if segment.log:

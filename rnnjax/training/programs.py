@@ -10,9 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from rnnjax.capture import Loss
 from rnnjax.data.examples import Dataset
+from rnnjax.diagnostics.evidence import Origin
+from rnnjax.examine import Layer, examine, origin_of
 from rnnjax.training.parallel import compile_programs, place
-from rnnjax.training.steps import Batch, TrainMetrics, TrainState, TrainStep, make_eval_step, make_train_step
+from rnnjax.training.steps import (
+    Batch,
+    StepLog,
+    TrainMetrics,
+    TrainState,
+    TrainStep,
+    make_eval_step,
+    make_loss,
+    make_train_step,
+)
 
 
 class DeviceExamples(NamedTuple):
@@ -36,10 +48,14 @@ class Programs(NamedTuple):
     ``init(key) -> state``.
     ``train[T](key, examples, state, indices, weights, start, stop) -> (state, metrics)`` takes the steps
     start..stop-1 of a chunk (K, B); metrics are (K,), zero outside of them.
-    ``log[T](key, examples, state, indices, weights, k) -> (state, metrics, gradients)`` takes the one step k;
-    metrics as above.
+    ``log[T](key, examples, state, indices, weights, k) -> (state, metrics, log)`` takes the one step k; metrics
+    as above.
     ``evaluate[T](params, examples, indices, stop) -> (losses, correct)``, both of indices' shape, zero from
     batch ``stop`` on.
+    ``examine(params, examples, indices) -> (losses, layers)``, both for the rows ``indices`` (B,), with a
+    ``rnnjax.examine.Layer`` for each recurrent layer.
+    ``origin(params, examples, indices, weights)`` finds the first number of that batch that is not finite; it is
+    compiled when it is needed.
     ``train`` and ``log`` reuse the memory of the state they are given.
     """
 
@@ -47,6 +63,8 @@ class Programs(NamedTuple):
     train: dict[int, Any]
     log: dict[int, Any]
     evaluate: dict[int, Any]
+    examine: Any
+    origin: Callable[..., Origin]
 
 
 def build_programs(
@@ -57,22 +75,31 @@ def build_programs(
     lengths: tuple[int, ...],
     train_shape: tuple[int, int],
     eval_shape: tuple[int, int],
+    examine_size: int,
     log_gradients: bool,
+    omega: float = 0.0,
+    flossing: float = 0.0,
 ) -> Programs:
     """Compile everything that training ``model`` runs, for chunks of (K, B) = ``train_shape`` and ``eval_shape``.
 
-    Without ``log_gradients`` there is nothing in ``log``.
+    Without ``log_gradients`` there is nothing in ``log``; ``omega`` and ``flossing`` are the penalties' weights.
     """
 
     def init(key: jax.Array) -> TrainState:
         params = model.init(key, jnp.zeros((1, 1), jnp.int32))["params"]
-        return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+        return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
 
     key, zero = jax.random.key(0), np.int32(0)
     state = jax.eval_shape(init, key)
     chunk = (np.zeros(train_shape, np.int32), np.zeros(train_shape, np.float32))
-    step, log_step = (make_train_step(model, optimizer, log_gradients=log) for log in (False, True))
-    functions: dict[Any, Any] = {"init": (init, (key,), ())}
+    step, log_step = (
+        make_train_step(model, optimizer, log_gradients=log, omega=omega, flossing=flossing) for log in (False, True)
+    )
+    examined = np.zeros(examine_size, np.int32)
+    functions: dict[Any, Any] = {
+        "examine": (partial(_examine, make_loss(model)), (state.params, examples, examined), ()),
+        "init": (init, (key,), ()),
+    }
     for T in lengths:
         functions["train", T] = partial(_train_chunk, step, T), (key, examples, state, *chunk, zero, zero), (2,)
         if log_gradients:
@@ -80,12 +107,33 @@ def build_programs(
         evaluate = partial(_evaluate_chunk, make_eval_step(model), T)
         functions["evaluate", T] = evaluate, (state.params, examples, np.zeros(eval_shape, np.int32), zero), ()
     compiled = compile_programs(functions)
-    by_length = [{T: compiled[k, T] for T in lengths if (k, T) in compiled} for k in ("train", "log", "evaluate")]
-    return Programs(compiled["init"], *by_length)
+
+    def by_length(kind: str) -> dict[int, Any]:
+        return {T: compiled[kind, T] for T in lengths if (kind, T) in compiled}
+
+    return Programs(
+        init=compiled["init"],
+        train=by_length("train"),
+        log=by_length("log"),
+        evaluate=by_length("evaluate"),
+        examine=compiled["examine"],
+        origin=partial(_origin, make_loss(model)),
+    )
 
 
 def _batch(examples: DeviceExamples, indices: jax.Array, weights: jax.Array, length: int) -> Batch:
     return Batch(examples.tokens[indices, :length], examples.lengths[indices], examples.labels[indices], weights)
+
+
+def _examine(loss: Loss, params: Any, examples: Any, indices: Any) -> tuple[jax.Array, tuple[Layer, ...]]:
+    batch = _batch(examples, indices, jnp.ones(indices.shape), examples.tokens.shape[1])
+    examined = examine(loss, params, batch)
+    return examined.losses, examined.layers
+
+
+def _origin(loss: Loss, params: Any, examples: Any, indices: Any, weights: Any) -> Origin:
+    batch = _batch(examples, indices, weights, examples.tokens.shape[1])
+    return origin_of(jax.jit(partial(examine, loss))(params, batch))
 
 
 def _train_chunk(
@@ -102,9 +150,9 @@ def _train_chunk(
 
 def _log_step(
     step: TrainStep, length: int, key: Any, examples: Any, state: Any, indices: Any, weights: Any, k: Any
-) -> tuple[TrainState, TrainMetrics, Any]:
-    state, metrics, gradients = step(key, state, _batch(examples, indices[k], weights[k], length))
-    return state, jax.tree.map(lambda value: jnp.zeros(indices.shape[0]).at[k].set(value), metrics), gradients
+) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+    state, metrics, log = step(key, state, _batch(examples, indices[k], weights[k], length))
+    return state, jax.tree.map(lambda value: jnp.zeros(indices.shape[0]).at[k].set(value), metrics), log
 
 
 def _evaluate_chunk(

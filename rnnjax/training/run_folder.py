@@ -1,7 +1,8 @@
 """One folder a run: what was asked, on what it ran, and for each trained member what came of it.
 
-RUN/config.json  environment.json  figures/  report.html  table.csv
+RUN/config.json  environment.json  vocabulary.json  figures/  report.html  table.csv
 RUN/members/lstm-seed0/  member.json  metrics.jsonl  gradients.jsonl  params.msgpack  result.json
+                         diagnosis-start.json  diagnosis-end.json  diverged.json
 """
 
 import contextlib

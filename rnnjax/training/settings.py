@@ -18,6 +18,9 @@ class TrainingSettings:
         schedule: learning rate over the run: constant, or cosine decay to zero.
         warmup_steps: steps in which the learning rate rises linearly from zero.
         clip: largest global norm of the parameter gradient, larger ones are scaled down; 0 switches clipping off.
+        omega: weight of Pascanu's penalty on steps that shrink or stretch the gradient; 0 switches it off.
+        flossing: weight of the penalty on squared Lyapunov exponents (gradient flossing), not for
+            relu, whose exponents have no gradient; 0 switches it off.
         log_gradients_every: steps between two records of the gradient at every timestep; the first and the last
             step are always recorded; 0 switches the gradient log off.
         validate_every: steps between two validations; 0 validates at the end of each epoch.
@@ -34,6 +37,8 @@ class TrainingSettings:
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = 0
     clip: float = 1.0
+    omega: float = 0.0
+    flossing: float = 0.0
     log_gradients_every: int = 50
     validate_every: int = 0
     buckets: int = 1
@@ -45,7 +50,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "buckets", "steps_per_program", "seeds"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup_steps", "log_gradients_every", "validate_every", "seed", "clip"):
+        for name in ("warmup_steps", "log_gradients_every", "validate_every", "seed", "clip", "omega", "flossing"):
             require(self, name, getattr(self, name) >= 0, "0 or more")
         require(self, "learning_rate", 0 < self.learning_rate < math.inf, "a number above 0")
         require(self, "seed", self.seed + self.seeds <= 2**32, "at most 2^32 with --seeds added")

@@ -6,6 +6,7 @@ from typing import Any, Self
 from rnnjax.diagnostics import half_life, reach
 from rnnjax.training.gradient_log import gradient_records
 from rnnjax.training.records import RecordWriter
+from rnnjax.training.steps import StepLog
 
 
 class MemberWriter:
@@ -32,9 +33,14 @@ class MemberWriter:
         """One validation, after ``step`` steps."""
         self._scalars("validation", step, epoch, loss=loss, accuracy=accuracy)
 
-    def gradients(self, step: int, gradients: Any) -> None:
-        """One logged step; ``gradients`` as a logging train step returns them."""
-        for record in gradient_records(step, gradients):
+    def log(self, step: int, epoch: int, log: StepLog) -> None:
+        """One logged step."""
+        ratios = {block: float(ratio) for block, ratio in log.updates.items()}
+        self._metrics.append({"kind": "updates", "step": step, "epoch": epoch, "ratios": ratios})
+        if self._events is not None:
+            for block, ratio in ratios.items():
+                self._events.add_scalar(f"updates/{block}", ratio, step)
+        for record in gradient_records(step, log.gradients):
             self._gradients.append(record)
             if self._events is not None and record["q50"]:
                 name = f"gradients/layer{record['layer']}/{record['state']}"

@@ -9,6 +9,7 @@ import rnnjax
 from rnnjax.data.examples import Dataset
 from rnnjax.data.recall import recall
 from rnnjax.training.evaluation import eval_shape
+from rnnjax.training.examination import examine_size
 from rnnjax.training.loop import Trained, train
 from rnnjax.training.optimizer import make_optimizer
 from rnnjax.training.programs import DeviceExamples, Programs, build_programs, on_device
@@ -55,6 +56,7 @@ def tiny():
         lengths=EDGES,
         train_shape=(SETTINGS.steps_per_program, SETTINGS.batch_size),
         eval_shape=eval_shape(SETTINGS),
+        examine_size=examine_size(dataset),
         log_gradients=True,
     )
     return Tiny(dataset, examples, model, SETTINGS, EDGES, programs)

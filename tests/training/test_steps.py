@@ -38,7 +38,9 @@ def make_state(model):
     shapes = jax.eval_shape(model.init, KEY, np.zeros((1, 1), np.int32))["params"]
     dtype = jnp.promote_types(jnp.float32, model.recurrent.cell.param_dtype)
     params = jax.tree.map(lambda a: a.astype(dtype), normal_like(shapes, 1, 0.5))
-    return TrainState(params, make_optimizer(SETTINGS, steps=10).init(params), jnp.zeros((), jnp.int32))
+    return TrainState(
+        params, make_optimizer(SETTINGS, steps=10).init(params), jnp.zeros((), jnp.int32), jnp.zeros((), bool)
+    )
 
 
 def make_batch(rows=slice(None), weights=None):
@@ -52,15 +54,15 @@ def make_batch(rows=slice(None), weights=None):
 def one_by_one(x64):
     """The norms of the LSTM's eight examples, each from a batch of its own: state -> (8, T), NaN past the end."""
     step, state = make_step(LSTM, log_gradients=True), make_state(LSTM)
-    logged = [step(KEY, state, make_batch(slice(i, i + 1)))[2] for i in range(8)]
+    logged = [step(KEY, state, make_batch(slice(i, i + 1)))[2].gradients for i in range(8)]
     return {name: np.array([getattr(row, name).mean for row in logged]) for name in ("h", "c")}
 
 
 def test_logged_norms_do_not_know_the_batch(one_by_one):
     step, state = make_step(LSTM, log_gradients=True), make_state(LSTM)
-    _, _, whole = step(KEY, state, make_batch())
-    halves = [step(KEY, state, make_batch(slice(i, i + 4)))[2] for i in (0, 4)]
-    _, _, padded = step(KEY, state, make_batch(weights=np.array([1.0] * 5 + [0.0] * 3)))
+    whole = step(KEY, state, make_batch())[2].gradients
+    halves = [step(KEY, state, make_batch(slice(i, i + 4)))[2].gradients for i in (0, 4)]
+    padded = step(KEY, state, make_batch(weights=np.array([1.0] * 5 + [0.0] * 3)))[2].gradients
     for name, norms in one_by_one.items():
         np.testing.assert_array_equal(np.isnan(norms), np.arange(T) >= LENGTHS[:, None])
         for statistics, rows in ((getattr(whole, name), norms), (getattr(padded, name), norms[:5])):
@@ -96,7 +98,7 @@ def test_what_is_logged_is_taken_before_clipping():
     free = make_step(model, log_gradients=True)(KEY, state, batch)
     clipped = make_step(model, log_gradients=True, clip=1e-6)(KEY, state, batch)
     assert 0.01 < free[1].gradient_norm < SETTINGS.clip
-    assert_same(clipped[1:], free[1:])
+    assert_same((clipped[1], clipped[2].gradients), (free[1], free[2].gradients))
     moments = [result[0].opt_state for result in (free, clipped)]
     largest = [max(np.abs(a).max() for a in jax.tree.leaves(m) if a.ndim) for m in moments]
     assert largest[1] < 1e-6 < largest[0]
@@ -110,6 +112,40 @@ def test_logging_leaves_the_step_as_it_is_to_the_last_bit():
     assert_same(logging[:2], plain[:2])
     assert int(plain[0].step) == 1
     assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (plain[0].params, state.params)), strict=True))
+
+
+def test_the_logged_updates_are_what_the_step_adds():
+    model = make_model(rnnjax.GRU(4))
+    state, batch = make_state(model), make_batch()
+    new, _, log = make_step(model, log_gradients=True)(KEY, state, batch)
+    before, after = (jax.tree_util.tree_leaves_with_path(s.params) for s in (state, new))
+    assert len(log.updates) == len(before)
+    for (path, a), (_, b) in zip(before, after, strict=True):
+        ratio = np.linalg.norm(np.asarray(b, np.float64) - a) / np.linalg.norm(a)
+        assert float(log.updates["/".join(key.key for key in path)]) == pytest.approx(ratio, rel=1e-3)
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_changes_nothing(where):
+    """A loss of NaN, or a gradient whose norm is beyond float32 under a loss that is not."""
+    model = make_model(rnnjax.GRU(4))
+    state, batch = make_state(model), make_batch()
+    dense = state.params["Dense_0"]
+    spoilt = dense | ({"bias": dense["bias"] * np.nan} if where == "loss" else {"kernel": dense["kernel"] * 0 + 3e38})
+    embedding = state.params["Embed_0"]["embedding"]
+    params = state.params | {"Dense_0": spoilt}
+    if where == "gradient":  # a memory of zeros, so that the logit is the bias, but a slope that is enormous
+        params |= {"recurrent": jax.tree.map(jnp.zeros_like, params["recurrent"])}
+        params |= {"Embed_0": {"embedding": 1e3 * embedding}}
+    state = state._replace(params=params)
+    new, metrics, _ = make_step(model, log_gradients=True)(KEY, state, batch)
+    assert_same(new, state._replace(halted=True))
+    sound = new._replace(params=make_state(model).params)
+    later, again, _ = make_step(model, log_gradients=True)(KEY, sound, batch)
+    assert np.isfinite(again.loss)
+    assert_same(later, sound)  # for good
+    assert np.isfinite(metrics.loss) == (where == "gradient")
+    assert not np.isfinite(metrics.gradient_norm)
 
 
 def test_metrics_are_means_over_the_examples_that_count():

@@ -7,6 +7,7 @@ from tensorboardX.proto.event_pb2 import Event
 import rnnjax
 from rnnjax.diagnostics import LagStatistics
 from rnnjax.training.records import read_records
+from rnnjax.training.steps import StepLog
 from rnnjax.training.writers import MemberWriter
 
 CURVE = 0.5 ** np.arange(9)  # halves at every word; the seventh word back is the last with 1%
@@ -16,7 +17,7 @@ GRADIENTS = rnnjax.GRU(1).State(LagStatistics(np.full(9, 4), 2 * CURVE, np.stack
 def write(folder, tensorboard):
     with MemberWriter(folder, tensorboard=tensorboard) as writer:
         writer.train(0, 0, loss=0.75, accuracy=0.5, gradient_norm=2.0)
-        writer.gradients(0, GRADIENTS)
+        writer.log(0, 0, StepLog(GRADIENTS, {"cell/w_h": np.float32(0.25), "cell/b": np.float32("nan")}))
         writer.validation(1, 0, loss=0.5, accuracy=1.0)
 
 
@@ -35,6 +36,8 @@ def scalars(folder):
 def test_event_files_hold_what_the_records_hold(tmp_path):
     write(tmp_path, tensorboard=True)
     assert scalars(tmp_path) == {
+        ("updates/cell/w_h", 0): 0.25,
+        ("updates/cell/b", 0): pytest.approx(np.nan, nan_ok=True),
         ("train/loss", 0): 0.75,
         ("train/accuracy", 0): 0.5,
         ("train/gradient_norm", 0): 2.0,
@@ -49,8 +52,10 @@ def test_event_files_hold_what_the_records_hold(tmp_path):
 def test_without_tensorboard_there_are_records_alone(tmp_path):
     write(tmp_path, tensorboard=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gradients.jsonl", "metrics.jsonl"]
+    unknown = pytest.approx(np.nan, nan_ok=True)
     assert read_records(tmp_path / "metrics.jsonl") == [
         {"kind": "train", "step": 0, "epoch": 0, "loss": 0.75, "accuracy": 0.5, "gradient_norm": 2.0},
+        {"kind": "updates", "step": 0, "epoch": 0, "ratios": {"cell/w_h": 0.25, "cell/b": unknown}},
         {"kind": "validation", "step": 1, "epoch": 0, "loss": 0.5, "accuracy": 1.0},
     ]
     (record,) = read_records(tmp_path / "gradients.jsonl")

@@ -1,0 +1,95 @@
+"""Looking closely at a member before and after its training: the same validation examples each time, into one file."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+from rnnjax.data.examples import UNKNOWN, Dataset
+from rnnjax.examine import Layer
+from rnnjax.explain import logits_along, swap_words, word_connectivity
+from rnnjax.layer_record import layer_record, rounded
+from rnnjax.training.programs import DeviceExamples, Programs
+
+EXAMPLES = 32
+TEXT_QUANTILES = (0.1, 0.25, 0.5, 0.75)  # of length: one shown text each
+
+
+def examine_size(dataset: Dataset) -> int:
+    """How many validation examples an examination takes."""
+    return min(EXAMPLES, len(dataset.validation.lengths))
+
+
+def examination(
+    programs: Programs, dataset: Dataset, examples: DeviceExamples, params: Any, step: int
+) -> dict[str, Any]:
+    """The record of all that is measured of ``params`` on the first validation examples.
+
+    Args:
+        programs: of the member's model.
+        dataset: as on the device.
+        examples: ``dataset`` on the device.
+        params: to be examined.
+        step: updates taken when they were as they are.
+    """
+    rows = len(dataset.train.lengths) + np.arange(examine_size(dataset), dtype=np.int32)
+    found: tuple[jax.Array, tuple[Layer, ...]] = jax.device_get(programs.examine(params, examples, rows))
+    losses, layers = found
+    return {
+        "step": step,
+        "examples": len(rows),
+        "loss": rounded(losses.mean()),
+        "layers": [layer_record(layer) for layer in layers],
+    }
+
+
+def word_records(model: nn.Module, dataset: Dataset, params: Any) -> dict[str, Any]:
+    """What single words do to the logit: a few texts word by word, and one word of many texts swapped."""
+    return {"texts": _texts(model, dataset, params), "swaps": _swaps(model, dataset, params)}
+
+
+def _texts(model: nn.Module, dataset: Dataset, params: Any) -> list[dict[str, Any]]:
+    split = dataset.validation
+    by_length = np.argsort(split.lengths, kind="stable")
+    rows = np.unique(by_length[[int(q * (len(by_length) - 1)) for q in TEXT_QUANTILES]])
+    rows = rows[np.argsort(split.lengths[rows], kind="stable")]
+    tokens, lengths = split.tokens[rows, : split.lengths[rows].max()], split.lengths[rows]
+    norms = np.asarray(word_connectivity(model, params, tokens, lengths).norms)
+    records = []
+    for row, text, length, connectivity in zip(rows, tokens, lengths, norms, strict=True):
+        logits = np.asarray(logits_along(model, params, text))
+        records.append(
+            {
+                "words": [dataset.vocabulary[word] for word in text[:length]],
+                "label": int(split.labels[row]),
+                "logits": rounded(logits[:length]),
+                "connectivity": rounded(connectivity[:length]),
+            }
+        )
+    return records
+
+
+def _swaps(model: nn.Module, dataset: Dataset, params: Any) -> dict[str, Any]:
+    """The planted word for its opposite where the task plants one, else a word at some distance for the unknown one."""
+    split, count = dataset.validation, examine_size(dataset)
+    if split.distances is not None and dataset.opposites is not None:
+        far = np.argsort(split.distances, kind="stable")
+        rows = far[np.linspace(0, len(far) - 1, count).round().astype(int)]
+        lags = split.distances[rows]
+        what = "the opinion word for one of the other polarity"
+    else:
+        rows = np.argsort(split.lengths[:count], kind="stable")  # the longer a text, the farther back
+        lags = np.minimum(np.geomspace(1, split.tokens.shape[1], count).astype(int), split.lengths[rows] - 1)
+        what = "a word for the unknown word"
+    tokens, lengths = split.tokens[rows], split.lengths[rows]
+    positions = lengths - 1 - lags
+    old = tokens[np.arange(count), positions]
+    new = [UNKNOWN if dataset.opposites is None else dataset.opposites.get(int(word), UNKNOWN) for word in old]
+    swaps = swap_words(model, params, tokens, lengths, positions, np.array(new, np.int32))
+    return {
+        "what": what,
+        "lag": lags.tolist(),
+        "measured": rounded(np.asarray(swaps.measured)),
+        "predicted": rounded(np.asarray(swaps.predicted)),
+    }

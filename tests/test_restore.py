@@ -1,0 +1,191 @@
+"""A run folder turned back into its experiment, its models and its way of reading a text."""
+
+import dataclasses
+import json
+
+import flax.serialization
+import jax
+import numpy as np
+import pytest
+from sequences import assert_same, normal_like
+
+import rnnjax
+from experiments.imdb import Imdb
+from experiments.recall import Recall
+from experiments.restore import RestoredRun, experiment_from_config, read_text, restore_run
+from rnnjax.errors import UserError
+from rnnjax.training.settings import TrainingSettings
+
+WORDS = ("<pad>", "<unk>", "wonderful", "horrifying", "film", "don't")
+EXPERIMENT = Recall(cells=("lstm", "gru:chrono=9"), features=3, embedding=2, training=TrainingSettings(seed=4, seeds=2))
+
+
+def config_of(experiment):
+    flags = json.loads(json.dumps(dataclasses.asdict(experiment)))
+    return {"experiment": type(experiment).__name__.lower(), "flags": flags}
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        EXPERIMENT,
+        Recall(),
+        Imdb(cells=(), keep="first", data_dir="x", embedding_scale=1, training=TrainingSettings(tensorboard=True)),
+    ],
+)
+def test_an_experiment_comes_back_from_its_flags(experiment):
+    assert experiment_from_config(config_of(experiment)) == experiment
+
+
+def test_flags_that_an_older_run_did_not_have_get_their_defaults():
+    config = config_of(EXPERIMENT)
+    del config["flags"]["embedding_scale"], config["flags"]["training"]["warmup_steps"]
+    assert experiment_from_config(config) == EXPERIMENT
+
+
+@pytest.mark.parametrize("config", [{}, {"experiment": "mnist", "flags": {}}, {"experiment": ["imdb"]}])
+def test_an_unknown_experiment_is_refused(config):
+    with pytest.raises(
+        UserError, match=r"names the experiment .*, expected recall or imdb; restore it or run again\.$"
+    ):
+        experiment_from_config(config)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (None, "None is not Imdb"),
+        ([], "is not Imdb"),
+        ({"features": "many"}, "'many' is not int"),
+        ({"features": True}, "True is not int"),
+        ({"features": 0}, "--features must be at least 1"),
+        ({"cells": "lstm"}, "'lstm' is not"),
+        ({"cells": ["lstm", 3]}, "3 is not str"),
+        ({"keep": "middle"}, "'middle' is not"),
+        ({"data_dir": 5}, "5 is not str"),
+        ({"embedding_scale": None}, "None is not float"),
+        ({"training": {"epochs": 1.5}}, "1.5 is not int"),
+        ({"training": 3}, "3 is not TrainingSettings"),
+        ({"colour": "red"}, "unknown: colour"),
+    ],
+)
+def test_damaged_flags_are_refused(flags, said):
+    with pytest.raises(UserError, match=r"config\.json are damaged or of another version \(.*; restore it") as told:
+        experiment_from_config({"experiment": "imdb", "flags": flags})
+    assert said in str(told.value)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Of the LSTM seed 4 was not validated; of the GRU both were."""
+    (tmp_path / "config.json").write_text(json.dumps(config_of(EXPERIMENT)))
+    (tmp_path / "vocabulary.json").write_text(json.dumps(WORDS))
+    (tmp_path / "members" / "lstm-seed4").mkdir(parents=True)
+    cells = {"lstm": rnnjax.LSTM(3), "gru-chrono-9": rnnjax.GRU(3, chrono=9)}
+    for slug, seed in (("lstm", 5), ("gru-chrono-9", 4), ("gru-chrono-9", 5)):
+        folder = tmp_path / "members" / f"{slug}-seed{seed}"
+        folder.mkdir(parents=True)
+        (folder / "params.msgpack").write_bytes(flax.serialization.to_bytes(params_of(cells[slug], seed)))
+    return tmp_path
+
+
+def params_of(cell, seed):
+    model = rnnjax.SequenceClassifier(len(WORDS), 2, rnnjax.RNN(cell))
+    return normal_like(jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1), np.int32)), seed)["params"]
+
+
+def test_the_first_validated_seed_of_every_cell_comes_back(run):
+    restored = restore_run(run)
+    assert restored.experiment == EXPERIMENT
+    assert restored.vocabulary == WORDS
+    assert [(member.label, member.seed) for member in restored.members] == [("LSTM", 5), ("GRU chrono=9", 4)]
+    for member, cell in zip(restored.members, (rnnjax.LSTM(3), rnnjax.GRU(3, chrono=9)), strict=True):
+        assert_same(member.params, params_of(cell, member.seed))
+        assert member.model == rnnjax.SequenceClassifier(len(WORDS), 2, rnnjax.RNN(cell), embedding_scale=0.5)
+        _, logits = member.model.apply({"params": member.params}, np.array([[3, 2]]), lengths=np.array([2]))
+        assert logits.shape == (1, 1)
+
+
+def test_a_cell_without_parameters_is_left_out(run):
+    (run / "members" / "lstm-seed5" / "params.msgpack").unlink()
+    assert [member.label for member in restore_run(run).members] == ["GRU chrono=9"]
+
+
+def test_a_run_without_parameters_is_refused(run):
+    for file in run.rglob("params.msgpack"):
+        file.unlink()
+    with pytest.raises(UserError, match="has not validated any cell yet"):
+        restore_run(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("config.json", None, "is not a run folder"),
+        ("config.json", "{", "not valid JSON"),
+        ("config.json", "[]", "expected a JSON object"),
+        ("vocabulary.json", None, "the run is older than this file, in which its words stand; run again"),
+        ("vocabulary.json", "[1]", "expected a JSON list of words"),
+        ("vocabulary.json", '["<pad>", "<unk>"]', "their shapes are not those of the run's flags and vocabulary"),
+        ("members/lstm-seed5/params.msgpack", "", "The parameters in"),
+        ("members/lstm-seed5/params.msgpack", "nonsense", "The parameters in"),
+    ],
+)
+def test_a_missing_or_damaged_file_is_named(name, content, said, run):
+    (run / name).unlink()
+    if content is not None:
+        (run / name).write_text(content)
+    with pytest.raises(UserError, match=said) as told:
+        restore_run(run)
+    assert str(run) in str(told.value)
+
+
+def test_torn_parameters_are_said(run):
+    file = run / "members" / "gru-chrono-9-seed4" / "params.msgpack"
+    file.write_bytes(file.read_bytes()[:-7])
+    with pytest.raises(UserError, match=r"The parameters in '.*seed4/params\.msgpack' are damaged"):
+        restore_run(run)
+
+
+def run_of(experiment):
+    return RestoredRun(experiment, WORDS, ())
+
+
+def test_a_text_is_read_as_the_reviews_were():
+    read = read_text(run_of(EXPERIMENT), "A HORRIFYING film,<br />don't!")
+    assert read.words == ("a", "horrifying", "film", "don't")
+    assert read.tokens.tolist() == [1, 3, 4, 5]
+    assert read.note == ""
+
+
+def test_a_longer_text_is_cut_by_imdb_and_read_whole_by_recall():
+    text = "wonderful film horrifying"
+    last = read_text(run_of(Imdb(max_length=2)), text)
+    assert (last.words, last.tokens.tolist()) == (("film", "horrifying"), [4, 3])
+    assert last.note == "The text has 3 words; this run reads the last 2 of a review."
+    first = read_text(run_of(Imdb(max_length=2, keep="first")), text)
+    assert (first.words, first.tokens.tolist()) == (("wonderful", "film"), [2, 4])
+    assert "reads the first 2" in first.note
+    assert read_text(run_of(Imdb(max_length=3)), text).note == ""
+    whole = read_text(run_of(Recall(min_distance=0, max_distance=1)), text)
+    assert whole.tokens.tolist() == [2, 4, 3]
+    assert whole.note == "The text has 3 words; this run was trained on reviews of at most 2."
+    assert read_text(run_of(Recall(min_distance=0, max_distance=2)), text).note == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "There is no word in --text"),
+        ("... !", "There is no word in --text"),
+        ("foo <unk>", "knows no word of --text"),
+    ],
+)
+def test_a_text_without_a_known_word_is_refused(text, said):
+    with pytest.raises(UserError, match=rf"{said}; give a text with words such as wonderful, horrifying, film\.$"):
+        read_text(run_of(EXPERIMENT), text)
+
+
+def test_a_text_whose_known_words_are_cut_away_is_refused():
+    with pytest.raises(UserError, match="knows no word of the last 2 words"):
+        read_text(run_of(Imdb(max_length=2)), "wonderful foo bar")

@@ -1,0 +1,118 @@
+"""An examination is of the first validation examples; the words shown are those of the data."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from rnnjax.data.examples import UNKNOWN
+from rnnjax.explain import word_connectivity
+from rnnjax.layer_record import layer_record, rounded
+from rnnjax.training.examination import examination, examine_size, word_records
+from rnnjax.training.steps import Batch, make_loss
+
+
+@pytest.fixture(scope="module")
+def params(tiny):
+    return jax.tree.map(lambda a: 2 * a, tiny.programs.init(jax.random.key(3)).params)
+
+
+@pytest.fixture(scope="module")
+def records(tiny, params):
+    return word_records(tiny.model, tiny.dataset, params)
+
+
+def logits(tiny, params, tokens, lengths):
+    return np.asarray(jax.jit(tiny.model.apply)({"params": params}, tokens, lengths=lengths)[1][:, 0])
+
+
+def test_an_examination_is_of_the_first_validation_examples(tiny, params):
+    record = examination(tiny.programs, tiny.dataset, tiny.examples, params, step=7)
+    split = tiny.dataset.validation
+    batch = Batch(split.tokens[:32], split.lengths[:32], split.labels[:32], np.ones(32))
+    assert (record["step"], record["examples"], examine_size(tiny.dataset)) == (7, 32, 32)
+    assert record["loss"] == pytest.approx(float(jax.jit(make_loss(tiny.model))(params, batch).mean()), rel=1e-4)
+    rows = len(tiny.dataset.train.lengths) + np.arange(32, dtype=np.int32)
+    _, layers = tiny.programs.examine(params, tiny.examples, rows)
+    assert json.dumps(record["layers"]) == json.dumps([layer_record(layer) for layer in layers])
+    assert [layer["name"] for layer in record["layers"]] == ["recurrent"]
+
+
+def test_fewer_examples_than_wanted_are_all_of_them(tiny):
+    split = tiny.dataset.validation
+    few = split._replace(**{name: getattr(split, name)[:5] for name in ("tokens", "lengths", "labels", "distances")})
+    assert examine_size(tiny.dataset._replace(validation=few)) == 5
+
+
+def test_the_texts_are_examples_of_the_data_word_by_word(tiny, params, records):
+    split, vocabulary = tiny.dataset.validation, tiny.dataset.vocabulary
+    known = {
+        (" ".join(vocabulary[word] for word in tokens[:n]), int(label)): row
+        for row, (tokens, n, label) in enumerate(zip(split.tokens, split.lengths, split.labels, strict=True))
+    }
+    texts = records["texts"]
+    assert 1 <= len(texts) <= 4
+    sizes = [len(text["words"]) for text in texts]
+    assert sizes == sorted(sizes)
+    for text in texts:
+        row = known[" ".join(text["words"]), text["label"]]
+        tokens, length = split.tokens[row : row + 1], split.lengths[row : row + 1]
+        assert len(text["logits"]) == len(text["connectivity"]) == length[0]
+        assert text["logits"][-1] == pytest.approx(logits(tiny, params, tokens, length)[0], rel=1e-3, abs=1e-5)
+        expected = word_connectivity(tiny.model, params, tokens, length).norms[0, : length[0]]
+        np.testing.assert_allclose(text["connectivity"], expected, rtol=1e-3)
+    json.dumps(records)
+
+
+def measured(tiny, params, rows, positions, new):
+    """The change of the logit, by running the texts before and after."""
+    split = tiny.dataset.validation
+    tokens, lengths = split.tokens[rows], split.lengths[rows]
+    changed = tokens.copy()
+    changed[np.arange(len(rows)), positions] = new
+    return logits(tiny, params, changed, lengths) - logits(tiny, params, tokens, lengths)
+
+
+def test_the_planted_word_is_swapped_for_its_opposite_from_near_to_far(tiny, params, records):
+    split, swaps = tiny.dataset.validation, records["swaps"]
+    order = np.argsort(split.distances, kind="stable")
+    rows = order[np.linspace(0, len(order) - 1, 32).round().astype(int)]
+    assert swaps["what"] == "the opinion word for one of the other polarity"
+    assert swaps["lag"] == split.distances[rows].tolist() == sorted(swaps["lag"])
+    assert (swaps["lag"][0], swaps["lag"][-1]) == (1, 6)
+    positions = split.lengths[rows] - 1 - split.distances[rows]
+    old = split.tokens[rows, positions]
+    assert set(old.tolist()) <= set(tiny.dataset.opposites)  # the lag does point at the planted word
+    new = [tiny.dataset.opposites[word] for word in old.tolist()]
+    expected = measured(tiny, params, rows, positions, new)
+    np.testing.assert_allclose(swaps["measured"], expected, rtol=1e-3, atol=1e-5)
+    gradients = word_connectivity(tiny.model, params, split.tokens[rows], split.lengths[rows]).gradients
+    vectors = np.asarray(params["Embed_0"]["embedding"])
+    predicted = np.sum(np.asarray(gradients)[np.arange(32), positions] * (vectors[new] - vectors[old]), axis=-1)
+    np.testing.assert_allclose(swaps["predicted"], predicted, rtol=1e-3, atol=1e-5)
+
+
+def test_opposites_turn_the_label_around(tiny):
+    """A planted word stands in texts of one label alone, and its opposite in those of the other."""
+    split, opposites = tiny.dataset.train, tiny.dataset.opposites
+    planted = split.tokens[np.arange(len(split.tokens)), split.lengths - 1 - split.distances]
+    label = dict(zip(planted.tolist(), split.labels.tolist(), strict=True))
+    assert all(label[word] == y for word, y in zip(planted.tolist(), split.labels.tolist(), strict=True))
+    both = [word for word in label if opposites[word] in label]
+    assert both
+    assert all(label[opposites[word]] != label[word] for word in both)
+
+
+def test_where_nothing_is_planted_a_word_at_some_distance_becomes_the_unknown_one(tiny, params):
+    plain = tiny.dataset._replace(opposites=None, validation=tiny.dataset.validation._replace(distances=None))
+    swaps = word_records(tiny.model, plain, params)["swaps"]
+    split = plain.validation
+    rows = np.argsort(split.lengths[:32], kind="stable")
+    lags = np.array(swaps["lag"])
+    assert swaps["what"] == "a word for the unknown word"
+    assert np.all((lags >= 0) & (lags < split.lengths[rows]))
+    assert lags.max() >= split.lengths.max() - 2
+    expected = measured(tiny, params, rows, split.lengths[rows] - 1 - lags, UNKNOWN)
+    np.testing.assert_allclose(swaps["measured"], expected, rtol=1e-3, atol=1e-5)
+    assert rounded(swaps["predicted"]) == swaps["predicted"]
