@@ -20,7 +20,7 @@ DASHES: dict[str, Literal["-", "--"]] = {"h": "-", "c": "--"}
 MOMENTS: tuple[Moment, ...] = ("start", "end")
 
 
-def _titles(labels: tuple[Group, ...]) -> list[tuple[Group, int, str]]:
+def titles(labels: tuple[Group, ...]) -> list[tuple[Group, int, str]]:
     """One panel for each label and layer that has a gradient log."""
     return [
         (group, layer, group.label if len(group.layers) == 1 else f"{group.label}, layer {layer + 1}")
@@ -34,7 +34,7 @@ def gradient_by_lag(labels: tuple[Group, ...], columns: int = style.WIDE) -> Fig
 
     Line: median over examples; band: between the 10% and 90% quantiles; of several seeds the median at each lag.
     """
-    shown = _titles(labels)
+    shown = titles(labels)
     if not shown:
         return None
     colour = style.colours([group.label for group in labels])
@@ -112,19 +112,19 @@ def gradient_over_training(labels: tuple[Group, ...], columns: int = style.WIDE)
     Dark is weak: the scale spans what was measured, down to 10^-12. Grey: no number, for too few reviews were so
     long or training had diverged.
     """
-    shown = _titles(labels)
+    shown = titles(labels)
     if not shown:
         return None
     figure, axes = style.panels(len(shown), columns, height=2.5)
-    maps = [history(group, _remembered(group, layer)) for group, layer, _ in shown]
+    maps = [history(group, remembered(group, layer)) for group, layer, _ in shown]
     low, high = style.decades([style.log10(norms) for _, norms in maps])
     scale = Normalize(low, high)
     for panel, (_, _, title), (steps, norms) in zip(axes, shown, maps, strict=True):
         panel.set_title(style.literal(title), loc="left", fontsize=11, fontweight="bold", color=style.INK)
-        panel.set_facecolor("#BDBDBD")
+        panel.set_facecolor(style.UNKNOWN)
         panel.grid(False)
         lags = np.arange(norms.shape[1] + 1) - 0.5
-        panel.pcolormesh(lags, _edges(steps), style.log10(norms), cmap="magma", norm=scale, rasterized=True)
+        panel.pcolormesh(lags, edges(steps), style.log10(norms), cmap="magma", norm=scale, rasterized=True)
     first, last = min(steps[0] for steps, _ in maps), max(steps[-1] for steps, _ in maps)
     if first < last:
         axes[0].set_ylim(first, last)
@@ -140,12 +140,13 @@ def gradient_over_training(labels: tuple[Group, ...], columns: int = style.WIDE)
     return figure
 
 
-def _remembered(group: Group, layer: int) -> tuple[int, str]:
+def remembered(group: Group, layer: int) -> tuple[int, str]:
+    """The (layer, state) pair that carries what this layer remembers in most counted members."""
     keys = [memory(member, layer) for member in group.counted]
     return max(keys, key=lambda key: sum(key in member.gradients for member in group.counted))
 
 
-def _edges(steps: np.ndarray) -> Floats:
+def edges(steps: np.ndarray) -> Floats:
     """Borders half way between logged steps (S+1,), so that each record fills the time around it."""
     if len(steps) == 1:
         return np.array([steps[0] - 0.5, steps[0] + 0.5])

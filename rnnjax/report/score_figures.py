@@ -32,7 +32,7 @@ def accuracy_against_distance(labels: tuple[Group, ...], columns: int = style.WI
 
 def learning_curves(labels: tuple[Group, ...], columns: int = style.WIDE) -> Figure | None:
     """Validation accuracy and loss against the training step; None where nothing was validated."""
-    validated = [(group, _by_step(group)) for group in labels if any(len(m.validation.steps) for m in group.members)]
+    validated = [(group, by_step(group)) for group in labels if any(len(m.validation.steps) for m in group.members)]
     if not validated:
         return None
     colour = style.colours([group.label for group in labels])
@@ -51,7 +51,7 @@ def learning_curves(labels: tuple[Group, ...], columns: int = style.WIDE) -> Fig
     return figure
 
 
-def _by_step(group: Group) -> tuple[Floats, Floats, Floats]:
+def by_step(group: Group) -> tuple[Floats, Floats, Floats]:
     """Steps (S,), accuracies and losses (members, S), NaN where a member has no record."""
     scores = [member.validation for member in group.members if len(member.validation.steps)]
     steps = np.array(sorted({int(step) for score in scores for step in score.steps}), np.float64)

@@ -9,27 +9,45 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from PIL import Image
 
 from rnnjax.report.run import Floats
 
-# Okabe & Ito's palette, told apart with any colour vision; its yellow is left out, too pale for a line on white.
+# Okabe & Ito's palette, told apart with any colour vision; its yellow is left out, too pale for a line on white,
+# and two of Paul Tol's muted colours follow, so that a sweep of eight cells has eight hues.
 KNOWN = {"SimpleRNN": "#D55E00", "LSTM": "#0072B2", "GRU": "#009E73"}
-OTHERS = ("#CC79A7", "#E69F00", "#56B4E9")
+OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#999933", "#AA4499")
 INK, FAINT = "#333333", "#8C8C8C"
+UNKNOWN = "#BDBDBD"  # where a heat map has no number
 FLOOR = -12  # log10 below which a gradient counts as vanished: 32-bit sums of ordinary size lose it altogether
 WIDE, NARROW = 3, 1  # panels in a row: on a page, on a phone
 INCHES = {WIDE: 10.5, NARROW: 4.6}
-DOTS = {WIDE: 110, NARROW: 160}
+DOTS = {WIDE: 110, NARROW: 120}
 
 
 def colours(labels: Sequence[str]) -> dict[str, str]:
-    """One colour for each label, the same in every figure; darker shades once the palette is used up."""
-    spare = [label for label in labels if label not in KNOWN]
-    chosen = {label: KNOWN[label] for label in labels if label in KNOWN}
-    for place, label in enumerate(spare):
-        red, green, blue = (part * 0.6 ** (place // len(OTHERS)) for part in to_rgb(OTHERS[place % len(OTHERS)]))
-        chosen[label] = to_hex((red, green, blue))
-    return chosen
+    """One colour for each label, the same in every figure; other shades once the palette is used up.
+
+    Side by side, where a label reads "run: cell", the cell keeps its hue in every run, in another shade.
+    """
+    labels = list(dict.fromkeys(labels))
+    cells = [label.rpartition(": ")[2] for label in labels]
+    spare = [cell for cell in dict.fromkeys(cells) if cell not in KNOWN]
+    hues = {cell: (hue, 0) for cell, hue in KNOWN.items()}
+    hues |= {cell: (OTHERS[place % len(OTHERS)], place // len(OTHERS)) for place, cell in enumerate(spare)}
+    rounds = max(1, -(-len(spare) // len(OTHERS)))  # shades of one hue that single cells take up
+    earlier = [cells[:place].count(cell) for place, cell in enumerate(cells)]
+    return {
+        label: _shade(hues[cell][0], hues[cell][1] + rounds * again)
+        for label, cell, again in zip(labels, cells, earlier, strict=True)
+    }
+
+
+def _shade(hue: str, place: int) -> str:
+    """The hue itself, then by turns lighter and darker ones."""
+    toward, keep = (1.0 if place % 2 else 0.0), 0.65 ** -(-place // 2)
+    red, green, blue = (keep * part + (1 - keep) * toward for part in to_rgb(hue))
+    return to_hex((red, green, blue)).upper()
 
 
 def literal(label: str) -> str:
@@ -39,7 +57,7 @@ def literal(label: str) -> str:
 
 def panels(count: int, columns: int, height: float, share_y: bool = True) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels that share their axes, each ``height`` inches high."""
-    across = min(columns, count)
+    across = 2 if (count, columns) == (4, WIDE) else min(columns, count)  # two rows of two rather than three and one
     rows = -(-count // across)
     figure = Figure(
         figsize=(INCHES[columns], rows * height + (1.5 if rows == 1 else 0.9)), dpi=DOTS[columns], layout="constrained"
@@ -81,14 +99,18 @@ def decades(values: Sequence[Floats]) -> tuple[int, int]:
 
 
 def decade_ticks(low: int, high: int) -> tuple[FixedLocator, FuncFormatter]:
-    """At most seven ticks that read as powers of ten; the floor reads as "less than"."""
-    step = -(-(high - low) // 6)
+    """At most seven ticks that read as powers of ten; the floor reads as "at most"."""
 
     def text(value: float, _: object = None) -> str:
         power = f"10^{{{round(value)}}}"
         return rf"$\leq {power}$" if round(value) == FLOOR else f"${power}$"
 
-    return FixedLocator(list(range(low, high + 1, step))), FuncFormatter(text)
+    return FixedLocator(decade_places(low, high)), FuncFormatter(text)
+
+
+def decade_places(low: int, high: int) -> list[int]:
+    """At most seven whole decades from ``low`` to ``high`` at equal distances."""
+    return list(range(low, high + 1, -(-(high - low) // 6)))
 
 
 def decade_axis(panel: Axes, low: int, high: int) -> None:
@@ -101,7 +123,10 @@ def decade_axis(panel: Axes, low: int, high: int) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    """The figure as the bytes of a PNG file with 128 colours, a third of the size that full colour takes."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # savefig would draw it twice
+    drawn, out = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]), io.BytesIO()
+    few = drawn.quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)  # keeps rare hues apart
+    few.save(out, "png")
+    return out.getvalue()

@@ -1,5 +1,9 @@
+import io
+
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
 from synthetic_run import write_member, write_run
 
 from rnnjax.report import style
@@ -132,3 +136,23 @@ def test_a_label_keeps_its_colour_and_labels_differ():
     many = ["LSTM", "GRU", "SimpleRNN", *(f"GRU chrono={number}" for number in range(9))]
     assert len(set(style.colours(many).values())) == len(many)
     assert style.colours(["LSTM"])["LSTM"] == style.colours(many)["LSTM"]
+
+
+def test_side_by_side_a_cell_keeps_its_hue_in_another_shade():
+    colours = style.colours(["a: LSTM", "a: GRU", "b: LSTM", "b: GRU", "c: LSTM"])
+    assert (colours["a: LSTM"], colours["a: GRU"]) == (style.KNOWN["LSTM"], style.KNOWN["GRU"])
+    assert len(set(colours.values())) == 5
+    for label in ("b: LSTM", "c: LSTM"):
+        red, green, blue = to_rgb(colours[label])
+        assert blue > green > red  # as in the LSTM's blue
+    assert style.colours(["LSTM", "LSTM"]) == {"LSTM": style.KNOWN["LSTM"]}
+
+
+def test_few_colours_on_file_keep_every_hue_apart(run):
+    for label in ("LSTM", "GRU", "SimpleRNN", "GRU chrono=1"):
+        write_member(run, label, curves={"h": [0.9**LAGS] * 2, "c": [0.95**LAGS] * 2})
+    drawn = Image.open(io.BytesIO(style.png(gradient_by_lag(labels_of(run)))))
+    assert drawn.mode == "P"
+    shown = np.unique(np.asarray(drawn.convert("RGB")).reshape(-1, 3), axis=0) / 255
+    for tint in (*style.colours(["LSTM", "GRU", "SimpleRNN", "GRU chrono=1"]).values(), "white"):
+        assert np.abs(shown - to_rgb(tint)).max(axis=1).min() < 0.05

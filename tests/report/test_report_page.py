@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 import pytest
+from page_reader import outside
+from synthetic_diagnosis import layer_record, text_record, write_diagnosis
 from synthetic_run import write_member, write_run
 
 from rnnjax.errors import UserError
@@ -31,13 +33,56 @@ def test_the_page_is_whole_and_needs_nothing_else(run):
     assert figures == [f"{name}.png" for name in names]
     embedded = {base64.b64decode(code) for code in re.findall(r'src="data:image/png;base64,([^"]+)"', text)}
     assert embedded == {(run / "figures" / name).read_bytes() for name in figures}
-    assert len(re.findall(r'srcset="data:image/png;base64,', text)) == 4
-    for outside in ("http", "<link", "<script", "@import", "url("):
-        assert outside not in text
+    assert outside(text) == []
     assert "&lt;script&gt;alert(1)" in text
     assert (run / "table.csv").read_text().count("\n") == 1 + 4
     assert "Not complete" not in text
     assert not list(run.rglob("*.partial"))
+
+
+def test_what_would_be_loaded_from_elsewhere_is_found():
+    assert outside('<script src="https://x/y.js"></script><img src=http://x/p.png><a href="#here">') == [
+        *("https://x/y.js", "http://x/p.png")
+    ]
+    assert outside("<style>@import 'x.css'; b { background: url(x.png) }</style><link rel=icon>") == [
+        *("@import 'x.css'", "url(x.png)", "<link")
+    ]
+    assert outside('<script>a = "src=http://x"</script>') == []
+
+
+def test_every_figure_is_shown_once_on_screen_and_once_on_paper(run):
+    text = write_report(run).read_text(encoding="utf-8")
+    for name in ("accuracy_by_distance", "gradient_by_lag", "gradient_over_training", "learning_curves"):
+        section = text.partition(f'<section id="{name}">')[2].partition("</section>")[0]
+        assert section.count('<div class="live"') == section.count('<div class="still">') == section.count("<img") == 1
+    screen, _, paper = text.partition("@media print")
+    assert ".still { display: none; }" in screen
+    assert ".live, nav { display: none; }\n  .still { display: block; }" in paper
+    assert "<noscript><style>.live { display: none; } .still { display: block; }</style></noscript>" in text
+
+
+def test_every_section_can_be_reached_and_names_the_files_of_its_numbers(run):
+    for folder in (run / "members").iterdir():
+        cell = "LSTM" if "lstm" in folder.name else "SimpleRNN"
+        texts = [text_record(["so", "<b>horrifying</b>"], 1, [0.1, 2.0], [0.5, 1.0])]
+        write_diagnosis(folder, "end", layer_record(cell, 0.9**LAGS if cell == "LSTM" else 0.0, 0.5**LAGS), texts=texts)
+    text = write_report(run).read_text(encoding="utf-8")
+    sections = re.findall(r'<section id="(\w+)">(.*?)</section>', text, re.DOTALL)
+    assert [name for name, _ in sections] == re.findall(r'<a href="#(\w+)">', text)
+    assert {"gradient_by_lag", "texts", "belt_share", "learning_curves"} <= {name for name, _ in sections}
+    for name, section in sections:
+        assert re.search(r'<p class="source">Numbers: <code>members/\*/', section), name
+    assert "&lt;b&gt;horrifying" in text
+
+
+def test_alarms_stand_above_the_table_and_below_what_is_missing(run):
+    folder = write_member(run, "GRU", 0, curves={"h": [0.5**LAGS] * 2}, test=None)
+    write_diagnosis(folder, "start", layer_record("GRU", 0.5**LAGS, 0.5**LAGS, keep=0.01))
+    text = write_report(run).read_text(encoding="utf-8")
+    places = [
+        text.index(mark) for mark in ("<h1>", "Not complete", '<aside class="alarms">', "<table>", "<section id=")
+    ]
+    assert places == sorted(places)
 
 
 def test_it_says_what_the_numbers_say_and_changes_with_them(run):
@@ -51,7 +96,7 @@ def test_it_says_what_the_numbers_say_and_changes_with_them(run):
 
 def test_it_says_what_is_measured(run):
     text = write_report(run).read_text(encoding="utf-8")
-    assert "Each curve is measured on one training batch, that of the first or of the last logged step." in text
+    assert "Each curve is measured on one training batch, that of the logged step which it shows." in text
     assert "dark is weak (see the scale)" in text
     assert "at least 5 reviews and 10% of the training batch" in text
     assert "accuracies, in percent, are of the parameters that were best in validation" in text

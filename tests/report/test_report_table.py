@@ -4,6 +4,8 @@ import io
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy import stats
+from synthetic_diagnosis import layer_record, write_diagnosis
 from synthetic_run import write_member, write_run
 
 from rnnjax.report.run import load_run
@@ -110,3 +112,40 @@ def test_html_is_escaped(run):
     write_member(run, "<b>&")
     assert "&lt;b&gt;&amp;" in html_table(load_run(run))
     assert "<b>" not in html_table(load_run(run))
+
+
+# Student's t of 6, 6.5 and 7 words: 0.5 / √3 · 4.303 = 1.24; of 39, 41 and 43%: 4.97.
+def test_half_life_and_belt_share_have_their_interval_over_seeds(tmp_path):
+    run = write_run(tmp_path / "run")
+    for seed, (half, share) in enumerate([(6.0, 0.39), (6.5, 0.41), (7.0, 0.43)]):
+        folder = write_member(run, "GRU", seed, curves={"h": [0.5 ** (LAGS / half), 0.5 ** (LAGS / 10)]})
+        write_diagnosis(folder, "start", layer_record("GRU", share=share))
+    row = table_of(run)["GRU"]
+    half_life, belt = row["half-life at start, words"], row["belt share at start"]
+    assert (half_life.value, half_life.spread) == ("6.5", "[5.3–7.7]")
+    assert (belt.value, belt.spread) == ("41.0", "[36.0–46.0]")
+    assert (row["belt share at end"].value, row["half-life at end, words"].spread) == ("–", "")
+    low, high = stats.t.interval(0.95, 2, loc=6.5, scale=stats.sem([6.0, 6.5, 7.0]))
+    assert f"[{low:.1f}–{high:.1f}]" == half_life.spread
+    records = list(csv.DictReader(io.StringIO(csv_text(load_run(run)))))
+    assert [(record["belt_share_start"], record["belt_share_end"]) for record in records][:2] == [
+        ("0.39", ""),
+        ("0.41", ""),
+    ]
+
+
+def test_only_a_diagnosed_run_has_a_belt_column_and_it_fits_120_columns(run):
+    assert not [title for title in header(groups(load_run(run))) if "belt" in title]
+    for seed in range(3):
+        folder = run / "members" / f"lstm-seed{seed}"
+        write_diagnosis(folder, "start", layer_record("LSTM", share=0.012 + 0.1 * seed))
+        write_diagnosis(folder, "end", layer_record("LSTM", share=0.4 + 0.1 * seed))
+    write_member(run, "GRU chrono=200", parameters=25000)
+    console = Console(width=120, file=io.StringIO(), force_terminal=False)
+    console.print(rich_table(load_run(run)))
+    text = console.file.getvalue()
+    assert "11.2 → 50.0" in text
+    assert "[0.0–36.0] → [25.2–74.8]" in text
+    assert "Belt share:" in text
+    assert max(map(len, text.splitlines())) <= 120
+    assert "…" not in text

@@ -1,0 +1,88 @@
+"""One trained cell as its folder tells it: what was logged, what it achieved, what it was diagnosed with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnnjax.diagnostics.evidence import Origin
+from rnnjax.report.diagnosis import Diagnosis
+from rnnjax.report.json_files import Floats
+
+Moment = Literal["start", "end"]
+MOMENTS: tuple[Moment, ...] = ("start", "end")
+
+
+@dataclass(frozen=True, eq=False)
+class GradientLog:
+    """The gradient norms of one state of one layer: steps (S,), all else (S, L) by lag, NaN where no example is.
+
+    ``mean`` and the quantiles are over the ``count`` examples that reach a lag, counted in words back from an
+    example's last word; where training has diverged they can be NaN or infinite although examples reach the lag.
+    """
+
+    steps: NDArray[np.int64]
+    count: Floats
+    mean: Floats
+    q10: Floats
+    q50: Floats
+    q90: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Loss and accuracy (a fraction) at the steps (S,) where they were recorded; each array is (S,)."""
+
+    steps: NDArray[np.int64]
+    loss: Floats
+    accuracy: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Updates:
+    """How much a step changes each block of parameters, ‖ΔW‖/‖W‖: steps (S,), each ratio (S,), NaN where unknown."""
+
+    steps: NDArray[np.int64]
+    ratios: Mapping[str, Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a finished member achieved; distances are in words, accuracies are fractions, arrays are (D,)."""
+
+    test_loss: float
+    test_accuracy: float
+    validation_accuracy: float
+    best_step: int
+    seconds: float
+    steps_per_second: float
+    compile_seconds: float
+    distance: Floats | None
+    accuracy: Floats | None
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One cell trained from one seed; ``result`` is None where training has not finished.
+
+    ``gradients`` maps (layer, state) to its log, state being "h" or the LSTM's "c". ``gradient_norms`` (steps,) is
+    the global norm before clipping of the steps in ``train``. ``diagnoses`` holds those moments whose diagnosis was
+    written, and ``diverged`` where the first number that is not finite was made.
+    """
+
+    name: str
+    label: str
+    cell: str
+    seed: int
+    parameters: int
+    steps: int
+    train: Scores
+    gradient_norms: Floats
+    validation: Scores
+    gradients: dict[tuple[int, str], GradientLog]
+    result: Result | None
+    updates: Updates | None = None
+    diagnoses: Mapping[Moment, Diagnosis] = field(default_factory=dict)
+    diverged: Origin | None = None

@@ -1,0 +1,48 @@
+"""The figures of a report in reading order: what was remembered, how the gradient travels, how training went."""
+
+from rnnjax.report import gradient_figures, gradient_sentences, score_figures, sentences
+from rnnjax.report.picture import Picture
+
+SCORES = Picture(
+    "accuracy_by_distance",
+    "What is remembered",
+    "How often the answer is right when the one word that decides it lies so many words back. "
+    "Thin lines are single seeds, thick lines their mean.",
+    score_figures.accuracy_against_distance,
+    sentences.distances,
+    "members/*/result.json",
+)
+GRADIENTS = (
+    Picture(
+        "gradient_by_lag",
+        "How far back training can feel a word",
+        "If the state at a word were nudged, how much would the loss change? That is the norm of the gradient at "
+        "this word. Where it is nearly zero, training cannot learn from the word. A straight line down means that "
+        "every further word weakens it by the same factor. Its strength at the last word (0 back) counts as 100%. A "
+        "cell that has become sure of its answers has little left to feel: its gradients shrink as its loss does. "
+        "Each curve is measured on one training batch, that of the logged step which it shows.",
+        gradient_figures.gradient_by_lag,
+        gradient_sentences.by_lag,
+        "members/*/gradients.jsonl",
+    ),
+    Picture(
+        "gradient_over_training",
+        "When the gradient begins to reach back",
+        "The same gradient, of what the cell remembers, at every logged step of training from bottom to top, each "
+        "on its own training batch. Bright is strong, dark is weak (see the scale); grey: too few reviews are so long, "
+        "or there is no number.",
+        gradient_figures.gradient_over_training,
+        gradient_sentences.over_training,
+        "members/*/gradients.jsonl",
+    ),
+)
+LEARNING = Picture(
+    "learning_curves",
+    "How training went",
+    "Accuracy and loss on held-out examples while training. Thin lines are single seeds, thick lines their mean; "
+    "the dotted lines are what guessing scores.",
+    score_figures.learning_curves,
+    sentences.learning,
+    "members/*/metrics.jsonl",
+)
+PICTURES = (SCORES, *GRADIENTS, LEARNING)
