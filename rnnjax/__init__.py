@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from rnnjax import diagnostics
     from rnnjax.cells import GRU, LSTM, Cell, Glorot, Identity, Orthogonal, SimpleRNN
     from rnnjax.classifier import SequenceClassifier
+    from rnnjax.diagnosing import diagnose
+    from rnnjax.interop import from_keras, from_linen, from_torch
     from rnnjax.modules import RNN, Bidirectional, Stack
     from rnnjax.recurrence import unroll
 
@@ -24,14 +26,20 @@ __all__ = [
     "SequenceClassifier",
     "SimpleRNN",
     "Stack",
+    "diagnose",
     "diagnostics",
+    "from_keras",
+    "from_linen",
+    "from_torch",
     "unroll",
 ]
 
 _HOME = {
     **dict.fromkeys(("GRU", "LSTM", "Cell", "Glorot", "Identity", "Orthogonal", "SimpleRNN"), "rnnjax.cells"),
     **dict.fromkeys(("RNN", "Bidirectional", "Stack"), "rnnjax.modules"),
+    **dict.fromkeys(("from_keras", "from_linen", "from_torch"), "rnnjax.interop"),
     "SequenceClassifier": "rnnjax.classifier",
+    "diagnose": "rnnjax.diagnosing",
     "unroll": "rnnjax.recurrence",
 }
 

@@ -6,17 +6,27 @@ import os
 import pytest
 
 import launch
+from rnnjax.report.evidence import raised
+from rnnjax.report.run import load_run
+from rnnjax.report.summary import groups
 
 pytestmark = pytest.mark.slow
 
 
+def members(folder):
+    """(label, folder) of each finished cell; there is one seed."""
+    paths = [path.parent for path in folder.glob("members/*/result.json")]
+    return [(json.loads((path / "member.json").read_text())["label"], path) for path in paths]
+
+
 def results(folder):
-    """Label -> what came of the one seed."""
-    members = [path.parent for path in folder.glob("members/*/result.json")]
-    return {
-        json.loads((m / "member.json").read_text())["label"]: json.loads((m / "result.json").read_text())
-        for m in members
-    }
+    """Label -> what came of it."""
+    return {label: json.loads((path / "result.json").read_text()) for label, path in members(folder)}
+
+
+def moments(path):
+    """The diagnoses before and after training."""
+    return [json.loads((path / f"diagnosis-{when}.json").read_text()) for when in ("start", "end")]
 
 
 def at_200_words(result):
@@ -33,6 +43,23 @@ def test_the_lstm_still_knows_a_word_after_200_others_and_the_simple_rnn_does_no
     assert at_200_words(found["GRU chrono=200"]) >= 0.99
     assert at_200_words(found["SimpleRNN"]) <= 0.6
     assert found["SimpleRNN"]["test_accuracy"] <= 0.55
+
+    run = load_run(tmp_path / "run")
+    alarms = {one.alarm.label for one in raised(run, groups(run))}
+    assert {"LSTM", "GRU chrono=200"}.isdisjoint(alarms)
+    assert {"SimpleRNN", "GRU"} <= alarms
+
+    diagnoses = {label: moments(path) for label, path in members(tmp_path / "run")}
+    belt = {label: [when["layers"][0]["belt_share"] for when in both] for label, both in diagnoses.items()}
+    assert belt["LSTM"][0] < 0.1 < 0.4 < belt["LSTM"][1]  # training lays the belt
+    assert belt["SimpleRNN"] == [0, 0]
+
+    def swapped(label):
+        swaps = diagnoses[label][1]["swaps"]
+        return [abs(effect) for lag, effect in zip(swaps["lag"], swaps["measured"], strict=True) if lag >= 150]
+
+    assert min(swapped("LSTM")) > 5
+    assert max(swapped("SimpleRNN")) < 1e-3
 
 
 @pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="the real reviews: set TFDS_DATA_DIR to a folder of TFDS")

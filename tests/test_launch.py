@@ -112,6 +112,13 @@ def test_report_draws_again(copy):
     assert {path.name: path.read_bytes() for path in (copy / "members").rglob("*.*")} == before
 
 
+def test_what_a_run_trained_can_be_explained(recall_run):
+    assert read_json(recall_run[0] / "vocabulary.json")[:3] == ["<pad>", "<unk>", "wonderful"]
+    status, output = start(["explain", str(recall_run[0]), "--text", "Horrifying! This zebra scene"])
+    assert status == 0
+    assert re.search(r"LSTM, seed 0[^~]*horrifying.* this.* zebra\?.* scene[^~]*^horrifying +1 ", output, re.MULTILINE)
+
+
 def test_a_killed_run_still_reports(copy):
     (member,) = (copy / "members").iterdir()
     (member / "result.json").unlink()

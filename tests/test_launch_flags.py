@@ -48,9 +48,12 @@ def test_help_explains_every_flag_with_its_default(experiment, capsys, monkeypat
 
 def test_help_names_the_commands(capsys, monkeypatch):
     text = help_of([], capsys, monkeypatch)
-    for command in ("recall", "imdb", "report"):
+    for command in ("recall", "imdb", "report", "explain"):
         assert f"python launch.py {command}" in text
     assert "run folders" in help_of(["report"], capsys, monkeypatch)
+    text = help_of(["explain"], capsys, monkeypatch)
+    assert re.search(r"PATH .*run folder, finished or not.*\(required\)", text)
+    assert re.search(r"--text STR .*the text.*\(required\)", text)
 
 
 def test_help_waits_for_no_heavy_import():
@@ -132,6 +135,8 @@ def test_flags_that_do_not_parse_end_with_status_2(arguments, capsys):
         ("report", "report wants at least one run folder"),
         ("report nowhere", "'nowhere' is not a run folder"),
         ("report file", "'file' is not a run folder"),
+        ("explain nowhere --text film", "'nowhere' is not a run folder"),
+        ("explain full --text film", "is damaged, not valid JSON"),
     ],
 )
 def test_wrong_input_is_one_sentence_with_status_1_and_changes_nothing(arguments, said, tmp_path, capsys, monkeypatch):
@@ -140,7 +145,7 @@ def test_wrong_input_is_one_sentence_with_status_1_and_changes_nothing(arguments
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "config.json").write_text("precious")
     before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
-    out = [] if arguments.startswith("report") or "--out" in arguments else ["--out", "new"]
+    out = [] if arguments.startswith(("report", "explain")) or "--out" in arguments else ["--out", "new"]
     assert launch.main([*arguments.split(), *out]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")

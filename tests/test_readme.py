@@ -2,17 +2,42 @@
 
 import re
 import subprocess
+import types
 from pathlib import Path
+
+import numpy as np
+import rich
+
+import rnnjax
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
 def test_the_example_runs_and_prints_a_half_life(capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
-    exec(compile(example, "README.md", "exec"), {})
+    exec(compile(EXAMPLES[0], "README.md", "exec"), {})
     halves = float(re.search(r"halves every ([0-9.]+) steps", capsys.readouterr().out)[1])
     assert 1 < halves < 50
+
+
+def test_a_network_of_pytorch_is_diagnosed(tmp_path, monkeypatch, capsys):
+    """With the recorded weights of a two-layer bidirectional LSTM in the place of PyTorch's module."""
+    arrays = np.load(ROOT / "tests/interop/origins.npz")
+    start = "torch_lstm_deep_bidirectional/weights/"
+    weights = {name.removeprefix(start): arrays[name] for name in arrays if name.startswith(start)}
+    assert len(weights) == 16
+    monkeypatch.chdir(tmp_path)
+    known = {
+        "lstm": types.SimpleNamespace(state_dict=lambda: weights),
+        "xs": arrays["xs"],
+        "rnnjax": rnnjax,
+        "rich": rich,
+    }
+    exec(compile(EXAMPLES[1], "README.md", "exec"), known)
+    assert len(known["result"].diagnosis.layers) == 4
+    assert "LSTM" in capsys.readouterr().out
+    assert (tmp_path / "diagnosis.html").exists()
 
 
 def test_the_map_and_the_pictures_name_what_is_there():
