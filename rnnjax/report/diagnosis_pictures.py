@@ -8,19 +8,20 @@ WHEN = (
     "Measured on one batch of held-out reviews, with the initial parameters (start) and with those that were best in "
     "validation (after training)."
 )
+BELT_SHARE = Picture(
+    "belt_share",
+    "How much comes down the conveyor belt",
+    "A gradient has two ways back through time. Down the belt it is only multiplied by how much of its memory "
+    "each unit keeps (the LSTM's f, the GRU's u); on the detour it passes through the matrix W_h at least once. "
+    "The two parts add up to the whole gradient; the belt's share is its length divided by the sum of both "
+    "lengths. In brackets the 95% interval of the mean over the seeds (Student's t); a half-life is the median "
+    "seed's. " + WHEN,
+    belt_figures.belt_share,
+    diagnosis_sentences.belt_shares,
+    SOURCE,
+)
 PICTURES = (
-    Picture(
-        "belt_share",
-        "How much comes down the conveyor belt",
-        "A gradient has two ways back through time. Down the belt it is only multiplied by how much of its memory "
-        "each unit keeps (the LSTM's f, the GRU's u); on the detour it passes through the matrix W_h at least once. "
-        "The two parts add up to the whole gradient; the belt's share is its length divided by the sum of both "
-        "lengths. In brackets the 95% interval of the mean over the seeds (Student's t); a half-life is the median "
-        "seed's. " + WHEN,
-        belt_figures.belt_share,
-        diagnosis_sentences.belt_shares,
-        SOURCE,
-    ),
+    BELT_SHARE,
     Picture(
         "belt_and_detour",
         "Belt and detour, word by word",

@@ -1,4 +1,4 @@
-"""The figures of a report in reading order: what was remembered, how the gradient travels, how training went."""
+"""The figures of a report that need no diagnosis: what was remembered, how the gradient travels, how training went."""
 
 from rnnjax.report import gradient_figures, gradient_sentences, score_figures, sentences
 from rnnjax.report.picture import Picture
@@ -45,4 +45,3 @@ LEARNING = Picture(
     sentences.learning,
     "members/*/metrics.jsonl",
 )
-PICTURES = (SCORES, *GRADIENTS, LEARNING)
