@@ -118,6 +118,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow  # each compiles for itself
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_put_in_is_found(name):
     found = {alarm.name: alarm for alarm in FAULTS[name]().alarms}

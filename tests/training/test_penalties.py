@@ -35,6 +35,7 @@ MODELS = {
         rnnjax.Bidirectional(rnnjax.RNN(rnnjax.GRU(3)), rnnjax.RNN(rnnjax.GRU(3), reverse=True))
     ),
 }
+NAMES = [pytest.param("stack", marks=pytest.mark.slow), "bidirectional"]  # compiling takes the time
 SMALL = classifier(rnnjax.RNN(rnnjax.SimpleRNN(3)))
 
 
@@ -54,7 +55,7 @@ def penalty(model, omega_weight, flossing_weight):
     return quick_jit(jax.value_and_grad(value))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_penalty_is_the_weighted_sum_over_layers(name):
     """Ω of every example and layer; the exponents of the first four examples."""
     model = MODELS[name]
@@ -81,7 +82,7 @@ def test_the_penalty_is_the_weighted_sum_over_layers(name):
     assert float(penalty(model, 2.0, 0.5)(params)[0]) == pytest.approx(2 * cost + 0.5 * flossed, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_omega_reaches_the_recurrent_weights_of_every_layer_and_flossing_all_of_its_parameters(name):
     params = make_params(MODELS[name])
     by_omega, both = (penalty(MODELS[name], 2.0, weight)(params)[1] for weight in (0.0, 0.5))
@@ -92,7 +93,7 @@ def test_omega_reaches_the_recurrent_weights_of_every_layer_and_flossing_all_of_
 
 
 @pytest.mark.parametrize("weights", [(2.0, 0.0), (2.0, 0.5)])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_gradient_descent_lowers_the_penalty(name, weights):
     params, program, values = make_params(MODELS[name]), penalty(MODELS[name], *weights), []
     for _ in range(20):
