@@ -70,7 +70,8 @@ def product_singular_values(jacobians: jax.Array, *, sweeps: int = 4) -> jax.Arr
     """
 
     def step(q: Any, factor: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return jnp.linalg.qr(factor @ q)
+        q, triangle = jnp.linalg.qr(factor @ q)
+        return q, triangle
 
     def sweep(factors: Any, _: Any) -> tuple[jax.Array, jax.Array]:
         _, triangles = jax.lax.scan(step, jnp.eye(factors.shape[-1], dtype=factors.dtype), factors)
