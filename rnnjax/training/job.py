@@ -62,25 +62,14 @@ def run_job(
     Raises:
         TrainingDivergedError: after all others have been trained, if any member's loss was not finite.
     """
-    with one_blas_thread():
-        _run_members(folder, cells, make_model, settings, make_dataset, view)
-
-
-def _run_members(
-    folder: Path,
-    cells: dict[str, Cell],
-    make_model: Callable[[int, Cell], nn.Module],
-    settings: TrainingSettings,
-    make_dataset: Callable[[int], Dataset],
-    view: ProgressView,
-) -> None:
     seeds = range(settings.seed, settings.seed + settings.seeds)
     diverged = []
     for label, cell in cells.items():
         shared = _Shared(label, cell, make_model, settings, view)
         for seed in seeds:
             try:
-                _run_member(folder, shared, make_dataset(seed), seed)
+                with one_blas_thread():
+                    _run_member(folder, shared, make_dataset(seed), seed)
             except jax.errors.JaxRuntimeError as error:
                 if "RESOURCE_EXHAUSTED" not in str(error):
                     raise

@@ -25,7 +25,7 @@ from rnnjax.training.writers import MemberWriter
 
 
 class TrainingDivergedError(UserError):
-    """The loss is no longer a finite number."""
+    """A loss or a gradient is not a finite number."""
 
 
 class Trained(NamedTuple):
@@ -56,7 +56,7 @@ def train(
     examples of ``seed`` and epoch. ``progress`` is told the steps that are done and their last loss.
 
     Raises:
-        TrainingDivergedError: the loss is not finite; all records up to that step are on disk.
+        TrainingDivergedError: a loss or gradient is not finite; all records up to that step are on disk.
     """
     key_init, key_steps = jax.random.split(jax.random.key(seed))
     state = programs.init(key_init)
