@@ -13,6 +13,7 @@
 
 import dataclasses
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,13 +27,17 @@ from rnnjax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Draw figures, table and report.html of runs again from what is on disk.
+    """Draw figures, tables and report.html of runs again from what is on disk.
+
+    Shards of one study (see recall --shard) become one run folder first.
 
     Attributes:
         runs: run folders.
+        out: folder for the merged shards; beside the first of them if not given.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    out: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +78,8 @@ Command = (
 def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
-    The exit status is 0, 1 after an error in what was given, 2 for flags that do not parse, 130 after Ctrl-C.
+    The exit status is 0, 1 after an error in what was given, 2 for flags that do not parse, 130 after Ctrl-C and 143
+    after SIGTERM.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -82,62 +88,24 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         command = tyro.cli(Command, args=arguments or ["recall"], description=__doc__, prog="launch.py")
         if isinstance(command, Report):
-            _report(command.runs)
+            from rnnjax.report.printing import merged, print_reports
+
+            print_reports(merged(command.runs, command.out))
         elif isinstance(command, Compare):
             _compare(command.runs, command.out)
         elif isinstance(command, Explain):
             _explain(command.run, command.text)
         else:
-            _experiment(command)
+            from experiments.conduct import conduct
+
+            return conduct(command)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; what was logged until now is kept.", file=sys.stderr)
+        print("stopped.", file=sys.stderr)
         return 130
     return 0
-
-
-def _experiment(experiment: Recall | Imdb) -> None:
-    """Train into a run folder of its own, and draw the report of what came of it, even if a member diverged."""
-    from rich.console import Console
-
-    from rnnjax.training.parallel import describe_devices
-    from rnnjax.training.progress import ProgressView
-    from rnnjax.training.run_folder import create_run_folder, discard_run_folder
-
-    name = type(experiment).__name__.lower()
-    folder = create_run_folder(experiment.out, name, dataclasses.asdict(experiment), describe_devices())
-    console = Console()
-    try:
-        with ProgressView(console) as view:
-            view.line(f"{name} on {describe_devices()[0]}, into {folder}")
-            experiment.run(folder, view)
-    finally:
-        if any((folder / "members").iterdir()):
-            _report((folder,))
-        else:
-            discard_run_folder(folder)
-
-
-def _report(runs: tuple[Path, ...]) -> None:
-    from rich.console import Console
-
-    from rnnjax.report.alarm_section import rich_alarms
-    from rnnjax.report.page import write_report
-    from rnnjax.report.run import load_run
-    from rnnjax.report.table import rich_table
-
-    console = Console()
-    if not runs:
-        raise UserError("report wants at least one run folder, as in launch.py report runs/recall-20260101-120000.")
-    for run in runs:
-        page = write_report(run)
-        loaded = load_run(run)
-        console.print(rich_table(loaded))
-        if (alarms := rich_alarms(loaded)) is not None:
-            console.print(alarms)
-        console.print(f"report: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _compare(runs: tuple[Path, ...], out: Path) -> None:
@@ -169,4 +137,9 @@ def _explain(run: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status > 128:  # stopped by a signal: what is being compiled in other threads need not be waited for
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

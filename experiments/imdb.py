@@ -1,18 +1,22 @@
 """IMDB: the tutorial's side-by-side on 25,000 real movie reviews, one word swapped."""
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from rnnjax.training.execution import Execution
 from rnnjax.training.settings import TrainingSettings, require
 
 if TYPE_CHECKING:
     import flax.linen as nn
 
     from rnnjax.cells import Cell
+    from rnnjax.data.examples import Dataset
     from rnnjax.training.progress import ProgressView
 
 DEFAULT_TRAINING = TrainingSettings(epochs=3, batch_size=32, learning_rate=1e-3, schedule="cosine", buckets=6)
@@ -36,8 +40,14 @@ class Imdb:
         validation: share of the training reviews that is set aside to choose the best epoch.
         data_dir: folder of TFDS data sets; the environment variable TFDS_DATA_DIR, or ~/tensorflow_datasets, if not
             given.
+        sweep: a flag to vary, or an option of every cell, as in --sweep learning_rate=1e-3,3e-3 --sweep
+            cell.init=chrono,orthogonal, of which each cell trains all four combinations; chrono is then set for the
+            longest review.
+        shard: part of the study to train here, as in --shard 1/4 on the first of four machines that share nothing; all
+            of it if not given.
         out: folder for the results; made from the date and time under runs/ if not given.
         training: how to train.
+        execution: where and how safely to run.
     """
 
     cells: tuple[str, ...] = ("simple", "lstm", "gru")
@@ -49,8 +59,11 @@ class Imdb:
     keep: Literal["last", "first"] = "last"
     validation: float = 0.1
     data_dir: str | None = None
+    sweep: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    shard: str | None = None
     out: str | None = None
     training: Annotated[TrainingSettings, tyro.conf.arg(name="")] = DEFAULT_TRAINING
+    execution: Annotated[Execution, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Execution)
 
     def __post_init__(self) -> None:
         for name in ("features", "embedding", "max_length"):
@@ -59,6 +72,11 @@ class Imdb:
         require(self, "vocabulary", self.vocabulary >= 3, "at least 3, since padding and unknown count")
         require(self, "validation", 0 < self.validation < 1, "above 0 and below 1")
 
+    @property
+    def longest(self) -> int:
+        """Words of the longest review."""
+        return self.max_length
+
     def model(self, vocabulary: int, cell: "Cell") -> "nn.Module":
         """The model that is trained around ``cell``, for ``vocabulary`` word ids."""
         from rnnjax.classifier import SequenceClassifier
@@ -66,19 +84,34 @@ class Imdb:
 
         return SequenceClassifier(vocabulary, self.embedding, RNN(cell), embedding_scale=self.embedding_scale)
 
-    def run(self, folder: Path, view: "ProgressView") -> None:
-        """Train and test every cell and seed into ``folder``."""
-        from rnnjax.data.imdb import imdb
-        from rnnjax.training.job import parse_cells, run_job
+    def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
+        """The reviews, one object for all seeds; ``progress`` is called with one line at each stage."""
+        return _dataset(self.data_dir, self.vocabulary, self.max_length, self.keep, self.validation, progress)
 
-        cells = parse_cells(self.cells, self.features)
-        dataset = imdb(
-            data_dir=self.data_dir,
-            vocabulary_size=self.vocabulary,
-            max_length=self.max_length,
-            keep=self.keep,
-            validation_fraction=self.validation,
-            seed=0,
-            progress=view.line,
-        )
-        run_job(folder, cells, self.model, self.training, lambda _: dataset, view)
+    def run(self, folder: Path, view: "ProgressView") -> None:
+        """Train and test every run of the study into ``folder``."""
+        from experiments.study import run
+
+        run(self, folder, view)
+
+
+@functools.lru_cache(maxsize=4)  # progress is the same for all runs of one study
+def _dataset(
+    data_dir: str | None,
+    vocabulary: int,
+    max_length: int,
+    keep: Literal["last", "first"],
+    validation: float,
+    progress: Callable[[str], None],
+) -> "Dataset":
+    from rnnjax.data.imdb import imdb
+
+    return imdb(
+        data_dir=data_dir,
+        vocabulary_size=vocabulary,
+        max_length=max_length,
+        keep=keep,
+        validation_fraction=validation,
+        seed=0,
+        progress=progress,
+    )

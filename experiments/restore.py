@@ -1,30 +1,28 @@
-"""A run folder turned back into what wrote it: the experiment from its flags, models with their trained parameters."""
+"""A run folder turned back into what wrote it: its experiment, and its models with their trained parameters."""
 
-import dataclasses
 import json
-import types
-import typing
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.serialization
 import jax
 import numpy as np
 
+from experiments.flags import Experiment, experiment_from_config
 from experiments.imdb import Imdb
 from experiments.recall import Recall
-from rnnjax.cells.spec import slug_of
+from experiments.study import trials
 from rnnjax.data.examples import SPECIAL_WORDS
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
-from rnnjax.training.job import parse_cells
+from rnnjax.training.trial import Trial
 
-EXPERIMENTS: dict[str, type[Recall] | type[Imdb]] = {"recall": Recall, "imdb": Imdb}
+OF_WORDS = ("vocabulary", "max_length", "keep", "validation")  # flags of Imdb that decide how a text is read
 
 
 class RestoredMember(NamedTuple):
-    """One trained cell."""
+    """One trained cell, at one combination of what the run sweeps."""
 
     label: str
     seed: int
@@ -35,9 +33,9 @@ class RestoredMember(NamedTuple):
 class RestoredRun(NamedTuple):
     """What a run has trained."""
 
-    experiment: Recall | Imdb
+    experiment: Experiment
     vocabulary: tuple[str, ...]  # id -> word
-    members: tuple[RestoredMember, ...]  # of each cell the first seed that was validated, in the order of --cells
+    members: tuple[RestoredMember, ...]  # of each label the first seed that was validated, in the order of the study
 
 
 class ReadText(NamedTuple):
@@ -48,35 +46,12 @@ class ReadText(NamedTuple):
     note: str  # what the run does not do with all of it, or has never done; empty as a rule
 
 
-def experiment_from_config(config: dict[str, Any]) -> Recall | Imdb:
-    """The experiment that wrote ``config`` = {"experiment": name, "flags": {...}}.
-
-    A flag that is not there, as in runs that are older than the flag, gets its default.
-
-    Raises:
-        UserError: an unknown experiment, an unknown flag, or a value that the flag cannot have.
-    """
-    name = str(config.get("experiment"))
-    if name not in EXPERIMENTS:
-        raise UserError(
-            f"The run's config.json names the experiment {name!r}, expected {' or '.join(EXPERIMENTS)}; "
-            "restore it or run again."
-        )
-    try:
-        experiment: Recall | Imdb = _typed(EXPERIMENTS[name], config.get("flags"))
-    except (TypeError, UserError) as error:
-        raise UserError(
-            f"The flags in the run's config.json are damaged or of another version ({str(error).rstrip('.')}); "
-            "restore it or run again."
-        ) from None
-    return experiment
-
-
 def restore_run(path: Path) -> RestoredRun:
-    """The first validated seed of each cell of a run, finished or not.
+    """The first validated seed of each cell, at each combination of what is swept, of a run, finished or not.
 
     Raises:
-        UserError: ``path`` is not a run folder, is too old, has validated nothing yet, or a file in it is damaged.
+        UserError: ``path`` is not a run folder, is too old, has validated nothing yet, sweeps a flag that decides how
+            a text is read, or a file in it is damaged.
     """
     if not (path / "config.json").is_file():
         raise UserError(f"'{path}' is not a run folder (it holds no config.json); name a folder that a run wrote.")
@@ -84,13 +59,22 @@ def restore_run(path: Path) -> RestoredRun:
     if not isinstance(config, dict):
         raise UserError(f"'{path / 'config.json'}' is damaged, expected a JSON object in it; restore it or run again.")
     experiment = experiment_from_config(config)
-    cells = parse_cells(experiment.cells, experiment.features)
-    found = [(label, *seed_and_file) for label in cells if (seed_and_file := _validated(path, label, experiment))]
+    study = _trials(experiment)
+    if swept := [name for name in OF_WORDS if name in study[0].varied]:
+        raise UserError(
+            f"The run '{path}' sweeps {swept[0]}, so its cells do not read a text alike; name a run of one {swept[0]}."
+        )
+    found: dict[str, tuple[Trial, Path]] = {}
+    for trial in study:
+        if (file := path / "members" / trial.name / "params.msgpack").is_file():
+            found.setdefault(trial.label, (trial, file))
     if not found:
         raise UserError(f"The run '{path}' has not validated any cell yet; wait until it has, or name another run.")
     vocabulary = _vocabulary(path / "vocabulary.json")
-    models = {label: experiment.model(len(vocabulary), cell) for label, cell in cells.items()}
-    members = (RestoredMember(label, seed, models[label], _params(models[label], file)) for label, seed, file in found)
+    members = []
+    for trial, file in found.values():
+        model = trial.make_model(len(vocabulary), trial.cell)
+        members.append(RestoredMember(trial.label, trial.seed, model, _params(model, file)))
     return RestoredRun(experiment, vocabulary, tuple(members))
 
 
@@ -106,8 +90,8 @@ def read_text(run: RestoredRun, text: str) -> ReadText:
         keep = run.experiment.keep
         words = words[-limit:] if keep == "last" else words[:limit]
         where, note = f"the {keep} {limit} words of --text", f"; this run reads the {keep} {limit} of a review."
-    if isinstance(run.experiment, Recall) and count > (limit := run.experiment.max_distance + 1):
-        note = f"; this run was trained on reviews of at most {limit}."
+    if isinstance(run.experiment, Recall) and count > (limits := _longest(run.experiment))[0]:
+        note = f"; this run was trained on reviews of at most {' or '.join(map(str, limits))}."
     if not set(run.vocabulary).intersection(words):
         what = f"The run knows no word of {where}" if words else "There is no word in --text"
         examples = ", ".join(run.vocabulary[len(SPECIAL_WORDS) :][:3])
@@ -116,34 +100,13 @@ def read_text(run: RestoredRun, text: str) -> ReadText:
     return ReadText(tuple(words), tokens[0], note and f"The text has {count} words{note}")
 
 
-def _typed(hint: Any, value: Any) -> Any:
-    """``value``, as JSON has it, as the type ``hint``; TypeError where it is none."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        hints = typing.get_type_hints(hint)
-        fields = {field.name: hints[field.name] for field in dataclasses.fields(hint)}
-        if unknown := set(value) - set(fields):
-            raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
-        return typing.cast(Any, hint)(**{name: _typed(fields[name], told) for name, told in value.items()})
-    if origin is tuple and isinstance(value, list):
-        return tuple(_typed(arguments[0], item) for item in value)
-    if origin in (types.UnionType, typing.Union):
-        return value if value is None and type(None) in arguments else _typed(arguments[0], value)
-    if origin is Literal and value in arguments:
-        return value
-    if type(value) is hint or (hint is float and type(value) is int):
-        return value
-    raise TypeError(f"{value!r} is not {getattr(hint, '__name__', hint)}")
+def _trials(experiment: Experiment) -> tuple[Trial, ...]:
+    return trials(experiment, progress=lambda line: None)
 
 
-def _validated(run: Path, label: str, experiment: Recall | Imdb) -> tuple[int, Path] | None:
-    """(seed, parameter file) of the first seed that has one."""
-    settings = experiment.training
-    files = {
-        seed: run / "members" / f"{slug_of(label)}-seed{seed}" / "params.msgpack"
-        for seed in range(settings.seed, settings.seed + settings.seeds)
-    }
-    return next(((seed, file) for seed, file in files.items() if file.is_file()), None)
+def _longest(recall: Recall) -> list[int]:
+    """Words of the longest reviews that cells were trained on, ascending; several where --sweep varies them."""
+    return sorted({trial.varied.get("max_distance", recall.max_distance) + 1 for trial in _trials(recall)})
 
 
 def _vocabulary(path: Path) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.modules import Bidirectional, BidirectionalState, Stack
+from rnnjax.modules import BidirectionalState, is_time_major
 
 
 class SequenceClassifier(nn.Module):
@@ -28,7 +28,7 @@ class SequenceClassifier(nn.Module):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if _is_time_major(self.recurrent):
+        if is_time_major(self.recurrent):
             raise ValueError("SequenceClassifier is batch-major: its recurrent part must not have time_major=True")
 
     @nn.compact
@@ -40,6 +40,7 @@ class SequenceClassifier(nn.Module):
         state: Any = None,
         taps: Any = None,
         train: bool = False,
+        rows: jax.Array | None = None,
     ) -> tuple[Any, jax.Array]:
         """Classify ``tokens`` (B, T), integers; other arguments as ``RNN``.
 
@@ -49,21 +50,12 @@ class SequenceClassifier(nn.Module):
         xs = nn.Embed(self.vocabulary, self.embedding, embedding_init=nn.initializers.normal(self.embedding_scale))(
             tokens
         )
-        final, _ = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train)
+        final, _ = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train, rows=rows)
         return final, nn.Dense(self.classes)(final_output(final))
 
     def zero_taps(self, batch: int, steps: int) -> Any:
         """The recurrent part's taps."""
         return self.recurrent.zero_taps(batch, steps)
-
-
-def _is_time_major(module: Any) -> bool:
-    """Whether any layer in ``module`` is time-major."""
-    if isinstance(module, Stack):
-        return any(map(_is_time_major, module.layers))
-    if isinstance(module, Bidirectional):
-        return _is_time_major(module.forward_rnn) or _is_time_major(module.backward_rnn)
-    return getattr(module, "time_major", False)
 
 
 def final_output(final: Any) -> jax.Array:

@@ -10,6 +10,7 @@ backpropagation over a stream. ``module.zero_taps(batch, steps)`` makes the zero
 Shapes: B examples, T steps, D inputs, H features of the cell.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -47,6 +48,7 @@ class RNN(nn.Module):
         state: Any = None,
         taps: Any = None,
         train: bool = False,
+        rows: jax.Array | None = None,
     ) -> tuple[Any, jax.Array]:
         """Run over ``xs`` (B, T, D).
 
@@ -56,6 +58,8 @@ class RNN(nn.Module):
             state: ``cell.State`` of (B, H) to start from; None starts from zeros.
             taps: ``cell.State`` of zeros (B, T, H).
             train: draw the cell's dropout masks from the "dropout" stream.
+            rows: (B,) which example of the whole batch each is, where these are a part of one; for dropout alone.
+                None counts 0..B-1.
 
         Returns:
             The state after each example's last valid step, and outputs h (B, T, H).
@@ -65,7 +69,9 @@ class RNN(nn.Module):
             xs, taps = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), (xs, taps))
         dropout = DropoutMasks(None, None)
         if train and (self.cell.input_dropout or self.cell.recurrent_dropout):
-            dropout = self.cell.dropout_masks(self.make_rng("dropout"), xs.shape[1:-1], xs.shape[-1])
+            batch_shape = xs.shape[1:-1]
+            rows = jnp.arange(math.prod(batch_shape)).reshape(batch_shape) if rows is None else rows
+            dropout = self.cell.dropout_masks(self.make_rng("dropout"), rows, xs.shape[-1])
         final, states = unroll(
             self.cell, params, xs, state, lengths=lengths, reverse=self.reverse, taps=taps, dropout=dropout,
             backward=self.backward, store_every=self.store_every,
@@ -112,11 +118,13 @@ class Bidirectional(nn.Module):
         state: Any = None,
         taps: Any = None,
         train: bool = False,
+        rows: jax.Array | None = None,
     ) -> tuple[Any, jax.Array]:
         """As ``RNN``; outputs (B, T, H_forward + H_backward)."""
         state, taps = state or BidirectionalState(None, None), taps or BidirectionalState(None, None)
-        final_f, ys_f = self.forward_rnn(xs, lengths=lengths, state=state.forward, taps=taps.forward, train=train)
-        final_b, ys_b = self.backward_rnn(xs, lengths=lengths, state=state.backward, taps=taps.backward, train=train)
+        same: dict[str, Any] = {"lengths": lengths, "train": train, "rows": rows}
+        final_f, ys_f = self.forward_rnn(xs, state=state.forward, taps=taps.forward, **same)
+        final_b, ys_b = self.backward_rnn(xs, state=state.backward, taps=taps.backward, **same)
         return BidirectionalState(final_f, final_b), jnp.concatenate([ys_f, ys_b], axis=-1)
 
     def zero_taps(self, batch: int, steps: int) -> Any:
@@ -139,17 +147,38 @@ class Stack(nn.Module):
         state: Any = None,
         taps: Any = None,
         train: bool = False,
+        rows: jax.Array | None = None,
     ) -> tuple[Any, jax.Array]:
         """As ``RNN``; outputs of the top layer."""
         none = (None,) * len(self.layers)
         finals = []
         for i, (layer, s, t) in enumerate(zip(self.layers, state or none, taps or none, strict=True)):
-            if i > 0:
-                xs = nn.Dropout(self.dropout, deterministic=not train)(xs)
-            final, xs = layer(xs, lengths=lengths, state=s, taps=t, train=train)
+            if i > 0 and train and self.dropout:
+                xs = self._drop(xs, rows)
+            final, xs = layer(xs, lengths=lengths, state=s, taps=t, train=train, rows=rows)
             finals.append(final)
         return tuple(finals), xs
+
+    def _drop(self, xs: jax.Array, rows: jax.Array | None) -> jax.Array:
+        """``xs`` with each example's numbers dropped by its row."""
+        batch_axis = 1 if is_time_major(self) else 0
+        rows = jnp.arange(xs.shape[batch_axis]) if rows is None else rows
+        key, dropout = self.make_rng("dropout"), nn.Dropout(self.dropout, deterministic=False, parent=None)
+
+        def drop_one(row: jax.Array, x: jax.Array) -> Any:
+            return dropout.apply({}, x, rng=jax.random.fold_in(key, row))
+
+        return jax.vmap(drop_one, (0, batch_axis), batch_axis)(rows, xs)
 
     def zero_taps(self, batch: int, steps: int) -> Any:
         """The tuple of the layers' taps."""
         return tuple(layer.zero_taps(batch, steps) for layer in self.layers)
+
+
+def is_time_major(module: Any) -> bool:
+    """Whether any layer in ``module`` is time-major."""
+    if isinstance(module, Stack):
+        return any(map(is_time_major, module.layers))
+    if isinstance(module, Bidirectional):
+        return is_time_major(module.forward_rnn) or is_time_major(module.backward_rnn)
+    return getattr(module, "time_major", False)

@@ -10,6 +10,7 @@ import pytest
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.devices()  # now they are eight, whatever a test asks for
 
 
 @pytest.fixture

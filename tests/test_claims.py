@@ -3,6 +3,7 @@
 import json
 import os
 
+import jax
 import pytest
 
 import launch
@@ -11,6 +12,13 @@ from rnnjax.report.run import load_run
 from rnnjax.report.summary import groups
 
 pytestmark = pytest.mark.slow
+OFF = ("--compilation-cache", "off")
+
+
+@pytest.fixture(autouse=True)
+def devices():
+    """Those of the tests, before a run settles how many there are."""
+    assert jax.local_device_count() == 8
 
 
 def members(folder):
@@ -37,7 +45,7 @@ def at_200_words(result):
 
 def test_the_lstm_still_knows_a_word_after_200_others_and_the_simple_rnn_does_not(tmp_path):
     """Both remedies: another cell, and for the GRU another initialisation."""
-    assert launch.main(["recall", "--seeds", "1", "--seed", "7", "--out", str(tmp_path / "run")]) == 0
+    assert launch.main(["recall", "--seeds", "1", "--seed", "7", *OFF, "--out", str(tmp_path / "run")]) == 0
     found = results(tmp_path / "run")
     assert at_200_words(found["LSTM"]) >= 0.99
     assert at_200_words(found["GRU chrono=200"]) >= 0.99
@@ -65,6 +73,6 @@ def test_the_lstm_still_knows_a_word_after_200_others_and_the_simple_rnn_does_no
 @pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="the real reviews: set TFDS_DATA_DIR to a folder of TFDS")
 def test_an_lstm_learns_the_real_reviews_in_one_epoch(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    flags = ["imdb", "--cells", "lstm", "--epochs", "1", "--log-gradients-every", "0"]
+    flags = ["imdb", "--cells", "lstm", "--epochs", "1", "--log-gradients-every", "0", *OFF]
     assert launch.main([*flags, "--out", str(tmp_path / "run")]) == 0
     assert results(tmp_path / "run")["LSTM"]["validation_accuracy"] >= 0.85

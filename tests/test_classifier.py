@@ -109,6 +109,35 @@ def test_dropout_acts_in_training_only_and_follows_its_key(where):
     assert np.any(run(jax.random.key(2))[0] != first)
 
 
+def test_dropout_between_layers_silences_its_share_of_every_step_and_keeps_the_mean():
+    """A lower layer that shows 1 all the time, an upper one that adds up what reaches it."""
+    size, rate = 50, 0.2
+    cell = rnnjax.SimpleRNN(size, activation="relu")
+    module = rnnjax.Stack([rnnjax.RNN(cell), rnnjax.RNN(cell)], dropout=rate)
+    xs, zeros = np.zeros((20, T, 1), np.float32), np.zeros((size, size), np.float32)
+    lower = {"w_x": np.zeros((1, size), np.float32), "w_h": zeros, "b": np.ones(size, np.float32)}
+    upper = {"w_x": np.eye(size, dtype=np.float32), "w_h": zeros, "b": np.zeros(size, np.float32)}
+    variables = {"params": {"layers_0": {"cell": lower}, "layers_1": {"cell": upper}}}
+    ys = module.apply(variables, xs, train=True, rngs={"dropout": jax.random.key(5)})[1]
+    assert set(np.unique(ys)) == {np.float32(0), np.float32(1 / (1 - rate))}
+    np.testing.assert_allclose(np.mean(ys == 0), rate, atol=4 * np.sqrt(rate * (1 - rate) / ys.size))
+    assert len(np.unique(ys.reshape(20 * T, size), axis=0)) == 20 * T  # each example and step has a draw of its own
+
+
+def test_the_halves_of_a_batch_drop_what_the_whole_does():
+    cell = rnnjax.SimpleRNN(H, input_dropout=0.5, recurrent_dropout=0.5)
+    model = rnnjax.SequenceClassifier(VOCABULARY, 3, rnnjax.RNN(cell))
+    variables, tokens = make_params(model), np.random.default_rng(1).integers(VOCABULARY, size=(8, T))
+
+    @jax.jit
+    def logits(tokens, rows=None):
+        return model.apply(variables, tokens, train=True, rows=rows, rngs={"dropout": jax.random.key(1)})[1]
+
+    halves = logits(tokens[:4], np.arange(4)), logits(tokens[4:], np.arange(4, 8))
+    assert_close(np.concatenate(halves), np.asarray(logits(tokens)), 1e-6)
+    assert np.all(np.abs(logits(tokens[4:]) - halves[1]) > 1e-3)  # other rows, other masks
+
+
 def test_a_stack_drops_nothing_before_its_first_layer_or_after_its_last():
     module = rnnjax.Stack([rnnjax.RNN(rnnjax.SimpleRNN(H))], dropout=0.5)
     xs = RNG.normal(size=(B, T, 3)).astype(np.float32)

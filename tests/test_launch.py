@@ -20,6 +20,7 @@ from rnnjax.training.records import read_records
 RECALL = (
     "recall --cells lstm --seeds 1 --features 16 --embedding 16 --steps 20 --batch-size 16 --learning-rate 0.03"
     " --min-distance 2 --max-distance 20 --log-gradients-every 5 --validate-every 10 --steps-per-program 4"
+    " --compilation-cache off"
 )
 FIGURES = {
     "accuracy_by_distance", "belt_and_detour", "belt_share", "gates", "gates_of_the_detour", "gradient_by_lag",
@@ -29,6 +30,7 @@ FIGURES = {
 
 def start(arguments):
     """(exit status, what was printed)."""
+    assert jax.local_device_count() == 8  # before a run settles how many there are
     with contextlib.redirect_stdout(io.StringIO()) as output:
         status = launch.main(arguments)
     return status, output.getvalue()
@@ -56,6 +58,8 @@ def test_recall_runs_from_flags_to_figures(recall_run):
     flags = read_json(folder / "config.json")["flags"]
     assert (flags["cells"], flags["steps"], flags["training"]["batch_size"]) == (["lstm"], 20, 16)
     assert read_json(folder / "environment.json")["devices"]
+    assert all((folder / name).stat().st_size > 0 for name in ("table.csv", "table.parquet", "vocabulary.json"))
+    assert not (folder / "checkpoints").exists()
     (member,) = (folder / "members").iterdir()
     assert {path.name for path in member.iterdir()} == {
         "member.json", "metrics.jsonl", "gradients.jsonl", "params.msgpack", "result.json",
@@ -154,7 +158,10 @@ def archive(tmp_path, monkeypatch):
     return path
 
 
-IMDB = "imdb --cells simple --features 8 --embedding 8 --max-length 12 --vocabulary 30 --batch-size 4 --epochs 2"
+IMDB = (
+    "imdb --cells simple --features 8 --embedding 8 --max-length 12 --vocabulary 30 --batch-size 4 --epochs 2"
+    " --compilation-cache off"
+)
 
 
 def test_imdb_runs_from_the_archive_to_figures(archive, tmp_path):
@@ -175,6 +182,7 @@ def test_imdb_runs_from_the_archive_to_figures(archive, tmp_path):
 
 
 def test_a_truncated_archive_is_one_sentence_and_leaves_nothing(archive, tmp_path, capsys):
+    assert jax.local_device_count() == 8
     archive.write_bytes(archive.read_bytes()[:-40])
     before = sorted(tmp_path.rglob("*"))
     status = launch.main([*IMDB.split(), "--data-dir", str(tmp_path / "data"), "--out", str(tmp_path / "run")])

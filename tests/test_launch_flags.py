@@ -1,4 +1,4 @@
-"""Flags: what help says of them, what happens without any, and one sentence for each that is wrong."""
+"""Flags: what help says of them, and what happens without any."""
 
 import dataclasses
 import re
@@ -6,14 +6,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
+import experiments.study
 import launch
 from experiments.imdb import Imdb
 from experiments.recall import Recall
-from rnnjax.errors import UserError
+from rnnjax.training.compilation import keep_programs
+from rnnjax.training.execution import Execution
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def away_from_home(tmp_path_factory, monkeypatch):
+    """A home that is not the user's, JAX in use already, and no programs kept after the test."""
+    for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("home")))
+    assert jax.local_device_count() == 8
+    yield
+    keep_programs("off")
 
 
 def run_apart(*arguments):
@@ -38,9 +51,12 @@ def test_help_explains_every_flag_with_its_default(experiment, capsys, monkeypat
             flag = found[1]
         if flag:
             told[flag] = f"{told.get(flag, '')} {said}".strip()
-    values = {f.name: getattr(experiment, f.name) for f in dataclasses.fields(experiment) if f.name != "training"}
-    values |= dataclasses.asdict(experiment.training)
-    assert set(told) - {"no-tensorboard"} == {name.replace("_", "-") for name in values}
+    values = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    values |= dataclasses.asdict(values.pop("training")) | dataclasses.asdict(values.pop("execution"))
+    assert {"checkpoint_every", "resume", "parallel", "model_devices", "compilation_cache", "shard"} <= set(values)
+    assert set(told) == {name.replace("_", "-") for name in values}
+    assert values.pop("sweep") == ()
+    assert re.search(r"--sweep STR +a flag to vary.*--sweep learning_rate=1e-3,3e-3.*\. \(repeatable\)$", told["sweep"])
     for name, value in values.items():
         shown = " ".join(value) if isinstance(value, tuple) else str(value)
         assert re.search(rf"[^()]{{15,}}\. \(default: {re.escape(shown)}\)$", told[name.replace("_", "-")])
@@ -73,12 +89,30 @@ assert not heavy, heavy
 
 def test_no_arguments_mean_the_main_job(tmp_path, monkeypatch):
     seen = []
+    monkeypatch.setattr(experiments.study, "run", lambda experiment, folder, view: seen.append(experiment))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Recall, "run", lambda self, folder, view: seen.append(self))
     assert launch.main([]) == 0
-    monkeypatch.setattr(sys, "argv", ["launch.py", "recall", "--steps", "7", "--no-tensorboard"])
+    (run,) = (tmp_path / "runs").iterdir()
+    assert run.name.startswith("recall-")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    monkeypatch.setattr(sys, "argv", ["launch.py", "recall", "--steps", "7", "--no-tensorboard", "--no-resume"])
     assert launch.main() == 0
     assert seen == [Recall(), Recall(steps=7)]
+
+
+def test_flags_of_execution_and_of_a_sweep_are_understood(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(experiments.study, "run", lambda experiment, folder, view: seen.append(experiment))
+    flags = "recall --sweep clip=1,2 --sweep seeds=1 --shard 1/2 --parallel sharded --model-devices 4 --devices 8"
+    flags += " --checkpoint-every 9 --checkpoint-minutes 0 --keep-checkpoints 3 --compilation-cache off --resume"
+    assert launch.main([*flags.split(), "--out", str(tmp_path / "run")]) == 0
+    execution = Execution(
+        parallel="sharded", model_devices=4, devices=8, checkpoint_every=9, checkpoint_minutes=0, keep_checkpoints=3,
+        compilation_cache="off", resume=True,
+    )  # fmt: skip
+    sweep = ("clip=1,2", "seeds=1")
+    assert seen == [Recall(sweep=sweep, shard="1/2", execution=execution, out=str(tmp_path / "run"))]
 
 
 def test_statuses_and_streams_of_the_program_itself():
@@ -91,16 +125,6 @@ def test_statuses_and_streams_of_the_program_itself():
     assert "Traceback" not in unknown_flag.stderr
 
 
-def test_ctrl_c_before_training_ends_quietly_and_leaves_nothing(tmp_path, capsys, monkeypatch):
-    def interrupted(self, folder, view):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Recall, "run", interrupted)
-    assert launch.main(["recall", "--out", str(tmp_path / "run")]) == 130
-    assert capsys.readouterr().err.startswith("stopped")
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(
     "arguments",
     ["recall --no-such-flag 3", "nonsense", "recall --steps many", "recall --schedule linear", "imdb --keep middle"],
@@ -110,71 +134,6 @@ def test_flags_that_do_not_parse_end_with_status_2(arguments, capsys):
         launch.main(arguments.split())
     assert ended.value.code == 2
     assert arguments.split()[-2 if "no-such" in arguments else -1] in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ("recall --cells lstn", "There is no cell 'lstn'; choose from simple, lstm, gru"),
-        ("recall --cells lstm:chrono=x", "chrono must be a number of steps"),
-        ("recall --cells lstm gru lstm", "none twice, but lstm gru lstm was given"),
-        ("recall --cells", "at least one cell"),
-        ("recall --features 0", "--features must be at least 1, but 0 was given"),
-        ("recall --steps -5", "--steps must be at least 1, but -5 was given"),
-        ("recall --min-distance 30 --max-distance 20", "--min-distance must be from 0 to --max-distance"),
-        ("recall --embedding-scale 0", "--embedding-scale must be a number above 0"),
-        ("recall --learning-rate -1", "--learning-rate must be a number above 0"),
-        ("imdb --vocabulary 2", "--vocabulary must be at least 3"),
-        ("imdb --validation 1", "--validation must be above 0 and below 1"),
-        ("imdb --max-length -1", "--max-length must be at least 1"),
-        ("imdb --cells nope", "There is no cell 'nope'"),
-        ("imdb --data-dir nowhere", "The data folder nowhere does not exist; name an existing one with --data-dir"),
-        ("recall --out file", "The output folder file is a file"),
-        ("recall --out file/below", "The output folder file/below cannot be written"),
-        ("recall --out full", "The output folder full already holds a run; give another with --out"),
-        ("report", "report wants at least one run folder"),
-        ("report nowhere", "'nowhere' is not a run folder"),
-        ("report file", "'file' is not a run folder"),
-        ("explain nowhere --text film", "'nowhere' is not a run folder"),
-        ("explain full --text film", "is damaged, not valid JSON"),
-    ],
-)
-def test_wrong_input_is_one_sentence_with_status_1_and_changes_nothing(arguments, said, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("precious")
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "config.json").write_text("precious")
-    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
-    out = [] if arguments.startswith(("report", "explain")) or "--out" in arguments else ["--out", "new"]
-    assert launch.main([*arguments.split(), *out]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ")
-    assert said in line
-    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
-
-
-def test_a_run_that_fails_on_its_way_is_reported_as_far_as_it_came(tmp_path, capsys, monkeypatch):
-    def fail(self, folder, view):
-        member = folder / "members" / "lstm-seed0"
-        member.mkdir()
-        told = '{"label": "LSTM", "cell": "lstm", "seed": 0, "parameters": 9, "steps": 4}'
-        (member / "member.json").write_text(told)
-        raise UserError("The loss became nan.")
-
-    monkeypatch.setattr(Recall, "run", fail)
-    assert launch.main(["recall", "--out", str(tmp_path / "run")]) == 1
-    assert capsys.readouterr().err == "error: The loss became nan.\n"
-    assert "LSTM" in (tmp_path / "run" / "report.html").read_text()
-
-
-def test_a_misspelt_tfds_data_dir_is_said_and_not_made(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nowhere"))
-    assert launch.main(["imdb", "--out", "new"]) == 1
-    assert (
-        "does not exist; name an existing one with the environment variable TFDS_DATA_DIR." in capsys.readouterr().err
-    )
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_terminal_without_arrows_shows_what_it_can(monkeypatch):

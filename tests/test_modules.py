@@ -91,6 +91,57 @@ def test_stack_is_composition(x64):
     assert_same((final, ys), ((final_lower, expected[0]), expected[1]))
 
 
+def wide_rnn(**options):
+    return rnnjax.RNN(rnnjax.GRU(H, input_dropout=0.3, recurrent_dropout=0.4), **options)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        wide_rnn(),
+        wide_rnn(time_major=True),
+        rnnjax.Stack([wide_rnn(time_major=True), wide_rnn(time_major=True)], dropout=0.5),
+        rnnjax.Stack([rnnjax.Bidirectional(wide_rnn(), wide_rnn(reverse=True)), wide_rnn()], dropout=0.5),
+    ],
+    ids=["RNN", "time-major RNN", "time-major Stack", "Stack of Bidirectional"],
+)
+def test_dropout_in_a_part_of_a_batch_is_that_of_its_rows(module):
+    batch_axis = 1 if modules.is_time_major(module) else 0
+    xs = np.random.default_rng(1).normal(size=(8, T, D)).astype(np.float32)
+    xs = np.swapaxes(xs, 0, batch_axis)
+    params = make_params(module, xs)
+
+    @jax.jit
+    def run(xs, rows=None):
+        final, ys = module.apply(params, xs, train=True, rows=rows, rngs={"dropout": jax.random.key(5)})
+        return final, jnp.swapaxes(ys, 0, batch_axis)
+
+    whole = run(xs)  # no rows: they are counted
+    first, second = np.split(xs, 2, batch_axis)
+    assert_close(run(first, np.arange(4)), jax.tree.map(lambda a: a[:4], whole), 1e-6)
+    assert_close(run(second, np.arange(4, 8)), jax.tree.map(lambda a: a[4:], whole), 1e-6)
+    elsewhere = run(second, np.arange(4))[1]
+    assert np.all(np.max(np.abs(elsewhere - whole[1][4:]), axis=(1, 2)) > 1e-3)
+
+
+def test_layers_and_directions_draw_masks_of_their_own(monkeypatch):
+    drawn = []
+
+    def spy(cell, params, xs, state, *, dropout, **options):
+        drawn.extend(dropout)
+        return rnnjax.unroll(cell, params, xs, state, dropout=dropout, **options)
+
+    monkeypatch.setattr(modules, "unroll", spy)
+    cell = rnnjax.SimpleRNN(20, input_dropout=0.5, recurrent_dropout=0.5)
+    both = rnnjax.Bidirectional(rnnjax.RNN(cell), rnnjax.RNN(cell, reverse=True))
+    module = rnnjax.Stack([rnnjax.RNN(cell), rnnjax.RNN(cell), both])
+    xs = np.ones((B, 1, 20), np.float32)
+    params = make_params(module, xs)
+    drawn.clear()
+    module.apply(params, xs, train=True, rngs={"dropout": jax.random.key(5)})
+    assert len(np.unique(np.stack(drawn).reshape(8 * B, 20), axis=0)) == 8 * B
+
+
 def test_parameters_have_these_names():
     directions = rnnjax.RNN(rnnjax.GRU(3)), rnnjax.RNN(rnnjax.GRU(4), reverse=True)
     layers = [rnnjax.RNN(rnnjax.LSTM(4)), rnnjax.Bidirectional(*directions)]

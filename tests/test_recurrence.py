@@ -47,7 +47,8 @@ def make_case(cell, batch_shape, given, steps=STEPS, lengths=LENGTHS):
         other["lengths"] = jnp.array(lengths).reshape(batch_shape) if batch_shape else jnp.array(5)
     if "dropout" in given:
         dropping = cell.replace(input_dropout=0.3, recurrent_dropout=0.4)
-        other["dropout"] = dropping.dropout_masks(jax.random.key(11), batch_shape, INPUTS)
+        rows = jnp.arange(int(np.prod(batch_shape))).reshape(batch_shape)
+        other["dropout"] = dropping.dropout_masks(jax.random.key(11), rows, INPUTS)
     return arguments, other
 
 

@@ -10,69 +10,15 @@ import pytest
 from sequences import assert_same, normal_like
 
 import rnnjax
+from experiments.flags import config_of
 from experiments.imdb import Imdb
 from experiments.recall import Recall
-from experiments.restore import RestoredRun, experiment_from_config, read_text, restore_run
+from experiments.restore import RestoredRun, read_text, restore_run
 from rnnjax.errors import UserError
 from rnnjax.training.settings import TrainingSettings
 
 WORDS = ("<pad>", "<unk>", "wonderful", "horrifying", "film", "don't")
 EXPERIMENT = Recall(cells=("lstm", "gru:chrono=9"), features=3, embedding=2, training=TrainingSettings(seed=4, seeds=2))
-
-
-def config_of(experiment):
-    flags = json.loads(json.dumps(dataclasses.asdict(experiment)))
-    return {"experiment": type(experiment).__name__.lower(), "flags": flags}
-
-
-@pytest.mark.parametrize(
-    "experiment",
-    [
-        EXPERIMENT,
-        Recall(),
-        Imdb(cells=(), keep="first", data_dir="x", embedding_scale=1, training=TrainingSettings(tensorboard=True)),
-    ],
-)
-def test_an_experiment_comes_back_from_its_flags(experiment):
-    assert experiment_from_config(config_of(experiment)) == experiment
-
-
-def test_flags_that_an_older_run_did_not_have_get_their_defaults():
-    config = config_of(EXPERIMENT)
-    del config["flags"]["embedding_scale"], config["flags"]["training"]["warmup_steps"]
-    assert experiment_from_config(config) == EXPERIMENT
-
-
-@pytest.mark.parametrize("config", [{}, {"experiment": "mnist", "flags": {}}, {"experiment": ["imdb"]}])
-def test_an_unknown_experiment_is_refused(config):
-    with pytest.raises(
-        UserError, match=r"names the experiment .*, expected recall or imdb; restore it or run again\.$"
-    ):
-        experiment_from_config(config)
-
-
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        (None, "None is not Imdb"),
-        ([], "is not Imdb"),
-        ({"features": "many"}, "'many' is not int"),
-        ({"features": True}, "True is not int"),
-        ({"features": 0}, "--features must be at least 1"),
-        ({"cells": "lstm"}, "'lstm' is not"),
-        ({"cells": ["lstm", 3]}, "3 is not str"),
-        ({"keep": "middle"}, "'middle' is not"),
-        ({"data_dir": 5}, "5 is not str"),
-        ({"embedding_scale": None}, "None is not float"),
-        ({"training": {"epochs": 1.5}}, "1.5 is not int"),
-        ({"training": 3}, "3 is not TrainingSettings"),
-        ({"colour": "red"}, "unknown: colour"),
-    ],
-)
-def test_damaged_flags_are_refused(flags, said):
-    with pytest.raises(UserError, match=r"config\.json are damaged or of another version \(.*; restore it") as told:
-        experiment_from_config({"experiment": "imdb", "flags": flags})
-    assert said in str(told.value)
 
 
 @pytest.fixture
@@ -109,6 +55,29 @@ def test_the_first_validated_seed_of_every_cell_comes_back(run):
 def test_a_cell_without_parameters_is_left_out(run):
     (run / "members" / "lstm-seed5" / "params.msgpack").unlink()
     assert [member.label for member in restore_run(run).members] == ["GRU chrono=9"]
+
+
+def test_every_combination_of_a_sweep_comes_back(tmp_path):
+    swept = dataclasses.replace(EXPERIMENT, cells=("lstm",), sweep=("features=3,2", "cell.forget_bias=0"))
+    (tmp_path / "config.json").write_text(json.dumps(config_of(swept)))
+    (tmp_path / "vocabulary.json").write_text(json.dumps(WORDS))
+    cells = {"features-3-seed5": rnnjax.LSTM(3, forget_bias=0.0), "features-2-seed4": rnnjax.LSTM(2, forget_bias=0.0)}
+    for name, cell in cells.items():
+        folder = tmp_path / "members" / f"lstm-forget-bias-0-{name}"
+        folder.mkdir(parents=True)
+        (folder / "params.msgpack").write_bytes(flax.serialization.to_bytes(params_of(cell, 1)))
+    members = restore_run(tmp_path).members
+    expected = [("LSTM forget_bias=0 features=3", 5), ("LSTM forget_bias=0 features=2", 4)]
+    assert [(member.label, member.seed) for member in members] == expected
+    for member, cell in zip(members, cells.values(), strict=True):
+        assert member.model.recurrent.cell == cell
+        assert_same(member.params, params_of(cell, 1))
+
+
+def test_a_run_that_sweeps_how_texts_are_read_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config_of(Imdb(sweep=("features=2", "max-length=50,100")))))
+    with pytest.raises(UserError, match="sweeps max_length, so its cells do not read a text alike; name a run of one"):
+        restore_run(tmp_path)
 
 
 def test_a_run_without_parameters_is_refused(run):
@@ -171,6 +140,8 @@ def test_a_longer_text_is_cut_by_imdb_and_read_whole_by_recall():
     assert whole.tokens.tolist() == [2, 4, 3]
     assert whole.note == "The text has 3 words; this run was trained on reviews of at most 2."
     assert read_text(run_of(Recall(min_distance=0, max_distance=2)), text).note == ""
+    swept = Recall(min_distance=0, sweep=("max_distance=9,1",))
+    assert read_text(run_of(swept), text).note.endswith("was trained on reviews of at most 2 or 10.")
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,27 @@ def test_shard_map_with_nothing_given_but_the_inputs(x64):
     assert_close(actual, jax.device_get(rnnjax.unroll(cell, params, xs)), 1e-14)
 
 
+def test_dropout_of_a_divided_batch_is_that_of_the_whole():
+    """By ``rows``, under shard_map with its check of what varies, under pmap, and under vmap over keys."""
+    cell = rnnjax.GRU(5, input_dropout=0.4, recurrent_dropout=0.4)
+    model = rnnjax.Stack([rnnjax.RNN(cell), rnnjax.RNN(cell)], dropout=0.4)
+    xs, rows, keys = normal_like(jnp.zeros((8, 4, 3)), 1), jnp.arange(8), jax.random.split(jax.random.key(3))
+    params = jax.jit(model.init)(keys[0], xs)
+
+    def run(xs, rows, key):
+        return model.apply(params, xs, train=True, rows=rows, rngs={"dropout": key})[1]
+
+    whole = jax.device_get(quick_jit(run)(xs, rows, keys[1]))
+    sharded = jax.shard_map(run, mesh=two_devices(), in_specs=(P("devices"), P("devices"), P()), out_specs=P("devices"))
+    assert_close(jax.device_get(quick_jit(sharded)(xs, rows, keys[1])), whole, 1e-6)
+    halves = jax.tree.map(lambda a: a.reshape(2, 4, *a.shape[1:]), (xs, rows))
+    mapped = jax.pmap(run, in_axes=(0, 0, None), devices=jax.devices()[:2])(*halves, keys[1])
+    assert_close(np.asarray(mapped).reshape(whole.shape), whole, 1e-6)
+    members = jax.device_get(quick_jit(jax.vmap(run, (None, None, 0)))(xs, rows, keys))
+    assert_close(members[1], whole, 1e-6)
+    assert np.all(np.max(np.abs(members[0] - whole), axis=(1, 2)) > 1e-3)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_autodiff_goes_forward_and_twice(x64, name):
     """A slope against the fused gradient, a Hessian product against finite differences of the fused gradient."""

@@ -61,6 +61,7 @@ class Cell:
     gates: ClassVar[tuple[str, ...]]
     State: ClassVar[Any]  # a named tuple whose first field is h and whose last is the memory
     additive: ClassVar[bool] = False  # depends on z^x + z^h alone, so one array serves for both
+    init_options: ClassVar[tuple[str, ...]] = ("kernel_init", "recurrent_init")  # fields that ``init`` alone reads
 
     def __post_init__(self) -> None:
         if not isinstance(self.features, int) or self.features < 1:
@@ -126,19 +127,32 @@ class Cell:
             z = z + b.astype(self.state_dtype)[None, :]
         return z.reshape(*x.shape[:-1], w.shape[-1])
 
-    def dropout_masks(self, key: jax.Array, batch_shape: tuple[int, ...], in_features: int) -> DropoutMasks:
-        """One draw of the masks for sequences of a batch; None where the rate is 0."""
+    def dropout_masks(self, key: jax.Array, rows: jax.Array, in_features: int) -> DropoutMasks:
+        """One draw of the masks for the sequences of a batch, or of a part of one.
+
+        Args:
+            key: from ``jax.random.key``.
+            rows: (...) integers, the number of each example in the whole batch; its masks depend on ``key`` and
+                this number alone, so they are the same however the batch is divided.
+            in_features: D.
+
+        Returns:
+            Masks (..., D) of x and (..., H) of h; None where the rate is 0.
+        """
 
         def mask(key: jax.Array, rate: float, size: int) -> jax.Array | None:
             if rate == 0.0:
                 return None
-            kept = jax.random.bernoulli(key, 1.0 - rate, (*batch_shape, size))
-            return kept.astype(self.state_dtype) / (1.0 - rate)
+            return jax.random.bernoulli(key, 1.0 - rate, (size,)).astype(self.state_dtype) / (1.0 - rate)
 
-        key_x, key_h = jax.random.split(key)
-        return DropoutMasks(
-            mask(key_x, self.input_dropout, in_features), mask(key_h, self.recurrent_dropout, self.features)
-        )
+        def of_one(row: jax.Array) -> DropoutMasks:
+            key_x, key_h = jax.random.split(jax.random.fold_in(key, row))
+            return DropoutMasks(
+                mask(key_x, self.input_dropout, in_features), mask(key_h, self.recurrent_dropout, self.features)
+            )
+
+        masks = jax.vmap(of_one)(rows.reshape(-1))
+        return jax.tree.map(lambda a: a.reshape(*rows.shape, a.shape[-1]), masks)
 
     def step(
         self,
@@ -176,3 +190,10 @@ class Cell:
     def replace(self, **changes: Any) -> Self:
         """A copy with some options changed."""
         return dataclasses.replace(self, **changes)
+
+    def uninitialised(self) -> Self:
+        """A copy with ``init_options`` at their defaults: equal for cells that differ in their first parameters alone.
+
+        Such cells share every program but that of ``init``.
+        """
+        return self.replace(**{f.name: f.default for f in dataclasses.fields(self) if f.name in self.init_options})

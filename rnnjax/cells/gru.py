@@ -39,6 +39,7 @@ class GRU(Cell):
 
     gates: ClassVar[tuple[str, ...]] = ("r", "u", "n")
     State: ClassVar[type] = GRUState
+    init_options: ClassVar[tuple[str, ...]] = (*Cell.init_options, "forget_bias", "chrono")
 
     def __post_init__(self) -> None:
         super().__post_init__()

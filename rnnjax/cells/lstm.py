@@ -38,6 +38,7 @@ class LSTM(Cell):
     gates: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
     State: ClassVar[type] = LSTMState
     additive: ClassVar[bool] = True
+    init_options: ClassVar[tuple[str, ...]] = (*Cell.init_options, "forget_bias", "chrono")
 
     def __post_init__(self) -> None:
         super().__post_init__()

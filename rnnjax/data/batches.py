@@ -11,6 +11,14 @@ import numpy as np
 EDGE_MULTIPLE = 8  # words; static lengths fill whole vector registers
 
 
+class Kind(NamedTuple):
+    """What chunks must have in common to run side by side."""
+
+    length: int
+    steps: int
+    full: bool  # no batch of it is padded
+
+
 class Chunk(NamedTuple):
     """Up to K batches of one static length, to run in one compiled program.
 
@@ -22,6 +30,11 @@ class Chunk(NamedTuple):
     steps: int  # how many of the K batches are real; the rest is padding and is not run
     indices: np.ndarray  # (K, B) int32 into the split
     weights: np.ndarray  # (K, B) float32, 0 where a batch is padded (the remainder of a bucket), else 1
+
+    @property
+    def kind(self) -> Kind:
+        """What it has in common with others."""
+        return Kind(self.length, self.steps, bool(self.weights[: self.steps].all()))
 
 
 def bucket_edges(lengths: np.ndarray, buckets: int) -> tuple[int, ...]:
@@ -80,7 +93,8 @@ def epoch_chunks(
     padded with weight 0. The chunks of all buckets are then shuffled, but for the first and the last, which come
     from the longest bucket: what does not fit into memory fails at once, and what is measured at the start and at
     the end of an epoch covers every length. Chunks with a padded batch are passed over for this where there are
-    others.
+    others. Which example stands where depends on the seed; at which place a chunk has which length, number of steps
+    and padding does not, so that several seeds can run through one program side by side.
 
     Args:
         lengths: (N,) words in each example.
@@ -97,13 +111,20 @@ def epoch_chunks(
     chunks: list[Chunk] = []
     for edge, members in _bucket_members(lengths, edges):
         chunks += _cut(rng.permutation(members), edge, batch_size, steps_per_chunk)
-    shuffled = [chunks[i] for i in rng.permutation(len(chunks))]
+    shuffled = _in_common_order([chunks[i] for i in rng.permutation(len(chunks))], epoch)
     longest = [i for i, chunk in enumerate(shuffled) if chunk.length == edges[-1]]
-    full = [i for i in longest if shuffled[i].weights[: shuffled[i].steps].all()]
+    full = [i for i in longest if shuffled[i].kind.full]
     candidates = full if len(full) > 1 else longest
     ends = candidates[:1] + candidates[1:][-1:]
     first, last = [shuffled[i] for i in ends[:1]], [shuffled[i] for i in ends[1:]]
     return first + [chunk for i, chunk in enumerate(shuffled) if i not in ends] + last
+
+
+def _in_common_order(chunks: list[Chunk], epoch: int) -> list[Chunk]:
+    """``chunks`` so that the sequence of their kinds is the same for every order in which they come."""
+    kinds = sorted(chunk.kind for chunk in chunks)
+    waiting = {kind: iter([chunk for chunk in chunks if chunk.kind == kind]) for kind in kinds}
+    return [next(waiting[kinds[i]]) for i in np.random.default_rng(epoch).permutation(len(kinds))]
 
 
 def ordered_chunks(

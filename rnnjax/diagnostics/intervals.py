@@ -1,7 +1,7 @@
 """Confidence over seeds."""
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit  # quantiles of Student's t; scipy.stats takes a second to import
 
 
 def seed_interval(
@@ -18,5 +18,5 @@ def seed_interval(
     mean = np.where(known, values, 0).sum(axis=0) / np.where(n > 0, n, np.nan)
     with np.errstate(invalid="ignore"):
         spread = np.where(known, (values - mean) ** 2, 0).sum(axis=0) / np.where(n > 1, n - 1, np.nan)
-    half = student.ppf((1 + confidence) / 2, np.maximum(n - 1, 1)) * np.sqrt(spread / np.where(n > 0, n, np.nan))
+    half = stdtrit(np.maximum(n - 1, 1), (1 + confidence) / 2) * np.sqrt(spread / np.where(n > 0, n, np.nan))
     return mean, mean - half, mean + half

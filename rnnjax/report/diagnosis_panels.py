@@ -35,7 +35,6 @@ GATES = {
     "r": ("#882255", "lets the past speak"),
     "o": ("#DDAA33", "shows"),
 }
-SHORT = 24  # letters of which two entries fit side by side on a phone
 SPARE = ("#117733", "#88CCEE", "#999933", "#AA4499")  # for the gates of other cells
 
 
@@ -98,15 +97,8 @@ def sample(label: str, colour: str = style.INK, line: Dash = "-", width: float =
 
 
 def legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int, across: int = 3) -> None:
-    """The legend above all panels: ``across`` entries in a row, on a phone two, or one where they are long."""
-    narrow = 2 if max(len(str(handle.get_label())) for handle in handles) <= SHORT else 1
-    figure.legend(
-        handles=list(handles),
-        loc="outside upper left",
-        ncols=across if columns == style.WIDE else narrow,
-        frameon=False,
-        fontsize=9,
-    )
+    """The legend above all panels: at most ``across`` entries in a row, on a phone two, fewer where they are long."""
+    style.legend(figure, handles, columns, across if columns == style.WIDE else 2, points=9)
 
 
 def percent_axis(panel: Axes) -> None:

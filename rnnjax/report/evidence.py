@@ -61,10 +61,11 @@ def _some(values: Floats) -> Floats | None:
     return values if len(values) else None
 
 
-def clip_of(run: Run) -> float:
-    """The run's --clip; 0 where its flags do not tell."""
+def clip_of(run: Run, member: Member) -> float:
+    """The member's --clip, its own where a sweep varies it; 0 where neither it nor the run's flags tell."""
     training = run.flags.get("training")
-    clip = training.get("clip") if isinstance(training, dict) else None
+    known = training if isinstance(training, dict) else {}
+    clip = member.varied.get("clip", known.get("clip"))
     return float(clip) if isinstance(clip, int | float) else 0.0
 
 
@@ -74,7 +75,7 @@ def raised(run: Run, labels: tuple[Group, ...]) -> list[Raised]:
     for group in labels:
         by_name: dict[str, list[tuple[int, Alarm]]] = {}
         for member in group.members:
-            for alarm in check(evidence_of(member, clip_of(run))):
+            for alarm in check(evidence_of(member, clip_of(run, member))):
                 by_name.setdefault(alarm.name, []).append((member.seed, alarm))
         for seeds in by_name.values():
             numbers = tuple(alarm.evidence for _, alarm in seeds)

@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from rnnjax.report import style
+from rnnjax.report.member import MOMENTS, Moment
 from rnnjax.report.run import Floats
-from rnnjax.report.summary import Band, Group, Moment, band, fades, history, memory, middle, open_from
+from rnnjax.report.summary import Band, Group, band, fades, history, memory, middle, open_from
 from rnnjax.report.wording import words
 
 WORDS_BACK = "words back from the end of the review"
 DASHES: dict[str, Literal["-", "--"]] = {"h": "-", "c": "--"}
-MOMENTS: tuple[Moment, ...] = ("start", "end")
 
 
 def titles(labels: tuple[Group, ...]) -> list[tuple[Group, int, str]]:

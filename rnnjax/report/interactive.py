@@ -6,9 +6,10 @@ from bokeh.embed import components
 from bokeh.models import UIElement
 from bokeh.resources import Resources
 
-from rnnjax.report import interactive_gradients, interactive_scores
+from rnnjax.report import interactive_gradients, interactive_scores, interactive_sweep
 from rnnjax.report.gradient_history import histories
 from rnnjax.report.summary import Group
+from rnnjax.report.sweep_figures import Sweep
 
 LEGEND = "Point at it for its numbers; a click on a name hides and shows it."
 
@@ -21,28 +22,29 @@ class Embedded:
     hint: str
 
 
-def embedded(labels: tuple[Group, ...]) -> tuple[str, dict[str, Embedded]]:
+def embedded(labels: tuple[Group, ...], sweeps: tuple[Sweep, ...] = ()) -> tuple[str, dict[str, Embedded]]:
     """The page's scripts (the library and the data), and the figures by the name of their section.
 
     The script is empty where there is nothing to draw. The data are those of the logs in single precision, at as
     many steps as ``rnnjax.report.gradient_history`` keeps.
     """
-    found = {name: parts for name, parts in _figures(labels).items() if parts}
+    drawn = {sweep.picture.name: interactive_sweep.accuracy_against_setting(sweep) for sweep in sweeps}
+    found = {name: parts for name, parts in (drawn | _figures(labels)).items() if parts}
     if not found:
         return "", {}
     roots = [part for parts in found.values() for part in parts]
     script, spots = components(roots)
     placed = iter(spots)
-    shown = {name: Embedded(tuple(next(placed) for _ in parts), HINTS[name]) for name, parts in found.items()}
+    shown = {
+        name: Embedded(tuple(next(placed) for _ in parts), HINTS.get(name, LEGEND)) for name, parts in found.items()
+    }
     library = Resources(mode="inline", minified=True, components=["bokeh", "bokeh-widgets"]).render_js()
     return library + script, shown
 
 
 HINTS = {
-    "accuracy_by_distance": LEGEND,
     "gradient_by_lag": f"Move the slider through training: the curves move with it. {LEGEND}",
     "gradient_over_training": "Point at a spot for its step, its distance and its norm.",
-    "learning_curves": LEGEND,
 }
 
 

@@ -18,7 +18,7 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LEGEND_WIDTH = 330  # pixels that a phone leaves for it
 
 
-def plot(x_label: str, y_label: str, height: int, title: str = "", tint: str = MIDDLE) -> figure:
+def plot(x_label: str, y_label: str, height: int, title: str = "", tint: str = MIDDLE, **options: object) -> figure:
     """An empty figure as wide as the page lets it be and ``height`` pixels high, that never takes over scrolling."""
     drawn = figure(
         height=height,
@@ -32,6 +32,7 @@ def plot(x_label: str, y_label: str, height: int, title: str = "", tint: str = M
         border_fill_color=None,
         outline_line_color=None,
         min_border_right=12,
+        **options,
     )
     drawn.grid.grid_line_color = GRID
     if drawn.title is not None:

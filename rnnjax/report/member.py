@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,8 @@ class Member:
 
     ``gradients`` maps (layer, state) to its log, state being "h" or the LSTM's "c". ``gradient_norms`` (steps,) is
     the global norm before clipping of the steps in ``train``. ``diagnoses`` holds those moments whose diagnosis was
-    written, and ``diverged`` where the first number that is not finite was made.
+    written, ``failure`` why training gave up, one sentence, and ``diverged`` where the first number that is not finite
+    was made. ``varied`` maps what a sweep varies to its value here; members of one label differ in their seed alone.
     """
 
     name: str
@@ -86,3 +87,12 @@ class Member:
     updates: Updates | None = None
     diagnoses: Mapping[Moment, Diagnosis] = field(default_factory=dict)
     diverged: Origin | None = None
+    failure: str | None = None
+    varied: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def status(self) -> Literal["finished", "diverged", "unfinished"]:
+        """What came of it; a member that is killed, or still trains, is unfinished."""
+        if self.failure is not None or self.diverged is not None:
+            return "diverged"
+        return "unfinished" if self.result is None else "finished"

@@ -7,9 +7,9 @@ import numpy as np
 
 from rnnjax.diagnostics.evidence import Origin
 from rnnjax.report.diagnosis import Diagnosis, parse_diagnosis
-from rnnjax.report.json_files import as_float, json_object, row
+from rnnjax.report.json_files import as_float, row
 from rnnjax.report.member import MOMENTS, GradientLog, Member, Moment, Result, Scores, Updates
-from rnnjax.training.records import read_records
+from rnnjax.training.records import read_json, read_records
 
 LEVELS = ("count", "mean", "q10", "q50", "q90")
 
@@ -21,12 +21,12 @@ def read_member(folder: Path) -> Member:
         UserError: a file holds no JSON object.
         KeyError, TypeError, ValueError, AttributeError: a record lacks something or does not fit.
     """
-    told = json_object(folder / "member.json")
+    told = read_json(folder / "member.json")
     metrics = read_records(folder / "metrics.jsonl")
     kinds: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "updates": []}
     for record in metrics:
         kinds.setdefault(str(record["kind"]), []).append(record)
-    result, diverged = folder / "result.json", folder / "diverged.json"
+    result, diverged, failure = (folder / name for name in ("result.json", "diverged.json", "failure.json"))
     return Member(
         name=folder.name,
         label=str(told["label"]),
@@ -38,10 +38,12 @@ def read_member(folder: Path) -> Member:
         gradient_norms=row([record["gradient_norm"] for record in kinds["train"]]),
         validation=_scores(kinds["validation"]),
         gradients=_gradients(read_records(folder / "gradients.jsonl")),
-        result=_result(json_object(result)) if result.exists() else None,
+        result=_result(read_json(result)) if result.exists() else None,
         updates=_updates(kinds["updates"]),
         diagnoses=_diagnoses(folder),
-        diverged=_origin(json_object(diverged)) if diverged.exists() else None,
+        diverged=_origin(read_json(diverged)) if diverged.exists() else None,
+        failure=str(read_json(failure)["message"]) if failure.exists() else None,
+        varied=dict(told.get("varied") or {}),
     )
 
 
@@ -76,7 +78,7 @@ def _updates(records: list[dict[str, Any]]) -> Updates | None:
 
 def _diagnoses(folder: Path) -> dict[Moment, Diagnosis]:
     files: dict[Moment, Path] = {when: folder / f"diagnosis-{when}.json" for when in MOMENTS}
-    return {when: parse_diagnosis(json_object(file)) for when, file in files.items() if file.exists()}
+    return {when: parse_diagnosis(read_json(file)) for when, file in files.items() if file.exists()}
 
 
 def _origin(told: dict[str, Any]) -> Origin:

@@ -1,9 +1,9 @@
-"""One run folder in, its report out: figures as PNG, table.csv, and report.html that needs nothing else."""
+"""One run folder in, its report out: figures as PNG, the table, and report.html that needs nothing else."""
 
 from pathlib import Path
 
 from rnnjax.errors import UserError
-from rnnjax.report import alarm_section, document, sentences, texts
+from rnnjax.report import alarm_section, document, every_run, sentences, style, texts
 from rnnjax.report.diagnosis_pictures import PICTURES as DIAGNOSES
 from rnnjax.report.interactive import embedded
 from rnnjax.report.picture import Labels
@@ -11,14 +11,19 @@ from rnnjax.report.pictures import GRADIENTS, LEARNING, SCORES
 from rnnjax.report.run import Run, load_run
 from rnnjax.report.sections import Section, drawn_sections
 from rnnjax.report.summary import groups
-from rnnjax.report.table import csv_text, html_table, note
+from rnnjax.report.sweep_figures import sweeps
+from rnnjax.report.table import html_table, note
+from rnnjax.report.tidy import csv_text, parquet_bytes
 from rnnjax.training.records import write_bytes
 
 TABLE_SOURCE = "table.csv, from members/*/result.json, gradients.jsonl and, where there are, diagnosis-*.json"
 
 
 def write_report(run_folder: Path) -> Path:
-    """Draw ``figures/*.png``, ``table.csv`` and ``report.html`` into the run folder; return the page's path.
+    """Draw ``figures/*.png``, ``table.csv``, ``table.parquet`` and ``report.html`` into the run folder.
+
+    Returns:
+        The page's path.
 
     Raises:
         UserError: the folder is not a run, is damaged, or cannot be written to.
@@ -34,14 +39,17 @@ def write_report(run_folder: Path) -> Path:
 
 def _write(run: Run) -> Path:
     labels = groups(run)
-    scripts, live = embedded(labels)
+    shown, swept = labels[: style.MOST], sweeps(run)
+    scripts, live = embedded(shown, swept)
     figures = run.path / "figures"
     sections = [
-        *drawn_sections((SCORES, *GRADIENTS), labels, live, figures),
-        *_texts(run, labels),
-        *drawn_sections((*DIAGNOSES, LEARNING), labels, live, figures),
+        *(section for sweep in swept for section in drawn_sections((sweep.picture,), sweep.series, live, figures)),
+        *drawn_sections((SCORES, *GRADIENTS), shown, live, figures),
+        *_texts(run, shown),
+        *drawn_sections((*DIAGNOSES, LEARNING), shown, live, figures),
     ]
     write_bytes(run.path / "table.csv", csv_text(run).encode())
+    write_bytes(run.path / "table.parquet", parquet_bytes(run))
     page = run.path / "report.html"
     write_bytes(page, _page(run, labels, sections, scripts).encode())
     return page
@@ -59,12 +67,19 @@ def _page(run: Run, labels: Labels, sections: list[Section], scripts: str) -> st
         kind="report",
         title=f"rnnjax: {run.experiment}",
         headline=sentences.verdict(labels),
-        top=missing + alarm_section.html(run, labels) + table,
+        top=missing + alarm_section.html(run, labels) + table + every_run.html(run, labels) + _limit(labels),
         sections=sections,
         end=_how_it_was_run(run),
         scripts=scripts,
-        css=alarm_section.CSS + texts.CSS,
+        css=alarm_section.CSS + every_run.CSS + texts.CSS,
     )
+
+
+def _limit(labels: Labels) -> str:
+    if len(labels) <= style.MOST:
+        return ""
+    first = f"The first {style.MOST} of the {len(labels)} rows of the table"
+    return f'<p class="note">{first} have figures and texts below; a sweep over a number shows all of its runs.</p>'
 
 
 def _how_it_was_run(run: Run) -> str:

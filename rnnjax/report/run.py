@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from rnnjax.errors import UserError
-from rnnjax.report.json_files import Floats, json_object
+from rnnjax.report.json_files import Floats
 from rnnjax.report.member import GradientLog, Member, Result, Scores
 from rnnjax.report.member_files import read_member
+from rnnjax.training.records import read_json
 
 __all__ = ["Floats", "GradientLog", "Member", "Result", "Run", "Scores", "load_run"]
+
+PARTIAL = ".partial"  # ends the name of a member's folder while a merge copies it
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +36,16 @@ def load_run(path: Path) -> Run:
     """
     if not (path / "config.json").is_file():
         raise UserError(f"'{path}' is not a run folder (it holds no config.json); name a folder that a run wrote.")
-    config = json_object(path / "config.json")
+    config = read_json(path / "config.json")
     environment = path / "environment.json"
-    folders = sorted(folder for folder in (path / "members").glob("*") if folder.is_dir())
+    folders = sorted(folder for folder in (path / "members").glob("*") if folder.is_dir() and folder.suffix != PARTIAL)
     begun = [folder for folder in folders if (folder / "member.json").exists()]
     members = [_whole(folder, read_member) for folder in begun]
     return Run(
         path=path,
         experiment=str(config.get("experiment", "unknown")),
         flags=dict(config.get("flags") or {}),
-        environment=json_object(environment) if environment.exists() else {},
+        environment=read_json(environment) if environment.exists() else {},
         members=tuple(sorted(members, key=lambda member: (member.parameters, member.label, member.seed))),
         unborn=tuple(folder.name for folder in folders if folder not in begun),
     )

@@ -68,7 +68,7 @@ def _seeds_and_mean(panel: Axes, x: Floats, values: Floats, tint: str, label: st
         for seed in values:
             known = ~np.isnan(seed)
             panel.plot(x[known], seed[known], color=tint, linewidth=0.8, alpha=0.5)
-    width = 1.8 + 0.8 * (of - 1 - place)  # thinner on top, so that curves at the same height are all seen
+    width = 1.8 + min(0.8, 4 / of) * (of - 1 - place)  # thinner on top, so that curves at the same height are all seen
     every = ~np.isnan(values).any(axis=0)
     panel.plot(
         x[every],
@@ -92,6 +92,5 @@ def _accuracy_axis(panel: Axes, title: str) -> None:
 
 
 def _legend(figure: Figure, panel: Axes, columns: int) -> None:
-    handles, names = panel.get_legend_handles_labels()
-    across = 6 if columns == style.WIDE else 2
-    figure.legend(handles, names, loc="outside upper left", ncols=across, frameon=False, fontsize=9.5)
+    handles, _ = panel.get_legend_handles_labels()
+    style.legend(figure, handles, columns, 6 if columns == style.WIDE else 2, points=9.5)

@@ -9,6 +9,7 @@ from rnnjax.report.summary import Group, accuracy_by_distance, mean, results
 from rnnjax.report.wording import at_least, at_most, listed, percent, percents, words
 
 SOLVED, GUESSING = 0.95, 0.60  # accuracies of a yes-or-no question
+MOST = 5  # cells that a headline lists by name
 
 
 class Said(NamedTuple):
@@ -37,12 +38,13 @@ def verdict(labels: tuple[Group, ...]) -> str:
     (best, accuracy), *others = known
     rest = [f"the {label} {percent(float(mean(values)))}" for label, values in others]
     first = f"The {best} judges {percent(float(mean(accuracy)))} of the test reviews right"
-    return f"{first}, {listed(rest)}." if rest else f"{first}."
+    return f"{first}, {_some(rest)}." if rest else f"{first}."
 
 
 def _who_remembers(farthest: float, accuracies: dict[str, np.ndarray]) -> str:
     kinds: dict[str, list[str]] = {"solved": [], "partly": [], "guessing": []}
-    for label, values in accuracies.items():
+    best_first = sorted(accuracies.items(), key=lambda pair: -float(mean(pair[1])))
+    for label, values in best_first if len(accuracies) > MOST else accuracies.items():
         kind = "solved" if values.min() >= SOLVED else "guessing" if values.max() <= GUESSING else "partly"
         kinds[kind].append(
             f"the {label} ({percent(float(mean(values))) if kind != 'partly' else percents(values)} right)"
@@ -52,8 +54,13 @@ def _who_remembers(farthest: float, accuracies: dict[str, np.ndarray]) -> str:
         "partly": ("knows it only partly, or only from some seeds", "know it only partly, or only from some seeds"),
         "guessing": ("does hardly better than guessing", "do hardly better than guessing"),
     }
-    clauses = [f"{listed(who)} {does[kind][len(who) > 1]}" for kind, who in kinds.items() if who]
+    clauses = [f"{_some(who)} {does[kind][len(who) > 1]}" for kind, who in kinds.items() if who]
     return f"Asked about a word {words(farthest)} back, " + "; ".join(clauses) + "."
+
+
+def _some(who: list[str]) -> str:
+    """The list, or its beginning where a headline has no room for all of it."""
+    return listed(who if len(who) <= MOST else [*who[: MOST - 1], f"{len(who) - MOST + 1} others"])
 
 
 def distances(labels: tuple[Group, ...]) -> list[Said]:
@@ -111,9 +118,12 @@ def missing(run: Run, labels: tuple[Group, ...]) -> list[str]:
     for member in (member for group in labels for member in group.members):
         who = f"{member.label}, seed {member.seed},"
         last = max([0, *member.train.steps, *member.validation.steps])
-        if broken := [int(step) for scores in (member.train, member.validation) for step in _not_finite(scores)]:
+        broken = [int(step) for scores in (member.train, member.validation) for step in _not_finite(scores)]
+        if member.failure is not None:
+            notes.append(member.failure)
+        elif broken:
             notes.append(f"{who} diverged: its loss was not a finite number at step {min(broken):,}.")
-        if member.result is None:
+        if member.result is None and member.failure is None:
             notes.append(f"{who} has not finished: its last record is of step {last:,} of {member.steps:,}.")
         if not member.gradients:
             notes.append(f"{who} has no gradient log.")

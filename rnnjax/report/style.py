@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
@@ -20,6 +21,7 @@ OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#999933", "#AA4499")
 INK, FAINT = "#333333", "#8C8C8C"
 UNKNOWN = "#BDBDBD"  # where a heat map has no number
 FLOOR = -12  # log10 below which a gradient counts as vanished: 32-bit sums of ordinary size lose it altogether
+MOST = 12  # labels whose figures a reader can tell apart, and a page has room for
 WIDE, NARROW = 3, 1  # panels in a row: on a page, on a phone
 INCHES = {WIDE: 10.5, NARROW: 4.6}
 DOTS = {WIDE: 110, NARROW: 120}
@@ -72,6 +74,28 @@ def panels(count: int, columns: int, height: float, share_y: bool = True) -> tup
     for panel in axes[:count]:
         tidy(panel)
     return figure, axes[:count]
+
+
+def legend_columns(names: Sequence[str], columns: int, most: int, points: float) -> int:
+    """How many columns of a legend, at most ``most``, a figure of ``columns`` panels has room for.
+
+    ``points`` is the size of the letters; a letter is taken to be as wide as those of the figures are on average.
+    """
+    for across in range(most, 1, -1):
+        longest = [max(map(len, part), default=0) for part in np.array_split(np.array(names, object), across)]
+        inches = sum(0.6 + 0.0082 * points * letters for letters in longest) - 0.25  # no gap behind the last
+        if inches <= INCHES[columns]:
+            return across
+    return 1
+
+
+def legend(figure: Figure, handles: Sequence[Artist], columns: int, most: int, points: float) -> None:
+    """The legend above all panels, in at most ``most`` columns; the figure grows where it has many rows."""
+    names = [str(handle.get_label()) for handle in handles]
+    across = legend_columns(names, columns, most, points)
+    extra = -(-len(names) // across) - 3  # a figure has room for three
+    figure.set_figheight(figure.get_figheight() + 0.021 * points * max(0, extra))
+    figure.legend(handles=handles, loc="outside upper left", ncols=across, frameon=False, fontsize=points)
 
 
 def tidy(panel: Axes) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnjax.diagnostics.gradients import half_life, reach
+from rnnjax.report.member import Moment
 from rnnjax.report.run import Floats, GradientLog, Member, Result, Run
 
-Moment = Literal["start", "end"]
 Key = tuple[int, str]  # (layer, state)
 FEWEST, SHARE = 5, 0.1  # a lag that fewer examples reach, or a smaller share of the batch, is not measured
 

@@ -1,20 +1,15 @@
-"""The numbers of a run as a table: for the terminal, for the page, and one row a member for a spreadsheet."""
+"""The numbers of a run as a table, one row a label: for the terminal and for the page."""
 
-import csv
-import io
 from html import escape
 
-import numpy as np
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from rnnjax.report.diagnosis_summary import diagnosed, numbers
-from rnnjax.report.member import MOMENTS, Member
+from rnnjax.report.diagnosis_summary import diagnosed
 from rnnjax.report.run import Run
-from rnnjax.report.summary import FEWEST, SHARE, Group, groups, member_fade
-from rnnjax.report.summary import memory as memory_of
-from rnnjax.report.table_fields import Field, accuracy_at, farthest_of, header, rows
+from rnnjax.report.summary import FEWEST, SHARE, Group, groups
+from rnnjax.report.table_fields import Field, farthest_of, header, rows
 from rnnjax.report.wording import number
 
 NOTE = (
@@ -81,40 +76,3 @@ def _html_field(place: int, field: Field) -> str:
     spread = f"<small>{escape(field.spread)}</small>" if field.spread else ""
     tag, scope = ("th", ' scope="row"') if place == 0 else ("td", "")
     return f"<{tag}{scope}>{escape(field.value)}{spread}</{tag}>"
-
-
-def csv_text(run: Run) -> str:
-    """One row a member, tidy: fractions and plain numbers, an empty field for what is not known."""
-    out = io.StringIO()
-    records = [_record(member, farthest_of(groups(run))) for member in run.members]
-    titles = list(records[0]) if records else ["label"]
-    writer = csv.DictWriter(out, titles, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return out.getvalue()
-
-
-def _record(member: Member, farthest: float | None) -> dict[str, str | int | float]:
-    record: dict[str, str | int | float] = {
-        name: getattr(member, name) for name in ("label", "cell", "seed", "parameters", "steps")
-    }
-    record |= {"finished": int(member.result is not None), "memory_state": memory_of(member)[1]}
-    for when in MOMENTS:
-        fade = member_fade(member, when)
-        record[f"half_life_{when}"] = "" if fade is None else _plain(fade.half_life)
-        record[f"reach_{when}"] = "" if fade is None else _plain(fade.reach)
-        record[f"farthest_lag_{when}"] = "" if fade is None or fade.trouble else _plain(fade.farthest)
-        shares = numbers(Group(member.label, (member,)), when, "belt_share")
-        record[f"belt_share_{when}"] = _plain(shares[0]) if len(shares) else ""
-    names = ("validation_accuracy", "test_accuracy", "test_loss", "best_step")
-    for name in (*names, "seconds", "steps_per_second", "compile_seconds"):
-        record[name] = "" if member.result is None else _plain(getattr(member.result, name))
-    at = accuracy_at(Group(member.label, (member,)), farthest) if farthest is not None else np.empty(0)
-    return record | {"farthest_distance": _plain(farthest), "accuracy_at_farthest": _plain(at[0] if at.size else None)}
-
-
-def _plain(value: float | None) -> str:
-    """A number as Python writes it back exactly; nothing for NaN and None."""
-    if value is None or np.isnan(value):
-        return ""
-    return str(int(value)) if float(value).is_integer() else repr(float(value))

@@ -2,16 +2,12 @@
 
 from typing import Any, Literal, NamedTuple
 
-import jax
 import numpy as np
 
 from rnnjax.data.batches import ordered_chunks
-from rnnjax.data.examples import Dataset
-from rnnjax.training.programs import DeviceExamples, Programs
-from rnnjax.training.settings import TrainingSettings
-
-BATCH_FACTOR = 4  # evaluation needs no backward pass, so its batches are this much larger
-STEPS_PER_CHUNK = 4
+from rnnjax.training.group import side_by_side
+from rnnjax.training.layouts import Role
+from rnnjax.training.prepared import EVAL_CHUNK, Prepared
 
 
 class Scores(NamedTuple):
@@ -22,34 +18,29 @@ class Scores(NamedTuple):
     correct: np.ndarray  # (N,) 0.0 or 1.0
 
 
-def eval_shape(settings: TrainingSettings) -> tuple[int, int]:
-    """(K, B) of evaluation's chunks."""
-    return STEPS_PER_CHUNK, BATCH_FACTOR * settings.batch_size
-
-
-def evaluate(
-    programs: Programs,
-    dataset: Dataset,
-    examples: DeviceExamples,
-    split: Literal["validation", "test"],
-    params: Any,
-    settings: TrainingSettings,
-    edges: tuple[int, ...],
-) -> Scores:
-    """Score ``params`` on every example of ``split`` once."""
-    lengths = getattr(dataset, split).lengths
-    first_row = len(dataset.train.lengths) + (len(dataset.validation.lengths) if split == "test" else 0)
-    steps, batch_size = eval_shape(settings)
-    chunks = ordered_chunks(lengths, batch_size=batch_size, edges=edges, steps_per_chunk=steps)
-    results = [
-        programs.evaluate[c.length](params, examples, c.indices + np.int32(first_row), np.int32(c.steps))
-        for c in chunks
+def evaluate(prepared: Prepared, split: Literal["validation", "test"], params: Any) -> list[Scores]:
+    """Score each member on every example of ``split`` once; ``params`` are those of all members, put into place."""
+    group, layout = prepared.group, prepared.layout
+    parts = [getattr(dataset, split) for dataset in group.datasets]
+    chunks = [
+        ordered_chunks(part.lengths, batch_size=prepared.eval_batch, edges=group.edges, steps_per_chunk=EVAL_CHUNK)
+        for part in parts
     ]
-    losses, correct = np.zeros(len(lengths)), np.zeros(len(lengths))
-    for chunk, scores in zip(chunks, jax.device_get(results), strict=True):
-        real = chunk.weights > 0
-        losses[chunk.indices[real]], correct[chunk.indices[real]] = (s[real] for s in scores)
-    return Scores(float(losses.mean()), float(correct.mean()), correct)
+    train, validation, *_ = group.datasets[0]
+    first_row = len(train.lengths) + (len(validation.lengths) if split == "test" else 0)
+    running = []
+    for members in zip(*chunks, strict=True):
+        chunk = side_by_side(members)
+        program = prepared.programs.evaluate[chunk.length]
+        rows = layout.put(Role.BATCH, chunk.indices + np.int32(first_row))
+        running.append((chunk, program(params, prepared.examples, rows, np.int32(chunk.steps))))
+    losses, correct = np.zeros((2, len(parts), len(parts[0].lengths)))
+    for chunk, scores in running:
+        found = layout.fetch(scores)
+        for member, real in enumerate(chunk.weights > 0):
+            rows = chunk.indices[member][real]
+            losses[member, rows], correct[member, rows] = (scored[member][real] for scored in found)
+    return [Scores(float(some.mean()), float(right.mean()), right) for some, right in zip(losses, correct, strict=True)]
 
 
 def accuracy_by_distance(correct: np.ndarray, distances: np.ndarray) -> dict[str, list[Any]]:

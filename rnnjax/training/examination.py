@@ -10,35 +10,34 @@ from rnnjax.data.examples import UNKNOWN, Dataset
 from rnnjax.examine import Layer
 from rnnjax.explain import logits_along, swap_words, word_connectivity
 from rnnjax.layer_record import layer_record, rounded
-from rnnjax.training.programs import DeviceExamples, Programs
+from rnnjax.training.programs import Programs
+from rnnjax.training.steps import Batch
 
 EXAMPLES = 32
 TEXT_QUANTILES = (0.1, 0.25, 0.5, 0.75)  # of length: one shown text each
 
 
-def examine_size(dataset: Dataset) -> int:
-    """How many validation examples an examination takes."""
-    return min(EXAMPLES, len(dataset.validation.lengths))
+def examined_batch(dataset: Dataset) -> Batch:
+    """The first validation examples, whole."""
+    few = slice(min(EXAMPLES, len(dataset.validation.lengths)))
+    tokens, lengths, labels = (split[few] for split in dataset.validation[:3])
+    return Batch(tokens, lengths, labels, np.ones(len(lengths), np.float32))
 
 
-def examination(
-    programs: Programs, dataset: Dataset, examples: DeviceExamples, params: Any, step: int
-) -> dict[str, Any]:
+def examination(programs: Programs, dataset: Dataset, params: Any, step: int) -> dict[str, Any]:
     """The record of all that is measured of ``params`` on the first validation examples.
 
     Args:
         programs: of the member's model.
-        dataset: as on the device.
-        examples: ``dataset`` on the device.
+        dataset: of the member.
         params: to be examined.
         step: updates taken when they were as they are.
     """
-    rows = len(dataset.train.lengths) + np.arange(examine_size(dataset), dtype=np.int32)
-    found: tuple[jax.Array, tuple[Layer, ...]] = jax.device_get(programs.examine(params, examples, rows))
+    found: tuple[jax.Array, tuple[Layer, ...]] = jax.device_get(programs.examine(params, examined_batch(dataset)))
     losses, layers = found
     return {
         "step": step,
-        "examples": len(rows),
+        "examples": len(losses),
         "loss": rounded(losses.mean()),
         "layers": [layer_record(layer) for layer in layers],
     }
@@ -72,7 +71,8 @@ def _texts(model: nn.Module, dataset: Dataset, params: Any) -> list[dict[str, An
 
 def _swaps(model: nn.Module, dataset: Dataset, params: Any) -> dict[str, Any]:
     """The planted word for its opposite where the task plants one, else a word at some distance for the unknown one."""
-    split, count = dataset.validation, examine_size(dataset)
+    split = dataset.validation
+    count = min(EXAMPLES, len(split.lengths))
     if split.distances is not None and dataset.opposites is not None:
         far = np.argsort(split.distances, kind="stable")
         rows = far[np.linspace(0, len(far) - 1, count).round().astype(int)]

@@ -1,119 +1,105 @@
-"""The training loop of one member: one cell, one seed."""
+"""The training loop of a group of runs."""
 
 import time
 from collections import deque
-from collections.abc import Callable
-from itertools import islice
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import flax.serialization
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.data.examples import Dataset
-from rnnjax.errors import UserError
+from rnnjax.training.endurance import Endurance, Progressed
 from rnnjax.training.evaluation import evaluate
-from rnnjax.training.examination import examination
-from rnnjax.training.programs import DeviceExamples, Programs
-from rnnjax.training.records import write_bytes, write_json
-from rnnjax.training.schedule import Segment, schedule
-from rnnjax.training.settings import TrainingSettings
-from rnnjax.training.steps import StepLog, TrainMetrics, TrainState
-from rnnjax.training.writers import MemberWriter
-
-
-class TrainingDivergedError(UserError):
-    """A loss or a gradient is not a finite number."""
-
-
-class Trained(NamedTuple):
-    """What training leaves behind."""
-
-    params: Any  # of the best validation
-    best_step: int  # steps taken when it was validated
-    validation_accuracy: float
-    train_seconds: float  # steps alone: no compiling, no validation
+from rnnjax.training.group import widened
+from rnnjax.training.layouts import Role
+from rnnjax.training.member import Member
+from rnnjax.training.prepared import Prepared, member_of
+from rnnjax.training.records import write_json
+from rnnjax.training.schedule import Segment
+from rnnjax.training.steps import Batch, StepLog, TrainMetrics, TrainState
 
 
 def train(
-    programs: Programs,
-    dataset: Dataset,
-    examples: DeviceExamples,
-    settings: TrainingSettings,
+    prepared: Prepared,
+    members: Sequence[Member],
+    begun: Progressed,
     *,
-    edges: tuple[int, ...],
-    seed: int,
-    label: str,
-    folder: Path,
-    writer: MemberWriter,
+    endurance: Endurance,
     progress: Callable[[int, float], None],
-) -> Trained:
-    """Train from scratch, write records and the best parameters, and return these.
+) -> Progressed:
+    """Train to the end, and write records and the best parameters of every member.
 
-    Everything is a function of the arguments: initial parameters and dropout of ``seed``, the order of the
-    examples of ``seed`` and epoch. ``progress`` is told the steps that are done and their last loss.
+    Everything is a function of the arguments: initial parameters and dropout of a trial's seed, the order of the
+    examples of seed and epoch. A member whose loss or gradient is not finite stops there and notes why.
 
-    Raises:
-        TrainingDivergedError: a loss or gradient is not finite; all records up to that step are on disk.
+    Args:
+        prepared: the group.
+        members: one for each of its trials.
+        begun: where to begin; the memory of its state is used.
+        endurance: is offered a checkpoint after every segment, and asks to stop.
+        progress: is told the steps that are done and their last loss, the mean over members.
     """
-    key_init, key_steps = jax.random.split(jax.random.key(seed))
-    state = programs.init(key_init)
-    write_json(folder / "diagnosis-start.json", examination(programs, dataset, examples, state.params, step=0))
-    trained = Trained(None, 0, float("nan"), 0.0)
-    best: tuple[float, float] | None = None
+    layout = prepared.layout
+    done, state, seconds = begun
     running: deque[tuple[Segment, TrainMetrics, StepLog | None]] = deque()
-    seconds = 0.0
-
-    def stop_unless_finite(what: str, value: float, when: str) -> None:
-        if not np.isfinite(value):
-            raise TrainingDivergedError(
-                f"{label} (seed {seed}): the {what} became {value} {when}; "
-                "try a smaller --learning-rate, a smaller --clip above 0, or another initialisation."
-            )
 
     def record_oldest() -> None:
         segment, metrics, log = running.popleft()
-        rows = zip(*[values.astype(float) for values in jax.device_get(metrics)], strict=True)
-        for step, (loss, accuracy, gradient_norm) in enumerate(islice(rows, segment.start, segment.stop), segment.step):
-            writer.train(step, segment.epoch, loss, accuracy, gradient_norm)
-            if not np.isfinite([loss, gradient_norm]).all():
-                k = segment.start + step - segment.step
-                batch = segment.chunk.indices[k], segment.chunk.weights[k]
-                origin = programs.origin(state.params, examples, *batch)._replace(step=step)
-                write_json(folder / "diverged.json", origin._asdict())
-            stop_unless_finite("loss", loss, f"at step {step}")
-            stop_unless_finite("gradient", gradient_norm, f"at step {step}")
-        if log is not None:
-            writer.log(segment.step, segment.epoch, jax.device_get(log))
-        progress(segment.end, loss)
+        metrics, log = layout.fetch((metrics, log))
+        for i, member in enumerate(members):
+            if member.failure is not None:
+                continue
+            mine = member_of((metrics, log), i)
+            failed = member.record(range(segment.step, segment.end), segment.epoch, mine[0], segment.start)
+            if failed is not None:
+                write_json(member.folder / "diverged.json", _origin(prepared, i, segment, state, failed))
+            elif log is not None:
+                member.writer.log(segment.step, segment.epoch, mine[1])
+        losses = [metrics.loss[i, segment.stop - 1] for i, member in enumerate(members) if member.failure is None]
+        progress(segment.end, float(np.mean(losses)) if losses else float("nan"))
 
-    for segment in schedule(dataset.train.lengths, settings, edges=edges, seed=seed):
+    def drain(until: int) -> None:
+        while len(running) > until:
+            record_oldest()
+
+    for segment in prepared.group.segments(begun.step):
         began = time.perf_counter()
-        state, metrics, log = _run(programs, segment, key_steps, examples, state)
+        state, metrics, log = _run(prepared, segment, state)
+        done = segment.end
         running.append((segment, metrics, log))
-        while len(running) > (0 if segment.validate else 1):
-            record_oldest()  # a segment late, so that the device never waits for the host
+        checkpoint = endurance.due(done)
+        drain(0 if segment.validate or checkpoint else 1)  # a segment late: the device never waits for the host
         seconds += time.perf_counter() - began
-        if not segment.validate:
-            continue
-        scores = evaluate(programs, dataset, examples, "validation", state.params, settings, edges)
-        writer.validation(segment.end, segment.epoch, scores.loss, scores.accuracy)
-        stop_unless_finite("loss", scores.loss, f"in the validation after step {segment.end - 1}")
-        if best is None or (scores.accuracy, -scores.loss) > best:
-            best = (scores.accuracy, -scores.loss)
-            trained = Trained(jax.tree.map(jnp.copy, state.params), segment.end, scores.accuracy, 0.0)
-            write_bytes(folder / "params.msgpack", flax.serialization.to_bytes(trained.params))
-    return trained._replace(train_seconds=seconds)
+        if segment.validate:
+            scores = evaluate(prepared, "validation", state.params)
+            better = [
+                member.failure is None and member.validate(segment.end, segment.epoch, scored)
+                for member, scored in zip(members, scores, strict=True)
+            ]
+            params = layout.fetch(state.params) if any(better) else None
+            for i in np.flatnonzero(better).tolist():
+                members[i].keep(member_of(params, i))
+        if checkpoint:
+            endurance.save(Progressed(done, state, seconds), members)
+        if all(member.failure is not None for member in members):
+            drain(0)
+            break
+    return Progressed(done, state, seconds)
 
 
-def _run(
-    programs: Programs, segment: Segment, key: jax.Array, examples: DeviceExamples, state: TrainState
-) -> tuple[TrainState, TrainMetrics, StepLog | None]:
-    """Start a segment; metrics are (K,), those of its steps in their places; no log unless it is logged."""
-    chunk = segment.chunk
-    arguments = (key, examples, state, chunk.indices, chunk.weights, np.int32(segment.start))
+def _run(prepared: Prepared, segment: Segment, state: TrainState) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+    """Start a segment; metrics are (M, K), those of its steps in their places; no log unless it is logged."""
+    chunk, programs = widened(segment.chunk, prepared.batch), prepared.programs
+    indices, weights = prepared.layout.put(Role.BATCH, (chunk.indices, chunk.weights))
+    arguments = (prepared.knobs, prepared.examples, state, indices, weights, np.int32(segment.start))
     if segment.log:
         return programs.log[chunk.length](*arguments)
     return *programs.train[chunk.length](*arguments, np.int32(segment.stop)), None
+
+
+def _origin(prepared: Prepared, i: int, segment: Segment, state: TrainState, step: int) -> dict[str, Any]:
+    """Where the first number of ``step`` that is not finite was made; member i's state has halted before it."""
+    chunk, k = segment.chunk, segment.start + step - segment.step
+    split, rows = prepared.group.datasets[i].train, chunk.indices[i, k]
+    batch = Batch(split.tokens[rows], split.lengths[rows], split.labels[rows], chunk.weights[i, k])
+    params = member_of(prepared.layout.fetch(state.params), i)
+    return prepared.programs.origin(params, batch)._replace(step=step)._asdict()

@@ -1,17 +1,30 @@
 """Adam with clipping and a learning-rate schedule, out of Optax."""
 
+from collections.abc import Callable
+from typing import Any
+
 import optax
 
 from rnnjax.training.settings import TrainingSettings
 
+Optimizer = Callable[[Any, Any], optax.GradientTransformation]
 
-def make_optimizer(settings: TrainingSettings, steps: int) -> optax.GradientTransformation:
-    """Global-norm clipping (where ``settings.clip`` > 0), then Adam, over a run of ``steps`` steps."""
-    peak, warmup = settings.learning_rate, settings.warmup_steps
-    schedule = optax.constant_schedule(peak)
-    if settings.schedule == "cosine":
-        schedule = optax.cosine_decay_schedule(peak, max(1, steps - warmup))
-    if warmup > 0:
-        schedule = optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), schedule], [warmup])
-    clip = [optax.clip_by_global_norm(settings.clip)] if settings.clip > 0 else []
-    return optax.chain(*clip, optax.adam(schedule))
+
+def make_optimizer(settings: TrainingSettings, steps: int) -> Optimizer:
+    """(learning rate at its peak, largest global norm) -> clipping, then Adam, over a run of ``steps`` steps.
+
+    Both may be traced, so that runs that differ in them share a program. There is no clipping where
+    ``settings.clip`` is 0; the state has the same structure whatever the numbers.
+    """
+    warmup = settings.warmup_steps
+
+    def optimizer(peak: Any, clip: Any) -> optax.GradientTransformation:
+        schedule = optax.constant_schedule(1.0)
+        if settings.schedule == "cosine":
+            schedule = optax.cosine_decay_schedule(1.0, max(1, steps - warmup))
+        if warmup > 0:
+            schedule = optax.join_schedules([optax.linear_schedule(0.0, 1.0, warmup), schedule], [warmup])
+        clipping = [optax.clip_by_global_norm(clip)] if settings.clip > 0 else []
+        return optax.chain(*clipping, optax.adam(lambda count: peak * schedule(count)))
+
+    return optimizer

@@ -1,39 +1,104 @@
-"""The only file that knows devices: what runs where, and how a pure function becomes a program."""
+"""Devices: what there is, what a group of runs takes of it, and programs compiled for that."""
 
+import contextlib
+import math
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh
+
+from rnnjax.errors import UserError
+from rnnjax.training.execution import Execution
+from rnnjax.training.layouts import Layout, MeshLayout, PmapLayout, Task, Together
 
 
-def place(tree: Any) -> Any:
-    """The arrays of ``tree`` on the device, where programs find them without a transfer."""
-    return jax.device_put(tree)
+def settle_devices(execution: Execution) -> None:
+    """Settle platform and number of CPU devices, before the first use of JAX."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if execution.platform is not None:
+        jax.config.update("jax_platforms", execution.platform + ",cpu" * (execution.platform != "cpu"))
+    with contextlib.suppress(RuntimeError):  # JAX is in use: what it has is counted when it is checked
+        jax.config.update("jax_num_cpu_devices", execution.cpu_devices or cores)
 
 
-def compile_programs(
-    functions: Mapping[Any, tuple[Callable[..., Any], tuple[Any, ...], tuple[int, ...]]],
-) -> dict[Any, Any]:
-    """Compile several functions at once, side by side, ahead of their first call.
+def check_devices(execution: Execution) -> None:
+    """See whether there is what the flags want.
 
-    Args:
-        functions: name -> (pure function, example arguments, positions of the arguments whose memory the
-            program may reuse for its results).
-
-    Returns:
-        name -> a program to call with arguments of the same shapes and dtypes.
+    Raises:
+        UserError: there is no such platform, or JAX is in use already with another number of CPU devices.
     """
+    try:
+        count = jax.local_device_count()
+    except RuntimeError as error:
+        raise UserError(
+            f"There is no {execution.platform or 'device'} for JAX here ({str(error).splitlines()[0]}); "
+            "install JAX for it, or take another --platform."
+        ) from None
+    if jax.default_backend() == "cpu" and execution.cpu_devices not in (None, count):
+        raise UserError(f"--cpu-devices {execution.cpu_devices} comes too late: JAX runs on {count} already.")
 
-    def compiled(entry: tuple[Callable[..., Any], tuple[Any, ...], tuple[int, ...]]) -> Any:
-        function, arguments, donated = entry
-        return jax.jit(function, donate_argnums=donated).lower(*arguments).compile()
+
+def choose_layout(execution: Execution, members: int) -> Layout:
+    """Where a group of ``members`` runs lies: members first, as far as they divide evenly, then the batch.
+
+    Raises:
+        UserError: there are fewer devices than asked for, or they do not divide over ``model_devices``.
+    """
+    devices = jax.devices()
+    together: Together = "map" if devices[0].platform == "cpu" else "vmap"
+    if execution.devices is not None and jax.process_count() > 1 and execution.devices != len(devices):
+        raise UserError(f"--devices {execution.devices}: several processes use all their {len(devices)} devices.")
+    if execution.devices is not None and execution.devices > len(devices):
+        hint = "; --cpu-devices makes more" if devices[0].platform == "cpu" else ""
+        raise UserError(f"--devices {execution.devices}: there are only {len(devices)}{hint}.")
+    if execution.parallel == "pmap":
+        return PmapLayout(members, tuple(devices[: execution.devices]), together)
+
+    by_itself = devices[0].platform == "cpu" and execution.devices is execution.cpu_devices is None
+    if by_itself and execution.parallel == "jit" and jax.process_count() == 1:
+        rounds = math.ceil(members / len(devices))  # a CPU's cores gain little from sharing a batch
+        member, data = math.ceil(members / rounds), 1
+    else:
+        count, rest = divmod(execution.devices or len(devices), execution.model_devices)
+        if rest or (jax.process_count() > 1 and jax.local_device_count() % execution.model_devices):
+            raise UserError(
+                f"--model-devices {execution.model_devices} does not divide the {execution.devices or len(devices)} "
+                "devices (those of each process, where there are several) evenly; give a number that does."
+            )
+        member = math.gcd(members, count) if jax.process_count() == 1 else 1
+        data = count // member
+    shape = member, data, execution.model_devices
+    mesh = Mesh(
+        np.array(devices[: math.prod(shape)]).reshape(shape), ("member", "data", "model"),
+        axis_types=(AxisType.Auto,) * 3,
+    )  # fmt: skip
+    return MeshLayout(members, mesh, together)
+
+
+def compile_side_by_side(
+    layout: Layout, tasks: Mapping[Any, Task], alone: Mapping[Any, tuple[Callable[..., Any], tuple[Any, ...]]]
+) -> dict[Any, Any]:
+    """Programs by name, ahead of their first call: those of ``layout``, and (function, arguments) for one device."""
+
+    def compile_alone(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        return jax.jit(function).lower(*arguments).compile()
 
     pool = ThreadPoolExecutor()
     try:
-        return dict(zip(functions, pool.map(compiled, functions.values()), strict=True))
+        waiting = {name: pool.submit(layout.compile, task) for name, task in tasks.items()}
+        waiting |= {name: pool.submit(compile_alone, *entry) for name, entry in alone.items()}
+        return {name: future.result() for name, future in waiting.items()}
     finally:  # after Ctrl-C, what has not begun to compile need not
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return jax.process_index() == 0
 
 
 def describe_devices() -> list[str]:

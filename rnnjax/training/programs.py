@@ -1,6 +1,6 @@
 """Steps bundled into programs: several in one compiled loop, over data that already lies on the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,13 +8,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from rnnjax.capture import Loss
 from rnnjax.data.examples import Dataset
 from rnnjax.diagnostics.evidence import Origin
 from rnnjax.examine import Layer, examine, origin_of
-from rnnjax.training.parallel import compile_programs, place
+from rnnjax.training.layouts import Layout, Role, Shares, Task
+from rnnjax.training.optimizer import Optimizer
+from rnnjax.training.parallel import compile_side_by_side
+from rnnjax.training.settings import TrainingSettings
 from rnnjax.training.steps import (
     Batch,
     StepLog,
@@ -22,126 +24,152 @@ from rnnjax.training.steps import (
     TrainState,
     TrainStep,
     make_eval_step,
+    make_knobs,
     make_loss,
     make_train_step,
 )
 
 
-class DeviceExamples(NamedTuple):
-    """All splits of a data set one after the other, on the device, so that one program serves each of them."""
+class ExampleArrays(NamedTuple):
+    """All splits of a data set one after the other, so that one program serves each of them."""
 
-    tokens: jax.Array  # (N, L) integers
-    lengths: jax.Array  # (N,)
-    labels: jax.Array  # (N,)
+    tokens: Any  # (N, L) integers
+    lengths: Any  # (N,)
+    labels: Any  # (N,)
 
 
-def on_device(dataset: Dataset) -> DeviceExamples:
+def example_arrays(dataset: Dataset) -> ExampleArrays:
     """The arrays that programs read; rows in the order train, validation, test."""
     splits = (dataset.train, dataset.validation, dataset.test)
-    tokens, lengths, labels = (np.concatenate([split[i] for split in splits]) for i in range(3))
-    return DeviceExamples(place(tokens), place(lengths), place(labels))
+    return ExampleArrays(*[np.concatenate([split[i] for split in splits]) for i in range(3)])
 
 
 class Programs(NamedTuple):
-    """One model's compiled programs; all but ``init`` by static length T.
+    """The compiled programs of members that train together; the first three by static length T.
 
-    ``init(key) -> state``.
-    ``train[T](key, examples, state, indices, weights, start, stop) -> (state, metrics)`` takes the steps
+    ``train[T](knobs, examples, state, indices, weights, start, stop) -> (state, metrics)`` takes the steps
     start..stop-1 of a chunk (K, B); metrics are (K,), zero outside of them.
-    ``log[T](key, examples, state, indices, weights, k) -> (state, metrics, log)`` takes the one step k; metrics
+    ``log[T](knobs, examples, state, indices, weights, k) -> (state, metrics, log)`` takes the one step k; metrics
     as above.
     ``evaluate[T](params, examples, indices, stop) -> (losses, correct)``, both of indices' shape, zero from
     batch ``stop`` on.
-    ``examine(params, examples, indices) -> (losses, layers)``, both for the rows ``indices`` (B,), with a
-    ``rnnjax.examine.Layer`` for each recurrent layer.
-    ``origin(params, examples, indices, weights)`` finds the first number of that batch that is not finite; it is
-    compiled when it is needed.
-    ``train`` and ``log`` reuse the memory of the state they are given.
+    These take arrays that the layout has put into place, and every array has an axis for the members before the
+    ones named here; ``train`` and ``log`` reuse the memory of the state they are given. The others are for one member:
+
+    ``init[cell](key) -> state``.
+    ``examine(params, batch) -> (losses, layers)`` with a ``rnnjax.examine.Layer`` for each recurrent layer.
+    ``origin(params, batch)`` finds the first number that is not finite; it is compiled when it is needed.
     """
 
-    init: Callable[[jax.Array], TrainState]
     train: dict[int, Any]
     log: dict[int, Any]
     evaluate: dict[int, Any]
+    init: dict[Any, Callable[[jax.Array], TrainState]]
     examine: Any
-    origin: Callable[..., Origin]
+    origin: Callable[[Any, Batch], Origin]
 
 
 def build_programs(
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    examples: DeviceExamples,
+    models: dict[Any, nn.Module],
+    optimizer: Optimizer,
+    settings: TrainingSettings,
+    layout: Layout,
+    examples: ExampleArrays,
     *,
-    lengths: tuple[int, ...],
+    lengths: Sequence[int],
+    share_examples: bool,
     train_shape: tuple[int, int],
     eval_shape: tuple[int, int],
-    examine_size: int,
-    log_gradients: bool,
-    omega: float = 0.0,
-    flossing: float = 0.0,
+    examined: Batch,
 ) -> Programs:
-    """Compile everything that training ``model`` runs, for chunks of (K, B) = ``train_shape`` and ``eval_shape``.
+    """Compile everything that training runs.
 
-    Without ``log_gradients`` there is nothing in ``log``; ``omega`` and ``flossing`` are the penalties' weights.
+    Args:
+        models: cell -> model; they differ in their initial parameters alone.
+        optimizer: from ``make_optimizer``.
+        settings: of training; what ``Knobs`` holds is not read.
+        layout: of the members.
+        examples: of any member, for their shapes.
+        lengths: static lengths T.
+        share_examples: whether all members read the same examples.
+        train_shape: (K, B) of chunks for training, B a number that the layout divides.
+        eval_shape: likewise for evaluation.
+        examined: a batch to be examined, for its shapes.
     """
-
-    def init(key: jax.Array) -> TrainState:
-        params = model.init(key, jnp.zeros((1, 1), jnp.int32))["params"]
-        return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
-
+    model = next(iter(models.values()))
     key, zero = jax.random.key(0), np.int32(0)
-    state = jax.eval_shape(init, key)
+    starts = {cell: partial(_init, own, optimizer) for cell, own in models.items()}
+    state = jax.eval_shape(next(iter(starts.values())), key)
+    knobs = jax.eval_shape(lambda: make_knobs(settings, key))
     chunk = (np.zeros(train_shape, np.int32), np.zeros(train_shape, np.float32))
+    reads = Role.SHARED if share_examples else Role.MEMBER
+    roles = (Role.MEMBER, reads, Role.STATE, Role.BATCH, Role.BATCH, Role.SHARED)
+    arguments = (knobs, examples, state, *chunk, zero)
     step, log_step = (
-        make_train_step(model, optimizer, log_gradients=log, omega=omega, flossing=flossing) for log in (False, True)
+        make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares) for log in (False, True)
     )
-    examined = np.zeros(examine_size, np.int32)
-    functions: dict[Any, Any] = {
-        "examine": (partial(_examine, make_loss(model)), (state.params, examples, examined), ()),
-        "init": (init, (key,), ()),
-    }
+    tasks: dict[Any, Task] = {}
     for T in lengths:
-        functions["train", T] = partial(_train_chunk, step, T), (key, examples, state, *chunk, zero, zero), (2,)
-        if log_gradients:
-            functions["log", T] = partial(_log_step, log_step, T), (key, examples, state, *chunk, zero), (2,)
-        evaluate = partial(_evaluate_chunk, make_eval_step(model), T)
-        functions["evaluate", T] = evaluate, (state.params, examples, np.zeros(eval_shape, np.int32), zero), ()
-    compiled = compile_programs(functions)
+        returns = (Role.STATE, Role.MEMBER)
+        train = partial(_train_chunk, step, T)
+        tasks["train", T] = Task(train, (*roles, Role.SHARED), (*arguments, zero), returns, donated=(2,))
+        if settings.log_gradients_every > 0:
+            tasks["log", T] = Task(
+                partial(_log_step, log_step, T), roles, arguments, (*returns, Role.MEMBER), donated=(2,)
+            )
+        evaluate = partial(_evaluate_chunk, make_eval_step(model), layout.shares, T)
+        eval_roles = (Role.STATE, reads, Role.BATCH, Role.SHARED)
+        eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
+        tasks["evaluate", T] = Task(evaluate, eval_roles, eval_arguments, (Role.MEMBER, Role.MEMBER))
+    alone: dict[Any, Any] = {("init", cell): (start, (key,)) for cell, start in starts.items()}
+    alone["examine", 0] = partial(_examine, make_loss(model)), (state.params, examined)
+    compiled = compile_side_by_side(layout, tasks, alone)
 
-    def by_length(kind: str) -> dict[int, Any]:
-        return {T: compiled[kind, T] for T in lengths if (kind, T) in compiled}
+    def of_kind(kind: str) -> dict[Any, Any]:
+        return {name[1]: program for name, program in compiled.items() if name[0] == kind}
 
     return Programs(
-        init=compiled["init"],
-        train=by_length("train"),
-        log=by_length("log"),
-        evaluate=by_length("evaluate"),
-        examine=compiled["examine"],
+        train=of_kind("train"),
+        log=of_kind("log"),
+        evaluate=of_kind("evaluate"),
+        init=of_kind("init"),
+        examine=compiled["examine", 0],
         origin=partial(_origin, make_loss(model)),
     )
 
 
-def _batch(examples: DeviceExamples, indices: jax.Array, weights: jax.Array, length: int) -> Batch:
+def _init(model: nn.Module, optimizer: Optimizer, key: jax.Array) -> TrainState:
+    params = model.init(key, jnp.zeros((1, 1), jnp.int32))["params"]
+    return TrainState(params, optimizer(0.0, 1.0).init(params), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+
+
+def _batch(examples: ExampleArrays, indices: jax.Array, weights: jax.Array, length: int) -> Batch:
     return Batch(examples.tokens[indices, :length], examples.lengths[indices], examples.labels[indices], weights)
 
 
-def _examine(loss: Loss, params: Any, examples: Any, indices: Any) -> tuple[jax.Array, tuple[Layer, ...]]:
-    batch = _batch(examples, indices, jnp.ones(indices.shape), examples.tokens.shape[1])
+def _examine(loss: Loss, params: Any, batch: Batch) -> tuple[jax.Array, tuple[Layer, ...]]:
     examined = examine(loss, params, batch)
     return examined.losses, examined.layers
 
 
-def _origin(loss: Loss, params: Any, examples: Any, indices: Any, weights: Any) -> Origin:
-    batch = _batch(examples, indices, weights, examples.tokens.shape[1])
+def _origin(loss: Loss, params: Any, batch: Batch) -> Origin:
     return origin_of(jax.jit(partial(examine, loss))(params, batch))
 
 
 def _train_chunk(
-    step: TrainStep, length: int, key: Any, examples: Any, state: Any, indices: Any, weights: Any, start: Any, stop: Any
+    step: TrainStep,
+    length: int,
+    knobs: Any,
+    examples: Any,
+    state: Any,
+    indices: Any,
+    weights: Any,
+    start: Any,
+    stop: Any,
 ) -> tuple[TrainState, TrainMetrics]:
     def body(k: Any, carry: Any) -> Any:
         state, metrics = carry
-        state, new, _ = step(key, state, _batch(examples, indices[k], weights[k], length))
+        state, new, _ = step(knobs, state, _batch(examples, indices[k], weights[k], length))
         return state, jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), metrics, new)
 
     nothing = TrainMetrics(*[jnp.zeros(indices.shape[0]) for _ in TrainMetrics._fields])
@@ -149,17 +177,18 @@ def _train_chunk(
 
 
 def _log_step(
-    step: TrainStep, length: int, key: Any, examples: Any, state: Any, indices: Any, weights: Any, k: Any
+    step: TrainStep, length: int, knobs: Any, examples: Any, state: Any, indices: Any, weights: Any, k: Any
 ) -> tuple[TrainState, TrainMetrics, StepLog | None]:
-    state, metrics, log = step(key, state, _batch(examples, indices[k], weights[k], length))
+    state, metrics, log = step(knobs, state, _batch(examples, indices[k], weights[k], length))
     return state, jax.tree.map(lambda value: jnp.zeros(indices.shape[0]).at[k].set(value), metrics), log
 
 
 def _evaluate_chunk(
-    step: Callable[..., Any], length: int, params: Any, examples: Any, indices: Any, stop: Any
+    step: Callable[..., Any], shares: Shares, length: int, params: Any, examples: Any, indices: Any, stop: Any
 ) -> tuple[jax.Array, jax.Array]:
     def body(k: Any, carry: Any) -> Any:
         scores = step(params, _batch(examples, indices[k], jnp.ones(indices.shape[1]), length))
         return jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), carry, scores)
 
-    return jax.lax.fori_loop(0, stop, body, (jnp.zeros(indices.shape), jnp.zeros(indices.shape)))
+    scores = jax.lax.fori_loop(0, stop, body, (jnp.zeros(indices.shape), jnp.zeros(indices.shape)))
+    return shares.gather(scores, axis=1)

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rnnjax.errors import UserError
+
 
 class RecordWriter:
     """Appends one JSON object a line to ``path`` and flushes it, so that at most the last line can be lost."""
@@ -16,6 +18,10 @@ class RecordWriter:
         """Write one record; NaN and infinity are written as JSON's common extension has them."""
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
+
+    def sync(self) -> None:
+        """Make what was appended durable."""
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file; appending afterwards is an error."""
@@ -34,6 +40,21 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         return records
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{path}' is damaged, not valid JSON ({error}); restore it or run again.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"'{path}' is damaged, expected a JSON object in it; restore it or run again.")
+    return value
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` whole or not at all: to a neighbour first, then renamed over ``path``."""
     write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
@@ -42,8 +63,12 @@ def write_json(path: Path, value: Any) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` whole or not at all: to a neighbour first, then renamed over ``path``."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,8 +1,9 @@
 """One folder a run: what was asked, on what it ran, and for each trained member what came of it.
 
-RUN/config.json  environment.json  vocabulary.json  figures/  report.html  table.csv
+RUN/config.json  environment.json  vocabulary.json  figures/  report.html  table.csv  table.parquet
 RUN/members/lstm-seed0/  member.json  metrics.jsonl  gradients.jsonl  params.msgpack  result.json
-                         diagnosis-start.json  diagnosis-end.json  diverged.json
+                         diagnosis-start.json  diagnosis-end.json  diverged.json  failure.json
+RUN/checkpoints/         while it trains
 """
 
 import contextlib
@@ -11,52 +12,113 @@ import platform
 import shlex
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rnnjax.errors import UserError
-from rnnjax.training.records import write_json
+from rnnjax.training.lock import LOCK, run_lock
+from rnnjax.training.records import read_json, write_json
 
+BEGINNINGS = {LOCK, "members", "environment.json", "environment.json.partial", "config.json.partial"}  # before a kill
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")
 
 
-def create_run_folder(out: str | None, experiment: str, flags: dict[str, Any], devices: list[str]) -> Path:
-    """Make the folder and write config and environment into it.
+@contextlib.contextmanager
+def run_folder(
+    out: str | None,
+    config: dict[str, Any],
+    devices: list[str],
+    *,
+    resume: bool,
+    difference: Callable[[dict[str, Any]], list[str]],
+) -> Iterator[Path]:
+    """A new folder with config and environment in it, or that of a run to be continued; no one else works in it.
+
+    A new folder in which no member has begun when an error ends the run is taken back.
 
     Args:
         out: where; None makes ``runs/<experiment>-<date>-<time>``.
-        experiment: name of the experiment.
-        flags: its settings, as JSON has them.
+        config: {"experiment": name, "flags": its settings}, as JSON has them.
         devices: one line a device.
+        resume: whether to continue the run that is in the folder, where there is one.
+        difference: lines that say how another config differs from this one in what is computed.
 
     Raises:
-        UserError: the folder already holds something, or cannot be written.
+        UserError: the folder holds something else, cannot be written, or another process works in it.
     """
-    folder = Path(out) if out else Path("runs") / f"{experiment}-{datetime.now():%Y%m%d-%H%M%S}"
-    try:
-        if folder.is_file():
-            raise UserError(f"The output folder {folder} is a file; give another folder with --out.")
-        if folder.is_dir() and any(folder.iterdir()):
-            what = "already holds a run" if (folder / "config.json").exists() else "is not empty"
-            raise UserError(f"The output folder {folder} {what}; give another with --out, or remove it first.")
-        (folder / "members").mkdir(parents=True, exist_ok=True)
-        write_json(folder / "environment.json", _environment(devices))
-        write_json(folder / "config.json", {"experiment": experiment, "flags": flags})
-    except OSError as error:
+    if resume and out is None:
+        raise UserError("--resume wants the folder of the run that is to be continued; name it with --out.")
+    folder = Path(out) if out else Path("runs") / f"{config['experiment']}-{datetime.now():%Y%m%d-%H%M%S}"
+    with contextlib.ExitStack() as stack:
+        try:
+            _refuse_what_is_there(folder, resume)
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(run_lock(folder))
+            begun = (folder / "config.json").exists()
+            if begun:
+                _refuse_what_is_there(folder, resume)
+                _refuse_another(folder, difference)
+            (folder / "members").mkdir(exist_ok=True)
+            environment = _environment(devices)
+            if begun:
+                before = read_json(folder / "environment.json")
+                environment = before | {"resumed": [*before.get("resumed", []), environment]}
+            write_json(folder / "environment.json", environment)
+            if not begun:
+                write_json(folder / "config.json", config)
+        except OSError as error:
+            raise UserError(
+                f"The output folder {folder} cannot be written ({error.strerror}); give one that can with --out."
+            ) from None
+        try:
+            yield folder
+        except BaseException:
+            if not begun and not any((folder / "members").iterdir()):
+                _discard(folder)
+            raise
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder that vanishes, for a process that takes part and whose records nobody needs."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "members").mkdir()
+        yield Path(folder)
+
+
+def _refuse_what_is_there(folder: Path, resume: bool) -> None:
+    if folder.is_file():
+        raise UserError(f"The output folder {folder} is a file; give another folder with --out.")
+    if (folder / "config.json").exists():
+        if not resume:
+            raise UserError(
+                f"The output folder {folder} already holds a run; continue it with --resume, give another with --out, "
+                "or remove it first."
+            )
+    elif folder.is_dir() and any(entry.name not in BEGINNINGS for entry in folder.iterdir()):
+        raise UserError(f"The output folder {folder} is not empty; give another with --out, or remove it first.")
+
+
+def _refuse_another(folder: Path, difference: Callable[[dict[str, Any]], list[str]]) -> None:
+    differing = difference(read_json(folder / "config.json"))
+    if differing:
         raise UserError(
-            f"The output folder {folder} cannot be written ({error.strerror}); give one that can with --out."
-        ) from None
-    return folder
+            f"The run in {folder} was started with other flags ({'; '.join(differing)}); give the same, or another "
+            "folder with --out."
+        )
 
 
-def discard_run_folder(folder: Path) -> None:
-    """Take back what ``create_run_folder`` made, for a start that failed before anything was trained."""
+def _discard(folder: Path) -> None:
+    """Take back what was made, for a start that failed before anything was trained."""
     with contextlib.suppress(OSError):  # what else lies there stays, and the error that brought us here is said
         for name in ("config.json", "environment.json"):
             (folder / name).unlink()
         (folder / "members").rmdir()
+        (folder / LOCK).unlink(missing_ok=True)
         folder.rmdir()
 
 

@@ -1,11 +1,13 @@
 """What happens when in a run: a pure function of the data's lengths, the settings and the seed."""
 
+from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnnjax.data.batches import Chunk, epoch_chunks
+from rnnjax.data.examples import Dataset
 from rnnjax.training.settings import TrainingSettings
 
 
@@ -14,7 +16,7 @@ class Segment(NamedTuple):
 
     epoch: int
     step: int  # number in the run of the first of them
-    chunk: Chunk
+    chunk: Chunk  # of one run, or of several side by side
     start: int
     stop: int
     log: bool  # log its gradients; such a segment is a single step
@@ -31,15 +33,23 @@ def total_steps(lengths: np.ndarray, settings: TrainingSettings, edges: tuple[in
     return settings.epochs * sum(chunk.steps for chunk in _epoch(lengths, settings, edges, 0, 0))
 
 
+def shape_of(dataset: Dataset, settings: TrainingSettings, edges: tuple[int, ...]) -> tuple[Any, ...]:
+    """What runs must have in common to go side by side: array shapes, and the kinds of chunks in their order."""
+    arrays = tuple(split.tokens.shape for split in (dataset.train, dataset.validation, dataset.test))
+    scored = (Counter(np.searchsorted(edges, split.lengths).tolist()) for split in (dataset.validation, dataset.test))
+    chunks = _epoch(dataset.train.lengths, settings, edges, 0, 0)
+    return (*arrays, *map(tuple, map(sorted, map(Counter.items, scored))), *sorted(chunk.kind for chunk in chunks))
+
+
 def schedule(
-    lengths: np.ndarray, settings: TrainingSettings, *, edges: tuple[int, ...], seed: int
+    lengths: np.ndarray, settings: TrainingSettings, *, edges: tuple[int, ...], seed: int, most: int | None = None
 ) -> Iterator[Segment]:
-    """All segments of a run in order, cut where something is due."""
+    """All segments of a run in order, cut where something is due and after ``most`` steps, if given."""
     total = total_steps(lengths, settings, edges)
     step = 0
     for epoch in range(settings.epochs):
         for chunk in _epoch(lengths, settings, edges, seed, epoch):
-            yield from _cut(chunk, epoch, step, total, settings)
+            yield from _cut(chunk, epoch, step, total, settings, most or chunk.steps)
             step += chunk.steps
 
 
@@ -56,7 +66,7 @@ def _epoch(
     )
 
 
-def _cut(chunk: Chunk, epoch: int, first: int, total: int, settings: TrainingSettings) -> Iterator[Segment]:
+def _cut(chunk: Chunk, epoch: int, first: int, total: int, settings: TrainingSettings, most: int) -> Iterator[Segment]:
     """The segments of a chunk whose first step is number ``first`` of ``total``."""
     log_every = settings.log_gradients_every
     validate_every = settings.validate_every or total // settings.epochs
@@ -72,6 +82,6 @@ def _cut(chunk: Chunk, epoch: int, first: int, total: int, settings: TrainingSet
         if log and k > start:
             yield segment(start, k)
             start = k
-        if log or validate or k == chunk.steps - 1:
+        if log or validate or k == chunk.steps - 1 or k + 1 - start == most:
             yield segment(start, k + 1, log=log, validate=validate)
             start = k + 1

@@ -6,20 +6,40 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from rnnjax.capture import Loss
 from rnnjax.diagnostics import LagStatistics, lag_statistics, norms_by_lag, update_ratios
-from rnnjax.training.penalties import gradient_penalty
+from rnnjax.training.layouts import WHOLE, Shares
+from rnnjax.training.optimizer import Optimizer
+from rnnjax.training.penalties import FLOSSED_EXAMPLES, gradient_penalty
+from rnnjax.training.settings import TrainingSettings
 
 
 class Batch(NamedTuple):
     """B examples cut or padded to T words."""
 
-    tokens: jax.Array  # (B, T) integers
-    lengths: jax.Array  # (B,) integers
-    labels: jax.Array  # (B,) integers in {0, 1}
-    weights: jax.Array  # (B,) 1, or 0 for an example that only fills the batch
+    tokens: Any  # (B, T) integers
+    lengths: Any  # (B,) integers
+    labels: Any  # (B,) integers in {0, 1}
+    weights: Any  # (B,) 1, or 0 for an example that only fills the batch
+
+
+class Knobs(NamedTuple):
+    """What members that share a program may differ in, beside their data and parameters."""
+
+    key: Any  # (2,) uint32, the bits of the run's key
+    learning_rate: Any  # () at its peak
+    clip: Any  # () largest global norm
+    omega: Any  # () weight of the penalty
+    flossing: Any  # () likewise
+
+
+def make_knobs(settings: TrainingSettings, key: jax.Array) -> Knobs:
+    """The knobs of a run with these settings, its dropout drawn from ``key``."""
+    numbers = (settings.learning_rate, settings.clip, settings.omega, settings.flossing)
+    return Knobs(jax.random.key_data(key), *[np.float32(number) for number in numbers])
 
 
 class TrainState(NamedTuple):
@@ -46,44 +66,56 @@ class StepLog(NamedTuple):
     updates: dict[str, jax.Array]  # ‖ΔW‖/‖W‖ of each parameter block
 
 
-TrainStep = Callable[[jax.Array, TrainState, Batch], tuple[TrainState, TrainMetrics, StepLog | None]]
+TrainStep = Callable[[Knobs, TrainState, Batch], tuple[TrainState, TrainMetrics, StepLog | None]]
 
 
 def make_train_step(
     model: nn.Module,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
+    settings: TrainingSettings,
     *,
     log_gradients: bool,
-    omega: float = 0.0,
-    flossing: float = 0.0,
+    shares: Shares = WHOLE,
 ) -> TrainStep:
-    """The step ``(key, state, batch) -> (state, metrics, log)`` of a binary classifier.
+    """The step ``(knobs, state, batch) -> (state, metrics, log)`` of a binary classifier.
 
     ``log`` is None without ``log_gradients``; its gradient norms are those of every example's own loss, before
     clipping, without penalties, from the same backward pass. A step whose loss or gradient is not finite changes
     nothing, nor does any after it, so that what led to it can be looked at.
-    """
-    penalised = omega > 0 or flossing > 0
 
-    def train_step(key: jax.Array, state: TrainState, batch: Batch) -> tuple[TrainState, TrainMetrics, StepLog | None]:
-        weights = batch.weights / batch.weights.sum()
+    Args:
+        model: with the interface of ``SequenceClassifier``.
+        optimizer: from ``make_optimizer``.
+        settings: say whether there are penalties; how much they weigh is a knob.
+        log_gradients: whether to return the log.
+        shares: of the batch; all means are over the whole of it, and the results are the same in every share.
+    """
+    penalised = settings.omega > 0, settings.flossing > 0
+
+    def train_step(knobs: Knobs, state: TrainState, batch: Batch) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+        rows = shares.rows(len(batch.weights))
+        weights = batch.weights / shares.sum(batch.weights.sum())
         taps = model.zero_taps(*batch.tokens.shape) if log_gradients else None
-        rngs = {"dropout": jax.random.fold_in(key, state.step)}
+        rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(knobs.key), state.step)}
 
         def objective(params: Any, taps: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            losses, correct = _score(model, params, batch, taps=taps, train=True, rngs=rngs)
+            losses, correct = _score(model, params, batch, taps=taps, train=True, rows=rows, rngs=rngs)
             loss = jnp.sum(losses * weights)
             penalty: Any = 0.0
-            if penalised:
+            if any(penalised):
+                flossed = ((rows < FLOSSED_EXAMPLES) & (weights > 0)).astype(weights.dtype)
                 penalty = gradient_penalty(
-                    make_loss(model), params, batch, omega_weight=omega, flossing_weight=flossing
-                )
+                    make_loss(model), params, batch,
+                    weights=weights, flossed=flossed / shares.sum(flossed.sum()),
+                    omega_weight=knobs.omega if penalised[0] else None,
+                    flossing_weight=knobs.flossing if penalised[1] else None,
+                )  # fmt: skip
             return loss + penalty, (loss, jnp.sum(correct * weights))
 
-        (_, (loss, accuracy)), (grads, tap_grads) = jax.value_and_grad(objective, (0, 1), has_aux=True)(
-            state.params, taps
-        )
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        (_, measured), (grads, tap_grads) = jax.value_and_grad(objective, (0, 1), has_aux=True)(state.params, taps)
+        (loss, accuracy), grads = shares.sum((measured, grads))
+        rule = optimizer(knobs.learning_rate, knobs.clip)
+        updates, opt_state = rule.update(grads, state.opt_state, state.params)
         metrics = TrainMetrics(loss, accuracy, optax.tree.norm(grads))
         halted = state.halted | ~(jnp.isfinite(metrics.loss) & jnp.isfinite(metrics.gradient_norm))
         new = TrainState(optax.apply_updates(state.params, updates), opt_state, state.step + 1, halted)
@@ -92,7 +124,8 @@ def make_train_step(
             return new, metrics, None
 
         def statistics(tap_grad_BTH: jax.Array) -> LagStatistics:
-            return lag_statistics(*norms_by_lag(jnp.swapaxes(tap_grad_BTH, 0, 1), batch.lengths, weights))
+            norms = norms_by_lag(jnp.swapaxes(tap_grad_BTH, 0, 1), batch.lengths, weights)
+            return lag_statistics(*shares.gather(norms, axis=1))
 
         return new, metrics, StepLog(jax.tree.map(statistics, tap_grads), update_ratios(updates, state.params))
 

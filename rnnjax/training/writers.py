@@ -1,29 +1,30 @@
 """What a member writes while it trains: records of metrics and gradients, and TensorBoard events on request."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from rnnjax.diagnostics import half_life, reach
 from rnnjax.training.gradient_log import gradient_records
 from rnnjax.training.records import RecordWriter
 from rnnjax.training.steps import StepLog
 
+RECORDS = ("metrics.jsonl", "gradients.jsonl")
+
 
 class MemberWriter:
-    """Appends to ``metrics.jsonl`` and ``gradients.jsonl`` in ``folder``; a context manager.
+    """Appends to ``metrics.jsonl`` and ``gradients.jsonl`` in ``folder`` from ``step`` on.
 
     With ``tensorboard``, the same numbers go to event files under ``folder/tensorboard``, the gradients as
     half-life and reach of the median and as its norm at lag 0.
     """
 
-    def __init__(self, folder: Path, *, tensorboard: bool) -> None:
-        self._metrics = RecordWriter(folder / "metrics.jsonl")
-        self._gradients = RecordWriter(folder / "gradients.jsonl")
+    def __init__(self, folder: Path, *, tensorboard: bool, step: int = 0) -> None:
+        self._metrics, self._gradients = (RecordWriter(folder / name) for name in RECORDS)
         self._events: Any = None
         if tensorboard:
             from tensorboardX import SummaryWriter
 
-            self._events = SummaryWriter(str(folder / "tensorboard"))
+            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
     def train(self, step: int, epoch: int, loss: float, accuracy: float, gradient_norm: float) -> None:
         """One training step."""
@@ -54,10 +55,13 @@ class MemberWriter:
             for name, value in values.items():
                 self._events.add_scalar(f"{kind}/{name}", value, step)
 
-    def __enter__(self) -> Self:
-        return self
+    def sync(self) -> None:
+        """Make all that was written durable."""
+        self._metrics.sync()
+        self._gradients.sync()
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the files."""
         self._metrics.close()
         self._gradients.close()
         if self._events is not None:

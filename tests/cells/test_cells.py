@@ -1,5 +1,6 @@
 """Each cell's equations by hand, against flax's cells, and what its constructor refuses."""
 
+import dataclasses
 import math
 
 import flax.linen as nn
@@ -139,6 +140,41 @@ def test_equal_options_make_equal_cells():
     assert first != first.replace(chrono=51)
     assert first.replace(features=9).features == 9
     assert rnnjax.SimpleRNN(8) != rnnjax.LSTM(8)
+
+
+FIRST_PARAMETERS = {"kernel_init": rnnjax.Orthogonal(0.5), "recurrent_init": rnnjax.Identity(0.9)}
+KEEPING = {"forget_bias": 2.5, "chrono": 9}
+STEP = {
+    "features": 6,
+    "input_dropout": 0.1,
+    "recurrent_dropout": 0.1,
+    "param_dtype": jnp.bfloat16,
+    "dtype": jnp.float16,
+}
+
+
+@pytest.mark.parametrize(
+    ("cell_type", "of_init", "of_step"),
+    [
+        (rnnjax.SimpleRNN, FIRST_PARAMETERS, STEP | {"activation": "relu"}),
+        (rnnjax.LSTM, FIRST_PARAMETERS | KEEPING, STEP),
+        (rnnjax.GRU, FIRST_PARAMETERS | KEEPING, STEP),
+    ],
+)
+def test_uninitialised_cells_are_equal_if_their_steps_are(cell_type, of_init, of_step):
+    """Every option is one that init alone reads, which makes no difference, or one of the step, which does."""
+    plain = cell_type(5)
+    assert {field.name for field in dataclasses.fields(plain)} == {"features", *of_init, *of_step}
+    assert plain.uninitialised() == plain
+    params, state, x_t = make_params(plain), make_state(plain, (4,)), make_inputs(plain, (4,))[0]
+    for name, value in of_init.items():
+        other = plain.replace(**{name: value})
+        assert other != plain
+        assert other.uninitialised() == plain
+        assert_same(other.step(params, state, x_t), plain.step(params, state, x_t))
+    for name, value in of_step.items():
+        other = plain.replace(**of_init | {name: value})
+        assert other.uninitialised() == plain.replace(**{name: value}) != plain
 
 
 @pytest.mark.parametrize(

@@ -136,3 +136,32 @@ def test_the_ends_of_an_epoch_are_full_batches_where_there_are_any():
         assert chunks[0].weights.all()
         assert chunks[-1].weights.all()
         assert sorted(np.concatenate([c.indices[c.weights > 0] for c in chunks])) == list(range(47))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "shape"),
+    [
+        (LENGTHS, SHAPE),
+        (LENGTHS, SHAPE | {"edges": (200,), "steps_per_chunk": 7}),
+        (np.full(160, 3), {"batch_size": 4, "edges": (8,), "steps_per_chunk": 5}),  # all chunks are full
+    ],
+    ids=["buckets", "one bucket", "one kind"],
+)
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_at_every_place_of_an_epoch_all_seeds_have_the_same_kind_of_chunk(lengths, shape, epoch):
+    first, *others = [epoch_chunks(lengths, **shape, seed=seed, epoch=epoch) for seed in range(6)]
+    kinds = [chunk.kind for chunk in first]
+    for chunk, kind in zip(first, kinds, strict=True):
+        assert kind == (chunk.length, chunk.steps, bool(chunk.weights[: chunk.steps].all()))
+    for other in others:
+        assert [chunk.kind for chunk in other] == kinds
+        seen = np.concatenate([chunk.indices[chunk.weights == 1] for chunk in other])
+        assert np.array_equal(np.sort(seen), np.arange(len(lengths)))
+        different = [np.any(mine.indices != theirs.indices) for mine, theirs in zip(other, first, strict=True)]
+        assert np.mean(different) > 0.9
+
+
+def test_the_kinds_of_an_epoch_come_in_an_order_of_its_own():
+    orders = [[chunk.kind for chunk in epoch_chunks(LENGTHS, **SHAPE, seed=0, epoch=epoch)] for epoch in range(4)]
+    assert all(sorted(order) == sorted(orders[0]) for order in orders)
+    assert len(set(map(tuple, orders))) == 4

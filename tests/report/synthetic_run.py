@@ -28,11 +28,17 @@ def write_member(
     test: float | None = 0.9,
     parameters: int = 1000,
     steps: int = 200,
+    varied: dict[str, Any] | None = None,
+    failure: str | None = None,
 ) -> Path:
-    """One member; ``curves`` maps a state to its median norm by lag, one array for each logged step."""
+    """One member; ``curves`` maps a state to its median norm by lag, one array for each logged step.
+
+    Where ``varied`` is None the member is as older runs wrote it; with a ``failure`` it has no result.
+    """
     folder = run / "members" / f"{label.lower().replace(' ', '-')}-seed{seed}"
     folder.mkdir()
     told = {"label": label, "cell": label.split()[0].lower(), "seed": seed, "parameters": parameters, "steps": steps}
+    told |= {} if varied is None else {"varied": varied}
     (folder / "member.json").write_text(json.dumps(told))
     lines(
         folder / "metrics.jsonl",
@@ -44,9 +50,21 @@ def write_member(
     )
     if curves is not None:
         lines(folder / "gradients.jsonl", gradient_records(curves, gradient_steps, counts))
-    if test is not None:
+    if failure is not None:
+        (folder / "failure.json").write_text(json.dumps({"message": failure}))
+    elif test is not None:
         write_result(folder, test, by_distance)
     return folder
+
+
+def write_sweep(run: Path, name: str, accuracies: dict[tuple[str, float], list[float]]) -> Path:
+    """A sweep of one flag: of each (cell, value) the test accuracies of its seeds, which diverged where it is NaN."""
+    for (cell, value), seeds in accuracies.items():
+        for seed, test in enumerate(seeds):
+            failure = f"{cell} diverged." if np.isnan(test) else None
+            label = f"{cell} {name.removeprefix('cell.')}={value}"
+            write_member(run, label, seed, test=test, varied={name: value}, failure=failure)
+    return run
 
 
 def gradient_records(

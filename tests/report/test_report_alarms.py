@@ -76,7 +76,28 @@ def test_what_was_not_measured_is_none(run):
     [({"training": {"clip": 2.5}}, 2.5), ({"training": {}}, 0.0), ({"training": 3}, 0.0), ({"hidden": 1}, 0.0)],
 )
 def test_the_clip_of_a_run(tmp_path, flags, clip):
-    assert clip_of(load_run(write_run(tmp_path / "run", flags=flags))) == clip
+    run = write_run(tmp_path / "run", flags=flags)
+    write_member(run, "GRU")
+    assert clip_of(load_run(run), member_of(run)) == clip
+
+
+def test_the_clip_that_a_sweep_sets_wins_over_that_of_the_run(run):
+    write_member(run, "GRU clip=0.5", varied={"clip": 0.5})
+    write_member(run, "GRU learning_rate=0.1", varied={"learning_rate": 0.1})
+    loaded = load_run(run)
+    assert {one.label: clip_of(loaded, one) for one in loaded.members} == {
+        "GRU clip=0.5": 0.5,
+        "GRU learning_rate=0.1": 2.5,
+    }
+
+
+def test_a_clip_of_its_own_decides_about_the_alarm(run):
+    """Every norm is 1: it is cut by a clip of 0.5 in all steps, by that of 2.5 of the run in none."""
+    steps = [{"kind": "train", "step": s, "loss": 0.7, "accuracy": 0.5, "gradient_norm": 1.0} for s in range(100)]
+    for label, varied in (("GRU clip=0.5", {"clip": 0.5}), ("GRU clip=2.5", {"clip": 2.5})):
+        lines(write_member(run, label, varied=varied) / "metrics.jsonl", steps)
+    loaded = load_run(run)
+    assert [one.alarm.label for one in raised(loaded, groups(loaded)) if "clip" in one.alarm.name] == ["GRU clip=0.5"]
 
 
 def test_seeds_that_raise_the_same_alarm_are_one_entry(run):

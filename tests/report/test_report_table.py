@@ -10,7 +10,8 @@ from synthetic_run import write_member, write_run
 
 from rnnjax.report.run import load_run
 from rnnjax.report.summary import groups
-from rnnjax.report.table import csv_text, header, html_table, rich_table, rows
+from rnnjax.report.table import header, html_table, rich_table, rows
+from rnnjax.report.tidy import csv_text
 
 LAGS = np.arange(201)
 

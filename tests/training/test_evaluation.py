@@ -4,19 +4,27 @@ import jax
 import numpy as np
 import pytest
 
-from rnnjax.training.evaluation import accuracy_by_distance, eval_shape, evaluate
+from rnnjax.training.evaluation import accuracy_by_distance, evaluate
+from rnnjax.training.layouts import Role
+from rnnjax.training.prepared import EVAL_BATCH_FACTOR, stacked
+
+
+def fresh(tiny, seed):
+    (init,) = tiny.programs.init.values()
+    return init(jax.random.key(seed)).params
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_scores_are_those_of_all_examples_at_once(tiny, split):
-    params = tiny.programs.init(jax.random.key(3)).params
+    params = fresh(tiny, 3)
     tokens, lengths, labels, _ = getattr(tiny.dataset, split)
     logits = jax.jit(tiny.model.apply)({"params": params}, tokens, lengths=lengths)[1][:, 0]
     right = np.where(labels == 1, logits, -logits)
     losses = np.log1p(np.exp(-right.astype(np.float64)))
 
-    assert len(labels) % eval_shape(tiny.settings)[1] != 0
-    scores = evaluate(tiny.programs, tiny.dataset, tiny.examples, split, params, tiny.settings, tiny.edges)
+    assert len(labels) % tiny.prepared.eval_batch != 0
+    assert tiny.prepared.eval_batch == EVAL_BATCH_FACTOR * tiny.prepared.batch
+    (scores,) = evaluate(tiny.prepared, split, tiny.prepared.layout.put(Role.STATE, stacked([params])))
     np.testing.assert_array_equal(scores.correct, right > 0)
     assert scores.accuracy == np.mean(right > 0)
     assert 0 < scores.accuracy < 1

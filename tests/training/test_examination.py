@@ -5,17 +5,19 @@ import json
 import jax
 import numpy as np
 import pytest
+from sequences import assert_same
 
 from rnnjax.data.examples import UNKNOWN
 from rnnjax.explain import word_connectivity
 from rnnjax.layer_record import layer_record, rounded
-from rnnjax.training.examination import examination, examine_size, word_records
+from rnnjax.training.examination import examination, examined_batch, word_records
 from rnnjax.training.steps import Batch, make_loss
 
 
 @pytest.fixture(scope="module")
 def params(tiny):
-    return jax.tree.map(lambda a: 2 * a, tiny.programs.init(jax.random.key(3)).params)
+    (init,) = tiny.programs.init.values()
+    return jax.tree.map(lambda a: 2 * a, init(jax.random.key(3)).params)
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +30,28 @@ def logits(tiny, params, tokens, lengths):
 
 
 def test_an_examination_is_of_the_first_validation_examples(tiny, params):
-    record = examination(tiny.programs, tiny.dataset, tiny.examples, params, step=7)
+    """All words of each, whatever the bucket."""
+    record = examination(tiny.programs, tiny.dataset, params, step=7)
     split = tiny.dataset.validation
-    batch = Batch(split.tokens[:32], split.lengths[:32], split.labels[:32], np.ones(32))
-    assert (record["step"], record["examples"], examine_size(tiny.dataset)) == (7, 32, 32)
-    assert record["loss"] == pytest.approx(float(jax.jit(make_loss(tiny.model))(params, batch).mean()), rel=1e-4)
-    rows = len(tiny.dataset.train.lengths) + np.arange(32, dtype=np.int32)
-    _, layers = tiny.programs.examine(params, tiny.examples, rows)
-    assert json.dumps(record["layers"]) == json.dumps([layer_record(layer) for layer in layers])
+    batch = Batch(split.tokens[:32], split.lengths[:32], split.labels[:32], np.ones(32, np.float32))
+    assert (record["step"], record["examples"]) == (7, 32)
+    losses, (layer,) = tiny.programs.examine(params, batch)
+    expected = jax.jit(make_loss(tiny.model))(params, batch)
+    assert record["loss"] == pytest.approx(float(expected.mean()), rel=1e-4)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    np.testing.assert_array_equal(layer.count, [(split.lengths[:32] > lag).sum() for lag in range(len(layer.count))])
+    assert json.dumps(record["layers"]) == json.dumps([layer_record(layer)])
     assert [layer["name"] for layer in record["layers"]] == ["recurrent"]
 
 
 def test_fewer_examples_than_wanted_are_all_of_them(tiny):
     split = tiny.dataset.validation
     few = split._replace(**{name: getattr(split, name)[:5] for name in ("tokens", "lengths", "labels", "distances")})
-    assert examine_size(tiny.dataset._replace(validation=few)) == 5
+    batch = examined_batch(tiny.dataset._replace(validation=few))
+    assert_same(batch, Batch(split.tokens[:5], split.lengths[:5], split.labels[:5], np.ones(5, np.float32)))
+    whole = examined_batch(tiny.dataset)
+    assert whole.tokens.shape == (32, split.tokens.shape[1])
+    assert_same(whole.labels, split.labels[:32])
 
 
 def test_the_texts_are_examples_of_the_data_word_by_word(tiny, params, records):

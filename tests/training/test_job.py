@@ -1,75 +1,190 @@
-"""A job trains every cell from every seed; one that breaks is said at the end and does not stop the others."""
+"""A study trains every run into a folder; one that breaks is said at the end and does not stop the others."""
 
+import dataclasses
 import io
 import json
+import os
+import signal
 
 import jax
 import pytest
 from rich.console import Console
+from studies import SETTINGS, make_trial
 
 import rnnjax
 from rnnjax.errors import UserError
 from rnnjax.training import job
-from rnnjax.training.loop import TrainingDivergedError
+from rnnjax.training.examination import examination
+from rnnjax.training.execution import Execution
+from rnnjax.training.prepared import member_of
 from rnnjax.training.progress import ProgressView
-from rnnjax.training.records import read_records
+from rnnjax.training.records import read_json, read_records
 from rnnjax.training.settings import TrainingSettings
+from rnnjax.training.stopping import StoppedError
+
+NO_CHECKPOINTS = Execution(checkpoint_minutes=0)
+TIMES = {"seconds", "steps_per_second", "compile_seconds"}
 
 
-def test_cells_are_named_by_their_labels():
-    assert job.parse_cells(("lstm", "gru:chrono=9", "gru"), 3) == {
-        "LSTM": rnnjax.LSTM(3),
-        "GRU chrono=9": rnnjax.GRU(3, chrono=9),
-        "GRU": rnnjax.GRU(3),
-    }
-
-
-@pytest.mark.parametrize("specs", [(), ("lstm", "gru", "LSTM"), ("lstm:forget_bias=1e1", "lstm:forget_bias=1E1")])
-def test_no_cell_and_a_cell_twice_are_refused(specs):
-    with pytest.raises(UserError, match=r"at least one cell and none twice, but .* was given"):
-        job.parse_cells(specs, 3)
-
-
-def test_an_unknown_cell_is_said():
-    with pytest.raises(UserError, match="There is no cell 'lstn'"):
-        job.parse_cells(("gru", "lstn"), 3)
-
-
-def test_a_broken_member_is_said_and_the_next_is_trained(tiny, tmp_path):
-    settings = TrainingSettings(batch_size=20, learning_rate=1e30, seeds=2, seed=4, log_gradients_every=1)
-    cells = {"SimpleRNN activation=relu": rnnjax.SimpleRNN(2, activation="relu")}
-    (tmp_path / "members").mkdir()
+def study(folder, trials, execution=NO_CHECKPOINTS, update=None):
+    """Run a study: what was printed."""
     output = io.StringIO()
+    with ProgressView(Console(file=output, width=300)) as view:
+        if update is not None:
+            view.update = update
+        job.run_study(folder, trials, execution, view)
+    return output.getvalue()
 
-    def make_model(vocabulary, cell):
-        return rnnjax.SequenceClassifier(vocabulary, 2, rnnjax.RNN(cell))
 
-    said = r"relu \(seed 4\): the loss became .*relu \(seed 5\): the loss became "
-    with ProgressView(Console(file=output, width=300)) as view, pytest.raises(TrainingDivergedError, match=said):
-        job.run_job(tmp_path, cells, make_model, settings, lambda seed: tiny.dataset, view)
-    assert [line.split(":")[0] for line in output.getvalue().splitlines()] == [
-        "SimpleRNN activation=relu (seed 4)",
-        "SimpleRNN activation=relu (seed 5)",
+def content(folder):
+    """Of all files, but for times."""
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for name in found:
+        if name.endswith("result.json"):
+            found[name] = {key: value for key, value in json.loads(found[name]).items() if key not in TIMES}
+    return found
+
+
+@pytest.fixture
+def compiled(tiny, monkeypatch):
+    """Groups of one run take the programs that are there; the group of each that is made ready, in order."""
+    made = []
+
+    def prepare(group, layout):
+        made.append(group)
+        (trial,) = group.trials
+        prepared = tiny.changed(seed=trial.seed)
+        return prepared._replace(group=prepared.group._replace(trials=(trial,)))
+
+    monkeypatch.setattr(job, "prepare", prepare)
+    return made
+
+
+@pytest.fixture
+def trials(tiny):
+    """Two that share no program."""
+    (first,) = tiny.prepared.group.trials
+    longer = dataclasses.replace(SETTINGS, validate_every=7)
+    return first, make_trial(tiny.dataset, first.cell, longer, seed=5, label="Other clip=1")
+
+
+def test_what_a_study_leaves_of_each_run(tiny, trials, compiled, tmp_path):
+    (tmp_path / "members").mkdir()
+    lines = study(tmp_path, [dataclasses.replace(trials[1], varied={"clip": 1.0})]).splitlines()
+    folder = tmp_path / "members" / "other-clip-1-seed5"
+    assert {path.name for path in folder.iterdir()} == {
+        "member.json", "metrics.jsonl", "gradients.jsonl", "params.msgpack", "result.json",
+        "diagnosis-start.json", "diagnosis-end.json",
+    }  # fmt: skip
+    prepared = tiny.changed(seed=5)
+    words = len(tiny.dataset.vocabulary)
+    assert read_json(folder / "member.json") == {
+        "label": "Other clip=1",
+        "cell": "simplernn",
+        "seed": 5,
+        "varied": {"clip": 1.0},
+        "parameters": words * 3 + (3 * 4 + 4 * 4 + 4) + (4 + 1),
+        "steps": 20,
+    }
+    assert json.loads((tmp_path / "vocabulary.json").read_text()) == list(tiny.dataset.vocabulary)
+    fresh = member_of(prepared.fresh.params, 0)
+    start = examination(tiny.programs, tiny.dataset, fresh, step=0)
+    assert read_json(folder / "diagnosis-start.json") == json.loads(json.dumps(start))
+
+    result, end = read_json(folder / "result.json"), read_json(folder / "diagnosis-end.json")
+    validations = [r for r in read_records(folder / "metrics.jsonl") if r["kind"] == "validation"]
+    best = max(validations, key=lambda r: (r["accuracy"], -r["loss"]))
+    assert (result["best_step"], result["validation_accuracy"]) == (best["step"], best["accuracy"])
+    assert end["step"] == best["step"]
+    assert set(end) == set(start) | {"texts", "swaps"}
+    assert result["accuracy_by_distance"]["count"] == [3] * 6
+    assert result["steps_per_second"] == pytest.approx(20 / result["seconds"])
+    assert not (tmp_path / "checkpoints").exists()
+    assert [line.split("  ")[0] for line in lines] == ["Other clip=1"]
+    assert f"test {result['test_accuracy']:.3f}" in lines[0]
+
+
+def test_what_has_ended_is_passed_over(trials, compiled, tmp_path):
+    study(tmp_path, trials)
+    assert [group.trials for group in compiled] == [(trial,) for trial in trials]
+    before = content(tmp_path)
+    assert study(tmp_path, trials) == ""
+    assert len(compiled) == 2
+    (tmp_path / "members" / trials[1].name / "result.json").unlink()
+    study(tmp_path, trials)
+    assert [group.trials for group in compiled[2:]] == [(trials[1],)]
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("step", [1, 8, 20])
+def test_a_study_that_is_stopped_goes_on_as_if_nothing_had_happened(trials, compiled, tmp_path, step):
+    study(tmp_path / "whole", trials)
+
+    sent = []
+
+    def update(done, loss):
+        if done >= step and not sent:
+            sent.append(done)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(StoppedError):
+        study(tmp_path / "stopped", trials, update=update)
+    assert list((tmp_path / "stopped" / "checkpoints" / trials[0].name).iterdir())
+    assert not (tmp_path / "stopped" / "members" / trials[1].name).exists()
+    lines = study(tmp_path / "stopped", trials).splitlines()
+    at = int(lines[0].removeprefix("Tiny, seed 0: going on from step "))
+    assert step <= at <= step + 6
+    assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+
+
+def test_the_checkpoints_of_what_has_finished_are_gone(trials, compiled, tmp_path):
+    def update(done, loss):
+        if len(compiled) == 2 and done == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(StoppedError):
+        study(tmp_path, trials, Execution(checkpoint_every=5), update)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [trials[1].name]
+    assert (tmp_path / "members" / trials[0].name / "result.json").exists()
+
+
+def test_a_broken_run_is_said_at_the_end_and_not_trained_again(tiny, tmp_path, monkeypatch):
+    """Beside it another from the same program, after it one from another."""
+    settings = TrainingSettings(batch_size=20, learning_rate=0.01, log_gradients_every=0)
+    broken = dataclasses.replace(settings, learning_rate=1e30)
+    relu = rnnjax.SimpleRNN(2, activation="relu")
+    trials = [
+        make_trial(tiny.dataset, relu, broken, seed=4, label="Broken"),
+        make_trial(tiny.dataset, relu, settings, seed=4, label="Sound"),
     ]
-    for seed in (4, 5):
-        folder = tmp_path / "members" / f"simplernn-activation-relu-seed{seed}"
-        assert json.loads((folder / "member.json").read_text()) == {
-            "label": "SimpleRNN activation=relu",
-            "cell": "simplernn",
-            "seed": seed,
-            "parameters": len(tiny.dataset.vocabulary) * 2 + (2 * 2 + 2 * 2 + 2) + (2 + 1),
-            "steps": 2,
-        }
-        assert read_records(folder / "metrics.jsonl")[0]["step"] == 0
-        assert not (folder / "result.json").exists()
+    said = (
+        r"^Broken \(seed 4\): the (loss|gradient) became \S+ (at step|in the validation after step) \d+; try a smaller"
+    )
+    output = io.StringIO()
+    with ProgressView(Console(file=output, width=300)) as view:
+        with pytest.raises(job.TrainingDivergedError, match=said) as first:
+            job.run_study(tmp_path, trials, NO_CHECKPOINTS, view)
+        monkeypatch.setattr(job, "prepare", None)
+        before = content(tmp_path)
+        with pytest.raises(job.TrainingDivergedError) as again:
+            job.run_study(tmp_path, trials, NO_CHECKPOINTS, view)
+    assert str(again.value) == str(first.value)
+    assert content(tmp_path) == before
+    assert [line.split(" ")[0] for line in output.getvalue().splitlines()] == ["Broken", "Sound"]
+    folders = [tmp_path / "members" / trial.name for trial in trials]
+    assert read_json(folders[0] / "failure.json") == {"message": str(first.value)}
+    assert not (folders[0] / "result.json").exists()
+    assert not (folders[0] / "diagnosis-end.json").exists()
+    assert read_json(folders[1] / "result.json")["test_accuracy"] > 0
+    assert not (folders[1] / "failure.json").exists()
 
 
 @pytest.mark.parametrize(("message", "raised"), [("RESOURCE_EXHAUSTED: 9 GiB", UserError), ("INTERNAL", RuntimeError)])
-def test_too_little_memory_is_one_sentence(message, raised, tiny, tmp_path, monkeypatch):
+def test_too_little_memory_is_one_sentence(message, raised, trials, tmp_path, monkeypatch):
     def fail(*_):
         raise jax.errors.JaxRuntimeError(message)
 
-    monkeypatch.setattr(job, "_run_member", fail)
-    said = "too little memory; give a smaller --batch-size" if raised is UserError else message
-    with ProgressView(Console(file=io.StringIO())) as view, pytest.raises(raised, match=said):
-        job.run_job(tmp_path, {"LSTM": rnnjax.LSTM(2)}, None, TrainingSettings(), lambda seed: tiny.dataset, view)
+    monkeypatch.setattr(job, "prepare", fail)
+    said = r"^Tiny, seed 0: the device has too little memory; give fewer" if raised is UserError else message
+    with pytest.raises(raised, match=said):
+        study(tmp_path, trials)

@@ -13,12 +13,18 @@ PEAK = 0.5
 
 def updates(gradients, steps=10, **settings):
     """The optimizer's updates for a list of gradients (one an update)."""
-    optimizer = make_optimizer(TrainingSettings(learning_rate=PEAK, **settings), steps)
-    state = optimizer.init(jnp.zeros_like(gradients[0]))
-    update = jax.jit(optimizer.update)
+    return updates_of(make_optimizer(TrainingSettings(**settings), steps), gradients, settings.get("clip", 1.0))
+
+
+def updates_of(optimizer, gradients, clip, peak=PEAK):
+    @jax.jit
+    def update(peak, clip, gradient, state):
+        return optimizer(peak, clip).update(gradient, state)
+
+    state = optimizer(0.0, 1.0).init(jnp.zeros_like(gradients[0]))
     told = []
     for gradient in gradients:
-        step, state = update(gradient, state)
+        step, state = update(peak, clip, gradient, state)
         told.append(np.asarray(step))
     return np.array(told)
 
@@ -48,3 +54,24 @@ def test_a_gradient_above_the_limit_is_scaled_down_as_a_whole():
     clipped = updates([small, large], clip=1.0)
     np.testing.assert_allclose(clipped, updates([small, large / 5], clip=0.0), rtol=1e-6)
     assert np.any(np.abs(clipped - updates([small, large], clip=0.0)) > 0.01)
+
+
+def test_rate_and_limit_are_arguments_of_one_program():
+    """The settings say only whether there is clipping."""
+    gradients = [jnp.array([0.0, 0.9]), jnp.array([3.0, 4.0])]
+    optimizer = make_optimizer(TrainingSettings(learning_rate=9.0, clip=9.0, schedule="cosine"), steps=10)
+    plain = make_optimizer(TrainingSettings(clip=0.0, schedule="cosine"), steps=10)
+    free = updates_of(plain, gradients, clip=1e-9)
+    np.testing.assert_allclose(updates_of(optimizer, gradients, clip=np.inf), free, rtol=1e-6)
+    clipped = updates_of(plain, [gradients[0], gradients[1] / 5], clip=0.0)
+    np.testing.assert_allclose(updates_of(optimizer, gradients, clip=1.0), clipped, rtol=1e-6)
+    np.testing.assert_allclose(updates_of(plain, gradients, clip=0.0, peak=2 * PEAK), 2 * free, rtol=1e-6)
+    assert jax.tree.structure(optimizer(0.1, 2.0).init(jnp.zeros(2))) == jax.tree.structure(
+        optimizer(0.3, 0.5).init(jnp.zeros(2))
+    )
+
+
+def test_the_settings_that_switch_clipping_off_switch_it_off_for_good():
+    plain = make_optimizer(TrainingSettings(clip=0.0), steps=10)
+    gradients = [jnp.array([0.0, 0.9]), jnp.array([3.0, 4.0])]
+    np.testing.assert_array_equal(updates_of(plain, gradients, clip=1e-3), updates_of(plain, gradients, clip=1e3))

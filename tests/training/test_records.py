@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from rnnjax.training.records import RecordWriter, read_records, write_bytes, write_json
+from rnnjax.errors import UserError
+from rnnjax.training.records import RecordWriter, read_json, read_records, write_bytes, write_json
 
 
 def test_records_come_back_in_order_and_are_on_disk_at_once(tmp_path):
@@ -69,3 +70,16 @@ def test_bytes_replace_what_was_there_and_leave_no_neighbour(tmp_path):
         write_bytes(path, content)
         assert path.read_bytes() == content
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("[1]", "expected a JSON object in it"), ("{", "not valid JSON"), (b"\xff".decode("latin1"), "not valid JSON")],
+)
+def test_a_file_that_holds_no_object_is_said(tmp_path, content, said):
+    path = tmp_path / "result.json"
+    path.write_text(content, encoding="latin1")
+    with pytest.raises(UserError, match=rf"result\.json' is damaged, {said}.*; restore it or run again\.$"):
+        read_json(path)
+    write_json(path, {"accuracy": 0.5})
+    assert read_json(path) == {"accuracy": 0.5}

@@ -22,6 +22,8 @@ DEFAULT = TrainingSettings()
         ("seed", -1, 0),
         ("clip", -0.5, 0.0),
         ("clip", float("nan"), 0.0),
+        ("omega", -0.1, 0.0),
+        ("flossing", float("nan"), 0.0),
         ("learning_rate", 0.0, 1e-9),
         ("learning_rate", float("nan"), 1e-9),
         ("learning_rate", float("inf"), 1e-9),

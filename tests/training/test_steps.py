@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import assert_same, normal_like
+from sequences import assert_close, assert_same, normal_like
 
 import rnnjax
 from rnnjax.diagnostics import QUANTILES
 from rnnjax.training.optimizer import make_optimizer
 from rnnjax.training.settings import TrainingSettings
-from rnnjax.training.steps import Batch, TrainState, make_eval_step, make_train_step
+from rnnjax.training.steps import Batch, TrainState, make_eval_step, make_knobs, make_train_step
 
 T, VOCABULARY = 7, 9
 LENGTHS = np.array([7, 1, 4, 4, 6, 2, 7, 3])
@@ -30,17 +30,18 @@ LSTM = make_model(rnnjax.LSTM(4, param_dtype=jnp.float64))
 
 @functools.cache
 def make_step(model, *, log_gradients, **settings):
-    optimizer = make_optimizer(dataclasses.replace(SETTINGS, **settings), steps=10)
-    return jax.jit(make_train_step(model, optimizer, log_gradients=log_gradients))
+    """(key, state, batch) -> what the step returns, its knobs those of the settings."""
+    settings = dataclasses.replace(SETTINGS, **settings)
+    step = jax.jit(make_train_step(model, make_optimizer(settings, steps=10), settings, log_gradients=log_gradients))
+    return lambda key, state, batch: step(make_knobs(settings, key), state, batch)
 
 
 def make_state(model):
     shapes = jax.eval_shape(model.init, KEY, np.zeros((1, 1), np.int32))["params"]
     dtype = jnp.promote_types(jnp.float32, model.recurrent.cell.param_dtype)
     params = jax.tree.map(lambda a: a.astype(dtype), normal_like(shapes, 1, 0.5))
-    return TrainState(
-        params, make_optimizer(SETTINGS, steps=10).init(params), jnp.zeros((), jnp.int32), jnp.zeros((), bool)
-    )
+    optimizer = make_optimizer(SETTINGS, steps=10)(0.0, 1.0)
+    return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
 
 
 def make_batch(rows=slice(None), weights=None):
@@ -102,6 +103,25 @@ def test_what_is_logged_is_taken_before_clipping():
     moments = [result[0].opt_state for result in (free, clipped)]
     largest = [max(np.abs(a).max() for a in jax.tree.leaves(m) if a.ndim) for m in moments]
     assert largest[1] < 1e-6 < largest[0]
+
+
+def test_knobs_are_the_numbers_of_the_settings():
+    settings = TrainingSettings(learning_rate=0.5, clip=2.0, omega=0.25, flossing=0.125)
+    knobs = make_knobs(settings, jax.random.key(7))
+    assert tuple(knobs[1:]) == (0.5, 2.0, 0.25, 0.125)
+    assert_same(knobs.key, jax.random.key_data(jax.random.key(7)))
+
+
+def test_runs_that_differ_in_knobs_share_a_step():
+    """The learning rate and the limit of a step are those of its knobs, whatever the settings it was made from."""
+    model = make_model(rnnjax.SimpleRNN(4))
+    state, batch = make_state(model), make_batch()
+    settings = dataclasses.replace(SETTINGS, learning_rate=0.5, clip=3.0)
+    step = jax.jit(make_train_step(model, make_optimizer(settings, steps=10), settings, log_gradients=False))
+    for changes in ({}, {"learning_rate": 0.2, "clip": 1e-6}):
+        other = dataclasses.replace(SETTINGS, **changes)
+        expected = make_step(model, log_gradients=False, **changes)(KEY, state, batch)
+        assert_close(step(make_knobs(other, KEY), state, batch), expected, 1e-6)
 
 
 def test_logging_leaves_the_step_as_it_is_to_the_last_bit():

@@ -1,36 +1,42 @@
 """TensorBoard event files hold the numbers of the records; both are read back from disk."""
 
+import contextlib
+import os
+
 import numpy as np
 import pytest
-from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 import rnnjax
 from rnnjax.diagnostics import LagStatistics
 from rnnjax.training.records import read_records
 from rnnjax.training.steps import StepLog
-from rnnjax.training.writers import MemberWriter
+from rnnjax.training.writers import RECORDS, MemberWriter
 
 CURVE = 0.5 ** np.arange(9)  # halves at every word; the seventh word back is the last with 1%
 GRADIENTS = rnnjax.GRU(1).State(LagStatistics(np.full(9, 4), 2 * CURVE, np.stack([0.1 * CURVE, CURVE, 3 * CURVE])))
 
 
 def write(folder, tensorboard):
-    with MemberWriter(folder, tensorboard=tensorboard) as writer:
+    with contextlib.closing(MemberWriter(folder, tensorboard=tensorboard)) as writer:
         writer.train(0, 0, loss=0.75, accuracy=0.5, gradient_norm=2.0)
         writer.log(0, 0, StepLog(GRADIENTS, {"cell/w_h": np.float32(0.25), "cell/b": np.float32("nan")}))
         writer.validation(1, 0, loss=0.5, accuracy=1.0)
 
 
-def scalars(folder):
-    """(name, step) -> value, from the framing of an event file: length (8), checksum (4), event, checksum (4)."""
+def events(folder):
+    """The events of a file, from its framing: length (8), checksum (4), event, checksum (4)."""
     (path,) = (folder / "tensorboard").iterdir()
-    content, told = path.read_bytes(), {}
+    content = path.read_bytes()
     while content:
         length = int.from_bytes(content[:8], "little")
-        event = Event.FromString(content[12 : 12 + length])
-        told |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
+        yield Event.FromString(content[12 : 12 + length])
         content = content[16 + length :]
-    return told
+
+
+def scalars(folder):
+    """(name, step) -> value."""
+    return {(value.tag, event.step): value.simple_value for event in events(folder) for value in event.summary.value}
 
 
 def test_event_files_hold_what_the_records_hold(tmp_path):
@@ -60,3 +66,25 @@ def test_without_tensorboard_there_are_records_alone(tmp_path):
     ]
     (record,) = read_records(tmp_path / "gradients.jsonl")
     assert (record["step"], record["layer"], record["state"], record["q50"]) == (0, 0, "h", CURVE.tolist())
+
+
+def test_event_files_of_a_run_that_goes_on_say_from_where(tmp_path):
+    """What TensorBoard has read of later steps, it then forgets."""
+    MemberWriter(tmp_path, tensorboard=True, step=5).close()
+    starts = [event for event in events(tmp_path) if event.HasField("session_log")]
+    assert [(event.step, event.session_log.status) for event in starts] == [(5, SessionLog.START)]
+
+
+def test_records_are_appended_and_durable_when_they_are_synced(tmp_path, monkeypatch):
+    write(tmp_path, tensorboard=False)
+    before = [(tmp_path / name).read_bytes() for name in RECORDS]
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append(os.fstat(handle).st_size))
+    with contextlib.closing(MemberWriter(tmp_path, tensorboard=False)) as writer:
+        writer.train(1, 0, loss=0.75, accuracy=0.5, gradient_norm=2.0)
+        writer.sync()
+    after = [(tmp_path / name).read_bytes() for name in RECORDS]
+    assert synced == [len(content) for content in after]
+    assert after[1] == before[1]
+    assert after[0].startswith(before[0])
+    assert after[0].count(b"\n") == before[0].count(b"\n") + 1

@@ -1,0 +1,112 @@
+"""An experiment and its flags: as config.json keeps them, how two runs differ in them, and a value that was typed."""
+
+import dataclasses
+import json
+import types
+import typing
+from typing import Any, Literal
+
+from experiments.imdb import Imdb
+from experiments.recall import Recall
+from rnnjax.errors import UserError
+
+Experiment = Recall | Imdb
+EXPERIMENTS: dict[str, type[Recall] | type[Imdb]] = {"recall": Recall, "imdb": Imdb}
+WITHOUT_EFFECT = {"out", "data_dir", "tensorboard"}  # on the numbers that a run computes
+
+
+def config_of(experiment: Experiment) -> dict[str, Any]:
+    """{"experiment": name, "flags": {...}} as JSON has it, without the flags of execution."""
+    flags = dataclasses.asdict(experiment)
+    del flags["execution"]
+    return json.loads(json.dumps({"experiment": type(experiment).__name__.lower(), "flags": flags}))
+
+
+def experiment_from_config(config: dict[str, Any]) -> Experiment:
+    """The experiment that wrote ``config`` = {"experiment": name, "flags": {...}}.
+
+    A flag that is not there, as in runs that are older than the flag, gets its default.
+
+    Raises:
+        UserError: an unknown experiment, an unknown flag, or a value that the flag cannot have.
+    """
+    name = str(config.get("experiment"))
+    if name not in EXPERIMENTS:
+        raise UserError(
+            f"The run's config.json names the experiment {name!r}, expected {' or '.join(EXPERIMENTS)}; "
+            "restore it or run again."
+        )
+    try:
+        experiment: Experiment = typed(EXPERIMENTS[name], config.get("flags"))
+    except (TypeError, UserError) as error:
+        raise UserError(
+            f"The flags in the run's config.json are damaged or of another version ({str(error).rstrip('.')}); "
+            "restore it or run again."
+        ) from None
+    return experiment
+
+
+def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """One line for each flag that changes results and differs: ``--steps: 400 in the folder, 200 asked for``.
+
+    Args:
+        old: config of the run in the folder; a flag that it lacks counts as its default.
+        new: config of what is asked for.
+
+    Raises:
+        UserError: a config that is damaged.
+    """
+    before, after = experiment_from_config(old), experiment_from_config(new)
+    if type(before) is not type(after):
+        return [f"experiment: {old['experiment']} in the folder, {new['experiment']} asked for"]
+    was, wanted = _flat(before), _flat(after)
+    return [
+        f"{flag_of(name)}: {_shown(was[name])} in the folder, {_shown(value)} asked for"
+        for name, value in wanted.items()
+        if value != was[name] and name not in WITHOUT_EFFECT
+    ]
+
+
+def flag_of(name: str) -> str:
+    """The flag of a field, as it is typed: ``--learning-rate``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def typed(hint: Any, value: Any) -> Any:
+    """``value``, as JSON has it, as the type ``hint``; TypeError where it is none."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        hints = typing.get_type_hints(hint)
+        fields = {field.name: hints[field.name] for field in dataclasses.fields(hint)}
+        if unknown := set(value) - set(fields):
+            raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
+        return typing.cast(Any, hint)(**{name: typed(fields[name], told) for name, told in value.items()})
+    if origin is tuple and isinstance(value, list):
+        return tuple(typed(arguments[0], item) for item in value)
+    if origin in (types.UnionType, typing.Union):
+        return value if value is None and type(None) in arguments else typed(arguments[0], value)
+    if origin is Literal and value in arguments:
+        return value
+    if type(value) is hint:
+        return value
+    if hint is float and type(value) is int:
+        return float(value)
+    raise TypeError(f"{value!r} is not {getattr(hint, '__name__', hint)}")
+
+
+def from_word(hint: Any, word: str) -> Any:
+    """``word``, as a person types it, as the type ``hint``; TypeError or ValueError where it is none."""
+    return hint(word) if hint in (int, float) else typed(hint, word)
+
+
+def _flat(experiment: Experiment) -> dict[str, Any]:
+    """Field -> value of an experiment and its training settings."""
+    flags = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    del flags["execution"]
+    return flags | dataclasses.asdict(flags.pop("training"))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(value) or "none"
+    return "none" if value is None else str(value)

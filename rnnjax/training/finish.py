@@ -1,0 +1,49 @@
+"""After training: the best parameters of every member are tested once, examined, and written down."""
+
+from collections.abc import Sequence
+
+from rnnjax.training.endurance import Progressed
+from rnnjax.training.evaluation import accuracy_by_distance, evaluate
+from rnnjax.training.examination import examination, word_records
+from rnnjax.training.layouts import Role
+from rnnjax.training.member import RESULT, Member
+from rnnjax.training.prepared import Prepared, stacked
+from rnnjax.training.progress import ProgressView
+from rnnjax.training.records import write_json
+
+
+def finish(prepared: Prepared, members: Sequence[Member], done: Progressed, view: ProgressView) -> None:
+    """Write ``diagnosis-end.json`` and ``result.json`` of every member that has not failed, after training."""
+    group = prepared.group
+    ended = [i for i, member in enumerate(members) if member.failure is None]
+    for i in set(range(len(members))) - set(ended):
+        view.line(str(members[i].failure), style="red")
+    if not ended:
+        return
+    view.start(f"{group.title}: diagnosis and test", total=1 + len(ended))
+    # a member that failed is scored with another's parameters, and nobody looks
+    best = [member.params if member.failure is None else members[ended[0]].params for member in members]
+    tests = evaluate(prepared, "test", prepared.layout.put(Role.STATE, stacked(best)))
+    seconds = done.seconds / len(members)
+    for count, i in enumerate(ended, 1):
+        member, trial, dataset, test = members[i], group.trials[i], group.datasets[i], tests[i]
+        view.update(count, test.loss)
+        found = examination(prepared.programs, dataset, member.params, member.best_step)
+        model = trial.make_model(len(dataset.vocabulary), trial.cell)
+        write_json(member.folder / "diagnosis-end.json", found | word_records(model, dataset, member.params))
+        distances, validation = dataset.test.distances, member.best[0] if member.best else float("nan")
+        result = {
+            "test_loss": test.loss,
+            "test_accuracy": test.accuracy,
+            "best_step": member.best_step,
+            "validation_accuracy": validation,
+            "seconds": seconds,
+            "steps_per_second": done.step / seconds,
+            "compile_seconds": prepared.compile_seconds,
+            "accuracy_by_distance": None if distances is None else accuracy_by_distance(test.correct, distances),
+        }
+        write_json(member.folder / RESULT, result)
+        view.line(
+            f"{trial.label:<16} seed {trial.seed}   {done.step} steps in {seconds:.0f} s "
+            f"({done.step / seconds:.1f} steps/s)   validation {validation:.3f}   test {test.accuracy:.3f}"
+        )

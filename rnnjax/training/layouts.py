@@ -1,0 +1,233 @@
+"""Who holds what, and how a pure function becomes a program; with ``parallel`` all that knows devices.
+
+A program is written for one member (one run) and the share of a batch that one device holds. Here it is repeated over
+the members of a group and over devices, which lie in a mesh of three axes: ``member`` and ``data`` (the examples of a
+batch), divided by hand, and ``model`` (large parameters), left to the compiler.
+"""
+
+import dataclasses
+import enum
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+Together = Literal["vmap", "map"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """How a function that holds a share of a batch speaks to those that hold the others; alone without ``axis``."""
+
+    axis: str | None = None
+
+    def sum(self, tree: Any) -> Any:
+        """Sum over all shares."""
+        return tree if self.axis is None else jax.lax.psum(tree, self.axis)
+
+    def gather(self, tree: Any, axis: int) -> Any:
+        """All shares side by side along ``axis`` of the arrays."""
+        if self.axis is None:
+            return tree
+        return jax.tree.map(lambda a: jax.lax.all_gather(a, self.axis, axis=axis, tiled=True), tree)
+
+    def rows(self, size: int) -> jax.Array:
+        """Which examples of the whole batch the ``size`` ones of this share are."""
+        first = 0 if self.axis is None else jax.lax.axis_index(self.axis) * size
+        return first + jnp.arange(size)
+
+
+WHOLE = Shares()
+
+
+class Role(enum.Enum):
+    """How an argument of a program is divided."""
+
+    MEMBER = enum.auto()  # the leading axis counts members
+    STATE = enum.auto()  # likewise; large matrices in it are divided over the model axis
+    BATCH = enum.auto()  # likewise, and the last axis counts the examples of a batch
+    SHARED = enum.auto()  # the same for everyone
+
+
+class Task(NamedTuple):
+    """A function to be compiled, of one member and one share of a batch, and what it will be called with."""
+
+    function: Callable[..., Any]
+    roles: tuple[Role, ...]
+    arguments: tuple[Any, ...]  # of one member, whole batches; their shapes and dtypes count
+    returns: tuple[Role, ...]
+    donated: tuple[int, ...] = ()  # positions of the arguments whose memory the results may take
+
+
+class Layout(Protocol):
+    """Where the members of a group and the shares of their batches lie."""
+
+    @property
+    def members(self) -> int:
+        """M."""
+
+    @property
+    def shares(self) -> Shares:
+        """Of a batch, as the functions that it compiles must know them."""
+
+    def batch_size(self, size: int) -> int:
+        """``size``, or the next larger number that divides evenly over the devices."""
+
+    def put(self, role: Role, tree: Any) -> Any:
+        """Arrays of M members, or shared ones, on the devices."""
+
+    def fetch(self, tree: Any) -> Any:
+        """What programs return, as numpy arrays of M members."""
+
+    def compile(self, task: Task) -> Callable[..., Any]:
+        """The program of a task; it takes what ``put`` returns, and numbers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshLayout:
+    """``jit`` over a mesh (member, data, model)."""
+
+    members: int
+    mesh: Mesh
+    together: Together
+    shares: Shares = Shares("data")
+
+    @property
+    def _places(self) -> int:
+        """Members with those that only fill the devices."""
+        return math.ceil(self.members / self.mesh.shape["member"]) * self.mesh.shape["member"]
+
+    def batch_size(self, size: int) -> int:  # noqa: D102
+        return math.ceil(size / self.mesh.shape["data"]) * self.mesh.shape["data"]
+
+    def put(self, role: Role, tree: Any) -> Any:  # noqa: D102
+        def place(a: Any) -> jax.Array:
+            a = np.asarray(a)
+            if role is not Role.SHARED:
+                a = np.concatenate([a, np.repeat(a[-1:], self._places - len(a), axis=0)])
+            return jax.make_array_from_callback(a.shape, self._sharding(role, a), lambda index: a[index])
+
+        return jax.tree.map(place, tree)
+
+    def fetch(self, tree: Any) -> Any:  # noqa: D102
+        return jax.tree.map(lambda a: _local_copy(a)[: self.members], tree)
+
+    def compile(self, task: Task) -> Callable[..., Any]:  # noqa: D102
+        specs = tuple(self._spec(role, 3) for role in task.roles)
+        function = jax.shard_map(
+            over_members(task.function, task.roles, self.together),
+            mesh=self.mesh, in_specs=specs, out_specs=P("member"), axis_names={"member", "data"}, check_vma=False,
+        )  # fmt: skip
+        arguments = tuple(map(partial(_stacked_shape, self._places), task.roles, task.arguments))
+        placed = [self._shardings(*pair) for pair in zip(task.roles, arguments, strict=True)]
+        results = jax.eval_shape(function, *arguments)
+        returned = tuple(self._shardings(*pair) for pair in zip(task.returns, results, strict=True))
+        jitted = jax.jit(function, in_shardings=tuple(placed), out_shardings=returned, donate_argnums=task.donated)
+        return jitted.lower(*arguments).compile()
+
+    def _shardings(self, role: Role, tree: Any) -> Any:
+        return jax.tree.map(lambda a: self._sharding(role, a), tree)
+
+    def _sharding(self, role: Role, a: Any) -> NamedSharding:
+        if role is Role.STATE and a.ndim == 3:  # a matrix of each member: its longest side that divides evenly
+            model = self.mesh.shape["model"]
+            side = max((i for i in (1, 2) if a.shape[i] % model == 0), key=lambda i: a.shape[i], default=0)
+            if side:
+                return NamedSharding(self.mesh, P("member", *[None] * (side - 1), "model"))
+        return NamedSharding(self.mesh, self._spec(role, a.ndim))
+
+    @staticmethod
+    def _spec(role: Role, rank: int) -> P:
+        if role is Role.SHARED:
+            return P()
+        return P("member", *[None] * (rank - 2), "data") if role is Role.BATCH else P("member")
+
+
+@dataclasses.dataclass(frozen=True)
+class PmapLayout:
+    """``pmap`` over devices that each hold a share of the batch and all members."""
+
+    members: int
+    devices: tuple[jax.Device, ...]
+    together: Together
+    shares: Shares = Shares("data")
+
+    def batch_size(self, size: int) -> int:  # noqa: D102
+        return math.ceil(size / len(self.devices)) * len(self.devices)
+
+    def put(self, role: Role, tree: Any) -> Any:  # noqa: D102
+        own = [i for i, device in enumerate(self.devices) if device.process_index == jax.process_index()]
+
+        def place(a: Any) -> Any:
+            a = np.asarray(a)
+            if role is Role.BATCH:
+                return np.moveaxis(a.reshape(*a.shape[:-1], len(self.devices), -1), -2, 0)[own]
+            mesh = Mesh(np.array(self.devices)[own], "data")  # copied to each once, not at every call
+            copies = np.broadcast_to(a, (len(own), *a.shape))
+            return jax.make_array_from_callback(copies.shape, NamedSharding(mesh, P("data")), lambda i: copies[i])
+
+        return jax.tree.map(place, tree)
+
+    def fetch(self, tree: Any) -> Any:  # noqa: D102
+        return jax.tree.map(lambda a: np.asarray(a.addressable_shards[0].data).reshape(a.shape[1:]), tree)
+
+    def compile(self, task: Task) -> Callable[..., Any]:  # noqa: D102
+        axes = tuple(None if isinstance(a, np.generic) else 0 for a in task.arguments)
+        function = over_members(task.function, task.roles, self.together)
+        program = jax.pmap(function, "data", in_axes=axes, devices=self.devices, donate_argnums=task.donated)
+        if jax.process_count() > 1:  # of several processes JAX compiles it at the first call only
+            return program
+        stacked = tuple(map(partial(_stacked_shape, self.members), task.roles, task.arguments))
+        local = [device.process_index for device in self.devices].count(jax.process_index())
+
+        def copies(role: Role, axis: int | None, tree: Any) -> Any:
+            def shape(a: Any) -> tuple[int, ...]:
+                return (*a.shape[:-1], a.shape[-1] // len(self.devices)) if role is Role.BATCH else a.shape
+
+            lead = () if axis is None else (local,)
+            return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*lead, *shape(a)), a.dtype), tree)
+
+        return program.lower(*map(copies, task.roles, axes, stacked)).compile()
+
+
+def over_members(function: Callable[..., Any], roles: tuple[Role, ...], together: Together) -> Callable[..., Any]:
+    """``function`` of one member for several: "vmap" all at once, "map" one after the other in one program.
+
+    On a CPU, products of one member at a time are faster than batched ones; an accelerator wants large ones.
+    """
+    if together == "vmap":
+        return jax.vmap(function, in_axes=[None if role is Role.SHARED else 0 for role in roles])
+
+    def in_turn(*arguments: Any) -> Any:
+        shared = [a if role is Role.SHARED else None for a, role in zip(arguments, roles, strict=True)]
+
+        def one(own: list[Any]) -> Any:
+            pairs = zip(own, shared, roles, strict=True)
+            return function(*[all_ if role is Role.SHARED else mine for mine, all_, role in pairs])
+
+        own = [None if role is Role.SHARED else a for a, role in zip(arguments, roles, strict=True)]
+        return jax.lax.map(one, own)
+
+    return in_turn
+
+
+def _stacked_shape(members: int, role: Role, tree: Any) -> Any:
+    """Shapes and dtypes of ``tree`` for so many members."""
+    lead = () if role is Role.SHARED else (members,)
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*lead, *a.shape), a.dtype), tree)
+
+
+def _local_copy(a: jax.Array) -> np.ndarray:
+    """The whole array out of what this process holds of it."""
+    if a.is_fully_addressable or a.is_fully_replicated:
+        return np.asarray(a)
+    whole = np.empty(a.shape, a.dtype)
+    for shard in a.addressable_shards:
+        whole[shard.index] = shard.data
+    return whole

@@ -1,0 +1,76 @@
+"""A group made ready for training: compiled, its data and numbers on the devices."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rnnjax.training.examination import examined_batch
+from rnnjax.training.group import Group
+from rnnjax.training.layouts import Layout, Role
+from rnnjax.training.optimizer import make_optimizer
+from rnnjax.training.programs import Programs, build_programs, example_arrays
+from rnnjax.training.schedule import total_steps
+from rnnjax.training.steps import Knobs, TrainState, make_knobs
+
+EVAL_BATCH_FACTOR = 4  # evaluation needs no backward pass, so its batches are this much larger
+EVAL_CHUNK = 4  # batches
+
+
+class Prepared(NamedTuple):
+    """All that stays as it is while a group trains."""
+
+    group: Group
+    layout: Layout
+    programs: Programs
+    examples: Any  # put into place
+    knobs: Knobs  # put into place
+    keys: np.ndarray  # (M, 2) uint32, the bits of each member's key
+    fresh: TrainState  # of M members before their first step, numpy
+    steps: int  # of the whole run
+    batch: int  # examples in a batch, with those that only fill the devices
+    eval_batch: int  # likewise, of evaluation
+    compile_seconds: float
+
+
+def prepare(group: Group, layout: Layout) -> Prepared:
+    """Compile what a group runs, put its data into place, and draw the initial parameters of each seed."""
+    began = time.perf_counter()
+    settings, dataset = group.settings, group.datasets[0]
+    steps = total_steps(dataset.train.lengths, settings, group.edges)
+    batch = layout.batch_size(settings.batch_size)
+    eval_batch = layout.batch_size(EVAL_BATCH_FACTOR * settings.batch_size)
+    data = [example_arrays(dataset) for dataset in group.datasets]
+    programs = build_programs(
+        {trial.cell: trial.make_model(len(dataset.vocabulary), trial.cell) for trial in group.trials},
+        make_optimizer(settings, steps),
+        settings,
+        layout,
+        data[0],
+        lengths=group.edges,
+        share_examples=group.share_data,
+        train_shape=(settings.steps_per_program, batch),
+        eval_shape=(EVAL_CHUNK, eval_batch),
+        examined=examined_batch(dataset),
+    )
+    compile_seconds = time.perf_counter() - began
+    keys = [jax.random.split(jax.random.key(trial.seed)) for trial in group.trials]
+    knobs = stacked([make_knobs(trial.settings, key[1]) for trial, key in zip(group.trials, keys, strict=True)])
+    fresh = stacked([programs.init[trial.cell](key[0]) for trial, key in zip(group.trials, keys, strict=True)])
+    role, arrays = (Role.SHARED, data[0]) if group.share_data else (Role.MEMBER, stacked(data))
+    return Prepared(
+        group, layout, programs, layout.put(role, arrays), layout.put(Role.MEMBER, knobs), knobs.key, fresh, steps,
+        batch, eval_batch, compile_seconds,
+    )  # fmt: skip
+
+
+def stacked(trees: Sequence[Any]) -> Any:
+    """Trees of equal structure as one, with a leading axis for the members, numpy."""
+    return jax.tree.map(lambda *a: np.stack(a), *trees)
+
+
+def member_of(tree: Any, i: int) -> Any:
+    """Member i of such a tree."""
+    return jax.tree.map(lambda a: a[i], tree)

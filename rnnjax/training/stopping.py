@@ -1,0 +1,68 @@
+"""Ctrl-C and SIGTERM: the step in work is finished and saved, and a second signal ends at once."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Self
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StoppedError(Exception):
+    """A signal asked to stop, and all that was to be kept is on disk; ``status`` is the exit status that says so."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.status = 128 + number
+
+
+class Stopping:
+    """While entered, a signal raises ``StoppedError`` at once, or inside ``deferred`` when that asks for it.
+
+    In a thread other than the main one, where Python cannot catch signals, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+        self._deferred = False
+        self._before: dict[int, object] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal has come."""
+        return self._number is not None
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Only note a signal; whoever is in here looks at ``requested`` and calls ``stop``."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def stop(self) -> None:
+        """Raise if a signal has come."""
+        if self._number is not None:
+            raise StoppedError(self._number)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)  # type: ignore[arg-type]
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self._number is not None:
+            os._exit(128 + number)
+        self._number = number
+        if not self._deferred:
+            raise StoppedError(number)
+        print("stopping after the step in work; a second time stops at once.", file=sys.stderr, flush=True)

@@ -1,0 +1,107 @@
+"""A signal is heard at once, or when the step in work is done; a second one ends the process."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from rnnjax.training.stopping import SIGNALS, StoppedError, Stopping
+
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """Whatever a test does, those of before are there after it."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    after = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert after == before
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_a_signal_stops_at_once(number):
+    stopping = Stopping()
+    assert not stopping.requested
+    with pytest.raises(StoppedError, match=f"^stopped by {number.name}$") as stopped, stopping:
+        send(number)
+    assert stopped.value.status == STATUS[number]
+    assert stopping.requested
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_inside_deferred_it_waits_until_it_is_asked_for(number, capsys):
+    with Stopping() as stopping, stopping.deferred():
+        stopping.stop()
+        assert not stopping.requested
+        send(number)
+        assert stopping.requested
+        with pytest.raises(StoppedError) as stopped:
+            stopping.stop()
+    assert stopped.value.status == STATUS[number]
+    assert capsys.readouterr().err == "stopping after the step in work; a second time stops at once.\n"
+
+
+def test_after_deferred_a_signal_stops_at_once_again():
+    with Stopping() as stopping:
+        with stopping.deferred():
+            pass
+        with pytest.raises(StoppedError):
+            send(signal.SIGTERM)
+
+
+def test_without_a_signal_nothing_happens_and_handlers_are_restored(handlers):
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    with Stopping() as stopping:
+        assert all(signal.getsignal(number) != before[number] for number in SIGNALS)
+        stopping.stop()
+    assert {number: signal.getsignal(number) for number in SIGNALS} == before
+
+
+def test_handlers_are_restored_after_an_error():
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    with pytest.raises(KeyError), Stopping():
+        raise KeyError
+    assert {number: signal.getsignal(number) for number in SIGNALS} == before
+
+
+def test_in_another_thread_no_signal_is_caught():
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    seen = []
+
+    def work():
+        with Stopping() as stopping, stopping.deferred():
+            seen.append({number: signal.getsignal(number) for number in SIGNALS})
+            stopping.stop()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+TWICE = """
+import atexit, os, signal
+from rnnjax.training.stopping import Stopping
+atexit.register(print, "tidied up")
+with Stopping() as stopping, stopping.deferred():
+    os.kill(os.getpid(), signal.SIGINT)
+    print("after one", stopping.requested, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("after two")
+"""
+
+
+def test_a_second_signal_ends_the_process_at_once():
+    ended = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (143, "after one True\n")
+    assert ended.stderr == "stopping after the step in work; a second time stops at once.\n"
