@@ -4,6 +4,7 @@ A change of the state is one vector of S numbers, (δh, δc) for the LSTM with S
 memory is its output. J_t maps that before step t to that after it.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 
 from rnnjax.cells import Cell, Params
 from rnnjax.diagnostics.linearise import Steps, recurrent_blocks
+from rnnjax.diagnostics.one_by_one import one_by_one
 
 
 def step_jacobians(cell: Cell, params: Params, steps: Steps) -> jax.Array:
@@ -51,7 +53,7 @@ class SingularValues(NamedTuple):
 
 def singular_values(jacobians: jax.Array) -> SingularValues:
     """Largest and smallest singular value of each matrix (..., S, S) by itself."""
-    values = jnp.linalg.svd(jacobians, compute_uv=False)
+    values = one_by_one(partial(jnp.linalg.svd, compute_uv=False), jacobians)
     return SingularValues(jnp.log(values[..., 0]), jnp.log(values[..., -1]))
 
 
@@ -109,7 +111,7 @@ def extreme_singular_values(jacobians: jax.Array, counts: tuple[int, ...]) -> Si
 
     def log_norm(product: tuple[jax.Array, jax.Array]) -> jax.Array:
         matrices, logs = jax.tree.map(lambda a: a[jnp.array(counts) - 1], product)
-        return logs + jnp.log(jnp.linalg.norm(matrices, ord=2, axis=(-2, -1)))
+        return logs + jnp.log(one_by_one(partial(jnp.linalg.norm, ord=2), matrices))
 
     log_inverse = log_norm(grown[1])
     return SingularValues(log_norm(grown[0]), jnp.where(jnp.isfinite(log_inverse), -log_inverse, -jnp.inf))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from rnnjax.cells import Cell, Params
 from rnnjax.diagnostics.jacobians import step_jacobians
 from rnnjax.diagnostics.linearise import Steps
+from rnnjax.diagnostics.one_by_one import one_by_one
 
 
 class Lyapunov(NamedTuple):
@@ -15,6 +16,11 @@ class Lyapunov(NamedTuple):
 
     exponents: jax.Array  # (..., K)
     running: jax.Array  # (T, ..., K): the estimate after each step, which shows whether it has converged
+
+
+def _qr(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    q, triangle = jnp.linalg.qr(matrix)  # since jax 0.11 a named pair, and a loop wants a plain one
+    return q, triangle
 
 
 def lyapunov_spectrum(cell: Cell, params: Params, steps: Steps, *, count: int | None = None) -> Lyapunov:
@@ -33,7 +39,7 @@ def lyapunov_spectrum(cell: Cell, params: Params, steps: Steps, *, count: int | 
     q = jnp.broadcast_to(jnp.eye(size, count or size, dtype=steps.f.dtype), (*batch_shape, size, count or size))
 
     def body(q: jax.Array, step: Steps) -> tuple[jax.Array, jax.Array]:
-        q, triangle = jnp.linalg.qr(step_jacobians(cell, params, step) @ q)
+        q, triangle = one_by_one(_qr, step_jacobians(cell, params, step) @ q)
         growth = jnp.log(jnp.abs(jnp.diagonal(triangle, axis1=-2, axis2=-1)))
         return q, jnp.where(step.valid[..., None], growth, 0)
 

@@ -61,7 +61,7 @@ class Task(NamedTuple):
     function: Callable[..., Any]
     roles: tuple[Role, ...]
     arguments: tuple[Any, ...]  # of one member, whole batches; their shapes and dtypes count
-    returns: tuple[Role, ...]
+    returns: tuple[int | None, ...]  # for each result the argument that it lies like; None: by member
     donated: tuple[int, ...] = ()  # positions of the arguments whose memory the results may take
 
 
@@ -85,8 +85,8 @@ class Layout(Protocol):
     def fetch(self, tree: Any) -> Any:
         """What programs return, as numpy arrays of M members."""
 
-    def compile(self, task: Task) -> Callable[..., Any]:
-        """The program of a task; it takes what ``put`` returns, and numbers."""
+    def lower(self, task: Task) -> Callable[[], Callable[..., Any]]:
+        """Trace a task; what is returned compiles it to a program, which takes what ``put`` returns, and numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +118,7 @@ class MeshLayout:
     def fetch(self, tree: Any) -> Any:  # noqa: D102
         return jax.tree.map(lambda a: _local_copy(a)[: self.members], tree)
 
-    def compile(self, task: Task) -> Callable[..., Any]:  # noqa: D102
+    def lower(self, task: Task) -> Callable[[], Callable[..., Any]]:  # noqa: D102
         specs = tuple(self._spec(role, 3) for role in task.roles)
         function = jax.shard_map(
             over_members(task.function, task.roles, self.together),
@@ -126,10 +126,10 @@ class MeshLayout:
         )  # fmt: skip
         arguments = tuple(map(partial(_stacked_shape, self._places), task.roles, task.arguments))
         placed = [self._shardings(*pair) for pair in zip(task.roles, arguments, strict=True)]
-        results = jax.eval_shape(function, *arguments)
-        returned = tuple(self._shardings(*pair) for pair in zip(task.returns, results, strict=True))
+        by_member = NamedSharding(self.mesh, P("member"))
+        returned = tuple(by_member if like is None else placed[like] for like in task.returns)
         jitted = jax.jit(function, in_shardings=tuple(placed), out_shardings=returned, donate_argnums=task.donated)
-        return jitted.lower(*arguments).compile()
+        return jitted.lower(*arguments).compile
 
     def _shardings(self, role: Role, tree: Any) -> Any:
         return jax.tree.map(lambda a: self._sharding(role, a), tree)
@@ -177,12 +177,12 @@ class PmapLayout:
     def fetch(self, tree: Any) -> Any:  # noqa: D102
         return jax.tree.map(lambda a: np.asarray(a.addressable_shards[0].data).reshape(a.shape[1:]), tree)
 
-    def compile(self, task: Task) -> Callable[..., Any]:  # noqa: D102
+    def lower(self, task: Task) -> Callable[[], Callable[..., Any]]:  # noqa: D102
         axes = tuple(None if isinstance(a, np.generic) else 0 for a in task.arguments)
         function = over_members(task.function, task.roles, self.together)
         program = jax.pmap(function, "data", in_axes=axes, devices=self.devices, donate_argnums=task.donated)
         if jax.process_count() > 1:  # of several processes JAX compiles it at the first call only
-            return program
+            return lambda: program
         stacked = tuple(map(partial(_stacked_shape, self.members), task.roles, task.arguments))
         local = [device.process_index for device in self.devices].count(jax.process_index())
 
@@ -193,7 +193,7 @@ class PmapLayout:
             lead = () if axis is None else (local,)
             return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*lead, *shape(a)), a.dtype), tree)
 
-        return program.lower(*map(copies, task.roles, axes, stacked)).compile()
+        return program.lower(*map(copies, task.roles, axes, stacked)).compile
 
 
 def over_members(function: Callable[..., Any], roles: tuple[Role, ...], together: Together) -> Callable[..., Any]:

@@ -82,15 +82,14 @@ def choose_layout(execution: Execution, members: int) -> Layout:
 def compile_side_by_side(
     layout: Layout, tasks: Mapping[Any, Task], alone: Mapping[Any, tuple[Callable[..., Any], tuple[Any, ...]]]
 ) -> dict[Any, Any]:
-    """Programs by name, ahead of their first call: those of ``layout``, and (function, arguments) for one device."""
+    """Programs by name, ahead of their first call: those of ``layout``, and (function, arguments) for one device.
 
-    def compile_alone(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        return jax.jit(function).lower(*arguments).compile()
-
+    One is traced, which keeps Python busy, while those before it are compiled, which does not.
+    """
     pool = ThreadPoolExecutor()
     try:
-        waiting = {name: pool.submit(layout.compile, task) for name, task in tasks.items()}
-        waiting |= {name: pool.submit(compile_alone, *entry) for name, entry in alone.items()}
+        waiting = {name: pool.submit(jax.jit(run).lower(*given).compile) for name, (run, given) in alone.items()}
+        waiting |= {name: pool.submit(layout.lower(task)) for name, task in tasks.items()}
         return {name: future.result() for name, future in waiting.items()}
     finally:  # after Ctrl-C, what has not begun to compile need not
         pool.shutdown(wait=False, cancel_futures=True)

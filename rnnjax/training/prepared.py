@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ from rnnjax.training.examination import examined_batch
 from rnnjax.training.group import Group
 from rnnjax.training.layouts import Layout, Role
 from rnnjax.training.optimizer import make_optimizer
-from rnnjax.training.programs import Programs, build_programs, example_arrays
+from rnnjax.training.programs import Programs, build_programs, example_arrays, example_shapes
 from rnnjax.training.schedule import total_steps
 from rnnjax.training.steps import Knobs, TrainState, make_knobs
 
@@ -37,33 +38,40 @@ class Prepared(NamedTuple):
 
 def prepare(group: Group, layout: Layout) -> Prepared:
     """Compile what a group runs, put its data into place, and draw the initial parameters of each seed."""
-    began = time.perf_counter()
     settings, dataset = group.settings, group.datasets[0]
     steps = total_steps(dataset.train.lengths, settings, group.edges)
     batch = layout.batch_size(settings.batch_size)
     eval_batch = layout.batch_size(EVAL_BATCH_FACTOR * settings.batch_size)
-    data = [example_arrays(dataset) for dataset in group.datasets]
-    programs = build_programs(
-        {trial.cell: trial.make_model(len(dataset.vocabulary), trial.cell) for trial in group.trials},
-        make_optimizer(settings, steps),
-        settings,
-        layout,
-        data[0],
-        lengths=group.edges,
-        share_examples=group.share_data,
-        train_shape=(settings.steps_per_program, batch),
-        eval_shape=(EVAL_CHUNK, eval_batch),
-        examined=examined_batch(dataset),
-    )
-    compile_seconds = time.perf_counter() - began
+    with ThreadPoolExecutor() as pool:
+        placed = pool.submit(_place_examples, group, layout)
+        began = time.perf_counter()
+        programs = build_programs(
+            {trial.cell: trial.make_model(len(dataset.vocabulary), trial.cell) for trial in group.trials},
+            make_optimizer(settings, steps),
+            settings,
+            layout,
+            example_shapes(dataset),
+            lengths=group.edges,
+            share_examples=group.share_data,
+            train_shape=(settings.steps_per_program, batch),
+            eval_shape=(EVAL_CHUNK, eval_batch),
+            examined=examined_batch(dataset),
+        )
+        compile_seconds = time.perf_counter() - began
+        examples = placed.result()
     keys = [jax.random.split(jax.random.key(trial.seed)) for trial in group.trials]
     knobs = stacked([make_knobs(trial.settings, key[1]) for trial, key in zip(group.trials, keys, strict=True)])
     fresh = stacked([programs.init[trial.cell](key[0]) for trial, key in zip(group.trials, keys, strict=True)])
-    role, arrays = (Role.SHARED, data[0]) if group.share_data else (Role.MEMBER, stacked(data))
     return Prepared(
-        group, layout, programs, layout.put(role, arrays), layout.put(Role.MEMBER, knobs), knobs.key, fresh, steps,
-        batch, eval_batch, compile_seconds,
+        group, layout, programs, examples, layout.put(Role.MEMBER, knobs), knobs.key, fresh, steps, batch, eval_batch,
+        compile_seconds,
     )  # fmt: skip
+
+
+def _place_examples(group: Group, layout: Layout) -> Any:
+    if group.share_data:
+        return layout.put(Role.SHARED, example_arrays(group.datasets[0]))
+    return layout.put(Role.MEMBER, stacked([example_arrays(dataset) for dataset in group.datasets]))
 
 
 def stacked(trees: Sequence[Any]) -> Any:

@@ -44,6 +44,12 @@ def example_arrays(dataset: Dataset) -> ExampleArrays:
     return ExampleArrays(*[np.concatenate([split[i] for split in splits]) for i in range(3)])
 
 
+def example_shapes(dataset: Dataset) -> ExampleArrays:
+    """Shapes and dtypes of ``example_arrays``."""
+    count = sum(len(split.lengths) for split in (dataset.train, dataset.validation, dataset.test))
+    return ExampleArrays(*[jax.ShapeDtypeStruct((count, *a.shape[1:]), a.dtype) for a in dataset.train[:3]])
+
+
 class Programs(NamedTuple):
     """The compiled programs of members that train together; the first three by static length T.
 
@@ -89,7 +95,7 @@ def build_programs(
         optimizer: from ``make_optimizer``.
         settings: of training; what ``Knobs`` holds is not read.
         layout: of the members.
-        examples: of any member, for their shapes.
+        examples: shapes and dtypes of any member's.
         lengths: static lengths T.
         share_examples: whether all members read the same examples.
         train_shape: (K, B) of chunks for training, B a number that the layout divides.
@@ -110,17 +116,16 @@ def build_programs(
     )
     tasks: dict[Any, Task] = {}
     for T in lengths:
-        returns = (Role.STATE, Role.MEMBER)
         train = partial(_train_chunk, step, T)
-        tasks["train", T] = Task(train, (*roles, Role.SHARED), (*arguments, zero), returns, donated=(2,))
+        tasks["train", T] = Task(train, (*roles, Role.SHARED), (*arguments, zero), returns=(2, None), donated=(2,))
         if settings.log_gradients_every > 0:
             tasks["log", T] = Task(
-                partial(_log_step, log_step, T), roles, arguments, (*returns, Role.MEMBER), donated=(2,)
+                partial(_log_step, log_step, T), roles, arguments, returns=(2, None, None), donated=(2,)
             )
         evaluate = partial(_evaluate_chunk, make_eval_step(model), layout.shares, T)
         eval_roles = (Role.STATE, reads, Role.BATCH, Role.SHARED)
         eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
-        tasks["evaluate", T] = Task(evaluate, eval_roles, eval_arguments, (Role.MEMBER, Role.MEMBER))
+        tasks["evaluate", T] = Task(evaluate, eval_roles, eval_arguments, returns=(None, None))
     alone: dict[Any, Any] = {("init", cell): (start, (key,)) for cell, start in starts.items()}
     alone["examine", 0] = partial(_examine, make_loss(model)), (state.params, examined)
     compiled = compile_side_by_side(layout, tasks, alone)

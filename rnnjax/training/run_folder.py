@@ -139,8 +139,10 @@ def _git_commit() -> str | None:
     """The commit of this code, with "+changes" where the tree differs from it; None outside of git."""
     here = Path(__file__).parent
     try:
-        commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=here, stderr=subprocess.DEVNULL, text=True)
-        dirty = subprocess.check_output(["git", "status", "--porcelain"], cwd=here, stderr=subprocess.DEVNULL)
+        command = ["git", "status", "--porcelain=v2", "--branch"]
+        lines = subprocess.check_output(command, cwd=here, stderr=subprocess.DEVNULL, text=True).splitlines()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit.strip() + ("+changes" if dirty else "")
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), None)
+    dirty = any(not line.startswith("#") for line in lines)
+    return commit and commit + ("+changes" if dirty else "")
