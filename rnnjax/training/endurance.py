@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rnnjax.training.execution import Execution
-from rnnjax.training.layouts import Role
 from rnnjax.training.member import Member
 from rnnjax.training.prepared import Prepared, member_of, stacked
 from rnnjax.training.processes import from_first
 from rnnjax.training.steps import TrainState
 from rnnjax.training.stopping import Stopping
+from rnnjax.training.tasks import Role
 
 if TYPE_CHECKING:
     from rnnjax.training.checkpoints import CheckpointStore

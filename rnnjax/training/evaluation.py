@@ -6,8 +6,8 @@ import numpy as np
 
 from rnnjax.data.batches import ordered_chunks
 from rnnjax.training.group import side_by_side
-from rnnjax.training.layouts import Role
 from rnnjax.training.prepared import EVAL_CHUNK, Prepared
+from rnnjax.training.tasks import Role
 
 
 class Scores(NamedTuple):

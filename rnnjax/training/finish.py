@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from rnnjax.training.endurance import Progressed
 from rnnjax.training.evaluation import accuracy_by_distance, evaluate
 from rnnjax.training.examination import examination, word_records
-from rnnjax.training.layouts import Role
 from rnnjax.training.member import RESULT, Member
 from rnnjax.training.prepared import Prepared, stacked
 from rnnjax.training.progress import ProgressView
 from rnnjax.training.records import write_json
+from rnnjax.training.tasks import Role
 
 
 def finish(prepared: Prepared, members: Sequence[Member], done: Progressed, view: ProgressView) -> None:

@@ -15,7 +15,6 @@ from rnnjax.training.examination import examination
 from rnnjax.training.execution import Execution
 from rnnjax.training.finish import finish
 from rnnjax.training.group import Group, groups, plan
-from rnnjax.training.layouts import Role
 from rnnjax.training.loop import train
 from rnnjax.training.member import Member, outcome
 from rnnjax.training.parallel import choose_layout, is_first
@@ -24,6 +23,7 @@ from rnnjax.training.processes import first_goes_ahead, first_says, stopping
 from rnnjax.training.progress import ProgressView
 from rnnjax.training.records import write_json
 from rnnjax.training.stopping import Stopping
+from rnnjax.training.tasks import Role
 from rnnjax.training.trial import Trial
 from rnnjax.training.writers import RECORDS
 

@@ -6,63 +6,17 @@ batch), divided by hand, and ``model`` (large parameters), left to the compiler.
 """
 
 import dataclasses
-import enum
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-Together = Literal["vmap", "map"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Shares:
-    """How a function that holds a share of a batch speaks to those that hold the others; alone without ``axis``."""
-
-    axis: str | None = None
-
-    def sum(self, tree: Any) -> Any:
-        """Sum over all shares."""
-        return tree if self.axis is None else jax.lax.psum(tree, self.axis)
-
-    def gather(self, tree: Any, axis: int) -> Any:
-        """All shares side by side along ``axis`` of the arrays."""
-        if self.axis is None:
-            return tree
-        return jax.tree.map(lambda a: jax.lax.all_gather(a, self.axis, axis=axis, tiled=True), tree)
-
-    def rows(self, size: int) -> jax.Array:
-        """Which examples of the whole batch the ``size`` ones of this share are."""
-        first = 0 if self.axis is None else jax.lax.axis_index(self.axis) * size
-        return first + jnp.arange(size)
-
-
-WHOLE = Shares()
-
-
-class Role(enum.Enum):
-    """How an argument of a program is divided."""
-
-    MEMBER = enum.auto()  # the leading axis counts members
-    STATE = enum.auto()  # likewise; large matrices in it are divided over the model axis
-    BATCH = enum.auto()  # likewise, and the last axis counts the examples of a batch
-    SHARED = enum.auto()  # the same for everyone
-
-
-class Task(NamedTuple):
-    """A function to be compiled, of one member and one share of a batch, and what it will be called with."""
-
-    function: Callable[..., Any]
-    roles: tuple[Role, ...]
-    arguments: tuple[Any, ...]  # of one member, whole batches; their shapes and dtypes count
-    returns: tuple[int | None, ...]  # for each result the argument that it lies like; None: by member
-    donated: tuple[int, ...] = ()  # positions of the arguments whose memory the results may take
+from rnnjax.training.tasks import DIVIDED, Role, Shares, Task, Together, over_members
 
 
 class Layout(Protocol):
@@ -96,7 +50,7 @@ class MeshLayout:
     members: int
     mesh: Mesh
     together: Together
-    shares: Shares = Shares("data")
+    shares: Shares = DIVIDED
 
     @property
     def _places(self) -> int:
@@ -156,7 +110,7 @@ class PmapLayout:
     members: int
     devices: tuple[jax.Device, ...]
     together: Together
-    shares: Shares = Shares("data")
+    shares: Shares = DIVIDED
 
     def batch_size(self, size: int) -> int:  # noqa: D102
         return math.ceil(size / len(self.devices)) * len(self.devices)
@@ -194,27 +148,6 @@ class PmapLayout:
             return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*lead, *shape(a)), a.dtype), tree)
 
         return program.lower(*map(copies, task.roles, axes, stacked)).compile
-
-
-def over_members(function: Callable[..., Any], roles: tuple[Role, ...], together: Together) -> Callable[..., Any]:
-    """``function`` of one member for several: "vmap" all at once, "map" one after the other in one program.
-
-    On a CPU, products of one member at a time are faster than batched ones; an accelerator wants large ones.
-    """
-    if together == "vmap":
-        return jax.vmap(function, in_axes=[None if role is Role.SHARED else 0 for role in roles])
-
-    def in_turn(*arguments: Any) -> Any:
-        shared = [a if role is Role.SHARED else None for a, role in zip(arguments, roles, strict=True)]
-
-        def one(own: list[Any]) -> Any:
-            pairs = zip(own, shared, roles, strict=True)
-            return function(*[all_ if role is Role.SHARED else mine for mine, all_, role in pairs])
-
-        own = [None if role is Role.SHARED else a for a, role in zip(arguments, roles, strict=True)]
-        return jax.lax.map(one, own)
-
-    return in_turn
 
 
 def _stacked_shape(members: int, role: Role, tree: Any) -> Any:

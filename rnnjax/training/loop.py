@@ -10,12 +10,12 @@ import numpy as np
 from rnnjax.training.endurance import Endurance, Progressed
 from rnnjax.training.evaluation import evaluate
 from rnnjax.training.group import widened
-from rnnjax.training.layouts import Role
 from rnnjax.training.member import Member
 from rnnjax.training.prepared import Prepared, member_of
 from rnnjax.training.records import write_json
 from rnnjax.training.schedule import Segment
 from rnnjax.training.steps import Batch, StepLog, TrainMetrics, TrainState
+from rnnjax.training.tasks import Role
 
 
 def train(

@@ -13,7 +13,8 @@ from jax.sharding import AxisType, Mesh
 
 from rnnjax.errors import UserError
 from rnnjax.training.execution import Execution
-from rnnjax.training.layouts import Layout, MeshLayout, PmapLayout, Task, Together
+from rnnjax.training.layouts import Layout, MeshLayout, PmapLayout
+from rnnjax.training.tasks import Task, Together
 
 
 def settle_devices(execution: Execution) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 
 from rnnjax.training.examination import examined_batch
 from rnnjax.training.group import Group
-from rnnjax.training.layouts import Layout, Role
+from rnnjax.training.layouts import Layout
 from rnnjax.training.optimizer import make_optimizer
 from rnnjax.training.programs import Programs, build_programs, example_arrays, example_shapes
 from rnnjax.training.schedule import total_steps
 from rnnjax.training.steps import Knobs, TrainState, make_knobs
+from rnnjax.training.tasks import Role
 
 EVAL_BATCH_FACTOR = 4  # evaluation needs no backward pass, so its batches are this much larger
 EVAL_CHUNK = 4  # batches

@@ -13,7 +13,7 @@ from rnnjax.capture import Loss
 from rnnjax.data.examples import Dataset
 from rnnjax.diagnostics.evidence import Origin
 from rnnjax.examine import Layer, examine, origin_of
-from rnnjax.training.layouts import Layout, Role, Shares, Task
+from rnnjax.training.layouts import Layout
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.parallel import compile_side_by_side
 from rnnjax.training.settings import TrainingSettings
@@ -28,6 +28,7 @@ from rnnjax.training.steps import (
     make_loss,
     make_train_step,
 )
+from rnnjax.training.tasks import Role, Shares, Task
 
 
 class ExampleArrays(NamedTuple):

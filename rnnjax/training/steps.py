@@ -11,10 +11,10 @@ import optax
 
 from rnnjax.capture import Loss
 from rnnjax.diagnostics import LagStatistics, lag_statistics, norms_by_lag, update_ratios
-from rnnjax.training.layouts import WHOLE, Shares
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.penalties import FLOSSED_EXAMPLES, gradient_penalty
 from rnnjax.training.settings import TrainingSettings
+from rnnjax.training.tasks import WHOLE, Shares
 
 
 class Batch(NamedTuple):

@@ -14,13 +14,14 @@ from rnnjax.data.recall import recall
 from rnnjax.training.endurance import Endurance, Progressed
 from rnnjax.training.execution import Execution
 from rnnjax.training.group import Group
-from rnnjax.training.layouts import MeshLayout, PmapLayout, Role
+from rnnjax.training.layouts import MeshLayout, PmapLayout
 from rnnjax.training.loop import train
 from rnnjax.training.member import Member
 from rnnjax.training.prepared import Prepared
 from rnnjax.training.settings import TrainingSettings
 from rnnjax.training.steps import make_knobs
 from rnnjax.training.stopping import Stopping
+from rnnjax.training.tasks import Role
 from rnnjax.training.trial import Trial
 
 EDGES = (4, 7)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from rnnjax.training.evaluation import accuracy_by_distance, evaluate
-from rnnjax.training.layouts import Role
 from rnnjax.training.prepared import EVAL_BATCH_FACTOR, stacked
+from rnnjax.training.tasks import Role
 
 
 def fresh(tiny, seed):

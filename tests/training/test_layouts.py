@@ -11,9 +11,9 @@ from studies import SETTINGS, make_dataset, make_group, make_trial, mesh_layout,
 
 import rnnjax
 from rnnjax.training.evaluation import evaluate
-from rnnjax.training.layouts import Role
 from rnnjax.training.prepared import prepare, stacked
 from rnnjax.training.records import read_records
+from rnnjax.training.tasks import Role
 
 # 50 steps; 6 examples in a batch, which 8 devices do not divide, and the last batch of an epoch has 2
 FIFTY = dataclasses.replace(SETTINGS, epochs=8, batch_size=6, log_gradients_every=10, validate_every=25)

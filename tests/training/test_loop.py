@@ -10,11 +10,11 @@ from studies import SETTINGS
 
 from rnnjax.training import loop
 from rnnjax.training.evaluation import Scores
-from rnnjax.training.layouts import Role
 from rnnjax.training.member import outcome
 from rnnjax.training.prepared import member_of, stacked
 from rnnjax.training.records import read_json, read_records
 from rnnjax.training.schedule import schedule
+from rnnjax.training.tasks import Role
 
 
 def files(folder):

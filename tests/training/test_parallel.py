@@ -135,10 +135,13 @@ def test_a_platform_that_is_not_there_is_one_sentence(monkeypatch):
 class Remembering:
     """A layout that compiles nothing."""
 
-    def compile(self, task):
-        if task == "broken":
-            raise KeyError(task)
-        return f"program of {task}"
+    def lower(self, task):
+        def compiled():
+            if task == "broken":
+                raise KeyError(task)
+            return f"program of {task}"
+
+        return compiled
 
 
 def test_programs_come_under_their_names():

@@ -6,11 +6,11 @@ from sequences import assert_close, assert_same
 from studies import SETTINGS
 
 from rnnjax.data.batches import epoch_chunks
-from rnnjax.training.layouts import Role
 from rnnjax.training.optimizer import make_optimizer
 from rnnjax.training.prepared import member_of, stacked
 from rnnjax.training.programs import example_arrays
 from rnnjax.training.steps import Batch, make_knobs, make_train_step
+from rnnjax.training.tasks import Role
 
 KNOBS = make_knobs(SETTINGS, jax.random.key(7))
 

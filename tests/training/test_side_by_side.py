@@ -12,11 +12,11 @@ import rnnjax
 from rnnjax.diagnostics.evidence import Origin
 from rnnjax.training.evaluation import evaluate
 from rnnjax.training.group import plan
-from rnnjax.training.layouts import Role
 from rnnjax.training.prepared import member_of, prepare, stacked
 from rnnjax.training.programs import example_arrays
 from rnnjax.training.records import read_json, read_records
 from rnnjax.training.steps import make_knobs
+from rnnjax.training.tasks import Role
 from rnnjax.training.writers import RECORDS
 
 NO_LOG = dataclasses.replace(SETTINGS, log_gradients_every=0)
