@@ -3,6 +3,12 @@
     python launch.py                     the main job: recall, offline, about three minutes on two cores
     python launch.py recall [flags]      the same with your flags
     python launch.py imdb [flags]        25,000 real movie reviews
+    python launch.py adding | copying | temporal | mnist | characters [flags]
+                                         the field's long-memory tasks, published figures beside ours
+    python launch.py text --train FILE   your own texts with labels: tsv, csv or jsonl
+    python launch.py series --train FILE your own series of numbers with labels: npz
+    python launch.py trainability [flags]
+                                         what step 0 says of which cell can be trained over which distance
     python launch.py report RUN...       draw the report of finished or stopped runs again
     python launch.py compare RUN RUN...  several runs side by side on one page
     python launch.py explain RUN --text "This movie was horrifying"
@@ -16,12 +22,11 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Union
 
 import tyro
 
-from experiments.imdb import Imdb
-from experiments.recall import Recall
+from experiments.flags import EXPERIMENTS
 from rnnjax.errors import UserError
 
 
@@ -66,13 +71,8 @@ class Explain:
     text: str
 
 
-Command = (
-    Annotated[Recall, tyro.conf.subcommand("recall")]
-    | Annotated[Imdb, tyro.conf.subcommand("imdb")]
-    | Annotated[Report, tyro.conf.subcommand("report")]
-    | Annotated[Compare, tyro.conf.subcommand("compare")]
-    | Annotated[Explain, tyro.conf.subcommand("explain")]
-)
+COMMANDS = EXPERIMENTS | {"report": Report, "compare": Compare, "explain": Explain}
+Command: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in COMMANDS.items())]  # noqa: UP007
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.flags import Experiment, config_of, difference
+from experiments.experiment import Experiment
+from experiments.flags import config_of, difference
 from rnnjax.errors import UserError
 from rnnjax.training.compilation import keep_programs
 from rnnjax.training.parallel import check_devices, describe_devices, is_first, settle_devices

@@ -6,12 +6,22 @@ import types
 import typing
 from typing import Any, Literal
 
+from experiments.adding import Adding
+from experiments.characters import Characters
+from experiments.copying import Copying
+from experiments.experiment import Experiment
 from experiments.imdb import Imdb
+from experiments.mnist import Mnist
 from experiments.recall import Recall
+from experiments.series import Series
+from experiments.temporal import Temporal
+from experiments.text import Text
+from experiments.trainability import Trainability
 from rnnjax.errors import UserError
 
-Experiment = Recall | Imdb
-EXPERIMENTS: dict[str, type[Recall] | type[Imdb]] = {"recall": Recall, "imdb": Imdb}
+KINDS = (Recall, Imdb, Adding, Copying, Temporal, Mnist, Characters, Text, Series, Trainability)
+EXPERIMENTS: dict[str, type[Experiment]] = {kind.__name__.lower(): kind for kind in KINDS}
+SECTIONS = ("architecture", "training")  # flags that are kept together
 WITHOUT_EFFECT = {"out", "data_dir", "tensorboard"}  # on the numbers that a run computes
 
 
@@ -33,7 +43,7 @@ def experiment_from_config(config: dict[str, Any]) -> Experiment:
     name = str(config.get("experiment"))
     if name not in EXPERIMENTS:
         raise UserError(
-            f"The run's config.json names the experiment {name!r}, expected {' or '.join(EXPERIMENTS)}; "
+            f"The run's config.json names the experiment {name!r}, expected one of {', '.join(EXPERIMENTS)}; "
             "restore it or run again."
         )
     try:
@@ -96,17 +106,21 @@ def typed(hint: Any, value: Any) -> Any:
 
 def from_word(hint: Any, word: str) -> Any:
     """``word``, as a person types it, as the type ``hint``; TypeError or ValueError where it is none."""
+    if hint is bool and word in ("true", "false"):
+        return word == "true"
     return hint(word) if hint in (int, float) else typed(hint, word)
 
 
 def _flat(experiment: Experiment) -> dict[str, Any]:
-    """Field -> value of an experiment and its training settings."""
+    """Field -> value of an experiment and its sections."""
     flags = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
     del flags["execution"]
-    return flags | dataclasses.asdict(flags.pop("training"))
+    for section in SECTIONS:
+        flags |= dataclasses.asdict(flags.pop(section))
+    return flags
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
-        return " ".join(value) or "none"
+        return " ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

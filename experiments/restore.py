@@ -9,16 +9,19 @@ import flax.serialization
 import jax
 import numpy as np
 
-from experiments.flags import Experiment, experiment_from_config
+from experiments.experiment import Experiment, WordExperiment
+from experiments.flags import experiment_from_config
 from experiments.imdb import Imdb
 from experiments.recall import Recall
 from experiments.study import trials
-from rnnjax.data.examples import SPECIAL_WORDS
+from experiments.text import Text
+from rnnjax.data.examples import SPECIAL_WORDS, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
+from rnnjax.training.records import read_json
 from rnnjax.training.trial import Trial
 
-OF_WORDS = ("vocabulary", "max_length", "keep", "validation")  # flags of Imdb that decide how a text is read
+OF_WORDS = ("vocabulary", "max_length", "keep", "validation", "train")  # flags that decide how a text is read
 
 
 class RestoredMember(NamedTuple):
@@ -59,6 +62,15 @@ def restore_run(path: Path) -> RestoredRun:
     if not isinstance(config, dict):
         raise UserError(f"'{path / 'config.json'}' is damaged, expected a JSON object in it; restore it or run again.")
     experiment = experiment_from_config(config)
+    if not isinstance(experiment, WordExperiment):
+        what = config["experiment"]
+        raise UserError(f"The run '{path}' reads no words, it is of {what}; name one of recall, imdb or text.")
+    kind = read_json(path / "task.json") if (path / "task.json").exists() else {}
+    if kind.get("objective") == "classes":
+        raise UserError(
+            f"The run '{path}' tells {len(kind['classes'])} classes apart, and words are explained for two only; name "
+            "a run of two."
+        )
     study = _trials(experiment)
     if swept := [name for name in OF_WORDS if name in study[0].varied]:
         raise UserError(
@@ -73,7 +85,7 @@ def restore_run(path: Path) -> RestoredRun:
     vocabulary = _vocabulary(path / "vocabulary.json")
     members = []
     for trial, file in found.values():
-        model = trial.make_model(len(vocabulary), trial.cell)
+        model = trial.make_model(Sizes(len(vocabulary), 0, 1), trial.cell)
         members.append(RestoredMember(trial.label, trial.seed, model, _params(model, file)))
     return RestoredRun(experiment, vocabulary, tuple(members))
 
@@ -86,10 +98,11 @@ def read_text(run: RestoredRun, text: str) -> ReadText:
     """
     words = split_words(text)
     count, where, note = len(words), "--text", ""
-    if isinstance(run.experiment, Imdb) and count > (limit := run.experiment.max_length):
+    if isinstance(run.experiment, Imdb | Text) and count > (limit := run.experiment.max_length):
         keep = run.experiment.keep
         words = words[-limit:] if keep == "last" else words[:limit]
-        where, note = f"the {keep} {limit} words of --text", f"; this run reads the {keep} {limit} of a review."
+        where = f"the {keep} {limit} words of --text"
+        note = f"; this run reads the {keep} {limit} of a {run.experiment.example}."
     if isinstance(run.experiment, Recall) and count > (limits := _longest(run.experiment))[0]:
         note = f"; this run was trained on reviews of at most {' or '.join(map(str, limits))}."
     if not set(run.vocabulary).intersection(words):

@@ -1,23 +1,26 @@
 """The tutorial's model as a Flax (linen) module: word vectors → any recurrent module → one dense layer."""
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from rnnjax.modules import BidirectionalState, is_time_major
+from rnnjax.modules import drop_by_row, is_time_major
+from rnnjax.pooling import Pooling, pooled
 
 
 class SequenceClassifier(nn.Module):
-    """Embedding(vocabulary, E) → recurrent → Dense(classes) on the output after each example's last valid step.
+    """Embedding(vocabulary, E) → recurrent → Dense(classes), as a rule on the output after the last valid step.
 
     Attributes:
-        vocabulary: number of token ids.
-        embedding: E.
+        vocabulary: number of token ids; 0 where inputs are numbers, which the recurrent part then reads as they are.
+        embedding: E; 0 gives ids to the recurrent part as one-hot vectors.
         recurrent: ``RNN``, ``Bidirectional`` or ``Stack``, batch-major.
-        classes: logits per example; 1 stands for a binary label under a sigmoid.
+        classes: logits per example; 1 stands for a binary label under a sigmoid, or for a number.
         embedding_scale: standard deviation of the initial word vectors: how loudly a word speaks to the cell.
+        pooling: what the dense layer reads, see ``rnnjax.pooling``; "every" gives logits at every step.
+        layer_norm: normalise what the dense layer reads over its features.
+        dropout: share of what the dense layer reads that is silenced.
     """
 
     vocabulary: int
@@ -25,6 +28,9 @@ class SequenceClassifier(nn.Module):
     recurrent: nn.Module
     classes: int = 1
     embedding_scale: float = 0.1
+    pooling: Pooling | Literal["every"] = "last"
+    layer_norm: bool = False
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,7 +40,7 @@ class SequenceClassifier(nn.Module):
     @nn.compact
     def __call__(
         self,
-        tokens: jax.Array,
+        inputs: jax.Array,
         *,
         lengths: jax.Array | None = None,
         state: Any = None,
@@ -42,24 +48,30 @@ class SequenceClassifier(nn.Module):
         train: bool = False,
         rows: jax.Array | None = None,
     ) -> tuple[Any, jax.Array]:
-        """Classify ``tokens`` (B, T), integers; other arguments as ``RNN``.
+        """Classify ``inputs``, (B, T) integers or (B, T, D) numbers; other arguments as ``RNN``.
 
         Returns:
-            The final state of the recurrent part, and logits (B, classes).
+            The final state of the recurrent part, and logits (B, classes), or (B, T, classes) of every step.
         """
-        xs = nn.Embed(self.vocabulary, self.embedding, embedding_init=nn.initializers.normal(self.embedding_scale))(
-            tokens
-        )
-        final, _ = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train, rows=rows)
-        return final, nn.Dense(self.classes)(final_output(final))
+        xs = self._vectors(inputs) if self.vocabulary else inputs
+        final, ys = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train, rows=rows)
+        read = ys if self.pooling == "every" else pooled(self.pooling, final, ys, lengths)
+        if self.layer_norm:
+            read = nn.LayerNorm()(read)
+        if train and self.dropout:
+            read = drop_by_row(self.make_rng("dropout"), self.dropout, read, rows)
+        return final, nn.Dense(self.classes)(read)
+
+    def _vectors(self, tokens: jax.Array) -> jax.Array:
+        if not self.embedding:
+            return jax.nn.one_hot(tokens, self.vocabulary)
+        embedding_init = nn.initializers.normal(self.embedding_scale)
+        return nn.Embed(self.vocabulary, self.embedding, embedding_init=embedding_init)(tokens)
+
+    def initial_state(self, batch: int) -> Any:
+        """The recurrent part's state before the first step."""
+        return self.recurrent.initial_state(batch)
 
     def zero_taps(self, batch: int, steps: int) -> Any:
         """The recurrent part's taps."""
         return self.recurrent.zero_taps(batch, steps)
-
-
-def final_output(final: Any) -> jax.Array:
-    """The outputs after the last valid step, of the top layer, directions side by side: (B, features)."""
-    if isinstance(final, BidirectionalState):
-        return jnp.concatenate([final_output(final.forward), final_output(final.backward)], axis=-1)
-    return final.h if hasattr(final, "h") else final_output(final[-1])

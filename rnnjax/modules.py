@@ -57,7 +57,7 @@ class RNN(nn.Module):
             lengths: (B,) valid steps of each example.
             state: ``cell.State`` of (B, H) to start from; None starts from zeros.
             taps: ``cell.State`` of zeros (B, T, H).
-            train: draw the cell's dropout masks from the "dropout" stream.
+            train: draw the cell's masks of dropout and zoneout from the "dropout" stream.
             rows: (B,) which example of the whole batch each is, where these are a part of one; for dropout alone.
                 None counts 0..B-1.
 
@@ -68,10 +68,10 @@ class RNN(nn.Module):
         if not self.time_major:
             xs, taps = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), (xs, taps))
         dropout = DropoutMasks(None, None)
-        if train and (self.cell.input_dropout or self.cell.recurrent_dropout):
-            batch_shape = xs.shape[1:-1]
+        if train and (self.cell.input_dropout or self.cell.recurrent_dropout or self.cell.zoneout):
+            steps, *batch_shape, in_features = xs.shape
             rows = jnp.arange(math.prod(batch_shape)).reshape(batch_shape) if rows is None else rows
-            dropout = self.cell.dropout_masks(self.make_rng("dropout"), rows, xs.shape[-1])
+            dropout = self.cell.dropout_masks(self.make_rng("dropout"), rows, in_features, steps)
         final, states = unroll(
             self.cell, params, xs, state, lengths=lengths, reverse=self.reverse, taps=taps, dropout=dropout,
             backward=self.backward, store_every=self.store_every,
@@ -83,6 +83,10 @@ class RNN(nn.Module):
         """The cell's parameters as a plain dict."""
         params = self.cell.init(key, in_features)
         return {name: value for name, value in params._asdict().items() if value is not None}
+
+    def initial_state(self, batch: int) -> Any:
+        """Zeros to start from, each (B, H)."""
+        return self.cell.initial_state((batch,))
 
     def zero_taps(self, batch: int, steps: int) -> Any:
         """Zeros shaped like the stacked states, (B, T, H) or (T, B, H)."""
@@ -127,16 +131,28 @@ class Bidirectional(nn.Module):
         final_b, ys_b = self.backward_rnn(xs, state=state.backward, taps=taps.backward, **same)
         return BidirectionalState(final_f, final_b), jnp.concatenate([ys_f, ys_b], axis=-1)
 
+    def initial_state(self, batch: int) -> Any:
+        """The pair of the two directions' states."""
+        return BidirectionalState(self.forward_rnn.initial_state(batch), self.backward_rnn.initial_state(batch))
+
     def zero_taps(self, batch: int, steps: int) -> Any:
         """The pair of the two directions' taps."""
         return BidirectionalState(self.forward_rnn.zero_taps(batch, steps), self.backward_rnn.zero_taps(batch, steps))
 
 
 class Stack(nn.Module):
-    """Layers on top of each other, with dropout between them; states and taps are tuples, bottom layer first."""
+    """Layers on top of each other; states and taps are tuples, bottom layer first.
+
+    Attributes:
+        layers: bottom first.
+        dropout: share of the numbers that are silenced between two layers.
+        layer_norm: normalise what a layer gives to the next over its features (Ba, Kiros & Hinton 2016), before
+            dropout; the recurrence inside a layer is left alone.
+    """
 
     layers: Sequence[nn.Module]
     dropout: float = 0.0
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(
@@ -153,26 +169,34 @@ class Stack(nn.Module):
         none = (None,) * len(self.layers)
         finals = []
         for i, (layer, s, t) in enumerate(zip(self.layers, state or none, taps or none, strict=True)):
-            if i > 0 and train and self.dropout:
-                xs = self._drop(xs, rows)
+            if i > 0:
+                xs = nn.LayerNorm()(xs) if self.layer_norm else xs
+                xs = self._drop(xs, rows) if train and self.dropout else xs
             final, xs = layer(xs, lengths=lengths, state=s, taps=t, train=train, rows=rows)
             finals.append(final)
         return tuple(finals), xs
 
     def _drop(self, xs: jax.Array, rows: jax.Array | None) -> jax.Array:
-        """``xs`` with each example's numbers dropped by its row."""
-        batch_axis = 1 if is_time_major(self) else 0
-        rows = jnp.arange(xs.shape[batch_axis]) if rows is None else rows
-        key, dropout = self.make_rng("dropout"), nn.Dropout(self.dropout, deterministic=False, parent=None)
+        return drop_by_row(self.make_rng("dropout"), self.dropout, xs, rows, 1 if is_time_major(self) else 0)
 
-        def drop_one(row: jax.Array, x: jax.Array) -> Any:
-            return dropout.apply({}, x, rng=jax.random.fold_in(key, row))
-
-        return jax.vmap(drop_one, (0, batch_axis), batch_axis)(rows, xs)
+    def initial_state(self, batch: int) -> Any:
+        """The tuple of the layers' states."""
+        return tuple(layer.initial_state(batch) for layer in self.layers)
 
     def zero_taps(self, batch: int, steps: int) -> Any:
         """The tuple of the layers' taps."""
         return tuple(layer.zero_taps(batch, steps) for layer in self.layers)
+
+
+def drop_by_row(key: jax.Array, rate: float, xs: jax.Array, rows: jax.Array | None, batch_axis: int = 0) -> jax.Array:
+    """Dropout of ``xs`` in which each example's mask depends on ``key`` and its row alone; None counts the rows."""
+    rows = jnp.arange(xs.shape[batch_axis]) if rows is None else rows
+    dropout = nn.Dropout(rate, deterministic=False, parent=None)
+
+    def drop_one(row: jax.Array, x: jax.Array) -> Any:
+        return dropout.apply({}, x, rng=jax.random.fold_in(key, row))
+
+    return jax.vmap(drop_one, (0, batch_axis), batch_axis)(rows, xs)
 
 
 def is_time_major(module: Any) -> bool:

@@ -41,13 +41,15 @@ def unroll(
             ``shard_map`` give them as a sharded input, or JAX sums their gradient over the devices.
         backward: "fused" has a backward pass of its own (reverse mode, once); "autodiff" leaves the plain scan
             to JAX, for forward mode and higher derivatives. Same numbers.
-        dropout: masks from ``cell.dropout_masks``, held at every step; constants, no gradient flows to them.
+        dropout: masks from ``cell.dropout_masks``: of x and h one for all steps, of zoneout one for each step,
+            which goes with the x_t of its place; constants, no gradient flows to them. Without its
+            mask, zoneout is at its mean.
         store_every: k keeps only every k-th state for the backward pass and computes the rest again, segment by
             segment. With G gates, S state arrays (2 for the LSTM, else 1) and Z = G where the cell reads
             z^x + z^h (SimpleRNN, LSTM), 2G otherwise, the forward pass then keeps (T/k)·B·S·H + k·B·(Z + S)·H
             numbers instead of T·B·(Z + S)·H, for one more forward pass; least at k ≈ √(T·S/(Z + S)) ("fused";
             "autodiff" keeps more for each step). The inputs and, where they are used, the returned states and
-            the taps still take T·B·(D + S·H + S·H).
+            the taps still take T·B·(D + S·H + S·H), and the zoneout mask a byte for each T·B·H.
 
     Returns:
         (final, states): a ``cell.State`` of (..., H), and one of (T, ..., H).
@@ -65,16 +67,17 @@ def unroll(
     def rows(tree: Any, lead: tuple[int, ...]) -> Any:
         return jax.tree.map(lambda a: a.reshape(*lead, -1, a.shape[-1]), tree)
 
-    xs, taps, state, mask_h = rows(xs, (steps,)), rows(taps, (steps,)), rows(state, ()), rows(dropout.h, ())
+    xs, taps, hold = rows((xs, taps, dropout.hold), (steps,))
+    state, mask_h = rows((state, dropout.h), ())
     state = jax.tree.map(lambda a: a.astype(cell.state_dtype), state)
     mask = None
     if lengths is not None:
         mask = jnp.arange(steps)[:, None, None] < jnp.reshape(lengths, (1, -1, 1))
         xs = jnp.where(mask, xs, 0)  # or NaN in the padding would reach the weights as 0·NaN
     if reverse:
-        xs, taps, mask = _flip((xs, taps, mask))
+        xs, taps, mask, hold = _flip((xs, taps, mask, hold))
 
-    arguments = _vary_alike((params, xs, state, mask, taps, mask_h))
+    arguments = _vary_alike((params, xs, state, mask, taps, hold, mask_h))
     final, states = _segments(SCANS[backward], cell, *arguments, store_every=store_every or steps)
     if reverse:
         states = _flip(states)
@@ -90,6 +93,7 @@ def _segments(
     state: Any,
     mask: Any,
     taps: Any,
+    hold: Any,
     mask_h: Any,
     *,
     store_every: int,
@@ -97,7 +101,7 @@ def _segments(
     """``scan`` in segments of ``store_every`` steps, each computed again in the backward pass."""
     steps = xs.shape[0]
     if store_every >= steps:
-        return scan(cell, params, xs, state, mask, taps, mask_h)
+        return scan(cell, params, xs, state, mask, taps, hold, mask_h)
     padding = -steps % store_every
     if padding and mask is None:
         mask = jnp.ones_like(xs[..., :1], bool)
@@ -108,10 +112,10 @@ def _segments(
 
     @jax.checkpoint
     def segment(state: Any, inputs: Any) -> tuple[Any, Any]:
-        xs, mask, taps = inputs
-        return scan(cell, params, xs, state, mask, taps, mask_h)
+        xs, mask, taps, hold = inputs
+        return scan(cell, params, xs, state, mask, taps, hold, mask_h)
 
-    final, states = jax.lax.scan(segment, state, jax.tree.map(cut, (xs, mask, taps)))
+    final, states = jax.lax.scan(segment, state, jax.tree.map(cut, (xs, mask, taps, hold)))
     return final, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:steps], states)
 
 
@@ -170,9 +174,13 @@ def _check(
     batch_shape = xs.shape[1:-1]
     if lengths is not None and jnp.shape(lengths) != batch_shape:
         raise ValueError(f"lengths must have xs's batch shape {batch_shape}, got {jnp.shape(lengths)}")
-    for name, mask, size in (("x", dropout.x, xs.shape[-1]), ("h", dropout.h, cell.features)):
-        if mask is not None and mask.shape != (*batch_shape, size):
-            raise ValueError(f"dropout.{name} must have shape {(*batch_shape, size)}, got {mask.shape}")
+    for name, mask, shape in (
+        ("x", dropout.x, (*batch_shape, xs.shape[-1])),
+        ("h", dropout.h, (*batch_shape, cell.features)),
+        ("hold", dropout.hold, (*xs.shape[:-1], cell.features)),
+    ):
+        if mask is not None and mask.shape != shape:
+            raise ValueError(f"dropout.{name} must have shape {shape}, got {mask.shape}")
     for name, tree, shape in (
         ("state", state, (*batch_shape, cell.features)),
         ("taps", taps, (*xs.shape[:-1], cell.features)),

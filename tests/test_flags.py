@@ -45,10 +45,10 @@ def test_how_a_run_was_executed_is_not_kept():
     assert "execution" not in config["flags"]
 
 
-@pytest.mark.parametrize("config", [{}, {"experiment": "mnist", "flags": {}}, {"experiment": ["imdb"]}])
+@pytest.mark.parametrize("config", [{}, {"experiment": "imagenet", "flags": {}}, {"experiment": ["imdb"]}])
 def test_an_unknown_experiment_is_refused(config):
     with pytest.raises(
-        UserError, match=r"names the experiment .*, expected recall or imdb; restore it or run again\.$"
+        UserError, match=r"names the experiment .*, expected one of recall, imdb, .*; restore it or run again\.$"
     ):
         experiment_from_config(config)
 
@@ -91,10 +91,10 @@ def test_damaged_flags_are_refused(flags, said):
             Recall(cells=("lstm", "gru"), max_distance=50, embedding_scale=1, shard="1/2", sweep=("features=1,2",)),
             [
                 "--cells: simple lstm gru gru:chrono=200 in the folder, lstm gru asked for",
-                "--embedding-scale: 0.5 in the folder, 1.0 asked for",
-                "--max-distance: 200 in the folder, 50 asked for",
                 "--sweep: none in the folder, features=1,2 asked for",
                 "--shard: none in the folder, 1/2 asked for",
+                "--embedding-scale: 0.5 in the folder, 1.0 asked for",
+                "--max-distance: 200 in the folder, 50 asked for",
             ],
         ),
         (Imdb(), ["experiment: recall in the folder, imdb asked for"]),
@@ -103,7 +103,7 @@ def test_damaged_flags_are_refused(flags, said):
 def test_the_difference_names_the_flags_that_change_results(asked, said):
     old = config_of(Recall())
     assert difference(old, config_of(asked)) == said
-    for name in ("sweep", "shard", "embedding_scale"):  # as in a run that is older than they are
+    for name in ("architecture", "sweep", "shard", "embedding_scale"):  # as in a run that is older than they are
         del old["flags"][name]
     assert difference(old, config_of(asked)) == said
 

@@ -84,7 +84,7 @@ def test_what_was_tested_is_what_was_kept(recall_run):
     params = flax.serialization.msgpack_restore((member / "params.msgpack").read_bytes())
     classify = jax.jit(lambda params, tokens, lengths: model.apply({"params": params}, tokens, lengths=lengths)[1])
     test = dataset.test
-    correct = (classify(params, test.tokens, test.lengths)[:, 0] > 0) == (test.labels == 1)
+    correct = (classify(params, test.inputs, test.lengths)[:, 0] > 0) == (test.labels == 1)
     assert result["test_accuracy"] == pytest.approx(np.mean(correct))
     by_distance = result["accuracy_by_distance"]
     assert by_distance["distance"] == list(range(2, 21))

@@ -4,15 +4,19 @@ import dataclasses
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import jax
 import pytest
+import tyro
 
 import experiments.study
 import launch
-from experiments.imdb import Imdb
+from experiments.flags import EXPERIMENTS
 from experiments.recall import Recall
+from experiments.series import Series
+from experiments.text import Text
 from rnnjax.training.compilation import keep_programs
 from rnnjax.training.execution import Execution
 
@@ -29,6 +33,9 @@ def away_from_home(tmp_path_factory, monkeypatch):
     keep_programs("off")
 
 
+EVERY = [kind(train="a.tsv") if kind in (Text, Series) else kind() for kind in EXPERIMENTS.values()]
+
+
 def run_apart(*arguments):
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
@@ -41,7 +48,7 @@ def help_of(arguments, capsys, monkeypatch):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("experiment", [Recall(), Imdb()], ids=["recall", "imdb"])
+@pytest.mark.parametrize("experiment", EVERY, ids=EXPERIMENTS)
 def test_help_explains_every_flag_with_its_default(experiment, capsys, monkeypatch):
     text = help_of([type(experiment).__name__.lower()], capsys, monkeypatch)
     told, flag = {}, ""
@@ -52,20 +59,28 @@ def test_help_explains_every_flag_with_its_default(experiment, capsys, monkeypat
         if flag:
             told[flag] = f"{told.get(flag, '')} {said}".strip()
     values = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
-    values |= dataclasses.asdict(values.pop("training")) | dataclasses.asdict(values.pop("execution"))
+    for name, hint in typing.get_type_hints(type(experiment), include_extras=True).items():
+        if tyro.conf.Suppress in getattr(hint, "__metadata__", ()):
+            del values[name]  # set by another flag
+    for section in ("architecture", "training", "execution"):
+        values |= dataclasses.asdict(values.pop(section))
     assert {"checkpoint_every", "resume", "parallel", "model_devices", "compilation_cache", "shard"} <= set(values)
     assert set(told) == {name.replace("_", "-") for name in values}
     assert values.pop("sweep") == ()
     assert re.search(r"--sweep STR +a flag to vary.*--sweep learning_rate=1e-3,3e-3.*\. \(repeatable\)$", told["sweep"])
+    if "train" in values:
+        assert re.search(r"--train STR +file .*\(required\)$", told["train"])
+        del values["train"]
     for name, value in values.items():
-        shown = " ".join(value) if isinstance(value, tuple) else str(value)
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
         assert re.search(rf"[^()]{{15,}}\. \(default: {re.escape(shown)}\)$", told[name.replace("_", "-")])
 
 
 def test_help_names_the_commands(capsys, monkeypatch):
     text = help_of([], capsys, monkeypatch)
-    for command in ("recall", "imdb", "report", "explain"):
+    for command in ("recall", "imdb", "adding", "text", "series", "report", "explain"):
         assert f"python launch.py {command}" in text
+    assert all(f" {name}" in text for name in EXPERIMENTS)
     assert "run folders" in help_of(["report"], capsys, monkeypatch)
     text = help_of(["explain"], capsys, monkeypatch)
     assert re.search(r"PATH .*run folder, finished or not.*\(required\)", text)

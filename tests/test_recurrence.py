@@ -22,6 +22,7 @@ from sequences import (
 )
 
 import rnnjax
+from rnnjax.cells import DropoutMasks
 
 # batch shape, what is given besides params and xs, options of unroll. 4 divides the 8 steps, 3 does not.
 CASES = {
@@ -48,7 +49,7 @@ def make_case(cell, batch_shape, given, steps=STEPS, lengths=LENGTHS):
     if "dropout" in given:
         dropping = cell.replace(input_dropout=0.3, recurrent_dropout=0.4)
         rows = jnp.arange(int(np.prod(batch_shape))).reshape(batch_shape)
-        other["dropout"] = dropping.dropout_masks(jax.random.key(11), rows, INPUTS)
+        other["dropout"] = dropping.dropout_masks(jax.random.key(11), rows, INPUTS, steps)
     return arguments, other
 
 
@@ -130,6 +131,9 @@ FOUR = LSTM.initial_state((4,))  # fits, so that each case below is wrong in one
         ("params.w_h", {"params": rnnjax.LSTM(6).init(jax.random.key(0), 3)}),
         ("lengths", {"lengths": np.zeros((3,), np.int32)}),
         ("lengths", {"lengths": np.zeros((4, 1), np.int32)}),
+        (r"dropout\.x must have shape \(4, 3\)", {"dropout": DropoutMasks(np.ones((4, 5)), None)}),
+        (r"dropout\.h must have shape \(4, 5\)", {"dropout": DropoutMasks(None, np.ones(5))}),
+        (r"dropout\.hold must have shape \(8, 4, 5\)", {"dropout": DropoutMasks(None, None, np.ones((4, 5), bool))}),
         ("state must be a LSTMState, got GRUState", {"state": rnnjax.GRU(5).initial_state((4,))}),
         ("state must be a LSTMState, got tuple", {"state": tuple(FOUR)}),
         (r"state\.h", {"state": LSTM.initial_state((3,))}),

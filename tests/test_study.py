@@ -6,10 +6,13 @@ import types
 import pytest
 
 import rnnjax
+from experiments.adding import Adding
 from experiments.imdb import Imdb
 from experiments.recall import Recall
 from experiments.study import trials
+from experiments.text import Text
 from rnnjax.cells.initializers import Identity, Orthogonal
+from rnnjax.data.examples import Sizes
 from rnnjax.training.execution import Execution
 from rnnjax.training.settings import TrainingSettings
 
@@ -62,6 +65,9 @@ def test_cells_go_slowest_then_sweeps_in_their_order_then_seeds():
         ("steps-per-program=1", Recall, [1], ["steps_per_program=1"]),
         ("keep=first,last", Imdb, ["first", "last"], ["keep=first", "keep=last"]),
         ("validation=0.2", Imdb, [0.2], ["validation=0.2"]),
+        ("bidirectional=true,false", Recall, [True, False], ["bidirectional=true", "bidirectional=false"]),
+        ("pooling=mean,last", Recall, ["mean", "last"], ["pooling=mean", "pooling=last"]),
+        ("min_length=4,50", Adding, [4, 50], ["min_length=4", "min_length=50"]),
         ("cell.chrono=50,200", Recall, [50, 200], ["chrono=50", "chrono=200"]),
         ("cell.recurrent-init=identity,orthogonal*0.9", Recall, ["identity", "orthogonal*0.9"], None),
         ("cell.init=default,chrono", Recall, ["default", "chrono"], ["", "chrono=201"]),
@@ -96,6 +102,39 @@ def test_chrono_fits_the_longest_sequence_of_each_combination(experiment, flag, 
         f"LSTM chrono={50 + longest} {flag}=50",
         f"LSTM chrono={90 + longest} {flag}=90",
     ]
+
+
+def test_a_cell_may_have_flags_of_its_own():
+    cells = ("lstm", "lstm:chrono=50,pooling=mean,clip=0.5,features=3", "gru:layers=2,recurrent_dropout=0.1")
+    plain, recipe, deep = study(cells=cells)
+    assert [trial.label for trial in (plain, recipe, deep)] == [
+        "LSTM", "LSTM chrono=50 pooling=mean clip=0.5 features=3", "GRU layers=2 recurrent_dropout=0.1",
+    ]  # fmt: skip
+    assert recipe.name == "lstm-chrono-50-pooling-mean-clip-0.5-features-3-seed0"
+    assert (plain.cell, recipe.cell, deep.cell) == (
+        rnnjax.LSTM(64), rnnjax.LSTM(3, chrono=50), rnnjax.GRU(64, recurrent_dropout=0.1),
+    )  # fmt: skip
+    assert [trial.settings.clip for trial in (plain, recipe, deep)] == [1.0, 0.5, 1.0]
+    assert recipe.settings == TrainingSettings(clip=0.5)
+    assert all(trial.varied == {} for trial in (plain, recipe, deep))
+    models = [trial.make_model(Sizes(9, 0, 1), trial.cell) for trial in (plain, recipe, deep)]
+    assert [model.pooling for model in models] == ["last", "mean", "last"]
+    assert models[1].recurrent == rnnjax.RNN(recipe.cell)
+    assert models[2].recurrent == rnnjax.Stack((rnnjax.RNN(deep.cell),) * 2)
+    assert len({trial.task for trial in (plain, recipe, deep)}) == 3
+
+
+def test_flags_of_a_cell_and_sweeps_go_together():
+    trained = study("clip=1,2", "cell.forget_bias=0,1", cells=("lstm:omega=2,bidirectional=true", "lstm"))
+    assert [trial.label for trial in trained[:2]] == [
+        "LSTM omega=2 bidirectional=true forget_bias=0 clip=1",
+        "LSTM omega=2 bidirectional=true forget_bias=1 clip=1",
+    ]
+    assert [trial.settings.omega for trial in trained] == [2.0] * 4 + [0.0] * 4
+    assert [trial.settings.clip for trial in trained] == [1.0, 1.0, 2.0, 2.0] * 2
+    assert trained[0].varied == {"clip": 1.0, "cell.forget_bias": 0.0}
+    lengths = [trial.cell.chrono for trial in study("cell.init=chrono", cells=("lstm:max_distance=50", "lstm"))]
+    assert lengths == [51, 201]
 
 
 def test_flags_that_depend_on_each_other_are_swept_together():
@@ -140,13 +179,13 @@ def test_models_and_data_are_those_of_the_combination():
     flags = {"min_distance": 0, "max_distance": 4, "embedding": 2}
     trained = study("features=2,3", "steps=1,2", training=TrainingSettings(seed=5, batch_size=8), **flags)
     for trial in trained:
-        model = trial.make_model(9, trial.cell)
+        model = trial.make_model(Sizes(9, 0, 1), trial.cell)
         assert (model.vocabulary, model.embedding) == (9, 2)
         assert model.recurrent == rnnjax.RNN(rnnjax.LSTM(trial.varied["features"]))
         made = Recall(steps=trial.varied["steps"], training=trial.settings, **flags).dataset(5, silent)
         data = trial.make_dataset()
-        assert data.train.tokens.shape == (8 * trial.varied["steps"], 5)
-        assert (data.train.tokens == made.train.tokens).all()
+        assert data.train.inputs.shape == (8 * trial.varied["steps"], 5)
+        assert (data.train.inputs == made.train.inputs).all()
 
 
 def test_real_reviews_are_read_once_for_equal_flags(monkeypatch):
@@ -166,6 +205,20 @@ def test_real_reviews_are_read_once_for_equal_flags(monkeypatch):
     assert all(flags["seed"] == 0 and flags["progress"] is progress for flags in read)
     assert made == [made[0]] * 4 + [made[4]] * 4 + [made[0]] * 4 + [made[4]] * 4
     assert made[0] is not made[4]
+
+
+def test_own_texts_are_read_once_whatever_is_built_around_the_cells(monkeypatch):
+    read = []
+
+    def labelled_text(**flags):
+        read.append(flags)
+        return object()
+
+    monkeypatch.setattr("rnnjax.data.labelled_text.labelled_text", labelled_text)
+    cells, sweep = ("lstm", "gru:layers=2,embedding=3"), ("features=2,3", "keep=first,last")
+    made = [trial.make_dataset() for trial in trials(Text(cells=cells, sweep=sweep, train="a.tsv"), print)]
+    assert [flags["keep"] for flags in read] == ["first", "last"]
+    assert made == [made[0], made[1]] * 4
 
 
 @pytest.mark.parametrize("experiment", [Recall, Imdb])

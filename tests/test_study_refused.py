@@ -20,7 +20,7 @@ def study(*sweep, cells=("lstm",), seeds=1, shard=None):
         ("=1", "--sweep wants name=value,value"),
         ("features=", "--sweep wants name=value,value"),
         ("features=1,,2", "--sweep wants name=value,value"),
-        ("colour=red", r"no 'colour' .*; choose from steps, features, .*, epochs, .*cell\.init, .*cell\.chrono"),
+        ("colour=red", r"no 'colour' .*; choose from features, .*, steps, .*, epochs, .*cell\.init, .*cell\.chrono"),
         ("features=many", "--sweep features wants a whole number, but 'many' was given"),
         ("features=1.5", "--sweep features wants a whole number, but '1.5' was given"),
         ("clip=yes", "--sweep clip wants a number, but 'yes' was given"),
@@ -33,6 +33,10 @@ def study(*sweep, cells=("lstm",), seeds=1, shard=None):
         ("cell.recurrent_init=orthogonal,orthogonal*1", "--sweep cell.recurrent_init wants every value once"),
         ("cell.init=chrono,chrono", "--sweep cell.init wants every value once"),
         ("cell.init=random", "--sweep cell.init wants default, chrono, orthogonal, .* but 'random' was given"),
+        ("bidirectional=yes", "--sweep bidirectional wants true or false, but 'yes' was given"),
+        ("bidirectional=1,0", "--sweep bidirectional wants true or false, but '1' was given"),
+        ("pooling=sum", "--sweep pooling wants last or mean or max or attention, but 'sum' was given"),
+        ("dropout=0.5,1", r"--dropout must be from 0 to below 1, but 1\.0 was given"),
         ("cell.chrono=soon", "--sweep cell.chrono wants a number of steps, at least 3, but 'soon' was given"),
         ("cell.chrono=2", "In 'lstm:chrono=2', chrono must be a number of steps, at least 3, but '2' was given"),
         ("cell.activation=relu", "The cell 'lstm' has no option activation, which .* sets; .* as in --cells simple$"),
@@ -65,6 +69,27 @@ def test_a_wrong_sweep_is_one_sentence(sweep, said):
 def test_sweeps_and_cells_that_do_not_fit_are_refused(sweeps, cells, said):
     with pytest.raises(UserError, match=said):
         study(*sweeps, cells=cells)
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "cell", "said"),
+    [
+        ((), "lstm:clip=1,clip=2", "In 'lstm:clip=1,clip=2', clip stands twice; give it once"),
+        ((), "lstm:chrono=9,clip=1,chrono=8", "In 'lstm:chrono=9,chrono=8', chrono stands twice; give it once"),
+        (("clip=1,2",), "lstm:clip=3", "--sweep clip sets a flag that the cell 'lstm:clip=3' sets already; set it in"),
+        (("cell.chrono=9",), "lstm:chrono=8,clip=3", "--sweep cell.chrono sets chrono of the cell 'lstm:chrono=8', wh"),
+        ((), "lstm:colour=red", "The cell 'lstm' has no option 'colour'; it has chrono, forget_bias, .*, zoneout"),
+        ((), "lstm:seeds=2", "The cell 'lstm' has no option 'seeds'; it has"),
+        ((), "lstm:clip=much", "clip of the cell 'lstm:clip=much' wants a number, but 'much' was given"),
+        ((), "lstm:clip", "clip of the cell 'lstm:clip' wants a number, but '' was given"),
+        ((), "lstm:bidirectional=yes", "bidirectional of the cell .* wants true or false, but 'yes' was given"),
+        ((), "lstm:layers=0", "--layers must be at least 1, but 0 was given"),
+    ],
+)
+def test_flags_of_a_cell_that_do_not_fit_are_refused(sweeps, cell, said):
+    with pytest.raises(UserError, match=said) as told:
+        study(*sweeps, cells=(cell,))
+    assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from rnnjax.cells.dropout import NO_DROPOUT, DropoutMasks, draw_masks
 from rnnjax.cells.initializers import Glorot, Initializer, Orthogonal
 
 
@@ -27,13 +28,6 @@ class Params(NamedTuple):
     b_h: jax.Array | None = None  # (G·H,) added to z^h, only where the cell treats z^x and z^h differently
 
 
-class DropoutMasks(NamedTuple):
-    """Masks that one pass over a sequence holds at every step (Gal & Ghahramani 2016, section 4, tied weights)."""
-
-    x: jax.Array | None  # (..., D), multiplies x_t
-    h: jax.Array | None  # (..., H), multiplies h_{t-1} on its way into W_h
-
-
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """A recurrent cell of ``features`` units: a frozen, hashable record of pure functions.
@@ -44,6 +38,7 @@ class Cell:
         recurrent_init: of each gate's recurrent kernel (H, H).
         input_dropout: share of the components of x that one mask silences for a whole sequence.
         recurrent_dropout: the same for h_{t-1}, before W_h; the memory itself is never dropped.
+        zoneout: share of the units whose memory a step leaves as it was, see ``remember``; part of the belt.
         param_dtype: of the parameters.
         dtype: of the matrix products; None takes ``param_dtype``. Products accumulate, and states and gates
             are kept, in float32 at least, so bfloat16 halves the traffic without rounding the memory.
@@ -55,6 +50,7 @@ class Cell:
     recurrent_init: Initializer = Orthogonal()
     input_dropout: float = 0.0
     recurrent_dropout: float = 0.0
+    zoneout: float = 0.0
     param_dtype: DTypeLike = jnp.float32
     dtype: DTypeLike | None = None
 
@@ -66,7 +62,7 @@ class Cell:
     def __post_init__(self) -> None:
         if not isinstance(self.features, int) or self.features < 1:
             raise ValueError(f"features must be a positive integer, got {self.features!r}")
-        for name in ("input_dropout", "recurrent_dropout"):
+        for name in ("input_dropout", "recurrent_dropout", "zoneout"):
             rate = getattr(self, name)
             if not 0.0 <= rate < 1.0:
                 raise ValueError(f"{name} must be at least 0 and below 1, got {rate!r}")
@@ -74,6 +70,20 @@ class Cell:
     def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
         """m_t (..., H) from packed z^x_t, z^h_t (..., G·H) and m_{t-1} (..., H); elementwise over units."""
         raise NotImplementedError
+
+    def remember(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, hold: jax.Array | None = None) -> jax.Array:
+        """m_t (..., H) under zoneout (Krueger et al. 2017) at rate ζ, from the arguments of ``update``:
+
+            m_t = d_t·m_{t-1} + (1 - d_t)·update(z^x_t, z^h_t, m_{t-1})     d_t ~ Bernoulli(ζ) for each unit
+
+        with d_t = ``hold`` (..., H) in training; where it is None, its mean ζ. The belt is ζ + (1 - ζ)·∂update/∂m.
+        In the LSTM m is c, and h_t is read out of the c_t above. The paper's second rate, which holds the LSTM's h
+        too, is left out: h_t would depend on h_{t-1} past W_h, which is not the elementwise form.
+        """
+        m_t = self.update(z_x, z_h, m)
+        if hold is not None:
+            return jnp.where(hold, m, m_t)
+        return m_t if self.zoneout == 0.0 else self.zoneout * m + (1.0 - self.zoneout) * m_t
 
     def readout(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
         """h_t (..., H) from packed z^x_t, z^h_t and m_t; the memory itself unless a cell says otherwise."""
@@ -127,32 +137,23 @@ class Cell:
             z = z + b.astype(self.state_dtype)[None, :]
         return z.reshape(*x.shape[:-1], w.shape[-1])
 
-    def dropout_masks(self, key: jax.Array, rows: jax.Array, in_features: int) -> DropoutMasks:
-        """One draw of the masks for the sequences of a batch, or of a part of one.
+    def dropout_masks(self, key: jax.Array, rows: jax.Array, in_features: int, steps: int) -> DropoutMasks:
+        """One draw for sequences of ``steps`` = T steps of ``in_features`` = D components.
 
         Args:
             key: from ``jax.random.key``.
             rows: (...) integers, the number of each example in the whole batch; its masks depend on ``key`` and
                 this number alone, so they are the same however the batch is divided.
             in_features: D.
+            steps: T.
 
         Returns:
-            Masks (..., D) of x and (..., H) of h; None where the rate is 0.
+            Masks (..., D) of x, (..., H) of h and (T, ..., H) of zoneout; None where the rate is 0.
         """
-
-        def mask(key: jax.Array, rate: float, size: int) -> jax.Array | None:
-            if rate == 0.0:
-                return None
-            return jax.random.bernoulli(key, 1.0 - rate, (size,)).astype(self.state_dtype) / (1.0 - rate)
-
-        def of_one(row: jax.Array) -> DropoutMasks:
-            key_x, key_h = jax.random.split(jax.random.fold_in(key, row))
-            return DropoutMasks(
-                mask(key_x, self.input_dropout, in_features), mask(key_h, self.recurrent_dropout, self.features)
-            )
-
-        masks = jax.vmap(of_one)(rows.reshape(-1))
-        return jax.tree.map(lambda a: a.reshape(*rows.shape, a.shape[-1]), masks)
+        return draw_masks(
+            key, rows, x=(self.input_dropout, in_features), h=(self.recurrent_dropout, self.features),
+            hold=(self.zoneout, (steps, self.features)), dtype=self.state_dtype,
+        )  # fmt: skip
 
     def step(
         self,
@@ -160,7 +161,7 @@ class Cell:
         state: Any,
         x_t: jax.Array,
         *,
-        dropout: DropoutMasks = DropoutMasks(None, None),
+        dropout: DropoutMasks = NO_DROPOUT,
         tap: Any = None,
     ) -> tuple[Any, jax.Array]:
         """One step: the plain definition that everything faster is tested against.
@@ -169,7 +170,7 @@ class Cell:
             params: from ``init``.
             state: h, and c for the LSTM, each (..., H).
             x_t: (..., D), any leading batch shape, also none.
-            dropout: masks to apply, from ``dropout_masks``.
+            dropout: masks to apply, from ``dropout_masks``; ``hold`` that of this step alone, (..., H).
             tap: added to the new state, the memory before it is read out and a separate h after; the gradient
                 with respect to it is the total gradient of the state.
 
@@ -179,7 +180,7 @@ class Cell:
         h, m = state[0], state[-1]
         z_x = self.project(x_t if dropout.x is None else x_t * dropout.x, params.w_x, params.b)
         z_h = self.project(h if dropout.h is None else h * dropout.h, params.w_h, params.b_h)
-        m_t = self.update(z_x, z_h, m)
+        m_t = self.remember(z_x, z_h, m, dropout.hold)
         if tap is not None:
             m_t = m_t + tap[-1]
         h_t = self.readout(z_x, z_h, m_t)

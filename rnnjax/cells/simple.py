@@ -21,7 +21,7 @@ class SimpleRNNState(NamedTuple):
 class SimpleRNN(Cell):
     """h_t = φ(z^x_t + z^h_t), φ = tanh or relu.
 
-    Nothing carries over but through W_h: the belt ∂m_t/∂m_{t-1} at fixed z is zero (Elman 1990). With
+    Nothing carries over but through W_h, zoneout aside: the belt ∂m_t/∂m_{t-1} at fixed z is zero (Elman 1990). With
     ``activation="relu"`` and ``recurrent_init=Identity()`` it is the IRNN of Le, Jaitly & Hinton (2015).
     """
 

@@ -39,6 +39,7 @@ OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "forget_bias": (_finite, "a number"),
     "input_dropout": (float, "a share from 0 to below 1"),
     "recurrent_dropout": (float, "a share from 0 to below 1"),
+    "zoneout": (float, "a share from 0 to below 1"),
     "recurrent_init": (_initializer, "orthogonal or identity, or either with a scale as in orthogonal*0.9"),
     "dtype": (DTYPES.__getitem__, ", ".join(DTYPES)),
     "param_dtype": (DTYPES.__getitem__, ", ".join(DTYPES)),

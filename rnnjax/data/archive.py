@@ -1,4 +1,4 @@
-"""The archive of the Large Movie Review Dataset: fetched whole or not at all, checked while it is read.
+"""Files fetched whole or not at all, and the archive of the Large Movie Review Dataset, checked while it is read.
 
 Maas et al. 2011, "Learning Word Vectors for Sentiment Analysis".
 """
@@ -14,7 +14,7 @@ import threading
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,15 @@ _PIECE = 1 << 20  # bytes
 _PIECES_PER_MESSAGE = 16
 
 
-def download_archive(url: str, sha256: str, target: Path, partial: Path, progress: Callable[[str], None]) -> None:
+def download_archive(
+    url: str,
+    sha256: str,
+    target: Path,
+    partial: Path,
+    progress: Callable[[str], None],
+    *,
+    others: Sequence[str] = (),
+) -> None:
     """Fetch ``url`` into ``partial``, check it, and rename it to ``target``.
 
     With no network this fails after at most ``CONNECT_SECONDS``.
@@ -43,6 +51,7 @@ def download_archive(url: str, sha256: str, target: Path, partial: Path, progres
         target: Where the whole archive is put; missing parents are made.
         partial: A path on the same file system, for the time of the transfer.
         progress: Called with one line about every 16 MB.
+        others: Names of the files that are to be fetched after this one, for the message.
 
     Raises:
         UserError: If the archive cannot be fetched or its content is not the expected one; the message names
@@ -50,19 +59,21 @@ def download_archive(url: str, sha256: str, target: Path, partial: Path, progres
     """
     try:
         progress(f"downloading {url}")
-        received = _transfer(url, partial, progress)
+        received = _transfer(url, target.name, partial, progress)
         if received != sha256:
             raise OSError("what arrived is not the expected file")
     except (OSError, http.client.HTTPException) as error:
+        wanted = f"that file and {', '.join(others)}" if others else "that file"
         raise UserError(
-            f"{ARCHIVE_NAME} could not be downloaded from {url} ({error}): fetch that file where there is a "
-            f"network, put it into {target.parent} and start again with --data-dir {target.parents[2]}."
+            f"{target.name} could not be downloaded from {url} ({error}): fetch {wanted} where there is a "
+            f"network, put {'them' if others else 'it'} into {target.parent} and start again with "
+            f"--data-dir {target.parents[2]}."
         ) from error
     target.parent.mkdir(parents=True, exist_ok=True)
     partial.replace(target)
 
 
-def _transfer(url: str, partial: Path, progress: Callable[[str], None]) -> str:
+def _transfer(url: str, name: str, partial: Path, progress: Callable[[str], None]) -> str:
     digest = hashlib.sha256()
     with _open_url(url) as response, partial.open("wb") as file:
         total = int(response.headers.get("Content-Length", 0)) // _PIECE
@@ -72,7 +83,7 @@ def _transfer(url: str, partial: Path, progress: Callable[[str], None]) -> str:
             file.write(piece)
             pieces += 1
             if pieces % _PIECES_PER_MESSAGE == 0:
-                progress(f"downloading {ARCHIVE_NAME}: {pieces} of {total} MB")
+                progress(f"downloading {name}: {pieces} of {total} MB")
     return digest.hexdigest()
 
 

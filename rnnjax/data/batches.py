@@ -86,6 +86,7 @@ def epoch_chunks(
     steps_per_chunk: int,
     seed: int,
     epoch: int,
+    curriculum: float = 0.0,
 ) -> list[Chunk]:
     """One epoch in training order: every example exactly once, a pure function of the arguments.
 
@@ -103,12 +104,21 @@ def epoch_chunks(
         steps_per_chunk: K, batches in a chunk.
         seed: Not negative.
         epoch: Counted from 0.
+        curriculum: Above 0, examples and chunks come from short to long instead, with as much disorder as is
+            missing to 1; then no chunk is moved to the ends.
 
     Raises:
         ValueError: If an example is longer than the last edge.
     """
     rng = np.random.default_rng([seed, epoch])
     chunks: list[Chunk] = []
+    if curriculum > 0:
+        for edge, members in _bucket_members(lengths, edges):
+            mixed = rng.permutation(members)
+            by_length = mixed[_nearly_sorted(rng, lengths[mixed], curriculum)]
+            chunks += _cut(by_length, edge, batch_size, steps_per_chunk)
+        edges_of = np.array([chunk.length for chunk in chunks])
+        return [chunks[i] for i in _nearly_sorted(np.random.default_rng(epoch), edges_of, curriculum)]
     for edge, members in _bucket_members(lengths, edges):
         chunks += _cut(rng.permutation(members), edge, batch_size, steps_per_chunk)
     shuffled = _in_common_order([chunks[i] for i in rng.permutation(len(chunks))], epoch)
@@ -118,6 +128,12 @@ def epoch_chunks(
     ends = candidates[:1] + candidates[1:][-1:]
     first, last = [shuffled[i] for i in ends[:1]], [shuffled[i] for i in ends[1:]]
     return first + [chunk for i, chunk in enumerate(shuffled) if i not in ends] + last
+
+
+def _nearly_sorted(rng: np.random.Generator, values: np.ndarray, order: float) -> np.ndarray:
+    """Places of ``values`` (N,) from small to large, each moved at random by at most 1 - ``order`` of their number."""
+    places = np.argsort(np.argsort(values, kind="stable"), kind="stable") / len(values)
+    return np.argsort(order * places + (1 - order) * rng.random(len(values)), kind="stable")
 
 
 def _in_common_order(chunks: list[Chunk], epoch: int) -> list[Chunk]:

@@ -1,6 +1,5 @@
 """TFDS `imdb_reviews` as padded word ids, without TensorFlow; encoded once and cached."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import platformdirs
 
 from rnnjax.data.cache import cache_path, files_digest, load_dataset, save_dataset
 from rnnjax.data.examples import SPECIAL_WORDS, Dataset, Examples
-from rnnjax.data.prepare import BUILDER, prepare_imdb, prepared_folder, quiet_tfds
+from rnnjax.data.prepare import BUILDER, data_folder, prepare_imdb, prepared_folder, read_split
 from rnnjax.data.vocabulary import KEEP_CHOICES, Keep, build_vocabulary, encode
 from rnnjax.errors import UserError
 
@@ -49,11 +48,7 @@ def imdb(
     """
     _check(vocabulary_size, max_length, keep, validation_fraction, seed)
     report = progress or (lambda message: None)
-    named = data_dir or os.environ.get("TFDS_DATA_DIR")
-    root = Path(named or "~/tensorflow_datasets").expanduser()
-    if named and not root.is_dir():
-        source = "--data-dir" if data_dir else "the environment variable TFDS_DATA_DIR"
-        raise UserError(f"The data folder {named} does not exist; name an existing one with {source}.")
+    root = data_folder(data_dir)
     prepare_imdb(root, report)
 
     settings = {
@@ -124,15 +119,6 @@ def _check(vocabulary_size: int, max_length: int, keep: str, validation_fraction
 
 
 def _read(data_dir: Path, split: str, report: Callable[[str], None]) -> tuple[list[str], np.ndarray]:
-    try:
-        with quiet_tfds() as tfds:
-            source = tfds.data_source(BUILDER, split=split, data_dir=data_dir, download=False)
-            report(f"reading {len(source):,} reviews of the {split} split")
-            examples = source.__getitems__(range(len(source)))
-    except Exception as error:  # a damaged folder makes TFDS and array_record raise many kinds
-        raise UserError(
-            f"The prepared data set in {prepared_folder(data_dir)} cannot be read ({error}): delete that "
-            "folder and start again to prepare it anew, or name another one with --data-dir."
-        ) from error
+    examples = read_split(BUILDER, data_dir, split, report, what="reviews")
     texts = [example["text"].decode(errors="replace") for example in examples]
     return texts, np.array([example["label"] for example in examples], np.int32)

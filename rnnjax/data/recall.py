@@ -46,7 +46,7 @@ def recall(
         seed: Not negative; determines every number in the result.
 
     Returns:
-        A data set whose ``tokens`` are (N, max_distance + 1), with ``distances`` given; label 1 is positive.
+        A data set whose ``inputs`` are (N, max_distance + 1), with ``distances`` given; label 1 is positive.
 
     Raises:
         UserError: If an argument is out of its range.
@@ -100,7 +100,7 @@ def _reviews(rng: np.random.Generator, distances: np.ndarray, labels: np.ndarray
     tokens[:, 0] = np.where(labels == 1, positive, negative)
     tokens[np.arange(width) > distances[:, None]] = PADDING
     return Examples(
-        tokens=tokens,
+        inputs=tokens,
         lengths=(distances + 1).astype(np.int32),
         labels=labels.astype(np.int32),
         distances=distances.astype(np.int32),

@@ -143,7 +143,7 @@ def clipping(evidence: Evidence) -> Alarm | None:
 
 
 def plateau(evidence: Evidence) -> Alarm | None:
-    """Over the last fifth of training the mean loss is not even 2% below that of the best constant answer.
+    """Over the last fifth of training the mean loss is not even 2% below what remembering nothing gives at best.
 
     2% is some ten times the uncertainty of that mean over 80 batches of 64; networks that learn nothing in the recall
     task end 0.1 to 0.7% above chance level, those that learn it over 98% below.
@@ -155,8 +155,8 @@ def plateau(evidence: Evidence) -> Alarm | None:
     if not np.isfinite(last).all() or last.mean() < (1 - GAIN) * chance:
         return None
     sentence = (
-        f"{evidence.label}: nothing is learnt: the loss of the last {len(last)} training steps is {last.mean():.3f}, "
-        f"and always giving the same answer costs {chance:.3f}."
+        f"{evidence.label}: nothing is learnt: the loss of the last {len(last)} training steps is "
+        f"{_loss(last.mean())}, and {evidence.chance_answer} costs {_loss(chance)}."
     )
     remedy = (
         "If another alarm is raised, begin with that one; otherwise try another --learning-rate, another --seed or "
@@ -164,3 +164,7 @@ def plateau(evidence: Evidence) -> Alarm | None:
     )
     numbers = {"loss": float(last.mean()), "chance_loss": float(chance), "steps": len(last)}
     return Alarm("plateau", evidence.label, sentence, remedy, numbers)
+
+
+def _loss(value: float) -> str:
+    return f"{value:.3f}" if 0.1 <= value < 1000 else f"{value:#.3g}"

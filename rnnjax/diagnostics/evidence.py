@@ -25,7 +25,8 @@ class Evidence:
         label: how sentences name the cell or the layer.
         unit: what a step reads, as sentences count it.
         curves: (S, L) median gradient norm of the memory by lag at S moments of training, NaN where not measured.
-        accuracy: best validation accuracy, a fraction, of a yes-or-no question.
+        accuracy: best validation accuracy, a fraction; where answers are numbers or symbols the share of the loss of
+            the best answer that remembers nothing that is gone.
         keep_at_bias: share of the memory that the biases alone keep at a step, at the start of training.
         saturation: for each gate, the share of (step, unit) pairs at which its slope is nearly 0.
         belt_share: (L,) median share of the gradient that travelled along the belt alone, by lag; NaN at lag 0.
@@ -33,8 +34,9 @@ class Evidence:
         padding_read: share of the steps read that look like padding.
         gradient_norms: (steps,) global norm of the parameters' gradient before clipping, of every training step.
         clip: largest norm that is let through; 0 where clipping is off.
-        losses: (steps,) training loss in nats, of every training step.
-        chance_loss: loss of the best constant answer, in nats.
+        losses: (steps,) training loss, of every training step.
+        chance_loss: loss of the best answer that remembers nothing.
+        chance_answer: what a sentence calls that answer.
         origin: where the first number that is not finite was made.
     """
 
@@ -51,6 +53,7 @@ class Evidence:
     clip: float = 0.0
     losses: np.ndarray | None = None
     chance_loss: float | None = None
+    chance_answer: str = "always giving the same answer"
     origin: Origin | None = None
 
 

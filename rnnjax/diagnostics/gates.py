@@ -56,11 +56,11 @@ def horizon(steps: Steps) -> jax.Array:
 
 
 def keep_at_bias(cell: Cell, params: Params) -> jax.Array:
-    """What each unit (H,) keeps, f = ∂m_t/∂m_{t-1}, at zero input and zero state."""
+    """What each unit (H,) keeps, f = ∂m_t/∂m_{t-1}, at zero input and zero state; zoneout counts."""
     state = cell.initial_state()
     z_x = params.b.astype(cell.state_dtype)
     z_h = jnp.zeros_like(z_x) if params.b_h is None else params.b_h.astype(cell.state_dtype)
-    _, pull_back = jax.vjp(lambda m: cell.update(z_x, z_h, m), state[-1])
+    _, pull_back = jax.vjp(lambda m: cell.remember(z_x, z_h, m), state[-1])
     return pull_back(jnp.ones_like(state[-1]))[0]
 
 

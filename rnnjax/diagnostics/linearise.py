@@ -7,8 +7,8 @@ A small change of the state before step t, (δh, δm)_{t-1}, becomes
     δh_t = r_t·δm_t + Σ_k O_k·δz_k                   r = ∂h_t/∂m_t;  O_k = ∂h_t/∂z^h_k at fixed m_t
 
 where memory and output are one state, δh_t = δm_t. Everything that is measured of a cell reads these, so a cell of
-the elementwise form needs nothing but its ``update`` and ``readout``. Arrays are time-major, (T, ..., H), with any
-batch shape between, also none; H units, G gates.
+the elementwise form needs nothing but its ``update`` and ``readout``. Zoneout is part of m_t, at its mean. Arrays are
+time-major, (T, ..., H), with any batch shape between, also none; H units, G gates.
 """
 
 from typing import Any, NamedTuple
@@ -48,7 +48,7 @@ def linearise(
         lengths: (...) integers in 0..T, valid steps of each example; None means T.
 
     Returns:
-        ``Steps``; without dropout. Differentiable again, in reverse mode.
+        ``Steps``; without dropout, zoneout at its mean. Differentiable again, in reverse mode.
 
     Raises:
         ValueError: shapes that do not fit together.
@@ -66,10 +66,10 @@ def linearise(
     z_x = cell.project(xs, params.w_x, params.b)
     z_h = cell.project(before[0], params.w_h, params.b_h)
 
-    _, pull_update = jax.vjp(cell.update, z_x, z_h, before[-1])
+    _, pull_remember = jax.vjp(cell.remember, z_x, z_h, before[-1])
     _, pull_readout = jax.vjp(cell.readout, z_x, z_h, states[-1])
     ones = jnp.ones_like(before[-1])  # each entry of m_t depends on its own unit alone, so one pull-back finds all
-    (u_x, u, f), (o_x, o, r) = pull_update(ones), pull_readout(ones)
+    (u_x, u, f), (o_x, o, r) = pull_remember(ones), pull_readout(ones)
 
     def by_gate(a: jax.Array) -> jax.Array:
         return a.reshape(*a.shape[:-1], len(cell.gates), cell.features)

@@ -6,7 +6,6 @@ from rnnjax.report import style
 from rnnjax.report.diagnosis_panels import (
     STROKES,
     WHEN,
-    WORDS_BACK,
     Dash,
     band_patches,
     draw_curve,
@@ -20,6 +19,7 @@ from rnnjax.report.diagnosis_panels import (
 from rnnjax.report.diagnosis_summary import Curve, curve, diagnosed, has_belt, layers_of, within
 from rnnjax.report.member import MOMENTS, Moment
 from rnnjax.report.summary import Group
+from rnnjax.report.task_summary import nouns_of
 
 Labels = tuple[Group, ...]
 PATHS: dict[str, tuple[str, Dash]] = {
@@ -52,11 +52,11 @@ def belt_and_detour(labels: Labels, columns: int = style.WIDE) -> Figure | None:
         if not any(path == "belt" for _, path in curves):
             panel.annotate("no belt: all is detour", (0.97, 0.93), xycoords="axes fraction", ha="right", va="top")
         lag_axis(panel)
-    figure.supxlabel(WORDS_BACK, fontsize=10.5)
+    figure.supxlabel(nouns_of(labels).back, fontsize=10.5)
     figure.supylabel("norm of the gradient", fontsize=10.5)
     handles = [sample(text, line=line) for text, line in PATHS.values()]
     moments = [sample(WHEN["start"], style.FAINT), sample(f"{WHEN['end']} (in the cell's colour)")]
-    legend(figure, [*handles, *moments, *band_patches(every)], columns)
+    legend(figure, [*handles, *moments, *band_patches(every, nouns_of(labels))], columns)
     return figure
 
 
@@ -86,8 +86,9 @@ def belt_share(labels: Labels, columns: int = style.WIDE) -> Figure | None:
         draw_curve(panel, within(found), colour[group.label], line, width, 0.2 if when == "end" else 0.12)
     percent_axis(panel)
     lag_axis(panel)
-    panel.set_xlabel(WORDS_BACK, fontsize=10.5)
+    panel.set_xlabel(nouns_of(labels).back, fontsize=10.5)
     panel.set_ylabel("share of the belt", fontsize=10.5)
     cells = [sample(label, colour[label], width=2.0) for label in dict.fromkeys(group.label for group, *_ in drawn)]
-    legend(figure, [*cells, *moment_samples(), *band_patches(found for *_, found in drawn)], columns, across=4)
+    bands = band_patches((found for *_, found in drawn), nouns_of(labels))
+    legend(figure, [*cells, *moment_samples(), *bands], columns, across=4)
     return figure

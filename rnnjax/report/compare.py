@@ -9,7 +9,7 @@ from rnnjax.errors import UserError
 from rnnjax.report import document, sentences
 from rnnjax.report.diagnosis_pictures import BELT_SHARE
 from rnnjax.report.interactive import embedded
-from rnnjax.report.pictures import GRADIENTS, LEARNING, SCORES
+from rnnjax.report.pictures import GRADIENTS, SCORES, learning
 from rnnjax.report.run import Run, load_run
 from rnnjax.report.sections import drawn_sections
 from rnnjax.report.summary import groups
@@ -84,7 +84,7 @@ def _write(runs: dict[str, Run], out: Path) -> Path:
         + differences(runs)
         + document.notes("Not complete", sentences.missing(together, labels))
         + (table if labels else ""),
-        sections=drawn_sections((SCORES, *GRADIENTS, BELT_SHARE, LEARNING), labels, live, None),
+        sections=drawn_sections((SCORES, *GRADIENTS, BELT_SHARE, learning(labels)), labels, live, None),
         end=_runs(runs),
         scripts=scripts,
     )

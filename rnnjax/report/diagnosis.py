@@ -44,7 +44,7 @@ class LayerDiagnosis:
 
     ``by_lag`` maps a quantity to its quantiles by lag: the norms "m" (and the LSTM's "h"), "belt", "detour",
     "enters k" and "into k" of each gate k, and "belt_share", "keep" and "gate k", which are no norms. ``horizon``
-    is in words, ``count`` (L,) holds the examples that reach each lag.
+    is in time steps, ``count`` (L,) holds the examples that reach each lag.
     """
 
     name: str

@@ -14,13 +14,13 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from rnnjax.report import style
 from rnnjax.report.diagnosis_summary import Curve
 from rnnjax.report.member import Moment
+from rnnjax.report.wording import Nouns
 
 Dash = Literal["-", "--", ":"]
 STROKES: dict[Moment, tuple[Dash, float]] = {"start": ("--", 1.2), "end": ("-", 2.0)}
-WORDS_BACK = "words back from the end of the review"
 WHEN: dict[Moment, str] = {"start": "at the start", "end": "after training"}
 BANDS = {
-    "examples": "band: 8 of 10 reviews (one seed)",
+    "examples": "band: 8 of 10 {examples} (one seed)",
     "range": "band: between the two seeds",
     "interval": "band: 95% interval of the mean over the seeds",
 }
@@ -80,10 +80,11 @@ def draw_curve(panel: Axes, curve: Curve, colour: str, line: Dash, width: float,
     panel.plot(lag, curve.middle, color=colour, linewidth=width, linestyle=line)
 
 
-def band_patches(curves: Iterable[Curve]) -> list[Patch]:
+def band_patches(curves: Iterable[Curve], nouns: Nouns) -> list[Patch]:
     """The legend of the bands that occur, in a fixed order."""
     found: set[str] = {curve.band for curve in curves}
-    return [Patch(color=style.FAINT, alpha=0.35, linewidth=0, label=BANDS[band]) for band in BANDS if band in found]
+    names = [nouns.told(BANDS[band]) for band in BANDS if band in found]
+    return [Patch(color=style.FAINT, alpha=0.35, linewidth=0, label=name) for name in names]
 
 
 def moment_samples() -> list[Line2D]:
@@ -108,6 +109,6 @@ def percent_axis(panel: Axes) -> None:
 
 
 def lag_axis(panel: Axes) -> None:
-    """A horizontal axis of whole words, from 0."""
+    """A horizontal axis of whole steps, from 0."""
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, steps=[1, 2, 5, 10]))
     panel.set_xlim(left=0)

@@ -5,8 +5,8 @@ from rnnjax.report.picture import Picture
 
 SOURCE = "members/*/diagnosis-start.json and diagnosis-end.json"
 WHEN = (
-    "Measured on one batch of held-out reviews, with the initial parameters (start) and with those that were best in "
-    "validation (after training)."
+    "Measured on one batch of held-out {examples}, with the initial parameters (start) and with those that were best "
+    "in validation (after training)."
 )
 BELT_SHARE = Picture(
     "belt_share",
@@ -24,7 +24,7 @@ PICTURES = (
     BELT_SHARE,
     Picture(
         "belt_and_detour",
-        "Belt and detour, word by word",
+        "Belt and detour, {step} by {step}",
         "The lengths of the two parts beside that of the whole gradient of what the cell remembers. Where the solid "
         "line lies on the dotted one, the belt alone carries the gradient. Lengths do not add up: where the two parts "
         "point against each other, the whole can be shorter than either.",
@@ -44,7 +44,7 @@ PICTURES = (
     Picture(
         "into_gates",
         "The gradient that each gate receives",
-        "What reaches the sum z that a gate squashes: how hard a word pulls at each gate's weights. A gate that is "
+        "What reaches the sum z that a gate squashes: how hard {a_step} pulls at each gate's weights. A gate that is "
         "wide open or shut hardly listens, and its gradient is small.",
         gate_figures.into_gates,
         diagnosis_sentences.into_gates,
@@ -64,9 +64,9 @@ PICTURES = (
         "lyapunov",
         "Does a small change grow or fade?",
         "A Lyapunov exponent is the mean rate, per step, at which a small change of the state grows (above 0) or fades "
-        "(below 0) along real reviews; there are as many as the state has directions (Vogt et al. 2020). Right: the "
-        "largest and the smallest singular value of products of the last step Jacobians of one review; what is above "
-        "1 blows a gradient up, what is far below 1 lets it vanish.",
+        "(below 0) along real {examples}; there are as many as the state has directions (Vogt et al. 2020). Right: the "
+        "largest and the smallest singular value of products of the last step Jacobians of one {example}; what is "
+        "above 1 blows a gradient up, what is far below 1 lets it vanish.",
         dynamics_figures.lyapunov,
         dynamics_sentences.lyapunov,
         SOURCE,
@@ -83,11 +83,11 @@ PICTURES = (
     ),
     Picture(
         "swaps",
-        "The test of it: exchanging a word",
-        "A gradient is a promise for small changes. Here one word of each review is exchanged, and the change of the "
-        "logit that the exchange causes stands beside the change that the gradient at this word predicts. Where both "
-        "are small, the answer does not depend on the word; where only the prediction is small, the gradient is blind "
-        "to what the cell knows.",
+        "The test of it: exchanging {a_step}",
+        "A gradient is a promise for small changes. Here one {step} of each {example} is exchanged, and the change of "
+        "the logit that the exchange causes stands beside the change that the gradient at this {step} predicts. Where "
+        "both are small, the answer does not depend on the {step}; where only the prediction is small, the gradient "
+        "is blind to what the cell knows.",
         dynamics_figures.swaps,
         dynamics_sentences.swaps,
         SOURCE,

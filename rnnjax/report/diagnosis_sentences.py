@@ -18,7 +18,8 @@ from rnnjax.report.json_files import Floats
 from rnnjax.report.member import MOMENTS, Moment
 from rnnjax.report.sentences import Said
 from rnnjax.report.summary import Group, mean, middle
-from rnnjax.report.wording import listed, number, percent, words
+from rnnjax.report.task_summary import nouns_of
+from rnnjax.report.wording import Nouns, listed, number, percent
 
 Labels = tuple[Group, ...]
 NO_BELT = "Has no belt: every step leads through W_h, so all that arrives came the long way round."
@@ -34,10 +35,10 @@ def share_over_seeds(values: Floats) -> str:
     return f"{percent(found.mean)} ({between}%, {found.seeds} seeds)"
 
 
-def words_over_seeds(values: Floats) -> str:
+def far_over_seeds(values: Floats, nouns: Nouns) -> str:
     """The median seed's distance with the interval of the mean: "6.4 words (6.1–6.7, 3 seeds)"."""
     found = over_seeds(values)
-    centre = words(float(middle(values)))
+    centre = nouns.far(float(middle(values)))
     bounds = f" ({_between(number(found.low), number(found.high))}, {found.seeds} seeds)"
     return centre if np.isnan(found.low) else centre + bounds
 
@@ -66,16 +67,17 @@ def belt_shares(labels: Labels) -> list[Said]:
         if not known:
             said.append(said_of(group, title, "The belt's share is not a number: nothing that can be divided arrives."))
             continue
+        nouns = nouns_of((group,))
         text = f"{OPENING[known[0]]} {share_over_seeds(found[known[0]])} of the gradient that arrives came down the "
-        text += "conveyor belt, averaged over all words back"
+        text += f"conveyor belt, averaged over all {nouns.steps} back"
         text += f"; after training {share_over_seeds(found['end'])}." if len(known) == 2 else "."
-        said.append(said_of(group, title, text + _half_lives(group)))
+        said.append(said_of(group, title, text + _half_lives(group, nouns)))
     return said
 
 
-def _half_lives(group: Group) -> str:
+def _half_lives(group: Group, nouns: Nouns) -> str:
     found = {when: half_lives(group, when) for when in MOMENTS}
-    told = [f"{words_over_seeds(found[when])} {_at(when)}" for when in MOMENTS if len(found[when])]
+    told = [f"{far_over_seeds(found[when], nouns)} {_at(when)}" for when in MOMENTS if len(found[when])]
     return f" The gradient's half-life: {', '.join(told)}." if told else ""
 
 
@@ -85,10 +87,12 @@ def _at(when: Moment) -> str:
 
 def belt_against_detour(labels: Labels) -> list[Said]:
     """Under the norms of belt and detour: at which distances which part is the larger one."""
-    return [said_of(group, title, _larger(group, place)) for group, place, title in diagnosed(labels)]
+    return [
+        said_of(group, title, _larger(group, place, nouns_of((group,)))) for group, place, title in diagnosed(labels)
+    ]
 
 
-def _larger(group: Group, place: int) -> str:
+def _larger(group: Group, place: int, nouns: Nouns) -> str:
     if not any(has_belt(layer) for when in MOMENTS for layer in layers_of(group, when, place)):
         return NO_BELT
     when: Moment = "end" if layers_of(group, "end", place) else "start"
@@ -97,17 +101,17 @@ def _larger(group: Group, place: int) -> str:
         return f"{OPENING[when]} neither part has a usable number."
     total = belt.middle + detour.middle
     if np.isnan(total).all():
-        return f"{OPENING[when]} no two words could be compared."
+        return f"{OPENING[when]} no two {nouns.steps} could be compared."
     lags = np.flatnonzero(total > 0)
     if not len(lags):
-        return f"{OPENING[when]} nothing arrives even one word back, by either way."
+        return f"{OPENING[when]} nothing arrives even one {nouns.step} back, by either way."
     wins = belt.middle[lags] >= detour.middle[lags]
-    upto = f"at every distance measured, up to {words(lags[-1])}"
+    upto = f"at every distance measured, up to {nouns.far(lags[-1])}"
     if wins.all() or not wins.any():
         text = f"{OPENING[when]} the {'belt' if wins.all() else 'detour'} brings the larger part {upto}"
     else:
         text = f"{OPENING[when]} the belt brings the larger part at {wins.sum()} of {len(wins)} distances"
-    return f"{text}; {words(lags[-1])} back {_times(belt.middle[lags[-1]], detour.middle[lags[-1]])}."
+    return f"{text}; {nouns.far(lags[-1])} back {_times(belt.middle[lags[-1]], detour.middle[lags[-1]])}."
 
 
 def _times(belt: float, detour: float) -> str:
@@ -164,11 +168,14 @@ def _loudest(group: Group, place: int, when: Moment, gates: tuple[str, ...]) -> 
     }
     if len(sums) < 2 or max(sums.values()) == 0:
         return ""
+    nouns = nouns_of((group,))
     most, least = max(sums, key=lambda gate: sums[gate]), min(sums, key=lambda gate: sums[gate])
     if sums[least] == 0:
-        return f"{OPENING[when]} {most} receives the strongest gradient, summed over all words, and {least} none."
+        return (
+            f"{OPENING[when]} {most} receives the strongest gradient, summed over all {nouns.steps}, and {least} none."
+        )
     factor = times(sums[most] / sums[least])
-    return f"{OPENING[when]} {most} receives {factor} the gradient of {least}, summed over all words."
+    return f"{OPENING[when]} {most} receives {factor} the gradient of {least}, summed over all {nouns.steps}."
 
 
 def gates(labels: Labels) -> list[Said]:
@@ -190,7 +197,7 @@ def _keeps(group: Group, place: int, when: Moment) -> str:
         return ""
     text = f"{OPENING[when]} it keeps {share_over_seeds(kept)} of its memory in a step"
     if len(horizon := numbers(group, when, "horizon", place)):
-        text += f", a horizon of {words_over_seeds(horizon)}"
+        text += f", a horizon of {far_over_seeds(horizon, nouns_of((group,)))}"
     stuck = {k: mean(np.array([layer.saturation.get(k, np.nan) for layer in layers])) for k in layers[0].gates}
     parts = [f"{k} {percent(float(share))}" for k, share in stuck.items() if share >= 0.0005]
     return f"{text}; values that are stuck: {listed(parts)}." if parts else f"{text}."

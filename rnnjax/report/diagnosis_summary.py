@@ -43,7 +43,7 @@ class Interval:
 
 
 def layer_of(member: Member, when: Moment, place: int = 0) -> LayerDiagnosis | None:
-    """A diagnosed layer, the one that reads the words by default; None where it was not diagnosed."""
+    """A diagnosed layer, the one that reads the inputs by default; None where it was not diagnosed."""
     found = member.diagnoses.get(when)
     return found.layers[place] if found is not None and place < len(found.layers) else None
 

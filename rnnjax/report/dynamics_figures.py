@@ -12,6 +12,7 @@ from rnnjax.report.diagnosis_summary import diagnosed, layers_of
 from rnnjax.report.json_files import Floats
 from rnnjax.report.member import MOMENTS, Moment, Updates
 from rnnjax.report.summary import Group, middle
+from rnnjax.report.task_summary import nouns_of
 
 Labels = tuple[Group, ...]
 HEALTHY = 1e-3  # of its own size: about what Adam should change a block by in a step
@@ -114,6 +115,7 @@ def swaps(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     drawn = [(group, found) for group in labels if (found := swapped(group)) is not None]
     if not drawn:
         return None
+    nouns = nouns_of(labels)
     colour = style.colours([group.label for group in labels])
     figure, axes = style.panels(len(drawn), columns, height=2.5)
     sizes = [[style.log10(np.abs(values)) for values in (one.measured, one.predicted)] for _, (_, one) in drawn]
@@ -124,7 +126,7 @@ def swaps(labels: Labels, columns: int = style.WIDE) -> Figure | None:
         panel.plot(one.lag, predicted, "D", color=style.FAINT, markersize=4.5, fillstyle="none")
         panel.plot(one.lag, measured, "o", color=colour[group.label], markersize=4.5, alpha=0.75, markeredgewidth=0)
         lag_axis(panel)
-    figure.supxlabel("words back to the word that is exchanged", fontsize=10.5)
+    figure.supxlabel(f"{nouns.steps} back to the {nouns.step} that is exchanged", fontsize=10.5)
     figure.supylabel("change of the logit", fontsize=10.5)
     dots = Line2D([], [], color=style.INK, marker="o", linestyle="", label="measured (in the cell's colour)")
     hollow = Line2D([], [], color=style.FAINT, marker="D", fillstyle="none", linestyle="", label="by its gradient")

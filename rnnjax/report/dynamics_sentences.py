@@ -9,11 +9,12 @@ from rnnjax.report.json_files import Floats
 from rnnjax.report.member import MOMENTS, Moment
 from rnnjax.report.sentences import Said
 from rnnjax.report.summary import Group, middle
-from rnnjax.report.wording import number
+from rnnjax.report.task_summary import nouns_of
+from rnnjax.report.wording import Nouns, number
 
 Labels = tuple[Group, ...]
 STILL = 0.0005  # an exponent that rounds to zero
-FAR = 0.75  # of the largest distance: from there on a word counts as far back
+FAR = 0.75  # of the largest distance: from there on a step counts as far back
 
 
 def lyapunov(labels: Labels) -> list[Said]:
@@ -93,10 +94,10 @@ def _part(ratio: float) -> str:
 
 def swaps(labels: Labels) -> list[Said]:
     """Under the exchanged words: what a word far back changes, and whether its gradient knew."""
-    return [Said(group.label, text) for group in labels if (text := _changes(group))]
+    return [Said(group.label, text) for group in labels if (text := _changes(group, nouns_of((group,))))]
 
 
-def _changes(group: Group) -> str:
+def _changes(group: Group, nouns: Nouns) -> str:
     exchanged = swapped(group)
     if exchanged is None:
         return ""
@@ -110,7 +111,7 @@ def _changes(group: Group) -> str:
     distance = farthest if nearest == farthest else f"{nearest} to {farthest}"
     change, expected = (_size(float(np.median(np.abs(values[far])))) for values in (measured, predicted))
     opening = "Before training, exchanging" if when == "start" else "Exchanging"
-    text = f"{opening} {found.what} {distance} words back changes the logit by {change} (median of {far.sum()} "
+    text = f"{opening} {found.what} {distance} {nouns.steps} back changes the logit by {change} (median of {far.sum()} "
     text += f"exchange{'' if far.sum() == 1 else 's'}); the gradient predicts {expected}."
     moved = measured != 0
     right = int((np.sign(measured) == np.sign(predicted))[moved].sum())

@@ -8,6 +8,8 @@ from rnnjax.report.diagnosis_summary import diagnosed, numbers
 from rnnjax.report.member import Member
 from rnnjax.report.run import Run
 from rnnjax.report.summary import Group, member_fade
+from rnnjax.report.table_fields import Score, scores
+from rnnjax.report.task_summary import nouns_of
 from rnnjax.report.tidy import swept_names
 from rnnjax.report.wording import number, short_percent
 
@@ -25,10 +27,11 @@ def html(run: Run, labels: tuple[Group, ...]) -> str:
     if len(run.members) == len(labels) and not swept:
         return ""
     belt = bool(diagnosed(labels))
-    fixed = ["test accuracy", "validation accuracy", "best step", "half-life at end, words"]
+    columns = scores(labels)
+    fixed = [*(one.title for one in columns), "best step", f"half-life at end, {nouns_of(labels).steps}"]
     titles = ["cell", *swept, "seed", *fixed, *(["belt share at end"] if belt else []), "status"]
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
-    rows = (_row(member, swept, belt) for group in labels for member in group.members)
+    rows = (_row(member, swept, columns, belt) for group in labels for member in group.members)
     body = "".join(
         f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(value)}</td>" for value in rest)}</tr>'
         for first, *rest in rows
@@ -40,15 +43,15 @@ def html(run: Run, labels: tuple[Group, ...]) -> str:
     )
 
 
-def _row(member: Member, swept: tuple[str, ...], belt: bool) -> list[str]:
+def _row(member: Member, swept: tuple[str, ...], columns: list[Score], belt: bool) -> list[str]:
     result, fade = member.result, member_fade(member, "end")
-    shares = numbers(Group(member.label, (member,)), "end", "belt_share")
+    alone = Group(member.label, (member,))
+    shares = numbers(alone, "end", "belt_share")
     return [
         member.label,
         *(str(member.varied.get(name, "–")) for name in swept),
         str(member.seed),
-        short_percent(np.nan if result is None else result.test_accuracy),
-        short_percent(np.nan if result is None else result.validation_accuracy),
+        *(column.field(alone).value for column in columns),
         "–" if result is None else f"{result.best_step:,}",
         number(np.nan if fade is None else fade.half_life),
         *([short_percent(shares[0] if len(shares) else np.nan)] if belt else []),

@@ -10,8 +10,8 @@ from rnnjax.report.diagnosis_summary import by_lag, has_belt, layer_of
 from rnnjax.report.json_files import Floats
 from rnnjax.report.member import Member
 from rnnjax.report.run import Run
-from rnnjax.report.score_figures import CHANCE_LOSS
 from rnnjax.report.summary import Group, measured, memory
+from rnnjax.report.task_summary import chance_loss, learnt
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Raised:
 
 
 def evidence_of(member: Member, clip: float) -> Evidence:
-    """What is known of the layer that reads the words, of the parameters after training where they were diagnosed.
+    """What is known of the layer that reads the inputs, of the parameters after training where they were diagnosed.
 
     Args:
         member: one seed.
@@ -34,21 +34,24 @@ def evidence_of(member: Member, clip: float) -> Evidence:
     start = layer_of(member, "start")
     latest = layer_of(member, "end") or start
     log = member.gradients.get(memory(member))
-    accuracy = member.validation.accuracy
+    same = member.task.objective in ("binary", "classes")  # the answer is one for the whole example
+    padding = np.nan if latest is None or member.task.nouns.step != "word" else latest.padding_read
     kept = np.nan if start is None else start.keep_at_bias
     return Evidence(
         label=member.label,
+        unit=member.task.nouns.step,
         curves=None if log is None else np.where(measured(log), log.q50, np.nan),
-        accuracy=float(np.nanmax(accuracy)) if not np.isnan(accuracy).all() else None,
+        accuracy=learnt(member),
         keep_at_bias=None if np.isnan(kept) else kept,
         saturation=None if latest is None else _known(latest.saturation),
         belt_share=None if latest is None else by_lag(latest, "belt_share"),
         has_belt=latest is not None and has_belt(latest),
-        padding_read=None if latest is None or np.isnan(latest.padding_read) else latest.padding_read,
+        padding_read=None if np.isnan(padding) else padding,
         gradient_norms=_some(member.gradient_norms),
         clip=clip,
         losses=_some(member.train.loss),
-        chance_loss=CHANCE_LOSS,
+        chance_loss=chance_loss(member),
+        chance_answer="always giving the same answer" if same else "the best answer that remembers nothing",
         origin=member.diverged,
     )
 
@@ -62,7 +65,9 @@ def _some(values: Floats) -> Floats | None:
 
 
 def clip_of(run: Run, member: Member) -> float:
-    """The member's --clip, its own where a sweep varies it; 0 where neither it nor the run's flags tell."""
+    """The largest gradient norm that the member let through, 0 for any; of older runs as their flags tell."""
+    if member.clip is not None:
+        return member.clip
     training = run.flags.get("training")
     known = training if isinstance(training, dict) else {}
     clip = member.varied.get("clip", known.get("clip"))

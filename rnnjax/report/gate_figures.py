@@ -7,7 +7,6 @@ from rnnjax.report import style
 from rnnjax.report.diagnosis_panels import (
     STROKES,
     WHEN,
-    WORDS_BACK,
     band_patches,
     draw_curve,
     gate_colours,
@@ -22,7 +21,8 @@ from rnnjax.report.diagnosis_panels import (
 from rnnjax.report.diagnosis_summary import Curve, curve, diagnosed, either, numbers, shares, within
 from rnnjax.report.member import MOMENTS, Moment
 from rnnjax.report.summary import Group, middle
-from rnnjax.report.wording import number, words
+from rnnjax.report.task_summary import nouns_of
+from rnnjax.report.wording import Nouns, number
 
 Labels = tuple[Group, ...]
 CONTENT = ("g", "n", "h")  # between -1 and 1: no door that stands more or less open
@@ -59,7 +59,7 @@ def gates_of_the_detour(labels: Labels, columns: int = style.WIDE) -> Figure | N
                 lag = np.arange(parts.shape[1])
                 panel.fill_between(lag, below, above, where=np.isfinite(above), color=tints[gate], linewidth=0)
             lag_axis(panel)
-    figure.supxlabel(WORDS_BACK, fontsize=10.5)
+    figure.supxlabel(nouns_of(labels).back, fontsize=10.5)
     figure.supylabel("share of the detour", fontsize=10.5)
     legend(figure, gate_patches(_all_gates([(group, place) for group, place, *_ in drawn])), columns, across=5)
     return figure
@@ -91,6 +91,7 @@ def _gate_lines(labels: Labels, columns: int, prefix: str, decades: bool) -> Fig
     figure, axes = style.panels(len(drawn), columns, height=2.6)
     every = [one for *_, curves in drawn for one in curves.values()]
     low, high = style.decades([level for one in every for level in (one.middle, one.low, one.high)])
+    nouns = nouns_of(labels)
     for panel, (group, place, title, curves) in zip(axes, drawn, strict=True):
         heading(panel, title, colour[group.label])
         tints = gate_colours(gates_of(group, place))
@@ -101,13 +102,15 @@ def _gate_lines(labels: Labels, columns: int, prefix: str, decades: bool) -> Fig
             style.decade_axis(panel, low, high)
         else:
             percent_axis(panel)
-            panel.annotate(_horizon(group, place), (0.03, 0.03), xycoords="axes fraction", fontsize=9, color=style.INK)
+            panel.annotate(
+                _horizon(group, place, nouns), (0.03, 0.03), xycoords="axes fraction", fontsize=9, color=style.INK
+            )
         lag_axis(panel)
-    figure.supxlabel(WORDS_BACK, fontsize=10.5)
+    figure.supxlabel(nouns.back, fontsize=10.5)
     figure.supylabel("gradient at the gate: ‖∂L/∂z‖" if decades else "how far the gate stands open", fontsize=10.5)
     known = [k for k in _all_gates([(group, place) for group, place, *_ in drawn]) if decades or k not in CONTENT]
     ends = [one for *_, curves in drawn for (when, _), one in curves.items() if when == "end"]
-    legend(figure, [*gate_patches(known), *moment_samples(), *band_patches(ends)], columns, across=4)
+    legend(figure, [*gate_patches(known), *moment_samples(), *band_patches(ends, nouns)], columns, across=4)
     return figure
 
 
@@ -115,10 +118,10 @@ def _all_gates(layers: list[tuple[Group, int]]) -> list[str]:
     return list(dict.fromkeys(gate for group, place in layers for gate in gates_of(group, place)))
 
 
-def _horizon(group: Group, place: int) -> str:
+def _horizon(group: Group, place: int, nouns: Nouns) -> str:
     """The horizon at the start and after training, the median seed: "horizon 3.7 → 12 words"."""
     values = [numbers(group, when, "horizon", place) for when in MOMENTS]
     known = [float(middle(seeds)) for seeds in values if len(seeds)]
     if not known:
         return ""
-    return "horizon " + (words(known[0]) if len(known) == 1 else f"{number(known[0])} → {words(known[1])}")
+    return "horizon " + (nouns.far(known[0]) if len(known) == 1 else f"{number(known[0])} → {nouns.far(known[1])}")

@@ -1,4 +1,4 @@
-"""Pictures of the gradient on its way back through the words: by lag, and by lag over the course of training."""
+"""Pictures of the gradient on its way back through time: by lag, and by lag over the course of training."""
 
 from typing import Literal
 
@@ -14,9 +14,9 @@ from rnnjax.report import style
 from rnnjax.report.member import MOMENTS, Moment
 from rnnjax.report.run import Floats
 from rnnjax.report.summary import Band, Group, band, fades, history, memory, middle, open_from
-from rnnjax.report.wording import words
+from rnnjax.report.task_summary import nouns_of
+from rnnjax.report.wording import Nouns
 
-WORDS_BACK = "words back from the end of the review"
 DASHES: dict[str, Literal["-", "--"]] = {"h": "-", "c": "--"}
 
 
@@ -37,7 +37,7 @@ def gradient_by_lag(labels: tuple[Group, ...], columns: int = style.WIDE) -> Fig
     shown = titles(labels)
     if not shown:
         return None
-    colour = style.colours([group.label for group in labels])
+    colour, nouns = style.colours([group.label for group in labels]), nouns_of(labels)
     figure, axes = style.panels(len(shown), columns, height=2.7)
     bands = [_bands(group, layer) for group, layer, _ in shown]
     drawn = [style.log10(level) for some in bands for _, _, b in some for level in (b.q10, b.q50, b.q90)]
@@ -51,13 +51,13 @@ def gradient_by_lag(labels: tuple[Group, ...], columns: int = style.WIDE) -> Fig
             panel.fill_between(lag, style.log10(of.q10), style.log10(of.q90), color=tint, alpha=0.2, linewidth=0)
             panel.plot(lag, style.log10(of.q50), color=tint, linewidth=1.8, linestyle=DASHES[state])
         if layer == 0:
-            _mark_reach(panel, group, colour[group.label])
-    figure.supxlabel(WORDS_BACK, fontsize=10.5)
-    figure.supylabel("how much the loss feels this word:\n‖∂L/∂h‖", fontsize=10.5)
+            _mark_reach(panel, group, colour[group.label], nouns)
+    figure.supxlabel(nouns.back, fontsize=10.5)
+    figure.supylabel(f"how much the loss feels this {nouns.step}:\n‖∂L/∂h‖", fontsize=10.5)
     two_states = any(state == "c" for some in bands for state, _, _ in some)
     columns_of_legend = 3 if columns == style.WIDE else 1
     figure.legend(
-        handles=_legend(two_states, all(group.finished for group, _, _ in shown)),
+        handles=_legend(two_states, all(group.finished for group, _, _ in shown), nouns),
         loc="outside upper left",
         ncols=columns_of_legend,
         frameon=False,
@@ -75,7 +75,7 @@ def _bands(group: Group, layer: int) -> list[tuple[str, Moment, Band]]:
     ]
 
 
-def _mark_reach(panel: Axes, group: Group, colour: str) -> None:
+def _mark_reach(panel: Axes, group: Group, colour: str, nouns: Nouns) -> None:
     """A dot where the norm has fallen to 1% of its start, on what the cell remembers at the end of training."""
     sound = [found for found in fades(group, "end") if not found.trouble]
     memories = [memory(member) for member in group.counted if memory(member) in member.gradients]
@@ -87,16 +87,16 @@ def _mark_reach(panel: Axes, group: Group, colour: str) -> None:
     if reach >= open_from(sound) or not np.isfinite(height):
         return
     panel.plot([reach], [height], "o", color=colour, markeredgecolor="white", markersize=7, zorder=5)
-    text = f"below 1% after {words(reach)}" if reach else "below 1% one word back"
+    text = f"below 1% after {nouns.far(reach)}" if reach else f"below 1% one {nouns.step} back"
     panel.annotate(text, (reach, height), (9, 4), textcoords="offset points", fontsize=9, color=style.INK, va="bottom")
 
 
-def _legend(two_states: bool, finished: bool) -> list[Line2D | Patch]:
+def _legend(two_states: bool, finished: bool, nouns: Nouns) -> list[Line2D | Patch]:
     last = "end of training" if finished else "last logged step"
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=style.FAINT, linewidth=1.8, label="start of training"),
         Line2D([], [], color=style.INK, linewidth=1.8, label=f"{last} (in the cell's colour)"),
-        Patch(color=style.FAINT, alpha=0.35, linewidth=0, label="8 of 10 reviews lie in the band"),
+        Patch(color=style.FAINT, alpha=0.35, linewidth=0, label=f"8 of 10 {nouns.examples} lie in the band"),
     ]
     if two_states:
         handles += [
@@ -109,13 +109,14 @@ def _legend(two_states: bool, finished: bool) -> list[Line2D | Patch]:
 def gradient_over_training(labels: tuple[Group, ...], columns: int = style.WIDE) -> Figure | None:
     """Heat map of the median norm, lag × training step, of what each cell remembers; None without a log.
 
-    Dark is weak: the scale spans what was measured, down to 10^-12. Grey: no number, for too few reviews were so
+    Dark is weak: the scale spans what was measured, down to 10^-12. Grey: no number, for too few examples were so
     long or training had diverged.
     """
     shown = titles(labels)
     if not shown:
         return None
     figure, axes = style.panels(len(shown), columns, height=2.5)
+    nouns = nouns_of(labels)
     maps = [history(group, remembered(group, layer)) for group, layer, _ in shown]
     low, high = style.decades([style.log10(norms) for _, norms in maps])
     scale = Normalize(low, high)
@@ -128,14 +129,14 @@ def gradient_over_training(labels: tuple[Group, ...], columns: int = style.WIDE)
     first, last = min(steps[0] for steps, _ in maps), max(steps[-1] for steps, _ in maps)
     if first < last:
         axes[0].set_ylim(first, last)
-    figure.supxlabel(WORDS_BACK, fontsize=10.5)
+    figure.supxlabel(nouns.back, fontsize=10.5)
     figure.supylabel("training step", fontsize=10.5)
     locator, formatter = style.decade_ticks(low, high)
     where = "right" if columns == style.WIDE else "bottom"
     bar = figure.colorbar(
         ScalarMappable(scale, "magma"), ax=axes, location=where, ticks=locator, format=formatter, aspect=30
     )
-    bar.set_label("how much the loss feels this word", fontsize=10)
+    bar.set_label(f"how much the loss feels this {nouns.step}", fontsize=10)
     bar.ax.tick_params(labelsize=9)
     return figure
 

@@ -16,9 +16,9 @@ MOST_NUMBERS = 150_000  # 0.8 MB of a page that holds less than 5
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """Median norm of what one layer of one cell remembers: steps (S,), log10 norms (S, L), by lag in words.
+    """Median norm of what one layer of one cell remembers: steps (S,), log10 norms (S, L), by lag in time steps.
 
-    ``label`` is the cell's, ``name`` tells its layers apart; ``layer`` is 0 for the one that reads the words.
+    ``label`` is the cell's, ``name`` tells its layers apart; ``layer`` is 0 for the one that reads the inputs.
     ``levels`` is NaN where nothing was measured and -∞ where the norm is zero; ``borders`` (S+1,) lie between the
     steps.
     """

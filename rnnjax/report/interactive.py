@@ -10,6 +10,7 @@ from rnnjax.report import interactive_gradients, interactive_scores, interactive
 from rnnjax.report.gradient_history import histories
 from rnnjax.report.summary import Group
 from rnnjax.report.sweep_figures import Sweep
+from rnnjax.report.task_summary import nouns_of
 
 LEGEND = "Point at it for its numbers; a click on a name hides and shows it."
 
@@ -49,11 +50,11 @@ HINTS = {
 
 
 def _figures(labels: tuple[Group, ...]) -> dict[str, tuple[UIElement, ...]]:
-    past = histories(labels)
+    past, nouns = histories(labels), nouns_of(labels)
     logs = interactive_gradients.logs_of(past)
     return {
         "accuracy_by_distance": interactive_scores.accuracy_against_distance(labels),
-        "gradient_by_lag": interactive_gradients.curves(past, logs) if past else (),
-        "gradient_over_training": interactive_gradients.maps(past, logs) if past else (),
+        "gradient_by_lag": interactive_gradients.curves(past, logs, nouns) if past else (),
+        "gradient_over_training": interactive_gradients.maps(past, logs, nouns) if past else (),
         "learning_curves": interactive_scores.learning_curves(labels),
     }

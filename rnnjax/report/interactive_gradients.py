@@ -1,4 +1,4 @@
-"""The gradient on its way back through the words, for the screen: curves under a slider over training, heat maps."""
+"""The gradient on its way back through time, for the screen: curves under a slider over training, heat maps."""
 
 from collections.abc import Sequence
 
@@ -20,8 +20,8 @@ from bokeh.palettes import Magma256
 from bokeh.plotting import figure
 
 from rnnjax.report import interactive_style, style
-from rnnjax.report.gradient_figures import WORDS_BACK
 from rnnjax.report.gradient_history import History
+from rnnjax.report.wording import Nouns
 
 # Runs in the reader's browser: each curve becomes the last row of its log that is no later than the chosen step.
 MOVE = """
@@ -61,13 +61,13 @@ def logs_of(histories: Sequence[History]) -> list[ColumnDataSource]:
     ]
 
 
-def curves(histories: Sequence[History], logs: Sequence[ColumnDataSource]) -> tuple[UIElement, ...]:
+def curves(histories: Sequence[History], logs: Sequence[ColumnDataSource], nouns: Nouns) -> tuple[UIElement, ...]:
     """Norm against lag, a curve for each cell and layer, at the step that the slider names; upper layers are off.
 
-    Hover: cell, words back, norm, share of the strength at lag 0. A click on a cell's name hides its curve.
+    Hover: cell, lag, norm, share of the strength at lag 0. A click on a cell's name hides its curve.
     """
     low, high = style.decades([style.log10(10.0 ** one.levels.astype(float)) for one in histories])
-    drawn = interactive_style.plot(WORDS_BACK, "gradient norm ‖∂L/∂state‖", 340)
+    drawn = interactive_style.plot(nouns.back, "gradient norm ‖∂L/∂state‖", 340)
     drawn.y_range = Range1d(low - 0.02 * (high - low), high)
     _label_decades(drawn, low, high)
     steps = sorted({int(step) for one in histories for step in one.steps})
@@ -80,7 +80,7 @@ def curves(histories: Sequence[History], logs: Sequence[ColumnDataSource]) -> tu
             line_dash=dash[one.label] if one.layer == 0 else "dotted",
         )  # fmt: skip
         names.append((one.name, [line]))
-    told = [("", "$name"), ("words back", "@lag"), ("norm", "@norm{%.1e}"), ("of lag 0", "@share{%.2g}%")]
+    told = [("", "$name"), (f"{nouns.steps} back", "@lag"), ("norm", "@norm{%.1e}"), ("of lag 0", "@share{%.2g}%")]
     told.append(("logged at step", "@step{0,0}"))
     form = {"@norm": "printf", "@share": "printf"}
     interactive_style.hover(drawn, told, [line for _, (line,) in names], formatters=form)
@@ -111,20 +111,22 @@ def _curve(one: History, at: int) -> dict[str, np.ndarray]:
     }
 
 
-def maps(histories: Sequence[History], logs: Sequence[ColumnDataSource]) -> tuple[UIElement, ...]:
-    """Heat maps lag × training step on one scale, one for each cell and layer; hover: step, words back, norm."""
+def maps(histories: Sequence[History], logs: Sequence[ColumnDataSource], nouns: Nouns) -> tuple[UIElement, ...]:
+    """Heat maps lag × training step on one scale, one for each cell and layer; hover: step, lag, norm."""
     low, high = style.decades([style.log10(10.0 ** one.levels.astype(float)) for one in histories])
     first = min(one.borders[0] for one in histories)
     last = max(one.borders[-1] for one in histories) - 1e-6  # its upper edge belongs to no image
     across = Range1d(-0.5, max(one.levels.shape[1] for one in histories) - 0.5)
     return tuple(
-        _map(one, log, (low, high), across, Range1d(max(0, first), last))
+        _map(one, log, (low, high), across, Range1d(max(0, first), last), nouns)
         for one, log in zip(histories, logs, strict=True)
     )
 
 
-def _map(one: History, log: ColumnDataSource, scale: tuple[int, int], across: Range1d, upward: Range1d) -> figure:
-    drawn = interactive_style.plot(WORDS_BACK, "training step", 250, one.name, one.colour)
+def _map(
+    one: History, log: ColumnDataSource, scale: tuple[int, int], across: Range1d, upward: Range1d, nouns: Nouns
+) -> figure:
+    drawn = interactive_style.plot(nouns.back, "training step", 250, one.name, one.colour)
     drawn.x_range, drawn.y_range = across, upward
     drawn.grid.grid_line_color = None
     drawn.yaxis.formatter = NumeralTickFormatter(format="0,0")
@@ -132,7 +134,7 @@ def _map(one: History, log: ColumnDataSource, scale: tuple[int, int], across: Ra
     image = drawn.image(
         image="image", x=-0.5, y="from", dw=one.levels.shape[1], dh="height", source=log, color_mapper=mapper
     )
-    told = [("training step", "@step{0,0}"), ("words back", "$x{0}"), ("norm", "@image{custom}")]
+    told = [("training step", "@step{0,0}"), (f"{nouns.steps} back", "$x{0}"), ("norm", "@image{custom}")]
     interactive_style.hover(drawn, told, [image], formatters={"@image": CustomJSHover(code=POWER)})
     ticker, texts = interactive_style.decades(*scale)
     drawn.add_layout(

@@ -3,13 +3,14 @@
 from typing import NamedTuple
 
 import numpy as np
-from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter, Range1d, Renderer, Span, UIElement
+from bokeh.models import ColumnDataSource, FixedTicker, Label, NumeralTickFormatter, Range1d, Renderer, Span, UIElement
 from bokeh.plotting import figure
 
 from rnnjax.report import interactive_style, style
 from rnnjax.report.run import Floats
-from rnnjax.report.score_figures import CHANCE_LOSS, HIGHEST_LOSS, by_step
+from rnnjax.report.score_figures import Steps, by_step, chance_losses, highest_loss, logarithmic
 from rnnjax.report.summary import Group, accuracy_by_distance, mean
+from rnnjax.report.task_summary import baselines, by_loss, chance, nouns_of
 
 
 class Pen(NamedTuple):
@@ -21,15 +22,17 @@ class Pen(NamedTuple):
 
 
 def accuracy_against_distance(labels: tuple[Group, ...]) -> tuple[UIElement, ...]:
-    """Test accuracy by the words between clue and answer; nothing where it was not measured."""
+    """Test accuracy by the steps between clue and answer; nothing where it was not measured."""
     measured = [(group, found) for group in labels if (found := accuracy_by_distance(group)) is not None]
     if not measured:
         return ()
-    drawn = interactive_style.plot("words back to the opinion", "right answers (test)", 290)
+    nouns = nouns_of(labels)
+    back = f"{nouns.steps} back"
+    drawn = interactive_style.plot(f"{back} to the {nouns.clue}", "right answers (test)", 290)
     drawn.xaxis.ticker = FixedTicker(ticks=_spread(np.unique(np.concatenate([at for _, (at, _) in measured]))))
     pen = _pens(labels)
-    lines = [_lines(drawn, pen[group.label], at, right, ("words back", "{0.0%}")) for group, (at, right) in measured]
-    _accuracy_axis(drawn, min(np.nanmin(right, initial=1.0) for _, (_, right) in measured))
+    lines = [_lines(drawn, pen[group.label], at, right, (back, "{0.0%}")) for group, (at, right) in measured]
+    _accuracy_axis(drawn, min(np.nanmin(right, initial=1.0) for _, (_, right) in measured), chance(labels))
     interactive_style.legend(drawn, [(group.label, some) for (group, _), some in zip(measured, lines, strict=True)])
     return (drawn,)
 
@@ -40,10 +43,15 @@ def _spread(places: Floats) -> list[float]:
 
 
 def learning_curves(labels: tuple[Group, ...]) -> tuple[UIElement, ...]:
-    """Validation accuracy and loss against the training step, side by side; a click on a name hides it in both."""
+    """Validation accuracy and loss against the training step, side by side; a click on a name hides it in both.
+
+    The loss alone, beside the baseline, where it is the main score.
+    """
     validated = [(group, by_step(group)) for group in labels if any(len(m.validation.steps) for m in group.members)]
     if not validated:
         return ()
+    if by_loss(labels):
+        return (_losses(validated, labels),)
     pen = _pens(labels)
     right = interactive_style.plot("training step", "right answers (validation)", 270)
     loss = interactive_style.plot("training step", "loss (validation)", 270)
@@ -56,14 +64,39 @@ def learning_curves(labels: tuple[Group, ...]) -> tuple[UIElement, ...]:
         for line, other in zip(lines, others, strict=True):
             line.js_link("visible", other, "visible")
             other.js_link("visible", line, "visible")
-    _accuracy_axis(right, min(np.nanmin(accuracies, initial=1.0) for _, (_, accuracies, _) in validated))
-    highest = max(np.nanmax(losses, initial=0.0) for _, (_, _, losses) in validated)
-    loss.y_range = Range1d(0, min(HIGHEST_LOSS, 1.05 * max(CHANCE_LOSS, highest)))
-    _guessing(loss, CHANCE_LOSS)
+    _accuracy_axis(
+        right, min(np.nanmin(accuracies, initial=1.0) for _, (_, accuracies, _) in validated), chance(labels)
+    )
+    loss.y_range = Range1d(0, highest_loss(labels, [losses for _, (_, _, losses) in validated]))
+    for level in chance_losses(labels):
+        _level(loss, level, "dotted")
     for drawn, some in ((right, names), (loss, twins)):
         drawn.xaxis.formatter = NumeralTickFormatter(format="0,0")
         interactive_style.legend(drawn, some)
     return right, loss
+
+
+def _losses(validated: list[tuple[Group, Steps]], labels: tuple[Group, ...]) -> figure:
+    pen, known = _pens(labels), baselines(labels)
+    log = logarithmic([losses for _, (_, _, losses) in validated], known)
+    scale = {"y_axis_type": "log"} if log else {}
+    drawn = interactive_style.plot("training step", "loss (validation)", 290, **scale)
+    told = ("training step", "{0.000e+0}")
+    names = [(group.label, _lines(drawn, pen[group.label], at, losses, told)) for group, (at, _, losses) in validated]
+    for text, level in known.items():
+        _level(drawn, level, "dashed")
+        said = Label(
+            x=8, x_units="screen", y=level, text=f"remembers nothing: {text}", text_color=interactive_style.MIDDLE,
+            text_font_size="11px", y_offset=2,
+        )  # fmt: skip
+        drawn.add_layout(said)
+    every = [np.ravel(losses) for _, (_, _, losses) in validated] + [np.array(list(known.values()))]
+    finite = np.concatenate(every)[np.isfinite(np.concatenate(every))]
+    if finite.size:
+        drawn.y_range = Range1d(finite.min() / 1.2, finite.max() * 1.4) if log else Range1d(0, 1.1 * finite.max())
+    drawn.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    interactive_style.legend(drawn, names)
+    return drawn
 
 
 def _pens(labels: tuple[Group, ...]) -> dict[str, Pen]:
@@ -92,11 +125,12 @@ def _lines(drawn: figure, pen: Pen, x: Floats, values: Floats, told: tuple[str, 
     return lines
 
 
-def _accuracy_axis(drawn: figure, lowest: float) -> None:
+def _accuracy_axis(drawn: figure, lowest: float, guessing: float | None) -> None:
     drawn.y_range = Range1d(min(0.4, lowest - 0.02), 1.02)
     drawn.yaxis.formatter = NumeralTickFormatter(format="0%")
-    _guessing(drawn, 0.5)
+    if guessing is not None:
+        _level(drawn, guessing, "dotted")
 
 
-def _guessing(drawn: figure, level: float) -> None:
-    drawn.add_layout(Span(location=level, dimension="width", line_dash="dotted", line_color=interactive_style.MIDDLE))
+def _level(drawn: figure, level: float, dash: str) -> None:
+    drawn.add_layout(Span(location=level, dimension="width", line_dash=dash, line_color=interactive_style.MIDDLE))

@@ -5,17 +5,21 @@ from bokeh.models import ColumnDataSource, FixedTicker, NumeralTickFormatter, Ra
 from numpy.typing import NDArray
 
 from rnnjax.report import interactive_style, style
-from rnnjax.report.sweep_figures import Sweep, logarithmic, measured, ticks
+from rnnjax.report.sweep_figures import Sweep, logarithmic, measured, score_name, ticks
+from rnnjax.report.task_summary import by_loss
 
 
 def accuracy_against_setting(sweep: Sweep) -> tuple[UIElement, ...]:
-    """Test accuracy by the value of what is swept; nothing where no seed has finished."""
+    """The test score by the value of what is swept; nothing where no seed has finished."""
     known = measured(sweep.series, sweep.name)
     if not known:
         return ()
     every = np.unique(np.concatenate([found.values for _, found in known]))
     scale = "log" if logarithmic(every) else "linear"
-    drawn = interactive_style.plot(sweep.name, "right answers (test)", 290, x_axis_type=scale)
+    lower = by_loss(sweep.series)
+    single = np.concatenate([scores for _, found in known for scores in found.seeds])
+    upward = {"y_axis_type": "log"} if lower and logarithmic(single) else {}
+    drawn = interactive_style.plot(sweep.name, score_name(sweep.series), 290, x_axis_type=scale, **upward)
     drawn.xaxis.ticker = FixedTicker(ticks=ticks(every))
     drawn.xaxis.major_label_overrides = {value: f"{value:g}" for value in ticks(every)}
     colour = style.colours([group.label for group in sweep.series])
@@ -25,21 +29,26 @@ def accuracy_against_setting(sweep: Sweep) -> tuple[UIElement, ...]:
         parts = [{"x": found.values[at], "low": low[at], "high": high[at]} for at in _stretches(np.isfinite(low))]
         bands = [ColumnDataSource(part) for part in parts]
         areas = [drawn.varea("x", "low", "high", source=band, color=tint, alpha=0.15) for band in bands]
-        single = {
-            "x": np.repeat(found.values, [len(accuracies) for accuracies in found.seeds]),
+        dots = {
+            "x": np.repeat(found.values, [len(scores) for scores in found.seeds]),
             "y": np.concatenate(found.seeds),
         }
-        seeds = drawn.scatter("x", "y", source=ColumnDataSource(single), color=tint, size=6, alpha=0.5)
-        told = {"x": found.values, "y": found.means, "seeds": [len(accuracies) for accuracies in found.seeds]}
+        seeds = drawn.scatter("x", "y", source=ColumnDataSource(dots), color=tint, size=6, alpha=0.5)
+        told = {"x": found.values, "y": found.means, "seeds": [len(scores) for scores in found.seeds]}
         told |= {"setting": [f"{value:g}" for value in found.values]}
         source = ColumnDataSource(told)
         line = drawn.line("x", "y", source=source, name=group.label, color=tint, line_width=2.4)
-        hover = [("", "$name"), (sweep.name, "@setting"), ("mean", "@y{0.0%}"), ("seeds", "@seeds")]
+        hover = [
+            ("", "$name"),
+            (sweep.name, "@setting"),
+            ("mean", "@y{0.000e+0}" if lower else "@y{0.0%}"),
+            ("seeds", "@seeds"),
+        ]
         interactive_style.hover(drawn, hover, [line])
         names.append((group.label, [seeds, *areas, line]))
-    lowest = min(accuracies.min() for _, found in known for accuracies in found.seeds)
-    drawn.y_range = Range1d(min(0.4, lowest - 0.02), 1.02)
-    drawn.yaxis.formatter = NumeralTickFormatter(format="0%")
+    if not lower:
+        drawn.y_range = Range1d(min(0.4, single.min() - 0.02), 1.02)
+        drawn.yaxis.formatter = NumeralTickFormatter(format="0%")
     interactive_style.legend(drawn, names)
     return (drawn,)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rnnjax.diagnostics.evidence import Origin
 from rnnjax.report.diagnosis import Diagnosis
 from rnnjax.report.json_files import Floats
+from rnnjax.report.task import Task
 
 Moment = Literal["start", "end"]
 MOMENTS: tuple[Moment, ...] = ("start", "end")
@@ -19,8 +20,8 @@ MOMENTS: tuple[Moment, ...] = ("start", "end")
 class GradientLog:
     """The gradient norms of one state of one layer: steps (S,), all else (S, L) by lag, NaN where no example is.
 
-    ``mean`` and the quantiles are over the ``count`` examples that reach a lag, counted in words back from an
-    example's last word; where training has diverged they can be NaN or infinite although examples reach the lag.
+    ``mean`` and the quantiles are over the ``count`` examples that reach a lag, counted in steps back from an
+    example's last one; where training has diverged they can be NaN or infinite although examples reach the lag.
     """
 
     steps: NDArray[np.int64]
@@ -50,7 +51,10 @@ class Updates:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a finished member achieved; distances are in words, accuracies are fractions, arrays are (D,)."""
+    """What a finished member achieved; distances are in time steps, accuracies are fractions, arrays are (D,).
+
+    ``validation_loss`` is NaN where a run did not write it.
+    """
 
     test_loss: float
     test_accuracy: float
@@ -61,6 +65,7 @@ class Result:
     compile_seconds: float
     distance: Floats | None
     accuracy: Floats | None
+    validation_loss: float = np.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +76,8 @@ class Member:
     the global norm before clipping of the steps in ``train``. ``diagnoses`` holds those moments whose diagnosis was
     written, ``failure`` why training gave up, one sentence, and ``diverged`` where the first number that is not finite
     was made. ``varied`` maps what a sweep varies to its value here; members of one label differ in their seed alone.
+    ``baseline`` is the loss of the best answer that remembers nothing, where it is known, and ``clip`` the largest
+    gradient norm that was let through, 0 for any, where the run has written it.
     """
 
     name: str
@@ -89,6 +96,9 @@ class Member:
     diverged: Origin | None = None
     failure: str | None = None
     varied: Mapping[str, Any] = field(default_factory=dict)
+    task: Task = field(default_factory=Task)
+    baseline: float | None = None
+    clip: float | None = None
 
     @property
     def status(self) -> Literal["finished", "diverged", "unfinished"]:

@@ -9,13 +9,14 @@ from rnnjax.diagnostics.evidence import Origin
 from rnnjax.report.diagnosis import Diagnosis, parse_diagnosis
 from rnnjax.report.json_files import as_float, row
 from rnnjax.report.member import MOMENTS, GradientLog, Member, Moment, Result, Scores, Updates
+from rnnjax.report.task import Task
 from rnnjax.training.records import read_json, read_records
 
 LEVELS = ("count", "mean", "q10", "q50", "q90")
 
 
-def read_member(folder: Path) -> Member:
-    """Everything that one member wrote.
+def read_member(folder: Path, task: Task) -> Member:
+    """Everything that one member of a run of this task wrote.
 
     Raises:
         UserError: a file holds no JSON object.
@@ -44,6 +45,9 @@ def read_member(folder: Path) -> Member:
         diverged=_origin(read_json(diverged)) if diverged.exists() else None,
         failure=str(read_json(failure)["message"]) if failure.exists() else None,
         varied=dict(told.get("varied") or {}),
+        clip=None if told.get("clip") is None else as_float(told["clip"]),
+        task=task,
+        baseline=None if told.get("baseline") is None else float(told["baseline"]),
     )
 
 
@@ -58,6 +62,7 @@ def _result(told: dict[str, Any]) -> Result:
         best_step=int(told["best_step"]),
         distance=row(by_distance["distance"]) if by_distance else None,
         accuracy=row(by_distance["accuracy"]) if by_distance else None,
+        validation_loss=as_float(told.get("validation_loss")),
     )
 
 

@@ -81,8 +81,9 @@ def merge_runs(runs: Sequence[Path], out: Path) -> Merged:
         (out / "members").mkdir(exist_ok=True)
         for name, folder in members.items():
             _copy(folder, out / "members" / name)
-        for vocabulary in [run / "vocabulary.json" for run in runs if (run / "vocabulary.json").exists()][:1]:
-            write_bytes(out / "vocabulary.json", vocabulary.read_bytes())
+        for shared in ("vocabulary.json", "task.json"):
+            for file in [run / shared for run in runs if (run / shared).exists()][:1]:
+                write_bytes(out / shared, file.read_bytes())
         flags = configs[0]["flags"] | {"out": None, "shard": None}
         write_json(out / "config.json", configs[0] | {"flags": flags})
     except OSError as error:

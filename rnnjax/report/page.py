@@ -3,11 +3,21 @@
 from pathlib import Path
 
 from rnnjax.errors import UserError
-from rnnjax.report import alarm_section, document, every_run, sentences, style, texts
+from rnnjax.report import (
+    alarm_section,
+    document,
+    every_run,
+    published,
+    sentences,
+    solved,
+    style,
+    texts,
+    trainability_section,
+)
 from rnnjax.report.diagnosis_pictures import PICTURES as DIAGNOSES
 from rnnjax.report.interactive import embedded
 from rnnjax.report.picture import Labels
-from rnnjax.report.pictures import GRADIENTS, LEARNING, SCORES
+from rnnjax.report.pictures import GRADIENTS, SCORES, learning
 from rnnjax.report.run import Run, load_run
 from rnnjax.report.sections import Section, drawn_sections
 from rnnjax.report.summary import groups
@@ -43,10 +53,13 @@ def _write(run: Run) -> Path:
     scripts, live = embedded(shown, swept)
     figures = run.path / "figures"
     sections = [
+        *trainability_section.sections(run),
+        *published.section(run),
+        *solved.section(run),
         *(section for sweep in swept for section in drawn_sections((sweep.picture,), sweep.series, live, figures)),
         *drawn_sections((SCORES, *GRADIENTS), shown, live, figures),
         *_texts(run, shown),
-        *drawn_sections((*DIAGNOSES, LEARNING), shown, live, figures),
+        *drawn_sections((*DIAGNOSES, learning(shown)), shown, live, figures),
     ]
     write_bytes(run.path / "table.csv", csv_text(run).encode())
     write_bytes(run.path / "table.parquet", parquet_bytes(run))

@@ -17,8 +17,8 @@ class Picture:
 
     Attributes:
         name: of the file ``figures/<name>.png`` and of the section on the page.
-        title: its heading.
-        reading: how the figure is read, one paragraph for a reader who does not know it.
+        title: its heading, with {step} and {example} where the nouns of the runs belong (``wording.Nouns.told``).
+        reading: how the figure is read, one paragraph for a reader who does not know it; likewise.
         draw: the static figure of so many panels in a row, for paper and where no script runs; None where nothing
             was measured, and then the whole section is left out.
         says: what the figure shows, computed from its numbers, a line for each cell.

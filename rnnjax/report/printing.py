@@ -3,14 +3,17 @@
 import sys
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from rnnjax.errors import UserError
 from rnnjax.report.alarm_section import rich_alarms
 from rnnjax.report.merge import merge_runs, merged_folder, shards_of_one_study
 from rnnjax.report.page import write_report
+from rnnjax.report.published import rich_published
 from rnnjax.report.run import load_run
+from rnnjax.report.solved import rich_solved
 from rnnjax.report.table import rich_table
+from rnnjax.report.trainability_section import rich_trainability
 
 
 def merged(runs: tuple[Path, ...], out: Path | None) -> tuple[Path, ...]:
@@ -36,7 +39,9 @@ def print_reports(runs: tuple[Path, ...]) -> None:
     for run in runs:
         page = write_report(run)
         loaded = load_run(run)
-        console.print(rich_table(loaded))
-        if (alarms := rich_alarms(loaded)) is not None:
-            console.print(alarms)
+        shown: list[RenderableType | None] = [rich_trainability(loaded)]
+        if shown == [None]:  # a map of a hundred runs stands for all of their rows and alarms
+            shown = [rich_table(loaded), rich_published(loaded), rich_solved(loaded), rich_alarms(loaded)]
+        for one in filter(None, shown):
+            console.print(one)
         console.print(f"report: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)

@@ -1,7 +1,6 @@
 """A run folder read back from disk, as far as it got: with its members' folders all that the report knows of files."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from rnnjax.errors import UserError
 from rnnjax.report.json_files import Floats
 from rnnjax.report.member import GradientLog, Member, Result, Scores
 from rnnjax.report.member_files import read_member
+from rnnjax.report.task import Task, parse_task
 from rnnjax.training.records import read_json
 
 __all__ = ["Floats", "GradientLog", "Member", "Result", "Run", "Scores", "load_run"]
@@ -26,6 +26,7 @@ class Run:
     environment: dict[str, Any]
     members: tuple[Member, ...]
     unborn: tuple[str, ...]
+    task: Task = field(default_factory=Task)
 
 
 def load_run(path: Path) -> Run:
@@ -40,7 +41,8 @@ def load_run(path: Path) -> Run:
     environment = path / "environment.json"
     folders = sorted(folder for folder in (path / "members").glob("*") if folder.is_dir() and folder.suffix != PARTIAL)
     begun = [folder for folder in folders if (folder / "member.json").exists()]
-    members = [_whole(folder, read_member) for folder in begun]
+    task = _task(path / "task.json")
+    members = [_whole(folder, task) for folder in begun]
     return Run(
         path=path,
         experiment=str(config.get("experiment", "unknown")),
@@ -48,12 +50,22 @@ def load_run(path: Path) -> Run:
         environment=read_json(environment) if environment.exists() else {},
         members=tuple(sorted(members, key=lambda member: (member.parameters, member.label, member.seed))),
         unborn=tuple(folder.name for folder in folders if folder not in begun),
+        task=task,
     )
 
 
-def _whole(folder: Path, read: Callable[[Path], Member]) -> Member:
+def _task(file: Path) -> Task:
     try:
-        return read(folder)
+        return parse_task(read_json(file)) if file.exists() else Task()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"'{file}' is damaged ({type(error).__name__}: {error}); expected what a run writes there: run again."
+        ) from error
+
+
+def _whole(folder: Path, task: Task) -> Member:
+    try:
+        return read_member(folder, task)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"The records in '{folder}' are damaged ({type(error).__name__}: {error}); "

@@ -1,13 +1,14 @@
 """Pictures become sections of a page: on screen the interactive figure, on paper and without scripts the static one."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnjax.report import style
 from rnnjax.report.picture import Labels, Picture
+from rnnjax.report.task_summary import nouns_of
 from rnnjax.training.records import write_bytes
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def drawn_sections(
         figures: folder for ``<name>.png`` of each picture, where a file of an earlier report is removed if there is
             nothing to show now; None: no files.
     """
-    sections = []
+    sections, nouns = [], nouns_of(labels)
     for picture in pictures:
+        picture = replace(picture, title=nouns.told(picture.title), reading=nouns.told(picture.reading))
         wide = _drawn(picture, labels, style.WIDE)
         if figures is not None:
             _keep(figures / f"{picture.name}.png", wide)

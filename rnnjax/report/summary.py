@@ -17,9 +17,9 @@ FEWEST, SHARE = 5, 0.1  # a lag that fewer examples reach, or a smaller share of
 
 @dataclass(frozen=True)
 class Fade:
-    """How a gradient fades on its way back through the words.
+    """How a gradient fades on its way back through time.
 
-    ``half_life`` and ``reach`` are in words, as ``rnnjax.diagnostics.gradients`` defines them; ``remaining`` is
+    ``half_life`` and ``reach`` are in time steps, as ``rnnjax.diagnostics.gradients`` defines them; ``remaining`` is
     the norm at ``farthest``, the largest measured lag (see ``measured``), as a fraction of the norm at lag 0.
     Where ``trouble`` is not empty ("not finite", "zero") the four mean nothing.
     """
@@ -99,7 +99,7 @@ def moment(log: GradientLog, when: Moment) -> int | None:
 def measured(log: GradientLog) -> NDArray[np.bool_]:
     """Whether enough examples reach each lag for a median, (S, L): ``FEWEST`` and ``SHARE``, or all of a tiny batch.
 
-    Beyond, the norm of a few long reviews would be compared with that of the whole batch.
+    Beyond, the norm of a few long examples would be compared with that of the whole batch.
     """
     batch = log.count[:, :1]
     return (log.count > 0) & (log.count >= np.minimum(batch, np.maximum(FEWEST, SHARE * batch)))
@@ -119,7 +119,7 @@ def fade(log: GradientLog, row: int) -> Fade:
 
 
 def member_fade(member: Member, when: Moment) -> Fade | None:
-    """The fade of what the layer that reads the words remembers; None where it is not logged (yet)."""
+    """The fade of what the layer that reads the inputs remembers; None where it is not logged (yet)."""
     log = member.gradients.get(memory(member))
     row = None if log is None else moment(log, when)
     return None if log is None or row is None else fade(log, row)
@@ -131,7 +131,7 @@ def fades(group: Group, when: Moment) -> list[Fade]:
 
 
 def open_from(found: list[Fade]) -> float:
-    """The reach in words from which a reach, or a median of several, is only a lower bound: the measurement ended."""
+    """The reach from which a reach, or a median of several, is only a lower bound: the measurement ended."""
     return min((one.reach for one in found if one.reach >= one.farthest), default=np.inf)
 
 
@@ -169,7 +169,7 @@ def stacked(rows: list[Floats], length: int | None = None) -> Floats:
 
 
 def accuracy_by_distance(group: Group) -> tuple[Floats, Floats] | None:
-    """Distances in words (D,) and accuracies (members, D); None where no member measured them."""
+    """Distances in time steps (D,) and accuracies (members, D); None where no member measured them."""
     measured = [
         dict(zip(result.distance, result.accuracy, strict=True))
         for member in group.finished

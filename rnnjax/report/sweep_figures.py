@@ -1,4 +1,4 @@
-"""Pictures of a sweep over a number: test accuracy against it, a line for each cell with its other settings."""
+"""Pictures of a sweep over a number: the test score against it, a line for each cell with its other settings."""
 
 from functools import partial
 from typing import NamedTuple
@@ -15,11 +15,12 @@ from rnnjax.report.run import Member, Run
 from rnnjax.report.score_figures import MARKERS
 from rnnjax.report.sentences import Said
 from rnnjax.report.summary import Group, mean, results
+from rnnjax.report.task_summary import by_loss
 from rnnjax.report.tidy import is_number
-from rnnjax.report.wording import listed, percent
+from rnnjax.report.wording import listed, loss, percent
 
-READING = (
-    "Test accuracy against the setting that the sweep varies. Every dot is one seed; the line runs through the mean, "
+READING = (  # {score}: accuracy or loss
+    "Test {score} against the setting that the sweep varies. Every dot is one seed; the line runs through the mean, "
     f"and the band, where there are at least {ENOUGH_SEEDS} seeds, is the 95% interval of the mean (Student's t)."
 )
 TENFOLD = 10.0  # from this ratio of the largest to the smallest value on, equal factors are drawn as equal distances
@@ -40,24 +41,26 @@ class Sweep(NamedTuple):
         draw, says = partial(_drawn, self.name), partial(_said, self.name)
         shown = f" Shown are the first {len(self.series)} of {self.of} lines." if self.of > len(self.series) else ""
         source = "members/*/member.json and result.json"
-        return Picture(file, f"What {self.name} does", READING + shown, draw, says, source)
+        reading = READING.format(score="loss" if by_loss(self.series) else "accuracy")
+        return Picture(file, f"What {self.name} does", reading + shown, draw, says, source)
 
 
 class Points(NamedTuple):
-    """Test accuracy of one group: values (V,) in rising order, of each the accuracies of its finished seeds."""
+    """Test accuracy, or loss where it is the main score: values (V,) in rising order, scores of finished seeds."""
 
     values: Floats
     seeds: tuple[Floats, ...]
+    most: float = 1.0
 
     @property
     def means(self) -> Floats:
         """Mean over the seeds (V,)."""
-        return np.array([float(mean(accuracies)) for accuracies in self.seeds])
+        return np.array([float(mean(scores)) for scores in self.seeds])
 
     @property
     def band(self) -> tuple[Floats, Floats]:
         """Lower and upper end of the interval of the mean, each (V,); NaN where the seeds are too few."""
-        found = [over_seeds(accuracies, most=1.0) for accuracies in self.seeds]
+        found = [over_seeds(scores, most=self.most) for scores in self.seeds]
         enough = [one.seeds >= ENOUGH_SEEDS for one in found]
         low, high = (np.array([getattr(one, end) for one in found]) for end in ("low", "high"))
         return np.where(enough, low, np.nan), np.where(enough, high, np.nan)
@@ -91,17 +94,23 @@ def _without(label: str, name: str) -> str:
 
 
 def points(group: Group, name: str) -> Points:
-    """Test accuracy against what is swept, at those values at which a seed has finished with a number."""
+    """The test score against what is swept, at those values at which a seed has finished with a number."""
     values = np.array([member.varied[name] for member in group.finished], np.float64)
-    accuracies = results(group, lambda result: result.test_accuracy)
-    known = ~np.isnan(accuracies)
+    lower = by_loss((group,))
+    scores = results(group, lambda result: result.test_loss if lower else result.test_accuracy)
+    known = np.isfinite(scores)
     at = np.unique(values[known])
-    return Points(at, tuple(accuracies[known & (values == value)] for value in at))
+    return Points(at, tuple(scores[known & (values == value)] for value in at), np.inf if lower else 1.0)
 
 
 def measured(labels: tuple[Group, ...], name: str) -> list[tuple[Group, Points]]:
     """The groups that have a point, with their points."""
     return [(group, found) for group in labels if len((found := points(group, name)).values)]
+
+
+def score_name(labels: tuple[Group, ...]) -> str:
+    """What the axis of scores says."""
+    return "loss (test)" if by_loss(labels) else "right answers (test)"
 
 
 def logarithmic(values: Floats) -> bool:
@@ -114,6 +123,18 @@ def ticks(values: Floats) -> list[float]:
     return [float(value) for value in values[:: -(-len(values) // MOST_TICKS)]]
 
 
+def forgetful(labels: tuple[Group, ...], name: str) -> tuple[Floats, Floats]:
+    """Values of what is swept, in rising order, and what the best answer that remembers nothing loses at each (V,)."""
+    told = {
+        float(member.varied[name]): member.baseline
+        for group in labels
+        for member in group.finished
+        if member.baseline is not None and by_loss((group,))
+    }
+    values = sorted(told)
+    return np.array(values), np.array([told[value] for value in values], np.float64)
+
+
 def _drawn(name: str, labels: tuple[Group, ...], columns: int) -> Figure | None:
     known = measured(labels, name)
     if not known:
@@ -123,9 +144,12 @@ def _drawn(name: str, labels: tuple[Group, ...], columns: int) -> Figure | None:
     for place, (group, found) in enumerate(known):
         tint, mark, (low, high) = colour[group.label], MARKERS[place % len(MARKERS)], found.band
         panel.fill_between(found.values, low, high, color=tint, alpha=0.15, linewidth=0)
-        for value, accuracies in zip(found.values, found.seeds, strict=True):
-            panel.plot(np.full(len(accuracies), value), accuracies, mark, color=tint, markersize=4, alpha=0.6)
+        for value, scores in zip(found.values, found.seeds, strict=True):
+            panel.plot(np.full(len(scores), value), scores, mark, color=tint, markersize=4, alpha=0.6)
         panel.plot(found.values, found.means, color=tint, linewidth=1.8, marker=mark, label=style.literal(group.label))
+    values, baseline = forgetful(labels, name)
+    if len(values):
+        panel.plot(values, baseline, "--", color=style.INK, linewidth=1, zorder=4, label="remembers nothing")
     every = np.unique(np.concatenate([found.values for _, found in known]))
     if logarithmic(every):
         panel.set_xscale("log")
@@ -133,9 +157,12 @@ def _drawn(name: str, labels: tuple[Group, ...], columns: int) -> Figure | None:
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xticks(ticks(every), [f"{value:g}" for value in ticks(every)])
     panel.set_xlabel(style.literal(name), fontsize=10.5)
-    panel.set_ylabel("right answers (test)", fontsize=10.5)
-    panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    panel.set_ylim(top=1.02)
+    panel.set_ylabel(score_name(labels), fontsize=10.5)
+    if not by_loss(labels):
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        panel.set_ylim(top=1.02)
+    elif logarithmic(np.concatenate([scores for _, found in known for scores in found.seeds])):
+        panel.set_yscale("log")
     handles, _ = panel.get_legend_handles_labels()
     style.legend(figure, handles, columns, 6 if columns == style.WIDE else 2, points=9.5)
     return figure
@@ -149,11 +176,13 @@ def _said(name: str, labels: tuple[Group, ...]) -> list[Said]:
 def _best(group: Group, name: str) -> str:
     found = points(group, name)
     if not len(found.values):
-        return "Has no test accuracy."
-    best = int(np.argmax(found.means))
+        return f"Has no test {'loss' if by_loss((group,)) else 'accuracy'}."
+    best = int(np.argmin(found.means) if by_loss((group,)) else np.argmax(found.means))
     of = len(found.seeds[best])
     seeds = f" (mean of {of} seeds)" if of > 1 else ""
-    return f"Best at {name} {found.values[best]:g}: {percent(found.means[best])} right{seeds}."
+    score = float(found.means[best])
+    told = f"a test loss of {loss(score)}" if by_loss((group,)) else f"{percent(score)} right"
+    return f"Best at {name} {found.values[best]:g}: {told}{seeds}."
 
 
 def _lost(group: Group, name: str) -> str:

@@ -15,6 +15,7 @@ from rnnjax.report.run import Run
 from rnnjax.report.summary import Group, groups, member_fade
 from rnnjax.report.summary import memory as memory_of
 from rnnjax.report.table_fields import accuracy_at, farthest_of
+from rnnjax.report.task_summary import steps_to_beat
 
 Value = str | int | float | None
 TYPES = {
@@ -87,13 +88,20 @@ def _record(member: Member, farthest: float | None, swept: tuple[str, ...]) -> d
         record[f"farthest_lag_{when}"] = None if fade is None or fade.trouble else fade.farthest
         shares = numbers(alone, when, "belt_share")
         record[f"belt_share_{when}"] = _known(shares[0]) if len(shares) else None
-    for name in ("validation_accuracy", "test_accuracy", "test_loss"):
+    for name in ("validation_accuracy", "test_accuracy", "test_loss", "validation_loss"):
         record[name] = None if member.result is None else _known(getattr(member.result, name))
+    record |= {"baseline": member.baseline, "steps_to_beat_baseline": _beaten(member)}
     record["best_step"] = None if member.result is None else member.result.best_step
     for name in ("seconds", "steps_per_second", "compile_seconds"):
         record[name] = None if member.result is None else _known(getattr(member.result, name))
     at = accuracy_at(alone, farthest) if farthest is not None else np.empty(0)
     return record | {"farthest_distance": farthest, "accuracy_at_farthest": _known(at[0]) if at.size else None}
+
+
+def _beaten(member: Member) -> float | None:
+    """None also for never: a spreadsheet has no infinity."""
+    steps = steps_to_beat(member)
+    return None if steps is None or np.isinf(steps) else steps
 
 
 def _column(name: str) -> str:

@@ -1,10 +1,68 @@
-"""Numbers and lists as a reader expects them, the same in sentences, tables and pictures."""
+"""Numbers, nouns and lists as a reader expects them, the same in sentences, tables and pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from rnnjax.report.run import Floats
+from rnnjax.report.json_files import Floats
+
+MOST = 5  # cells that a headline lists by name
+
+
+@dataclass(frozen=True)
+class Nouns:
+    """What a run's sentences call one time step and one example, in the singular."""
+
+    step: str = "word"
+    example: str = "review"
+
+    @property
+    def steps(self) -> str:
+        """Several time steps."""
+        return plural(self.step)
+
+    @property
+    def examples(self) -> str:
+        """Several examples."""
+        return plural(self.example)
+
+    @property
+    def back(self) -> str:
+        """The title of an axis of lags."""
+        return f"{self.steps} back from the end of the {self.example}"
+
+    @property
+    def clue(self) -> str:
+        """What decides the answer in a task that measures accuracy by distance."""
+        return "opinion" if self == Nouns() else "clue"
+
+    def far(self, value: float) -> str:
+        """A distance with its unit: "1 word", "1.3 words"."""
+        text = number(value)
+        return f"{text} {self.step if text == '1' else self.steps}"
+
+    def told(self, text: str) -> str:
+        """``text`` with {step}, {steps}, {a_step}, {example} and {examples} filled in."""
+        article = "an" if self.step[:1] in "aeiou" else "a"
+        return text.format(
+            step=self.step,
+            steps=self.steps,
+            a_step=f"{article} {self.step}",
+            example=self.example,
+            examples=self.examples,
+        )
+
+
+def plural(noun: str) -> str:
+    """Step → steps, series → series."""
+    return noun if noun.endswith("s") else f"{noun}s"
+
+
+def common(nouns: Iterable[Nouns]) -> Nouns:
+    """Those that all share; of runs that differ "step" and "example", of none the usual ones."""
+    kinds = set(nouns)
+    return Nouns("step", "example") if len(kinds) > 1 else kinds.pop() if kinds else Nouns()
 
 
 def percent(fraction: float) -> str:
@@ -50,10 +108,18 @@ def number(value: float) -> str:
     return text.removesuffix(".0")  # a fit may miss a whole number by a rounding error
 
 
-def words(value: float) -> str:
-    """A distance with its unit: "1 word", "1.3 words"."""
-    text = number(value)
-    return f"{text} word{'' if text == '1' else 's'}"
+def loss(value: float) -> str:
+    """Three significant digits: "0.00123", "0.167", "2.08"; a dash for what is no number."""
+    if np.isnan(value):
+        return "–"
+    if np.isinf(value):
+        return "∞"
+    return f"{value:#.3g}".removesuffix(".").replace("e-0", "e-").replace("e+0", "e+")
+
+
+def short_loss(value: float) -> str:
+    """A loss in two significant digits, the small ones with their power of ten: 0.17, 0.0037, 6.1e-4."""
+    return f"{value:.1e}".replace("e-0", "e-") if 0 < value < 0.001 else f"{value:.2g}"
 
 
 def percents(values: Floats) -> str:
@@ -65,3 +131,8 @@ def percents(values: Floats) -> str:
 def listed(parts: Sequence[str]) -> str:
     """The parts as a list in running text, as in one, two and three."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def some(who: Sequence[str]) -> str:
+    """The list, or its beginning where a headline has no room for all of it."""
+    return listed(who if len(who) <= MOST else [*who[: MOST - 1], f"{len(who) - MOST + 1} others"])

@@ -6,10 +6,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from rnnjax.data.examples import UNKNOWN, Dataset
+from rnnjax.data.examples import SPECIAL_WORDS, UNKNOWN, Dataset, Objective
 from rnnjax.examine import Layer
 from rnnjax.explain import logits_along, swap_words, word_connectivity
 from rnnjax.layer_record import layer_record, rounded
+from rnnjax.training.bundles import as_numbers
 from rnnjax.training.programs import Programs
 from rnnjax.training.steps import Batch
 
@@ -20,8 +21,8 @@ TEXT_QUANTILES = (0.1, 0.25, 0.5, 0.75)  # of length: one shown text each
 def examined_batch(dataset: Dataset) -> Batch:
     """The first validation examples, whole."""
     few = slice(min(EXAMPLES, len(dataset.validation.lengths)))
-    tokens, lengths, labels = (split[few] for split in dataset.validation[:3])
-    return Batch(tokens, lengths, labels, np.ones(len(lengths), np.float32))
+    inputs, lengths, labels = (array[few] for array in dataset.validation[:3])
+    return Batch(as_numbers(inputs), lengths, labels, np.ones(len(lengths), np.float32))
 
 
 def examination(programs: Programs, dataset: Dataset, params: Any, step: int) -> dict[str, Any]:
@@ -43,6 +44,11 @@ def examination(programs: Programs, dataset: Dataset, params: Any, step: int) ->
     }
 
 
+def reads_words(dataset: Dataset) -> bool:
+    """Whether examples are texts with one logit each, of which single words can be explained."""
+    return dataset.vocabulary[:2] == SPECIAL_WORDS and dataset.objective is Objective.BINARY
+
+
 def word_records(model: nn.Module, dataset: Dataset, params: Any) -> dict[str, Any]:
     """What single words do to the logit: a few texts word by word, and one word of many texts swapped."""
     return {"texts": _texts(model, dataset, params), "swaps": _swaps(model, dataset, params)}
@@ -53,7 +59,7 @@ def _texts(model: nn.Module, dataset: Dataset, params: Any) -> list[dict[str, An
     by_length = np.argsort(split.lengths, kind="stable")
     rows = np.unique(by_length[[int(q * (len(by_length) - 1)) for q in TEXT_QUANTILES]])
     rows = rows[np.argsort(split.lengths[rows], kind="stable")]
-    tokens, lengths = split.tokens[rows, : split.lengths[rows].max()], split.lengths[rows]
+    tokens, lengths = split.inputs[rows, : split.lengths[rows].max()], split.lengths[rows]
     norms = np.asarray(word_connectivity(model, params, tokens, lengths).norms)
     records = []
     for row, text, length, connectivity in zip(rows, tokens, lengths, norms, strict=True):
@@ -80,9 +86,9 @@ def _swaps(model: nn.Module, dataset: Dataset, params: Any) -> dict[str, Any]:
         what = "the opinion word for one of the other polarity"
     else:
         rows = np.argsort(split.lengths[:count], kind="stable")  # the longer a text, the farther back
-        lags = np.minimum(np.geomspace(1, split.tokens.shape[1], count).astype(int), split.lengths[rows] - 1)
+        lags = np.minimum(np.geomspace(1, split.inputs.shape[1], count).astype(int), split.lengths[rows] - 1)
         what = "a word for the unknown word"
-    tokens, lengths = split.tokens[rows], split.lengths[rows]
+    tokens, lengths = split.inputs[rows], split.lengths[rows]
     positions = lengths - 1 - lags
     old = tokens[np.arange(count), positions]
     new = [UNKNOWN if dataset.opposites is None else dataset.opposites.get(int(word), UNKNOWN) for word in old]

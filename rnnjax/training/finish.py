@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from rnnjax.training.endurance import Progressed
 from rnnjax.training.evaluation import accuracy_by_distance, evaluate
-from rnnjax.training.examination import examination, word_records
+from rnnjax.training.examination import examination, reads_words, word_records
 from rnnjax.training.member import RESULT, Member
+from rnnjax.training.objectives import BY_LOSS
 from rnnjax.training.prepared import Prepared, stacked
 from rnnjax.training.progress import ProgressView
 from rnnjax.training.records import write_json
@@ -29,21 +30,27 @@ def finish(prepared: Prepared, members: Sequence[Member], done: Progressed, view
         member, trial, dataset, test = members[i], group.trials[i], group.datasets[i], tests[i]
         view.update(count, test.loss)
         found = examination(prepared.programs, dataset, member.params, member.best_step)
-        model = trial.make_model(len(dataset.vocabulary), trial.cell)
-        write_json(member.folder / "diagnosis-end.json", found | word_records(model, dataset, member.params))
-        distances, validation = dataset.test.distances, member.best[0] if member.best else float("nan")
+        if reads_words(dataset):
+            found |= word_records(trial.make_model(dataset.sizes, trial.cell.uninitialised()), dataset, member.params)
+        write_json(member.folder / "diagnosis-end.json", found)
+        distances, (accuracy, minus_loss) = dataset.test.distances, member.best or (float("nan"),) * 2
         result = {
             "test_loss": test.loss,
             "test_accuracy": test.accuracy,
             "best_step": member.best_step,
-            "validation_accuracy": validation,
+            "validation_accuracy": accuracy,
+            "validation_loss": -minus_loss,
             "seconds": seconds,
             "steps_per_second": done.step / seconds,
             "compile_seconds": prepared.compile_seconds,
             "accuracy_by_distance": None if distances is None else accuracy_by_distance(test.correct, distances),
         }
         write_json(member.folder / RESULT, result)
+        by_loss = dataset.objective in BY_LOSS
+        scores = [f"{loss:.3g}" for loss in (-minus_loss, test.loss)]
+        if not by_loss:
+            scores = [f"{share:.3f}" for share in (accuracy, test.accuracy)]
         view.line(
             f"{trial.label:<16} seed {trial.seed}   {done.step} steps in {seconds:.0f} s "
-            f"({done.step / seconds:.1f} steps/s)   validation {validation:.3f}   test {test.accuracy:.3f}"
+            f"({done.step / seconds:.1f} steps/s)   {'loss: ' * by_loss}validation {scores[0]}   test {scores[1]}"
         )

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnjax.data.batches import Chunk, bucket_edges
 from rnnjax.data.examples import Dataset
+from rnnjax.errors import UserError
 from rnnjax.training.schedule import Segment, schedule, shape_of
 from rnnjax.training.settings import TrainingSettings
 from rnnjax.training.trial import Trial
@@ -45,10 +46,17 @@ class Group(NamedTuple):
     def segments(self, start: int = 0) -> Iterator[Segment]:
         """What happens when, from step ``start`` on, with the members' indices and weights as (M, K, B)."""
         most = max(1, MEMBER_STEPS // len(self.trials))
-        schedules = (
-            schedule(dataset.train.lengths, self.settings, edges=self.edges, seed=trial.seed, most=most)
+        schedules = [
+            schedule(
+                dataset.train.lengths,
+                self.settings,
+                edges=self.edges,
+                seed=trial.seed,
+                most=most,
+                carried=dataset.carried,
+            )
             for trial, dataset in zip(self.trials, self.datasets, strict=True)
-        )
+        ]
         for segments in zip(*schedules, strict=True):
             if segments[0].step >= start:
                 yield segments[0]._replace(chunk=side_by_side([segment.chunk for segment in segments]))
@@ -79,6 +87,11 @@ def groups(trials: tuple[Trial, ...]) -> list[Group]:
     datasets = [trial.make_dataset() for trial in trials]
     found: dict[Any, list[int]] = {}
     for i, (trial, dataset) in enumerate(zip(trials, datasets, strict=True)):
+        if trial.settings.curriculum > 0 and len(np.unique(dataset.train.lengths)) == 1:
+            raise UserError(
+                f"--curriculum {trial.settings.curriculum} has nothing to order, since all sequences are "
+                f"{dataset.train.lengths[0]} steps long; leave it out, or let their lengths differ."
+            )
         lengths = np.concatenate([split.lengths for split in (dataset.train, dataset.validation, dataset.test)])
         edges = bucket_edges(lengths, trial.settings.buckets)
         found.setdefault((edges, shape_of(dataset, trial.settings, edges)), []).append(i)

@@ -17,6 +17,7 @@ from rnnjax.training.finish import finish
 from rnnjax.training.group import Group, groups, plan
 from rnnjax.training.loop import train
 from rnnjax.training.member import Member, outcome
+from rnnjax.training.objectives import LOSSES
 from rnnjax.training.parallel import choose_layout, is_first
 from rnnjax.training.prepared import Prepared, member_of, prepare
 from rnnjax.training.processes import first_goes_ahead, first_says, stopping
@@ -114,7 +115,7 @@ def _begin(folder: Path, prepared: Prepared, i: int, saved: Saved | None) -> Mem
     told = saved.told[i] if saved else None
     if told and not is_first():
         told = told | {"bytes": dict.fromkeys(RECORDS, 0)}
-    member = Member(trial, folder / "members" / trial.name, told)
+    member = Member(trial, folder / "members" / trial.name, told, objective=dataset.objective)
     about = {
         "label": trial.label,
         "cell": type(trial.cell).__name__.lower(),
@@ -122,9 +123,14 @@ def _begin(folder: Path, prepared: Prepared, i: int, saved: Saved | None) -> Mem
         "varied": dict(trial.varied),
         "parameters": sum(a.size for a in jax.tree.leaves(params)),
         "steps": prepared.steps,
+        "baseline": dataset.baseline,
+        "clip": trial.settings.clip if trial.settings.clip_by == "norm" else 0.0,
     }
     write_json(member.folder / "member.json", about)
-    if not (folder / "vocabulary.json").exists():
+    if not (folder / "task.json").exists():
+        kind = {"objective": dataset.objective.value, "classes": dataset.classes, "loss": LOSSES[dataset.objective]}
+        write_json(folder / "task.json", {**trial.about, **kind})
+    if dataset.vocabulary and not (folder / "vocabulary.json").exists():
         write_json(folder / "vocabulary.json", list(dataset.vocabulary))
     if saved is None:
         write_json(member.folder / "diagnosis-start.json", examination(prepared.programs, dataset, params, step=0))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnjax.training.bundles import as_numbers
 from rnnjax.training.endurance import Endurance, Progressed
 from rnnjax.training.evaluation import evaluate
 from rnnjax.training.group import widened
@@ -100,6 +101,6 @@ def _origin(prepared: Prepared, i: int, segment: Segment, state: TrainState, ste
     """Where the first number of ``step`` that is not finite was made; member i's state has halted before it."""
     chunk, k = segment.chunk, segment.start + step - segment.step
     split, rows = prepared.group.datasets[i].train, chunk.indices[i, k]
-    batch = Batch(split.tokens[rows], split.lengths[rows], split.labels[rows], chunk.weights[i, k])
+    batch = Batch(as_numbers(split.inputs[rows]), split.lengths[rows], split.labels[rows], chunk.weights[i, k])
     params = member_of(prepared.layout.fetch(state.params), i)
     return prepared.programs.origin(params, batch)._replace(step=step)._asdict()

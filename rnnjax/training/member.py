@@ -9,8 +9,10 @@ import flax.serialization
 import jax
 import numpy as np
 
+from rnnjax.data.examples import Objective
 from rnnjax.errors import UserError
 from rnnjax.training.evaluation import Scores
+from rnnjax.training.objectives import BY_LOSS
 from rnnjax.training.records import write_bytes, write_json
 from rnnjax.training.steps import TrainMetrics
 from rnnjax.training.trial import Trial
@@ -29,13 +31,21 @@ class Member:
         writer: of records.
         params: of the best validation, numpy; None before the first.
         best_step: updates taken when they were validated.
-        best: (accuracy, -loss) there.
+        best: (accuracy, -loss) there; the best is that of the larger accuracy, or of the smaller loss where the
+            labels are numbers or symbols.
         failure: why it has stopped, a sentence; None as a rule.
     """
 
-    def __init__(self, trial: Trial, folder: Path, told: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        trial: Trial,
+        folder: Path,
+        told: dict[str, Any] | None = None,
+        *,
+        objective: Objective = Objective.BINARY,
+    ) -> None:
         """Begin in ``folder``, or go on where ``told``, what ``told()`` said, was true."""
-        self.trial, self.folder = trial, folder
+        self.trial, self.folder, self._by_loss = trial, folder, objective in BY_LOSS
         self.params: Any = None
         self.best_step = told["best_step"] if told else 0
         self.best: tuple[float, ...] | None = tuple(told["best"]) if told and told["best"] else None
@@ -74,7 +84,8 @@ class Member:
             self.fail("loss", scores.loss, f"in the validation after step {step - 1}")
             return False
         rank = (scores.accuracy, -scores.loss)
-        if self.best is not None and rank <= self.best:
+        backwards = -1 if self._by_loss else 1
+        if self.best is not None and rank[::backwards] <= self.best[::backwards]:
             return False
         self.best, self.best_step = rank, step
         return True

@@ -11,7 +11,7 @@ Optimizer = Callable[[Any, Any], optax.GradientTransformation]
 
 
 def make_optimizer(settings: TrainingSettings, steps: int) -> Optimizer:
-    """(learning rate at its peak, largest global norm) -> clipping, then Adam, over a run of ``steps`` steps.
+    """(peak of the learning rate, largest norm or number of a gradient) -> clipping, then Adam, over ``steps`` steps.
 
     Both may be traced, so that runs that differ in them share a program. There is no clipping where
     ``settings.clip`` is 0; the state has the same structure whatever the numbers.
@@ -24,7 +24,7 @@ def make_optimizer(settings: TrainingSettings, steps: int) -> Optimizer:
             schedule = optax.cosine_decay_schedule(1.0, max(1, steps - warmup))
         if warmup > 0:
             schedule = optax.join_schedules([optax.linear_schedule(0.0, 1.0, warmup), schedule], [warmup])
-        clipping = [optax.clip_by_global_norm(clip)] if settings.clip > 0 else []
-        return optax.chain(*clipping, optax.adam(lambda count: peak * schedule(count)))
+        clipping = optax.clip_by_global_norm if settings.clip_by == "norm" else optax.clip
+        return optax.chain(*[clipping(clip)] * (settings.clip > 0), optax.adam(lambda count: peak * schedule(count)))
 
     return optimizer

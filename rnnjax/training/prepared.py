@@ -8,17 +8,18 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from rnnjax.training.bundles import Kind, example_arrays, example_shapes
 from rnnjax.training.examination import examined_batch
 from rnnjax.training.group import Group
 from rnnjax.training.layouts import Layout
 from rnnjax.training.optimizer import make_optimizer
-from rnnjax.training.programs import Programs, build_programs, example_arrays, example_shapes
+from rnnjax.training.programs import Programs, build_programs
 from rnnjax.training.schedule import total_steps
 from rnnjax.training.steps import Knobs, TrainState, make_knobs
 from rnnjax.training.tasks import Role
 
 EVAL_BATCH_FACTOR = 4  # evaluation needs no backward pass, so its batches are this much larger
-EVAL_CHUNK = 4  # batches
+EVAL_CHUNK = 4  # batches, as a rule
 
 
 class Prepared(NamedTuple):
@@ -34,28 +35,33 @@ class Prepared(NamedTuple):
     steps: int  # of the whole run
     batch: int  # examples in a batch, with those that only fill the devices
     eval_batch: int  # likewise, of evaluation
+    eval_chunk: int  # batches that are evaluated in one call
     compile_seconds: float
 
 
 def prepare(group: Group, layout: Layout) -> Prepared:
     """Compile what a group runs, put its data into place, and draw the initial parameters of each seed."""
     settings, dataset = group.settings, group.datasets[0]
-    steps = total_steps(dataset.train.lengths, settings, group.edges)
+    steps = total_steps(dataset.train.lengths, settings, group.edges, carried=dataset.carried)
     batch = layout.batch_size(settings.batch_size)
-    eval_batch = layout.batch_size(EVAL_BATCH_FACTOR * settings.batch_size)
+    eval_examples, eval_chunk = EVAL_BATCH_FACTOR * settings.batch_size, EVAL_CHUNK
+    eval_batch = layout.batch_size(eval_examples)
+    if dataset.carried:  # all of a split in one chunk, through which the state is carried
+        eval_chunk = -(-max(len(split.lengths) for split in (dataset.validation, dataset.test)) // eval_examples)
     with ThreadPoolExecutor() as pool:
         placed = pool.submit(_place_examples, group, layout)
         began = time.perf_counter()
         programs = build_programs(
-            {trial.cell: trial.make_model(len(dataset.vocabulary), trial.cell) for trial in group.trials},
+            {trial.cell: trial.make_model(dataset.sizes, trial.cell) for trial in group.trials},
             make_optimizer(settings, steps),
             settings,
             layout,
             example_shapes(dataset),
+            Kind(dataset.objective, steps // settings.epochs if dataset.carried else None),
             lengths=group.edges,
             share_examples=group.share_data,
             train_shape=(settings.steps_per_program, batch),
-            eval_shape=(EVAL_CHUNK, eval_batch),
+            eval_shape=(eval_chunk, eval_batch),
             examined=examined_batch(dataset),
         )
         compile_seconds = time.perf_counter() - began
@@ -65,7 +71,7 @@ def prepare(group: Group, layout: Layout) -> Prepared:
     fresh = stacked([programs.init[trial.cell](key[0]) for trial, key in zip(group.trials, keys, strict=True)])
     return Prepared(
         group, layout, programs, examples, layout.put(Role.MEMBER, knobs), knobs.key, fresh, steps, batch, eval_batch,
-        compile_seconds,
+        eval_chunk, compile_seconds,
     )  # fmt: skip
 
 

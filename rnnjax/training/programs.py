@@ -1,54 +1,22 @@
-"""Steps bundled into programs: several in one compiled loop, over data that already lies on the device."""
+"""Bundles of steps compiled to programs."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.capture import Loss
-from rnnjax.data.examples import Dataset
 from rnnjax.diagnostics.evidence import Origin
 from rnnjax.examine import Layer, examine, origin_of
+from rnnjax.training.bundles import ExampleArrays, Kind, evaluate_chunk, init_state, log_step, train_chunk
 from rnnjax.training.layouts import Layout
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.parallel import compile_side_by_side
 from rnnjax.training.settings import TrainingSettings
-from rnnjax.training.steps import (
-    Batch,
-    StepLog,
-    TrainMetrics,
-    TrainState,
-    TrainStep,
-    make_eval_step,
-    make_knobs,
-    make_loss,
-    make_train_step,
-)
-from rnnjax.training.tasks import Role, Shares, Task
-
-
-class ExampleArrays(NamedTuple):
-    """All splits of a data set one after the other, so that one program serves each of them."""
-
-    tokens: Any  # (N, L) integers
-    lengths: Any  # (N,)
-    labels: Any  # (N,)
-
-
-def example_arrays(dataset: Dataset) -> ExampleArrays:
-    """The arrays that programs read; rows in the order train, validation, test."""
-    splits = (dataset.train, dataset.validation, dataset.test)
-    return ExampleArrays(*[np.concatenate([split[i] for split in splits]) for i in range(3)])
-
-
-def example_shapes(dataset: Dataset) -> ExampleArrays:
-    """Shapes and dtypes of ``example_arrays``."""
-    count = sum(len(split.lengths) for split in (dataset.train, dataset.validation, dataset.test))
-    return ExampleArrays(*[jax.ShapeDtypeStruct((count, *a.shape[1:]), a.dtype) for a in dataset.train[:3]])
+from rnnjax.training.steps import Batch, TrainState, make_eval_step, make_knobs, make_loss, make_train_step
+from rnnjax.training.tasks import Role, Task
 
 
 class Programs(NamedTuple):
@@ -77,11 +45,12 @@ class Programs(NamedTuple):
 
 
 def build_programs(
-    models: dict[Any, nn.Module],
+    models: dict[Any, Any],
     optimizer: Optimizer,
     settings: TrainingSettings,
     layout: Layout,
     examples: ExampleArrays,
+    kind: Kind,
     *,
     lengths: Sequence[int],
     share_examples: bool,
@@ -97,6 +66,7 @@ def build_programs(
         settings: of training; what ``Knobs`` holds is not read.
         layout: of the members.
         examples: shapes and dtypes of any member's.
+        kind: of the task.
         lengths: static lengths T.
         share_examples: whether all members read the same examples.
         train_shape: (K, B) of chunks for training, B a number that the layout divides.
@@ -105,30 +75,32 @@ def build_programs(
     """
     model = next(iter(models.values()))
     key, zero = jax.random.key(0), np.int32(0)
-    starts = {cell: partial(_init, own, optimizer) for cell, own in models.items()}
+    one, batch = examined.inputs[:1, :1], train_shape[1] if kind.restart_every else None
+    starts = {cell: partial(init_state, own, optimizer, one, batch) for cell, own in models.items()}
     state = jax.eval_shape(next(iter(starts.values())), key)
     knobs = jax.eval_shape(lambda: make_knobs(settings, key))
     chunk = (np.zeros(train_shape, np.int32), np.zeros(train_shape, np.float32))
     reads = Role.SHARED if share_examples else Role.MEMBER
     roles = (Role.MEMBER, reads, Role.STATE, Role.BATCH, Role.BATCH, Role.SHARED)
     arguments = (knobs, examples, state, *chunk, zero)
-    step, log_step = (
-        make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares) for log in (False, True)
+    step, logging = (
+        make_train_step(model, optimizer, settings, log_gradients=log, **kind._asdict(), shares=layout.shares)
+        for log in (False, True)
     )
     tasks: dict[Any, Task] = {}
     for T in lengths:
-        train = partial(_train_chunk, step, T)
+        train = partial(train_chunk, step, T)
         tasks["train", T] = Task(train, (*roles, Role.SHARED), (*arguments, zero), returns=(2, None), donated=(2,))
         if settings.log_gradients_every > 0:
             tasks["log", T] = Task(
-                partial(_log_step, log_step, T), roles, arguments, returns=(2, None, None), donated=(2,)
+                partial(log_step, logging, T), roles, arguments, returns=(2, None, None), donated=(2,)
             )
-        evaluate = partial(_evaluate_chunk, make_eval_step(model), layout.shares, T)
+        evaluate = partial(evaluate_chunk, make_eval_step(model, **kind._asdict()), layout.shares, T)
         eval_roles = (Role.STATE, reads, Role.BATCH, Role.SHARED)
         eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
         tasks["evaluate", T] = Task(evaluate, eval_roles, eval_arguments, returns=(None, None))
     alone: dict[Any, Any] = {("init", cell): (start, (key,)) for cell, start in starts.items()}
-    alone["examine", 0] = partial(_examine, make_loss(model)), (state.params, examined)
+    alone["examine", 0] = partial(_examine, make_loss(model, kind.objective)), (state.params, examined)
     compiled = compile_side_by_side(layout, tasks, alone)
 
     def of_kind(kind: str) -> dict[Any, Any]:
@@ -140,17 +112,8 @@ def build_programs(
         evaluate=of_kind("evaluate"),
         init=of_kind("init"),
         examine=compiled["examine", 0],
-        origin=partial(_origin, make_loss(model)),
+        origin=partial(_origin, make_loss(model, kind.objective)),
     )
-
-
-def _init(model: nn.Module, optimizer: Optimizer, key: jax.Array) -> TrainState:
-    params = model.init(key, jnp.zeros((1, 1), jnp.int32))["params"]
-    return TrainState(params, optimizer(0.0, 1.0).init(params), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
-
-
-def _batch(examples: ExampleArrays, indices: jax.Array, weights: jax.Array, length: int) -> Batch:
-    return Batch(examples.tokens[indices, :length], examples.lengths[indices], examples.labels[indices], weights)
 
 
 def _examine(loss: Loss, params: Any, batch: Batch) -> tuple[jax.Array, tuple[Layer, ...]]:
@@ -160,41 +123,3 @@ def _examine(loss: Loss, params: Any, batch: Batch) -> tuple[jax.Array, tuple[La
 
 def _origin(loss: Loss, params: Any, batch: Batch) -> Origin:
     return origin_of(jax.jit(partial(examine, loss))(params, batch))
-
-
-def _train_chunk(
-    step: TrainStep,
-    length: int,
-    knobs: Any,
-    examples: Any,
-    state: Any,
-    indices: Any,
-    weights: Any,
-    start: Any,
-    stop: Any,
-) -> tuple[TrainState, TrainMetrics]:
-    def body(k: Any, carry: Any) -> Any:
-        state, metrics = carry
-        state, new, _ = step(knobs, state, _batch(examples, indices[k], weights[k], length))
-        return state, jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), metrics, new)
-
-    nothing = TrainMetrics(*[jnp.zeros(indices.shape[0]) for _ in TrainMetrics._fields])
-    return jax.lax.fori_loop(start, stop, body, (state, nothing))
-
-
-def _log_step(
-    step: TrainStep, length: int, knobs: Any, examples: Any, state: Any, indices: Any, weights: Any, k: Any
-) -> tuple[TrainState, TrainMetrics, StepLog | None]:
-    state, metrics, log = step(knobs, state, _batch(examples, indices[k], weights[k], length))
-    return state, jax.tree.map(lambda value: jnp.zeros(indices.shape[0]).at[k].set(value), metrics), log
-
-
-def _evaluate_chunk(
-    step: Callable[..., Any], shares: Shares, length: int, params: Any, examples: Any, indices: Any, stop: Any
-) -> tuple[jax.Array, jax.Array]:
-    def body(k: Any, carry: Any) -> Any:
-        scores = step(params, _batch(examples, indices[k], jnp.ones(indices.shape[1]), length))
-        return jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), carry, scores)
-
-    scores = jax.lax.fori_loop(0, stop, body, (jnp.zeros(indices.shape), jnp.zeros(indices.shape)))
-    return shares.gather(scores, axis=1)

@@ -1,6 +1,6 @@
 """One folder a run: what was asked, on what it ran, and for each trained member what came of it.
 
-RUN/config.json  environment.json  vocabulary.json  figures/  report.html  table.csv  table.parquet
+RUN/config.json  environment.json  task.json  vocabulary.json  figures/  report.html  table.csv  table.parquet
 RUN/members/lstm-seed0/  member.json  metrics.jsonl  gradients.jsonl  params.msgpack  result.json
                          diagnosis-start.json  diagnosis-end.json  diverged.json  failure.json
 RUN/checkpoints/         while it trains

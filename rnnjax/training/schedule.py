@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnjax.data.batches import Chunk, epoch_chunks
 from rnnjax.data.examples import Dataset
+from rnnjax.data.streams import stream_chunks
 from rnnjax.training.settings import TrainingSettings
 
 
@@ -28,41 +29,56 @@ class Segment(NamedTuple):
         return self.step + self.stop - self.start
 
 
-def total_steps(lengths: np.ndarray, settings: TrainingSettings, edges: tuple[int, ...]) -> int:
+def total_steps(
+    lengths: np.ndarray, settings: TrainingSettings, edges: tuple[int, ...], *, carried: bool = False
+) -> int:
     """Steps of a whole run over examples of ``lengths`` (N,), whatever the seed."""
-    return settings.epochs * sum(chunk.steps for chunk in _epoch(lengths, settings, edges, 0, 0))
+    return settings.epochs * sum(chunk.steps for chunk in _epoch(lengths, settings, edges, 0, 0, carried))
 
 
 def shape_of(dataset: Dataset, settings: TrainingSettings, edges: tuple[int, ...]) -> tuple[Any, ...]:
     """What runs must have in common to go side by side: array shapes, and the kinds of chunks in their order."""
-    arrays = tuple(split.tokens.shape for split in (dataset.train, dataset.validation, dataset.test))
+    arrays = tuple(split.inputs.shape for split in (dataset.train, dataset.validation, dataset.test))
     scored = (Counter(np.searchsorted(edges, split.lengths).tolist()) for split in (dataset.validation, dataset.test))
-    chunks = _epoch(dataset.train.lengths, settings, edges, 0, 0)
+    chunks = _epoch(dataset.train.lengths, settings, edges, 0, 0, dataset.carried)
     return (*arrays, *map(tuple, map(sorted, map(Counter.items, scored))), *sorted(chunk.kind for chunk in chunks))
 
 
 def schedule(
-    lengths: np.ndarray, settings: TrainingSettings, *, edges: tuple[int, ...], seed: int, most: int | None = None
+    lengths: np.ndarray,
+    settings: TrainingSettings,
+    *,
+    edges: tuple[int, ...],
+    seed: int,
+    most: int | None = None,
+    carried: bool = False,
 ) -> Iterator[Segment]:
-    """All segments of a run in order, cut where something is due and after ``most`` steps, if given."""
-    total = total_steps(lengths, settings, edges)
+    """All segments of a run in order, cut where something is due and after ``most`` steps, if given.
+
+    Where states are ``carried``, examples come in the order of their streams, whatever the seed.
+    """
+    total = total_steps(lengths, settings, edges, carried=carried)
     step = 0
     for epoch in range(settings.epochs):
-        for chunk in _epoch(lengths, settings, edges, seed, epoch):
+        for chunk in _epoch(lengths, settings, edges, seed, epoch, carried):
             yield from _cut(chunk, epoch, step, total, settings, most or chunk.steps)
             step += chunk.steps
 
 
 def _epoch(
-    lengths: np.ndarray, settings: TrainingSettings, edges: tuple[int, ...], seed: int, epoch: int
+    lengths: np.ndarray, settings: TrainingSettings, edges: tuple[int, ...], seed: int, epoch: int, carried: bool
 ) -> list[Chunk]:
+    per_chunk = settings.steps_per_program
+    if carried:
+        return stream_chunks(len(lengths), edges[-1], batch_size=settings.batch_size, steps_per_chunk=per_chunk)
     return epoch_chunks(
         lengths,
         batch_size=settings.batch_size,
         edges=edges,
-        steps_per_chunk=settings.steps_per_program,
+        steps_per_chunk=per_chunk,
         seed=seed,
         epoch=epoch,
+        curriculum=settings.curriculum if epoch == 0 else 0.0,
     )
 
 

@@ -17,13 +17,16 @@ class TrainingSettings:
         learning_rate: of Adam, at its peak.
         schedule: learning rate over the run: constant, or cosine decay to zero.
         warmup_steps: steps in which the learning rate rises linearly from zero.
-        clip: largest global norm of the parameter gradient, larger ones are scaled down; 0 switches clipping off.
+        clip: largest parameter gradient that is let through; 0 switches clipping off.
+        clip_by: what of the gradient is bounded: norm scales the whole of it down where its global norm is larger,
+            value cuts every single number.
         omega: weight of Pascanu's penalty on steps that shrink or stretch the gradient; 0 switches it off.
         flossing: weight of the penalty on squared Lyapunov exponents (gradient flossing), not for
             relu, whose exponents have no gradient; 0 switches it off.
         log_gradients_every: steps between two records of the gradient at every timestep; the first and the last
             step are always recorded; 0 switches the gradient log off.
         validate_every: steps between two validations; 0 validates at the end of each epoch.
+        curriculum: how strictly the first epoch goes from short to long sequences: 0 shuffles them, 1 sorts them.
         buckets: number of static lengths that batches are cut to; fewer compile faster, more pad less.
         steps_per_program: steps that run in one compiled program without a word to the host.
         seed: first random seed.
@@ -37,10 +40,12 @@ class TrainingSettings:
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = 0
     clip: float = 1.0
+    clip_by: Literal["norm", "value"] = "norm"
     omega: float = 0.0
     flossing: float = 0.0
     log_gradients_every: int = 50
     validate_every: int = 0
+    curriculum: float = 0.0
     buckets: int = 1
     steps_per_program: int = 8
     seed: int = 0
@@ -52,6 +57,7 @@ class TrainingSettings:
             require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("warmup_steps", "log_gradients_every", "validate_every", "seed", "clip", "omega", "flossing"):
             require(self, name, getattr(self, name) >= 0, "0 or more")
+        require(self, "curriculum", 0 <= self.curriculum <= 1, "from 0 to 1")
         require(self, "learning_rate", 0 < self.learning_rate < math.inf, "a number above 0")
         require(self, "seed", self.seed + self.seeds <= 2**32, "at most 2^32 with --seeds added")
 

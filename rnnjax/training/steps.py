@@ -10,7 +10,9 @@ import numpy as np
 import optax
 
 from rnnjax.capture import Loss
+from rnnjax.data.examples import Objective
 from rnnjax.diagnostics import LagStatistics, lag_statistics, norms_by_lag, update_ratios
+from rnnjax.training.objectives import score
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.penalties import FLOSSED_EXAMPLES, gradient_penalty
 from rnnjax.training.settings import TrainingSettings
@@ -20,9 +22,9 @@ from rnnjax.training.tasks import WHOLE, Shares
 class Batch(NamedTuple):
     """B examples cut or padded to T words."""
 
-    tokens: Any  # (B, T) integers
+    inputs: Any  # (B, T) integers, or (B, T, D) numbers
     lengths: Any  # (B,) integers
-    labels: Any  # (B,) integers in {0, 1}
+    labels: Any  # (B,) or (B, T), see ``Objective``
     weights: Any  # (B,) 1, or 0 for an example that only fills the batch
 
 
@@ -31,7 +33,7 @@ class Knobs(NamedTuple):
 
     key: Any  # (2,) uint32, the bits of the run's key
     learning_rate: Any  # () at its peak
-    clip: Any  # () largest global norm
+    clip: Any  # () largest norm, or number, of a gradient
     omega: Any  # () weight of the penalty
     flossing: Any  # () likewise
 
@@ -49,6 +51,7 @@ class TrainState(NamedTuple):
     opt_state: Any
     step: jax.Array  # () int32, steps taken
     halted: jax.Array  # () bool, a loss or gradient was not finite, and nothing has changed since
+    carry: Any = ()  # the model's state after the last step, of all B sequences, where it is carried over
 
 
 class TrainMetrics(NamedTuple):
@@ -66,6 +69,13 @@ class StepLog(NamedTuple):
     updates: dict[str, jax.Array]  # ‖ΔW‖/‖W‖ of each parameter block
 
 
+class EvalStep(NamedTuple):
+    """A step of evaluation."""
+
+    score: Callable[[Any, Batch, Any], Any]  # (params, batch, state) -> ((losses (B,), correct (B,)), state)
+    first_state: Callable[[int], Any]  # B -> the state before the first batch
+
+
 TrainStep = Callable[[Knobs, TrainState, Batch], tuple[TrainState, TrainMetrics, StepLog | None]]
 
 
@@ -75,9 +85,11 @@ def make_train_step(
     settings: TrainingSettings,
     *,
     log_gradients: bool,
+    objective: Objective = Objective.BINARY,
+    restart_every: int | None = None,
     shares: Shares = WHOLE,
 ) -> TrainStep:
-    """The step ``(knobs, state, batch) -> (state, metrics, log)`` of a binary classifier.
+    """The step ``(knobs, state, batch) -> (state, metrics, log)`` of a model with an ``objective``.
 
     ``log`` is None without ``log_gradients``; its gradient norms are those of every example's own loss, before
     clipping, without penalties, from the same backward pass. A step whose loss or gradient is not finite changes
@@ -88,6 +100,9 @@ def make_train_step(
         optimizer: from ``make_optimizer``.
         settings: say whether there are penalties; how much they weigh is a knob.
         log_gradients: whether to return the log.
+        objective: what the labels are.
+        restart_every: where each batch goes on where the one before it ended (truncated backpropagation through
+            time), the number of steps after which sequences begin anew; None begins every batch from zeros.
         shares: of the batch; all means are over the whole of it, and the results are the same in every share.
     """
     penalised = settings.omega > 0, settings.flossing > 0
@@ -95,30 +110,37 @@ def make_train_step(
     def train_step(knobs: Knobs, state: TrainState, batch: Batch) -> tuple[TrainState, TrainMetrics, StepLog | None]:
         rows = shares.rows(len(batch.weights))
         weights = batch.weights / shares.sum(batch.weights.sum())
-        taps = model.zero_taps(*batch.tokens.shape) if log_gradients else None
+        taps = model.zero_taps(*batch.inputs.shape[:2]) if log_gradients else None
+        carry = None
+        if restart_every is not None:
+            carry = jax.tree.map(lambda a: jnp.where(state.step % restart_every == 0, 0, a[rows]), state.carry)
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(knobs.key), state.step)}
 
-        def objective(params: Any, taps: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            losses, correct = _score(model, params, batch, taps=taps, train=True, rows=rows, rngs=rngs)
+        def total(params: Any, taps: Any) -> tuple[jax.Array, tuple[Any, Any]]:
+            losses, correct, final = _score(
+                model, objective, params, batch, state=carry, taps=taps, train=True, rows=rows, rngs=rngs
+            )
             loss = jnp.sum(losses * weights)
             penalty: Any = 0.0
             if any(penalised):
                 flossed = ((rows < FLOSSED_EXAMPLES) & (weights > 0)).astype(weights.dtype)
                 penalty = gradient_penalty(
-                    make_loss(model), params, batch,
+                    make_loss(model, objective, carry), params, batch,
                     weights=weights, flossed=flossed / shares.sum(flossed.sum()),
                     omega_weight=knobs.omega if penalised[0] else None,
                     flossing_weight=knobs.flossing if penalised[1] else None,
                 )  # fmt: skip
-            return loss + penalty, (loss, jnp.sum(correct * weights))
+            return loss + penalty, ((loss, jnp.sum(correct * weights)), final)
 
-        (_, measured), (grads, tap_grads) = jax.value_and_grad(objective, (0, 1), has_aux=True)(state.params, taps)
+        gradient = jax.value_and_grad(total, (0, 1), has_aux=True)
+        (_, (measured, final)), (grads, tap_grads) = gradient(state.params, taps)
         (loss, accuracy), grads = shares.sum((measured, grads))
         rule = optimizer(knobs.learning_rate, knobs.clip)
         updates, opt_state = rule.update(grads, state.opt_state, state.params)
         metrics = TrainMetrics(loss, accuracy, optax.tree.norm(grads))
         halted = state.halted | ~(jnp.isfinite(metrics.loss) & jnp.isfinite(metrics.gradient_norm))
-        new = TrainState(optax.apply_updates(state.params, updates), opt_state, state.step + 1, halted)
+        carried = () if restart_every is None else shares.gather(final, axis=0)
+        new = TrainState(optax.apply_updates(state.params, updates), opt_state, state.step + 1, halted, carried)
         new = jax.tree.map(lambda a, b: jnp.where(halted, b, a), new, state._replace(halted=halted))
         if not log_gradients:
             return new, metrics, None
@@ -132,24 +154,28 @@ def make_train_step(
     return train_step
 
 
-def make_eval_step(model: nn.Module) -> Callable[[Any, Batch], tuple[jax.Array, jax.Array]]:
-    """The function ``(params, batch) -> (losses (B,), correct (B,))``, without dropout."""
+def make_eval_step(model: Any, objective: Objective = Objective.BINARY, restart_every: int | None = None) -> EvalStep:
+    """Scores without dropout; where states are carried, batches go on from each other, else each begins from zeros."""
 
-    def eval_step(params: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        return _score(model, params, batch)
+    def score_batch(params: Any, batch: Batch, state: Any) -> Any:
+        losses, correct, final = _score(model, objective, params, batch, state=state or None)
+        return (losses, correct), () if restart_every is None else final
 
-    return eval_step
-
-
-def make_loss(model: nn.Module) -> Loss:
-    """The function ``(params, batch) -> losses (B,)``, without dropout: what diagnostics look into."""
-    return lambda params, batch: _score(model, params, batch)[0]
+    return EvalStep(score_batch, lambda batch: () if restart_every is None else model.initial_state(batch))
 
 
-def _score(model: nn.Module, params: Any, batch: Batch, **options: Any) -> tuple[jax.Array, jax.Array]:
-    """Cross-entropy in nats and correctness (0.0 or 1.0) of each example."""
-    result: Any = model.apply({"params": params}, batch.tokens, lengths=batch.lengths, **options)
-    _, logits = result
-    losses = optax.sigmoid_binary_cross_entropy(logits[:, 0], batch.labels.astype(logits.dtype))
-    correct = (logits[:, 0] > 0) == (batch.labels == 1)
-    return losses, correct.astype(losses.dtype)
+def make_loss(model: nn.Module, objective: Objective = Objective.BINARY, state: Any = None) -> Loss:
+    """The function ``(params, batch) -> losses (B,)``, without dropout: what diagnostics look into.
+
+    It begins with ``state``, or with zeros where that is None.
+    """
+    return lambda params, batch: _score(model, objective, params, batch, state=state)[0]
+
+
+def _score(
+    model: nn.Module, objective: Objective, params: Any, batch: Batch, **options: Any
+) -> tuple[jax.Array, jax.Array, Any]:
+    """Loss and correctness (0..1) of each example, and the model's final state."""
+    result: Any = model.apply({"params": params}, batch.inputs, lengths=batch.lengths, **options)
+    final, outputs = result
+    return *score(objective, outputs, batch.labels, batch.lengths), final

@@ -8,7 +8,7 @@ import flax.linen as nn
 
 from rnnjax.cells import Cell
 from rnnjax.cells.spec import slug_of
-from rnnjax.data.examples import Dataset
+from rnnjax.data.examples import Dataset, Sizes
 from rnnjax.training.settings import TrainingSettings
 
 
@@ -22,9 +22,11 @@ class Trial:
         cell: to be trained.
         settings: how to train.
         task: what model and data depend on beside cell and seed; trials of equal ``task`` have equal shapes.
-        make_model: (vocabulary size, cell) -> model.
+        make_model: (sizes, cell) -> model.
         make_dataset: () -> data; the same object where seeds share one.
         varied: name of a swept flag -> its value here.
+        about: what a report must know of the experiment, as JSON has it: {"step": "word", "example": "review",
+            "published": [...]}.
     """
 
     label: str
@@ -32,9 +34,10 @@ class Trial:
     cell: Cell
     settings: TrainingSettings
     task: Hashable
-    make_model: Callable[[int, Cell], nn.Module]
+    make_model: Callable[[Sizes, Cell], nn.Module]
     make_dataset: Callable[[], Dataset]
     varied: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -148,6 +148,7 @@ STEP = {
     "features": 6,
     "input_dropout": 0.1,
     "recurrent_dropout": 0.1,
+    "zoneout": 0.1,
     "param_dtype": jnp.bfloat16,
     "dtype": jnp.float16,
 }
@@ -186,6 +187,8 @@ def test_uninitialised_cells_are_equal_if_their_steps_are(cell_type, of_init, of
         (lambda: rnnjax.LSTM(4, input_dropout=1.0), "input_dropout must be"),
         (lambda: rnnjax.GRU(4, recurrent_dropout=-0.1), "recurrent_dropout must be"),
         (lambda: rnnjax.SimpleRNN(4, recurrent_dropout=math.nan), "recurrent_dropout must be"),
+        (lambda: rnnjax.LSTM(4, zoneout=1.0), "zoneout must be at least 0 and below 1, got 1.0"),
+        (lambda: rnnjax.GRU(4, zoneout=-0.1), "zoneout must be at least 0 and below 1, got -0.1"),
         (lambda: rnnjax.LSTM(4, chrono=2), "chrono must be at least 3 steps, got 2"),
         (lambda: rnnjax.GRU(4, chrono=0), "chrono must be at least 3 steps, got 0"),
         (lambda: rnnjax.SimpleRNN(4, activation="gelu"), "activation must be one of tanh, relu, got 'gelu'"),

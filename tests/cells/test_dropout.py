@@ -15,7 +15,7 @@ KEY = jax.random.key(0)
 def test_masks_silence_their_share_and_keep_the_mean():
     cell = rnnjax.LSTM(40, input_dropout=0.25, recurrent_dropout=0.5)
     rows = 7 + jnp.arange(300).reshape(30, 10)
-    masks = jax.device_get(cell.dropout_masks(KEY, rows, 50))
+    masks = jax.device_get(cell.dropout_masks(KEY, rows, 50, 1))
     assert masks.x.shape == (30, 10, 50)
     assert masks.h.shape == (30, 10, 40)
     for mask, rate in ((masks.x, 0.25), (masks.h, 0.5)):
@@ -25,15 +25,15 @@ def test_masks_silence_their_share_and_keep_the_mean():
 
 
 def test_no_rate_is_no_mask():
-    assert rnnjax.GRU(4).dropout_masks(KEY, jnp.arange(2), 3) == DropoutMasks(None, None)
-    only_x = rnnjax.GRU(4, input_dropout=0.5).dropout_masks(KEY, jnp.arange(2), 3)
-    assert only_x.x is not None
-    assert only_x.h is None
+    assert rnnjax.GRU(4).dropout_masks(KEY, jnp.arange(2), 3, 6) == DropoutMasks(None, None, None)
+    for field, option in (("x", "input_dropout"), ("h", "recurrent_dropout"), ("hold", "zoneout")):
+        masks = rnnjax.GRU(4, **{option: 0.5}).dropout_masks(KEY, jnp.arange(2), 3, 6)
+        assert [name for name, mask in masks._asdict().items() if mask is not None] == [field]
 
 
 def test_the_two_masks_and_two_keys_are_independent():
     cell = rnnjax.GRU(200, input_dropout=0.5, recurrent_dropout=0.5)
-    first, second = (cell.dropout_masks(jax.random.key(seed), jnp.array(0), 200) for seed in (0, 1))
+    first, second = (cell.dropout_masks(jax.random.key(seed), jnp.array(0), 200, 1) for seed in (0, 1))
     assert not np.array_equal(first.x, first.h)
     assert not np.array_equal(first.x, second.x)
     assert not np.array_equal(first.h, second.h)
@@ -42,11 +42,11 @@ def test_the_two_masks_and_two_keys_are_independent():
 def test_a_mask_depends_on_the_key_and_the_row_alone():
     """However the examples lie: in one batch or in parts, in another order, in a grid, one alone, jitted or not."""
     cell = rnnjax.LSTM(6, input_dropout=0.5, recurrent_dropout=0.3)
-    whole = cell.dropout_masks(KEY, jnp.arange(8), 5)
+    whole = cell.dropout_masks(KEY, jnp.arange(8), 5, 7)
 
     @quick_jit
     def draw(key, rows):
-        return cell.dropout_masks(key, rows, 5)
+        return cell.dropout_masks(key, rows, 5, 7)
 
     for rows in (np.arange(4), np.arange(4, 8), np.array([[5, 2], [1, 7]]), np.array(3)):
         assert_same(draw(KEY, rows), jax.tree.map(lambda a, rows=rows: a[rows], whole))

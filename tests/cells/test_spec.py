@@ -20,6 +20,7 @@ PARSED = {
     "gru:forget_bias=-1.5": rnnjax.GRU(4, forget_bias=-1.5),
     "lstm:input_dropout=0.2": rnnjax.LSTM(4, input_dropout=0.2),
     "gru:recurrent_dropout=0.25": rnnjax.GRU(4, recurrent_dropout=0.25),
+    "simple:zoneout=0.1": rnnjax.SimpleRNN(4, zoneout=0.1),
     "simple:recurrent_init=identity": rnnjax.SimpleRNN(4, recurrent_init=rnnjax.Identity()),
     "simple:recurrent_init=orthogonal*0.9": rnnjax.SimpleRNN(4, recurrent_init=rnnjax.Orthogonal(0.9)),
     "lstm:dtype=bfloat16": rnnjax.LSTM(4, dtype=jnp.bfloat16),
@@ -89,6 +90,7 @@ def test_parameters_in_bfloat16_are_the_rounded_ones():
             "lstm:recurrent_dropout=-0.1",
             r"recurrent_dropout must be a share from 0 to below 1, but '-0\.1' was given\.",
         ),
+        ("lstm:zoneout=1", r"zoneout must be a share from 0 to below 1, but '1' was given\."),
         (
             "simple:recurrent_init=zeros",
             r"recurrent_init must be orthogonal or identity, or either with a scale as in ",
@@ -116,6 +118,7 @@ def test_a_wrong_spec_is_one_sentence_that_says_what_is_allowed(spec, said):
         ("lstm", "LSTM", "lstm"),
         (" SIMPLE:", "SimpleRNN", "simplernn"),
         ("gru:chrono=200", "GRU chrono=200", "gru-chrono-200"),
+        ("lstm:zoneout=0.1", "LSTM zoneout=0.1", "lstm-zoneout-0.1"),
         ("lstm:forget_bias=1", "LSTM forget_bias=1", "lstm-forget-bias-1"),
         ("lstm:forget_bias=-1", "LSTM forget_bias=-1", "lstm-forget-bias--1"),
         (

@@ -165,3 +165,42 @@ def test_the_kinds_of_an_epoch_come_in_an_order_of_its_own():
     orders = [[chunk.kind for chunk in epoch_chunks(LENGTHS, **SHAPE, seed=0, epoch=epoch)] for epoch in range(4)]
     assert all(sorted(order) == sorted(orders[0]) for order in orders)
     assert len(set(map(tuple, orders))) == 4
+
+
+def lengths_in_order(chunks):
+    """Of all examples, as they come."""
+    return LENGTHS[np.concatenate([chunk.indices[chunk.weights == 1] for chunk in chunks])]
+
+
+@pytest.mark.parametrize("shape", [SHAPE, SHAPE | {"edges": (200,), "steps_per_chunk": 7}], ids=["4 buckets", "1"])
+def test_a_curriculum_of_1_goes_from_short_to_long_and_one_of_0_is_none(shape):
+    plain = epoch_chunks(LENGTHS, **shape, seed=1, epoch=0)
+    assert flat_order(epoch_chunks(LENGTHS, **shape, seed=1, epoch=0, curriculum=0.0)) == flat_order(plain)
+    strict = epoch_chunks(LENGTHS, **shape, seed=1, epoch=0, curriculum=1.0)
+    assert lengths_in_order(strict).tolist() == sorted(LENGTHS)
+    assert lengths_in_order(plain).tolist() != sorted(LENGTHS)
+    other = epoch_chunks(LENGTHS, **shape, seed=2, epoch=0, curriculum=1.0)
+    assert flat_order(other) != flat_order(strict)  # examples of one length come in an order of the seed's
+
+
+@pytest.mark.parametrize("shape", [SHAPE, SHAPE | {"edges": (200,), "steps_per_chunk": 7}], ids=["4 buckets", "1"])
+def test_the_stricter_a_curriculum_the_closer_its_order_is_to_that_of_the_lengths(shape):
+    def order(curriculum):
+        chunks = epoch_chunks(LENGTHS, **shape, seed=1, epoch=0, curriculum=curriculum)
+        seen = np.concatenate([chunk.indices[chunk.weights == 1] for chunk in chunks])
+        assert np.array_equal(np.sort(seen), np.arange(len(LENGTHS)))
+        return np.corrcoef(LENGTHS[seen], np.arange(len(seen)))[0, 1]
+
+    found = [order(curriculum) for curriculum in (0.0, 0.3, 0.6, 0.9, 1.0)]
+    assert found == sorted(found)
+    assert abs(found[0]) < 0.3
+    assert found[1] < found[-1] - 0.1
+
+
+@pytest.mark.parametrize("curriculum", [0.3, 0.8, 1.0])
+@pytest.mark.parametrize("shape", [SHAPE, SHAPE | {"edges": (200,), "steps_per_chunk": 7}], ids=["4 buckets", "1"])
+def test_with_a_curriculum_all_seeds_have_the_same_kind_of_chunk_at_every_place(shape, curriculum):
+    first, *others = [epoch_chunks(LENGTHS, **shape, seed=seed, epoch=0, curriculum=curriculum) for seed in range(6)]
+    for other in others:
+        assert [chunk.kind for chunk in other] == [chunk.kind for chunk in first]
+        assert flat_order(other) != flat_order(first)

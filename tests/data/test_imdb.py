@@ -14,7 +14,7 @@ REAL_DATA = os.environ.get("TFDS_DATA_DIR")
 
 
 def words_of(dataset, examples):
-    rows = zip(examples.tokens, examples.lengths, strict=True)
+    rows = zip(examples.inputs, examples.lengths, strict=True)
     return [tuple(dataset.vocabulary[i] for i in row[:length]) for row, length in rows]
 
 
@@ -23,9 +23,9 @@ def test_splits_labels_and_words(load):
     assert [len(split.labels) for split in dataset[:3]] == [9, 3, 12]
     for split in dataset[:3]:
         assert {array.dtype for array in split[:3]} == {np.dtype(np.int32)}
-        assert split.tokens.shape == (len(split.labels), 20)
+        assert split.inputs.shape == (len(split.labels), 20)
         assert split.distances is None
-        for words, label, row in zip(words_of(dataset, split), split.labels, split.tokens, strict=True):
+        for words, label, row in zip(words_of(dataset, split), split.labels, split.inputs, strict=True):
             assert words[0] == ("wonderful" if label else "horrifying")
             assert not row[len(words) :].any()
     assert dataset.test.labels.sum() == 6
@@ -133,6 +133,6 @@ def test_the_real_reviews(tmp_path):
     assert everything.min() >= 1
     assert everything.max() == 500
     assert 210 < everything.mean() < 225
-    filled = dataset.train.tokens[np.arange(500) < dataset.train.lengths[:, None]]
+    filled = dataset.train.inputs[np.arange(500) < dataset.train.lengths[:, None]]
     assert filled.min() >= 1
     assert 0.01 < (filled == 1).mean() < 0.05

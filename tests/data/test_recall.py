@@ -31,7 +31,7 @@ def test_label_and_distance_can_be_read_off_the_words(split):
 def test_training_draws_every_distance_opinion_and_label():
     dataset = recall(**{**SETTINGS, "min_distance": 3, "max_distance": 9})
     assert set(dataset.train.distances) == set(range(3, 10))
-    assert len(set(dataset.train.tokens[:, 0])) == len(POSITIVE + NEGATIVE)
+    assert len(set(dataset.train.inputs[:, 0])) == len(POSITIVE + NEGATIVE)
     assert 0.4 < dataset.train.labels.mean() < 0.6
 
 
@@ -70,11 +70,11 @@ def test_the_seed_determines_everything_and_the_splits_are_independent():
     for split in ("train", "validation", "test"):
         a, b, c = (getattr(dataset, split) for dataset in (first, again, other))
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-        assert not np.array_equal(a.tokens, c.tokens)
-    assert np.array_equal(first.validation.tokens, longer.validation.tokens)
-    assert np.array_equal(first.test.tokens, longer.test.tokens)
+        assert not np.array_equal(a.inputs, c.inputs)
+    assert np.array_equal(first.validation.inputs, longer.validation.inputs)
+    assert np.array_equal(first.test.inputs, longer.test.inputs)
     alike = recall(**{**SETTINGS, "train_examples": 60})
-    assert not np.array_equal(alike.train.tokens, alike.validation.tokens)
+    assert not np.array_equal(alike.train.inputs, alike.validation.inputs)
 
 
 @pytest.mark.parametrize(

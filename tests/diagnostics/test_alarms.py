@@ -145,6 +145,12 @@ def test_clipping_is_not_recommended_to_who_has_it():
     assert "--clip 1" in without.remedy
 
 
+def test_a_plateau_at_a_small_loss_keeps_its_digits_and_names_the_answer_that_costs_it():
+    nothing = {"chance_loss": 0.0204, "chance_answer": "the best answer that remembers nothing"}
+    (alarm,) = check(but(losses=np.full(STEPS, 0.0203), **nothing))
+    assert alarm.sentence.endswith("is 0.0203, and the best answer that remembers nothing costs 0.0204.")
+
+
 def test_several_faults_are_told_causes_first():
     everything = but(
         accuracy=0.5,

@@ -39,7 +39,7 @@ def penalty(params):
     "function", [lambda params: examine(make_loss(MODEL), params, BATCH).layers, penalty, jax.grad(penalty)]
 )
 def test_no_program_decomposes_many_matrices_at_once(function):
-    params = jax.eval_shape(MODEL.init, jax.random.key(0), BATCH.tokens)["params"]
+    params = jax.eval_shape(MODEL.init, jax.random.key(0), BATCH.inputs)["params"]
     found = decomposed(jax.make_jaxpr(function)(params).jaxpr)
     assert found
     assert {rank for _, rank in found} == {2}

@@ -15,6 +15,37 @@ def write_run(path: Path, experiment: str = "recall", flags: dict[str, Any] | No
     return path
 
 
+def write_task(run: Path, objective: str, step: str, example: str, **more: Any) -> None:
+    """``task.json``; ``more`` as the loss, the names of the classes, or what was published."""
+    told = {"objective": objective, "step": step, "example": example}
+    (run / "task.json").write_text(json.dumps(told | more))
+
+
+def write_number_task(path: Path, **more: Any) -> Path:
+    """A finished run of the adding problem: an LSTM of two seeds that learns it, a SimpleRNN that does not."""
+    run = write_run(path, "adding")
+    write_task(run, "number", "step", "sequence", loss="mean squared error", **more)
+    curve = np.exp(-0.05 * np.arange(41))
+    for seed in range(2):
+        rows = [(100, 0.166, 0.1), (200, 0.02, 0.3), (300, 0.0011 + 0.0001 * seed, 0.9)]
+        told = {"validation": rows, "test": 0.91, "losses": (0.0012 + 0.0002 * seed, rows[-1][1]), "varied": {}}
+        curves = {"h": [curve] * 2, "c": [curve, curve**0.1]}
+        write_member(run, "LSTM", seed, curves=curves, baseline=1 / 6, parameters=2000, **told)
+    rows = [(100, 0.168, 0.1), (200, 0.1667, 0.1), (300, 0.17, 0.1)]
+    told = {"validation": rows, "losses": (0.1672, 0.1667), "test": 0.1, "varied": {}, "train": [0.1675] * 100}
+    write_member(run, "SimpleRNN", curves={"h": [curve] * 2}, baseline=1 / 6, **told)
+    return run
+
+
+def write_symbols_task(path: Path) -> Path:
+    """A run of a language model of characters, without a baseline."""
+    run = write_run(path, "characters")
+    write_task(run, "symbols", "character", "window", loss="cross-entropy a step, nats")
+    rows = [(100, 2.5, 0.3), (200, 2.08, 0.4)]
+    write_member(run, "GRU", curves={"h": [0.9 ** np.arange(41)] * 2}, validation=rows, losses=(2.1, 2.08), test=0.4)
+    return run
+
+
 def write_member(
     run: Path,
     label: str,
@@ -30,19 +61,27 @@ def write_member(
     steps: int = 200,
     varied: dict[str, Any] | None = None,
     failure: str | None = None,
+    baseline: float | None = None,
+    losses: tuple[float, float] | None = None,
+    train: list[float] = (0.69,),
 ) -> Path:
     """One member; ``curves`` maps a state to its median norm by lag, one array for each logged step.
 
-    Where ``varied`` is None the member is as older runs wrote it; with a ``failure`` it has no result.
+    Where ``varied`` is None the member is as older runs wrote it; with a ``failure`` it has no result. ``losses`` are
+    those of test and validation.
     """
     folder = run / "members" / f"{label.lower().replace(' ', '-')}-seed{seed}"
     folder.mkdir()
     told = {"label": label, "cell": label.split()[0].lower(), "seed": seed, "parameters": parameters, "steps": steps}
     told |= {} if varied is None else {"varied": varied}
+    told |= {} if baseline is None else {"baseline": baseline}
     (folder / "member.json").write_text(json.dumps(told))
     lines(
         folder / "metrics.jsonl",
-        [{"kind": "train", "step": 10, "epoch": 0, "loss": 0.69, "accuracy": 0.5, "gradient_norm": 0.3}]
+        [
+            {"kind": "train", "step": 10 + step, "epoch": 0, "loss": loss, "accuracy": 0.5, "gradient_norm": 0.3}
+            for step, loss in enumerate(train)
+        ]
         + [
             {"kind": "validation", "step": step, "epoch": 0, "loss": loss, "accuracy": accuracy}
             for step, loss, accuracy in validation
@@ -53,7 +92,7 @@ def write_member(
     if failure is not None:
         (folder / "failure.json").write_text(json.dumps({"message": failure}))
     elif test is not None:
-        write_result(folder, test, by_distance)
+        write_result(folder, test, by_distance, losses)
     return folder
 
 
@@ -82,7 +121,9 @@ def gradient_records(
     return records
 
 
-def write_result(folder: Path, test: float, by_distance: dict[float, float] | None) -> None:
+def write_result(
+    folder: Path, test: float, by_distance: dict[float, float] | None, losses: tuple[float, float] | None
+) -> None:
     table = by_distance and {
         "distance": list(by_distance),
         "accuracy": list(by_distance.values()),
@@ -90,6 +131,7 @@ def write_result(folder: Path, test: float, by_distance: dict[float, float] | No
     }
     result = {"test_loss": 0.2, "test_accuracy": test, "best_step": 200, "validation_accuracy": test}
     result |= {"seconds": 12.5, "steps_per_second": 16.0, "compile_seconds": 3.0, "accuracy_by_distance": table}
+    result |= {} if losses is None else dict(zip(("test_loss", "validation_loss"), losses, strict=True))
     (folder / "result.json").write_text(json.dumps(result))
 
 

@@ -47,9 +47,9 @@ class Wide(rnnjax.SequenceClassifier):
         return jax.tree.map(lambda a: a.astype(np.float64), super().init(*arguments))
 
 
-def make_model(vocabulary, cell):
+def make_model(sizes, cell):
     kind = Wide if cell.param_dtype == np.float64 else rnnjax.SequenceClassifier
-    return kind(vocabulary, 3, rnnjax.RNN(cell))
+    return kind(sizes.vocabulary, 3, rnnjax.RNN(cell))
 
 
 def make_trial(dataset, cell, settings=SETTINGS, *, seed=0, label="Tiny"):
@@ -71,7 +71,8 @@ def pmap_layout(members, count, together="map"):
 
 def run(prepared, folder, *, progress=lambda done, loss: None):
     """Train a group into ``folder``/<name of each trial>: (members, how far it came)."""
-    members = [Member(trial, Path(folder) / trial.name) for trial in prepared.group.trials]
+    objective = prepared.group.datasets[0].objective
+    members = [Member(trial, Path(folder) / trial.name, objective=objective) for trial in prepared.group.trials]
     endurance = Endurance(None, Execution(checkpoint_minutes=0), prepared, Stopping())
     begun = Progressed(0, prepared.layout.put(Role.STATE, prepared.fresh), 0.0)
     try:
@@ -93,7 +94,7 @@ class Tiny(NamedTuple):
     @property
     def model(self):
         trial = self.prepared.group.trials[0]
-        return trial.make_model(len(self.dataset.vocabulary), trial.cell)
+        return trial.make_model(self.dataset.sizes, trial.cell)
 
     @property
     def programs(self):

@@ -33,7 +33,7 @@ def test_an_examination_is_of_the_first_validation_examples(tiny, params):
     """All words of each, whatever the bucket."""
     record = examination(tiny.programs, tiny.dataset, params, step=7)
     split = tiny.dataset.validation
-    batch = Batch(split.tokens[:32], split.lengths[:32], split.labels[:32], np.ones(32, np.float32))
+    batch = Batch(split.inputs[:32], split.lengths[:32], split.labels[:32], np.ones(32, np.float32))
     assert (record["step"], record["examples"]) == (7, 32)
     losses, (layer,) = tiny.programs.examine(params, batch)
     expected = jax.jit(make_loss(tiny.model))(params, batch)
@@ -46,11 +46,11 @@ def test_an_examination_is_of_the_first_validation_examples(tiny, params):
 
 def test_fewer_examples_than_wanted_are_all_of_them(tiny):
     split = tiny.dataset.validation
-    few = split._replace(**{name: getattr(split, name)[:5] for name in ("tokens", "lengths", "labels", "distances")})
+    few = split._replace(**{name: getattr(split, name)[:5] for name in ("inputs", "lengths", "labels", "distances")})
     batch = examined_batch(tiny.dataset._replace(validation=few))
-    assert_same(batch, Batch(split.tokens[:5], split.lengths[:5], split.labels[:5], np.ones(5, np.float32)))
+    assert_same(batch, Batch(split.inputs[:5], split.lengths[:5], split.labels[:5], np.ones(5, np.float32)))
     whole = examined_batch(tiny.dataset)
-    assert whole.tokens.shape == (32, split.tokens.shape[1])
+    assert whole.inputs.shape == (32, split.inputs.shape[1])
     assert_same(whole.labels, split.labels[:32])
 
 
@@ -58,7 +58,7 @@ def test_the_texts_are_examples_of_the_data_word_by_word(tiny, params, records):
     split, vocabulary = tiny.dataset.validation, tiny.dataset.vocabulary
     known = {
         (" ".join(vocabulary[word] for word in tokens[:n]), int(label)): row
-        for row, (tokens, n, label) in enumerate(zip(split.tokens, split.lengths, split.labels, strict=True))
+        for row, (tokens, n, label) in enumerate(zip(split.inputs, split.lengths, split.labels, strict=True))
     }
     texts = records["texts"]
     assert 1 <= len(texts) <= 4
@@ -66,7 +66,7 @@ def test_the_texts_are_examples_of_the_data_word_by_word(tiny, params, records):
     assert sizes == sorted(sizes)
     for text in texts:
         row = known[" ".join(text["words"]), text["label"]]
-        tokens, length = split.tokens[row : row + 1], split.lengths[row : row + 1]
+        tokens, length = split.inputs[row : row + 1], split.lengths[row : row + 1]
         assert len(text["logits"]) == len(text["connectivity"]) == length[0]
         assert text["logits"][-1] == pytest.approx(logits(tiny, params, tokens, length)[0], rel=1e-3, abs=1e-5)
         expected = word_connectivity(tiny.model, params, tokens, length).norms[0, : length[0]]
@@ -77,7 +77,7 @@ def test_the_texts_are_examples_of_the_data_word_by_word(tiny, params, records):
 def measured(tiny, params, rows, positions, new):
     """The change of the logit, by running the texts before and after."""
     split = tiny.dataset.validation
-    tokens, lengths = split.tokens[rows], split.lengths[rows]
+    tokens, lengths = split.inputs[rows], split.lengths[rows]
     changed = tokens.copy()
     changed[np.arange(len(rows)), positions] = new
     return logits(tiny, params, changed, lengths) - logits(tiny, params, tokens, lengths)
@@ -91,12 +91,12 @@ def test_the_planted_word_is_swapped_for_its_opposite_from_near_to_far(tiny, par
     assert swaps["lag"] == split.distances[rows].tolist() == sorted(swaps["lag"])
     assert (swaps["lag"][0], swaps["lag"][-1]) == (1, 6)
     positions = split.lengths[rows] - 1 - split.distances[rows]
-    old = split.tokens[rows, positions]
+    old = split.inputs[rows, positions]
     assert set(old.tolist()) <= set(tiny.dataset.opposites)  # the lag does point at the planted word
     new = [tiny.dataset.opposites[word] for word in old.tolist()]
     expected = measured(tiny, params, rows, positions, new)
     np.testing.assert_allclose(swaps["measured"], expected, rtol=1e-3, atol=1e-5)
-    gradients = word_connectivity(tiny.model, params, split.tokens[rows], split.lengths[rows]).gradients
+    gradients = word_connectivity(tiny.model, params, split.inputs[rows], split.lengths[rows]).gradients
     vectors = np.asarray(params["Embed_0"]["embedding"])
     predicted = np.sum(np.asarray(gradients)[np.arange(32), positions] * (vectors[new] - vectors[old]), axis=-1)
     np.testing.assert_allclose(swaps["predicted"], predicted, rtol=1e-3, atol=1e-5)
@@ -105,7 +105,7 @@ def test_the_planted_word_is_swapped_for_its_opposite_from_near_to_far(tiny, par
 def test_opposites_turn_the_label_around(tiny):
     """A planted word stands in texts of one label alone, and its opposite in those of the other."""
     split, opposites = tiny.dataset.train, tiny.dataset.opposites
-    planted = split.tokens[np.arange(len(split.tokens)), split.lengths - 1 - split.distances]
+    planted = split.inputs[np.arange(len(split.inputs)), split.lengths - 1 - split.distances]
     label = dict(zip(planted.tolist(), split.labels.tolist(), strict=True))
     assert all(label[word] == y for word, y in zip(planted.tolist(), split.labels.tolist(), strict=True))
     both = [word for word in label if opposites[word] in label]

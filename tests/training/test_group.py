@@ -8,6 +8,7 @@ from studies import SETTINGS, make_dataset, make_group, make_trial
 
 import rnnjax
 from rnnjax.data.recall import recall
+from rnnjax.errors import UserError
 from rnnjax.training.group import MEMBER_STEPS, MOST, groups, plan, widened
 from rnnjax.training.schedule import schedule
 
@@ -33,6 +34,8 @@ APART = {
     "steps_per_program": {"steps_per_program": 4},
     "validate_every": {"validate_every": 6},
     "log_gradients_every": {"log_gradients_every": 0},
+    "curriculum": {"curriculum": 0.5},
+    "clip_by": {"clip_by": "value"},
 }
 PENALISED = dataclasses.replace(SETTINGS, clip=1.0, omega=0.1, flossing=0.1)
 
@@ -122,6 +125,19 @@ def test_groups_are_split_where_the_lengths_differ_in_kind():
         reviews(seed).train.lengths.tolist() for seed in seeds
     ]
     assert not group.share_data
+
+
+def test_a_curriculum_with_nothing_to_order_is_refused():
+    def reviews_of(shortest):
+        return recall(
+            min_distance=shortest, max_distance=6, train_examples=9, validation_examples=4, test_per_distance=1, seed=0
+        )
+
+    (group,) = groups((trial(dataset=reviews_of(1), curriculum=0.5),))
+    assert group.settings.curriculum == 0.5
+    groups((trial(dataset=reviews_of(6)),))
+    with pytest.raises(UserError, match=r"^--curriculum 0\.5 has nothing to order, since all sequences are 7 steps"):
+        groups((trial(dataset=reviews_of(6), curriculum=0.5),))
 
 
 def test_seeds_that_read_the_same_reviews_stay_together_whatever_the_buckets():

@@ -85,7 +85,11 @@ def test_what_a_study_leaves_of_each_run(tiny, trials, compiled, tmp_path):
         "varied": {"clip": 1.0},
         "parameters": words * 3 + (3 * 4 + 4 * 4 + 4) + (4 + 1),
         "steps": 20,
+        "baseline": None,
+        "clip": 1.0,
     }
+    kind = {"objective": "binary", "classes": [], "loss": "cross-entropy, nats"}
+    assert read_json(tmp_path / "task.json") == kind
     assert json.loads((tmp_path / "vocabulary.json").read_text()) == list(tiny.dataset.vocabulary)
     fresh = member_of(prepared.fresh.params, 0)
     start = examination(tiny.programs, tiny.dataset, fresh, step=0)
@@ -95,6 +99,7 @@ def test_what_a_study_leaves_of_each_run(tiny, trials, compiled, tmp_path):
     validations = [r for r in read_records(folder / "metrics.jsonl") if r["kind"] == "validation"]
     best = max(validations, key=lambda r: (r["accuracy"], -r["loss"]))
     assert (result["best_step"], result["validation_accuracy"]) == (best["step"], best["accuracy"])
+    assert result["validation_loss"] == best["loss"]
     assert end["step"] == best["step"]
     assert set(end) == set(start) | {"texts", "swaps"}
     assert result["accuracy_by_distance"]["count"] == [3] * 6

@@ -68,7 +68,7 @@ def one_device(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name", ["sharded, both", "pmap", *(pytest.param(n, marks=pytest.mark.slow) for n in ("jit, data", "jit, both"))]
+    "name", ["pmap", *(pytest.param(n, marks=pytest.mark.slow) for n in ("jit, data", "jit, both", "sharded, both"))]
 )
 def test_every_layout_gives_the_numbers_of_one_device(name, one_device, tmp_path):
     """In single precision after 50 steps."""

@@ -56,6 +56,23 @@ def test_a_gradient_above_the_limit_is_scaled_down_as_a_whole():
     assert np.any(np.abs(clipped - updates([small, large], clip=0.0)) > 0.01)
 
 
+def test_clipping_by_value_cuts_every_number_of_a_gradient():
+    gradients = [jnp.array([0.0, 0.9, -0.3]), jnp.array([3.0, -4.0, 0.2]), jnp.array([-0.5, 0.1, 0.7])]
+    cut = [jnp.clip(gradient, -0.5, 0.5) for gradient in gradients]
+    clipped = updates(gradients, clip=0.5, clip_by="value")
+    np.testing.assert_allclose(clipped, updates(cut, clip=0.0), rtol=1e-6)
+    assert np.any(np.abs(clipped - updates(gradients, clip=0.5)) > 0.01)
+    np.testing.assert_allclose(updates(gradients, clip=9.0, clip_by="value"), updates(gradients, clip=0.0), rtol=1e-6)
+
+
+def test_the_limit_of_a_value_is_an_argument_too():
+    gradients = [jnp.array([0.0, 0.9]), jnp.array([3.0, -4.0])]
+    optimizer = make_optimizer(TrainingSettings(clip=9.0, clip_by="value"), steps=10)
+    expected = updates(gradients, clip=0.5, clip_by="value")
+    np.testing.assert_allclose(updates_of(optimizer, gradients, clip=0.5), expected, rtol=1e-6)
+    assert np.any(np.abs(updates_of(optimizer, gradients, clip=9.0) - expected) > 0.01)
+
+
 def test_rate_and_limit_are_arguments_of_one_program():
     """The settings say only whether there is clipping."""
     gradients = [jnp.array([0.0, 0.9]), jnp.array([3.0, 4.0])]

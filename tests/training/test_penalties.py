@@ -40,7 +40,7 @@ SMALL = classifier(rnnjax.RNN(rnnjax.SimpleRNN(3)))
 
 
 def make_params(model):
-    return normal_like(jax.eval_shape(model.init, KEY, BATCH.tokens)["params"], 1, 0.4)
+    return normal_like(jax.eval_shape(model.init, KEY, BATCH.inputs)["params"], 1, 0.4)
 
 
 MEANS = {"weights": jnp.full(5, 0.2), "flossed": jnp.array([0.25, 0.25, 0.25, 0.25, 0.0])}  # over BATCH
@@ -144,8 +144,8 @@ def test_an_example_without_a_share_adds_exactly_nothing(name):
     """Not even where all that is known of it is not a number; with a share it would spoil the gradient."""
     params, program = make_params(MODELS[name]), penalty(MODELS[name], 2.0, 0.5)
     params["Embed_0"]["embedding"] = params["Embed_0"]["embedding"].at[0].set(jnp.nan)
-    batch = BATCH._replace(tokens=np.maximum(BATCH.tokens, 1))
-    spoilt = batch._replace(tokens=batch.tokens * (np.arange(5) != 1)[:, None])
+    batch = BATCH._replace(inputs=np.maximum(BATCH.inputs, 1))
+    spoilt = batch._replace(inputs=batch.inputs * (np.arange(5) != 1)[:, None])
     without = {"weights": jnp.array([0.25, 0, 0.25, 0.25, 0.25]), "flossed": jnp.array([0.5, 0, 0.25, 0.25, 0])}
 
     def finite(share):

@@ -6,9 +6,9 @@ from sequences import assert_close, assert_same
 from studies import SETTINGS
 
 from rnnjax.data.batches import epoch_chunks
+from rnnjax.training.bundles import example_arrays
 from rnnjax.training.optimizer import make_optimizer
 from rnnjax.training.prepared import member_of, stacked
-from rnnjax.training.programs import example_arrays
 from rnnjax.training.steps import Batch, make_knobs, make_train_step
 from rnnjax.training.tasks import Role
 
@@ -77,7 +77,7 @@ def test_a_chunk_is_its_steps_one_by_one(tiny):
 def test_a_program_takes_the_rows_that_the_indices_name(tiny):
     chunk = full_chunk(tiny)
     split, rows = tiny.dataset.train, chunk.indices[1]
-    batch = Batch(split.tokens[rows, : chunk.length], split.lengths[rows], split.labels[rows], chunk.weights[1])
+    batch = Batch(split.inputs[rows, : chunk.length], split.lengths[rows], split.labels[rows], chunk.weights[1])
     step = jax.jit(make_train_step(tiny.model, make_optimizer(SETTINGS, 20), SETTINGS, log_gradients=True))
     expected = step(KNOBS, fresh(tiny), batch)
     state, metrics, log = fetch(tiny, caller(tiny, tiny.programs.log, chunk)(None, 1))
@@ -92,18 +92,18 @@ def test_the_origin_is_searched_in_the_examples_that_it_is_given(tiny):
     params = fresh(tiny).params
     split = tiny.dataset.train
     row = int(np.argmin(split.lengths))
-    word = int(split.tokens[row, 1])
+    word = int(split.inputs[row, 1])
     embedding = params["Embed_0"]["embedding"].at[word].set(np.nan)
     bad = params | {"Embed_0": {"embedding": embedding}}
     batch = Batch(*(values[row : row + 1] for values in split[:3]), np.ones(1, np.float32))
-    first = int(np.argmax(split.tokens[row] == word))
+    first = int(np.argmax(split.inputs[row] == word))
     assert tiny.programs.origin(bad, batch) == ("forward", "recurrent", "h", first, None)
 
 
 def test_examples_lie_on_the_device_split_by_split(tiny):
     train, validation, test, *_ = tiny.dataset
     arrays = example_arrays(tiny.dataset)
-    for field in ("tokens", "lengths", "labels"):
+    for field in ("inputs", "lengths", "labels"):
         stored = getattr(tiny.prepared.examples, field)
         assert isinstance(stored, jax.Array)
         whole = np.concatenate([getattr(split, field) for split in (train, validation, test)])

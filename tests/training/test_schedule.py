@@ -71,5 +71,5 @@ def test_what_runs_must_have_in_common_is_the_number_of_examples_of_each_length(
     )
     assert shape_of(dataset._replace(train=longer), settings, edges) != shape
     assert shape_of(dataset._replace(train=longer), settings, (7,)) == shape_of(dataset, settings, (7,))
-    fewer = test._replace(**{name: getattr(test, name)[1:] for name in ("tokens", "lengths", "labels", "distances")})
+    fewer = test._replace(**{name: getattr(test, name)[1:] for name in ("inputs", "lengths", "labels", "distances")})
     assert shape_of(dataset._replace(test=fewer), settings, edges) != shape

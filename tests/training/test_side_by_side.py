@@ -10,10 +10,10 @@ from studies import SETTINGS, Tiny, make_dataset, make_group, make_trial, mesh_l
 
 import rnnjax
 from rnnjax.diagnostics.evidence import Origin
+from rnnjax.training.bundles import example_arrays
 from rnnjax.training.evaluation import evaluate
 from rnnjax.training.group import plan
 from rnnjax.training.prepared import member_of, prepare, stacked
-from rnnjax.training.programs import example_arrays
 from rnnjax.training.records import read_json, read_records
 from rnnjax.training.steps import make_knobs
 from rnnjax.training.tasks import Role

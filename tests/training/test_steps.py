@@ -82,7 +82,7 @@ def test_logged_norms_are_those_of_the_examples_own_loss(one_by_one):
 
     @jax.jit
     def loss(taps):
-        logit = LSTM.apply({"params": params}, batch.tokens, lengths=batch.lengths, taps=taps)[1][0, 0]
+        logit = LSTM.apply({"params": params}, batch.inputs, lengths=batch.lengths, taps=taps)[1][0, 0]
         return jnp.log1p(jnp.exp(jnp.where(batch.labels[0] == 1, -logit, logit)))
 
     zeros = LSTM.zero_taps(1, T)
@@ -171,8 +171,8 @@ def test_a_step_that_is_not_finite_changes_nothing(where):
 def test_metrics_are_means_over_the_examples_that_count():
     model = make_model(rnnjax.SimpleRNN(4))
     state, batch = make_state(model), make_batch(weights=np.array([1.0] * 5 + [0.0] * 3))
-    losses, correct = jax.jit(make_eval_step(model))(state.params, batch)
-    logits = jax.jit(model.apply)({"params": state.params}, batch.tokens, lengths=batch.lengths)[1][:, 0]
+    (losses, correct), _ = jax.jit(make_eval_step(model).score)(state.params, batch, ())
+    logits = jax.jit(model.apply)({"params": state.params}, batch.inputs, lengths=batch.lengths)[1][:, 0]
     right = np.where(batch.labels == 1, logits, -logits)
     losses, correct = np.asarray(losses), np.asarray(correct)
     np.testing.assert_allclose(losses, np.log1p(np.exp(-right)), rtol=1e-5)

@@ -1,0 +1,71 @@
+"""The four files of MNIST, in the idx format: LeCun, Cortes & Burges 1998, "The MNIST database"."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from rnnjax.errors import UserError
+
+FILES = {  # split -> names of the images and of their labels
+    "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+}
+SIDE = 28  # pixels
+DIGITS = 10
+
+_UNSIGNED_BYTES = 8  # the format's code for the type
+
+
+def read_digits(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, 28, 28) and labels (N,) of "train" or "test", uint8.
+
+    Raises:
+        UserError: If a file in ``folder`` is damaged or is not the expected one.
+    """
+    images_path, labels_path = (folder / name for name in FILES[split])
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if images.shape[1:] != (SIDE, SIDE) or len(images) == 0:
+        raise _unexpected(images_path, f"{_shape(images)} numbers instead of images of {SIDE} x {SIDE}")
+    if labels.shape != images.shape[:1]:
+        raise _unexpected(
+            labels_path, f"{_shape(labels)} numbers instead of one label for each of {len(images)} images"
+        )
+    if labels.max() >= DIGITS:
+        raise _unexpected(labels_path, f"the label {labels.max()}, which is no digit")
+    return images, labels
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The uint8 array of a gzipped idx file; UserError where it is damaged or holds something else.
+
+    The format: two zero bytes, the type's code, the number of dimensions, each dimension as four bytes, the
+    highest first, then the numbers, the last dimension running fastest.
+    """
+    try:
+        with gzip.open(path) as file:
+            content = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(
+            f"{path} cannot be read to its end ({error}), so it is truncated or damaged: delete it and start "
+            "again to download it, or put a whole copy in its place."
+        ) from error
+    if len(content) < 4 or content[:3] != bytes((0, 0, _UNSIGNED_BYTES)):
+        raise _unexpected(path, "no idx header for unsigned bytes")
+    start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise _unexpected(path, "an idx header that is cut off")
+    shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">u4"))
+    numbers = np.frombuffer(content[start:], np.uint8)
+    if np.prod(shape, dtype=object) != len(numbers):
+        raise _unexpected(path, f"{len(numbers)} numbers where its header says {' x '.join(map(str, shape))}")
+    return numbers.reshape(shape)
+
+
+def _shape(array: np.ndarray) -> str:
+    return " x ".join(map(str, array.shape))
+
+
+def _unexpected(path: Path, found: str) -> UserError:
+    return UserError(f"{path} has {found}, so it is not the expected file: put {path.name} of MNIST in its place.")

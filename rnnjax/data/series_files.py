@@ -1,0 +1,113 @@
+"""Series of numbers with labels out of .npz files, padded and checked; nothing is unpickled."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnjax.errors import UserError
+
+LARGEST = np.finfo(np.float32).max
+
+
+class Series(NamedTuple):
+    """The N examples of a file."""
+
+    values: np.ndarray  # (N, L, D) float64, 0 after the end
+    lengths: np.ndarray  # (N,) int32, >= 1
+    labels: np.ndarray  # (N,) integers, truth values, strings or floating numbers
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(N, L) bool, True up to each example's end."""
+        return np.arange(self.values.shape[1]) < self.lengths[:, None]
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the labels are numbers to learn, not names of classes."""
+        return self.labels.dtype.kind == "f"
+
+
+def read_series(path: Path) -> Series:
+    """The series x and the labels y of an .npz file.
+
+    x is (N, T, D) or (N, T), in both forms with or without an array ``lengths`` (N,) of how many of the T steps are
+    valid; or (sum of lengths, D), the series one after another, with ``lengths``. y is (N,).
+
+    Raises:
+        UserError: If the file cannot be read, lacks x or y or holds pickled objects; if the shapes do not fit, there
+            are no examples, or a series has no steps; if x or y holds NaN, infinity or what float32 cannot hold.
+    """
+    arrays = _arrays(path)
+    for name, kinds, expected in (("x", "biuf", "numbers"), ("y", "biufU", "integers, strings or floating numbers")):
+        if name not in arrays:
+            raise UserError(f"{path} has no array {name}, but {', '.join(arrays) or 'none at all'}; save x and y.")
+        if arrays[name].dtype.kind not in kinds:
+            raise UserError(f"{name} of {path} holds {arrays[name].dtype}; save {expected}.")
+    x, y = arrays["x"], arrays["y"]
+    if y.ndim != 1 or len(y) == 0:
+        raise UserError(f"y of {path} has the shape {y.shape}; give one label for each of at least one example.")
+    lengths = _lengths(path, arrays, y)
+    if lengths is None:
+        values = x[:, :, None] if x.ndim == 2 else x
+        lengths = np.full(len(y), values.shape[1] if values.ndim == 3 else 0)
+    elif x.ndim in (1, 2) and len(x) == lengths.sum():
+        values = np.zeros((len(y), lengths.max(), x.size // len(x)))
+        values[np.arange(lengths.max()) < lengths[:, None]] = x.reshape(len(x), -1)
+    else:
+        values = x[:, :, None] if x.ndim == 2 else x
+    if values.ndim != 3 or len(values) != len(y) or 0 in values.shape or values.shape[1] < lengths.max():
+        raise UserError(
+            f"x of {path} has the shape {x.shape}, which does not fit {len(y):,} labels"
+            f"{f' and lengths that sum to {lengths.sum():,}' if 'lengths' in arrays else ''}; "
+            "give (N, T, D), (N, T), or with lengths (their sum, D), none of them 0."
+        )
+    values = values[:, : lengths.max()].astype(np.float64)
+    series = Series(values, lengths.astype(np.int32), y)
+    _check_finite(path, series)
+    return series._replace(values=np.where(series.valid[:, :, None], values, 0.0))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise UserError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; name an .npz file.")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as loaded:
+            return {name: loaded[name] for name in loaded}
+    except Exception as error:  # a damaged file makes numpy and zipfile raise many kinds
+        if "Object arrays" in str(error):
+            raise UserError(
+                f"{path} holds an array of Python objects, which is not opened since that can run code; save the "
+                "series one after another with their lengths:\n"
+                "    lengths = np.array([len(one) for one in series])\n"
+                '    np.savez("data.npz", x=np.concatenate(series), lengths=lengths, y=np.array(labels))'
+            ) from error
+        raise UserError(f"{path} cannot be read as an .npz file ({error}); write it with numpy.savez.") from error
+
+
+def _lengths(path: Path, arrays: dict[str, np.ndarray], y: np.ndarray) -> np.ndarray | None:
+    lengths = arrays.get("lengths")
+    if lengths is None:
+        return None
+    if lengths.shape != y.shape or lengths.dtype.kind not in "iu":
+        raise UserError(
+            f"lengths of {path} holds {lengths.dtype} in the shape {lengths.shape}; give an integer for each of the "
+            f"{len(y):,} labels."
+        )
+    if lengths.min() < 1:
+        example = int(np.argmax(lengths < 1))
+        raise UserError(f"Example {example} of {path} has the length {lengths[example]}; give every one a step.")
+    return lengths.astype(np.int64)
+
+
+def _check_finite(path: Path, series: Series) -> None:
+    with np.errstate(invalid="ignore"):
+        fits = np.abs(series.values) <= LARGEST  # also False for NaN
+        wrong = (~fits & series.valid[:, :, None]).any(axis=(1, 2))
+        wrong_label = ~(np.abs(series.labels) <= LARGEST) if series.has_numbers else np.zeros(len(wrong), bool)
+    for name, found in (("x", wrong), ("y", wrong_label)):
+        if found.any():
+            raise UserError(
+                f"{name} of {path} holds NaN, infinity or a number too large for float32 in example "
+                f"{int(np.argmax(found))}, counted from 0; mend it or leave it out."
+            )

@@ -1,0 +1,108 @@
+"""Several steps in one compiled loop, over data that already lies on the device: pure functions of one member."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnjax.data.examples import Dataset, Objective
+from rnnjax.training.optimizer import Optimizer
+from rnnjax.training.steps import Batch, EvalStep, StepLog, TrainMetrics, TrainState, TrainStep
+from rnnjax.training.tasks import Shares
+
+
+class ExampleArrays(NamedTuple):
+    """All splits of a data set one after the other, so that one program serves each of them."""
+
+    inputs: Any  # (N, L) or (N, L, D)
+    lengths: Any  # (N,)
+    labels: Any  # (N,) or (N, L)
+
+
+def example_arrays(dataset: Dataset) -> ExampleArrays:
+    """The arrays that programs read; rows in the order train, validation, test."""
+    splits = (dataset.train, dataset.validation, dataset.test)
+    return ExampleArrays(*[np.concatenate([split[i] for split in splits]) for i in range(3)])
+
+
+def example_shapes(dataset: Dataset) -> ExampleArrays:
+    """Shapes and dtypes of ``example_arrays``."""
+    count = sum(len(split.lengths) for split in (dataset.train, dataset.validation, dataset.test))
+    return ExampleArrays(*[jax.ShapeDtypeStruct((count, *a.shape[1:]), a.dtype) for a in dataset.train[:3]])
+
+
+class Kind(NamedTuple):
+    """What programs must know of a task beside the shapes of its examples."""
+
+    objective: Objective
+    restart_every: int | None  # steps after which carried states begin anew; None where none is carried
+
+
+def init_state(model: Any, optimizer: Optimizer, inputs: Any, batch: int | None, key: jax.Array) -> TrainState:
+    """Drawn for ``inputs`` of any length; with the carried states of ``batch`` sequences, if given."""
+    params = model.init(key, jnp.zeros_like(inputs))["params"]
+    carry = () if batch is None else model.initial_state(batch)
+    return TrainState(params, optimizer(0.0, 1.0).init(params), jnp.zeros((), jnp.int32), jnp.zeros((), bool), carry)
+
+
+def _batch(examples: ExampleArrays, indices: jax.Array, weights: jax.Array, length: int) -> Batch:
+    labels = examples.labels[indices] if examples.labels.ndim == 1 else examples.labels[indices, :length]
+    return Batch(as_numbers(examples.inputs[indices, :length]), examples.lengths[indices], labels, weights)
+
+
+def as_numbers(inputs: Any) -> Any:
+    """Bytes as 0..1, all else as it is."""
+    return inputs.astype(np.float32) / 255 if inputs.dtype == np.uint8 else inputs
+
+
+def train_chunk(
+    step: TrainStep,
+    length: int,
+    knobs: Any,
+    examples: Any,
+    state: Any,
+    indices: Any,
+    weights: Any,
+    start: Any,
+    stop: Any,
+) -> tuple[TrainState, TrainMetrics]:
+    """The steps start..stop-1 of a chunk (K, B), cut to ``length``; metrics are (K,), zero outside of them."""
+
+    def body(k: Any, carry: Any) -> Any:
+        state, metrics = carry
+        state, new, _ = step(knobs, state, _batch(examples, indices[k], weights[k], length))
+        return state, jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), metrics, new)
+
+    nothing = TrainMetrics(*[jnp.zeros(indices.shape[0]) for _ in TrainMetrics._fields])
+    return jax.lax.fori_loop(start, stop, body, (state, nothing))
+
+
+def log_step(
+    step: TrainStep, length: int, knobs: Any, examples: Any, state: Any, indices: Any, weights: Any, k: Any
+) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+    """The one step k of a chunk, and its log; metrics as ``train_chunk``."""
+    state, metrics, log = step(knobs, state, _batch(examples, indices[k], weights[k], length))
+    return state, jax.tree.map(lambda value: jnp.zeros(indices.shape[0]).at[k].set(value), metrics), log
+
+
+def evaluate_chunk(
+    step: EvalStep,
+    shares: Shares,
+    length: int,
+    params: Any,
+    examples: Any,
+    indices: Any,
+    stop: Any,
+) -> tuple[jax.Array, jax.Array]:
+    """Losses and correctness of a chunk, each (K, B), zero from batch ``stop`` on."""
+    size = indices.shape[1]
+
+    def body(k: Any, carry: Any) -> Any:
+        scores, state = carry
+        new, state = step.score(params, _batch(examples, indices[k], jnp.ones(size), length), state)
+        return jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), scores, new), state
+
+    nothing = jnp.zeros(indices.shape), jnp.zeros(indices.shape)
+    scores, _ = jax.lax.fori_loop(0, stop, body, (nothing, step.first_state(size)))
+    return shares.gather(scores, axis=1)

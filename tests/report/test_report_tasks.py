@@ -1,0 +1,175 @@
+"""Reports of tasks other than reviews: their nouns, and losses where the share of right answers says little."""
+
+import html
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from page_reader import bare, of_kind
+from rich.console import Console
+from synthetic_diagnosis import LAGS, layer_record, write_diagnosis
+from synthetic_run import write_member, write_number_task, write_run, write_symbols_task, write_task
+
+from rnnjax.errors import UserError
+from rnnjax.report.compare import write_comparison
+from rnnjax.report.evidence import evidence_of, raised
+from rnnjax.report.page import write_report
+from rnnjax.report.run import load_run
+from rnnjax.report.sentences import learning, verdict
+from rnnjax.report.summary import groups
+from rnnjax.report.table import note, rich_table
+from rnnjax.report.table_fields import header, rows
+from rnnjax.report.task import parse_task
+from rnnjax.report.wording import Nouns, loss
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_number_task(tmp_path / "adding")
+
+
+def labels_of(run):
+    return groups(load_run(run))
+
+
+def table_of(run):
+    labels = labels_of(run)
+    return {row[0].value: dict(zip(header(labels), row, strict=True)) for row in rows(labels)}
+
+
+def diagnose(run):
+    """As tasks without words are diagnosed: no texts, no swaps."""
+    for folder in (run / "members").iterdir():
+        for when in ("start", "end"):
+            belt = 0.9**LAGS if "lstm" in folder.name else 0.0
+            file = write_diagnosis(folder, when, layer_record("LSTM" if "lstm" in folder.name else "SimpleRNN", belt))
+            told = json.loads(file.read_text())
+            file.write_text(json.dumps({name: told[name] for name in told if name not in ("texts", "swaps")}))
+
+
+def read(page):
+    """What a reader of the page sees, and what its interactive figures write on their axes."""
+    text = page.read_text(encoding="utf-8")
+    axes = [one.get("axis_label", "") for kind in ("LinearAxis", "LogAxis") for one in of_kind(text, kind)]
+    text = re.sub(r"<style>.*?</style>|data:image[^\"]*", "", bare(text), flags=re.DOTALL)
+    return html.unescape(text), axes
+
+
+def test_no_sentence_of_a_number_task_speaks_of_words_or_reviews(run):
+    diagnose(run)
+    text, axes = read(write_report(run))
+    assert "halves every 14 steps" in text
+    assert "held-out sequences" in text
+    assert "steps back from the end of the sequence" in axes
+    assert not [found for told in (text, *axes) for found in re.findall(r"(?i).{0,30}(?:word|review).{0,30}", told)]
+
+
+def test_nouns_fill_every_sentence_and_know_their_plurals():
+    nouns = Nouns("image", "series")
+    assert nouns.told("{a_step}, {step}, {steps}, {example}, {examples}") == "an image, image, images, series, series"
+    assert (nouns.far(1), nouns.far(1.3)) == ("1 image", "1.3 images")
+    assert Nouns("row").told("{a_step}") == "a row"
+
+
+def test_runs_of_different_nouns_side_by_side_share_step_and_example(run, tmp_path):
+    page = write_comparison((run, write_symbols_task(tmp_path / "characters")), tmp_path / "both.html")
+    text, axes = read(page)
+    assert "steps back from the end of the example" in axes
+    assert "halves every 14 steps" in text
+    assert "halves every 6.6 characters" in text
+    assert re.search(r"losses \(.*?\), losses \(.*?\) and accuracies, in percent, are of the parameters", text)
+
+
+def test_the_main_score_of_a_number_task_is_its_test_loss(run):
+    row = table_of(run)["LSTM"]
+    assert (row["test loss"].value, row["test loss"].spread) == ("0.00130", "0.0012–0.0014")
+    assert row["validation loss"].value == "0.00115"
+    assert row["test accuracy"].value == "91.0"
+    assert "validation accuracy" not in row
+    said = (
+        "The LSTM reaches a test loss of 0.00130, the SimpleRNN 0.167, where remembering nothing gives 0.167 at best."
+    )
+    assert verdict(labels_of(run)) == said
+    assert dict(learning(labels_of(run)))["LSTM"] == "Best validation loss 0.00115 (mean of 2 seeds), at step 300."
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0.001234, "0.00123"), (1 / 6, "0.167"), (2.079, "2.08"), (123.4, "123"), (np.nan, "–"), (np.inf, "∞")],
+)
+def test_a_loss_has_three_digits(value, told):
+    assert loss(value) == told
+
+
+def test_steps_to_beat_the_baseline_are_those_of_the_first_loss_below_nine_tenths_of_it(run):
+    table = table_of(run)
+    assert [table[cell]["steps to beat baseline"].value for cell in ("LSTM", "SimpleRNN")] == ["200", "–"]
+    write_member(run, "GRU", 0, validation=[(100, 0.151, 0.1), (150, 0.149, 0.1)], baseline=1 / 6)
+    write_member(run, "GRU", 1, validation=[(100, 0.151, 0.1)], baseline=1 / 6)
+    field = table_of(run)["GRU"]["steps to beat baseline"]
+    assert (field.value, field.spread) == ("150", "150 to never")
+    assert "below 90% of 0.167, which the best answer that remembers nothing gets" in note(labels_of(run))
+
+
+def test_the_terminal_shows_losses_within_its_width(run):
+    diagnose(run)
+    console = Console(width=120, file=io.StringIO())
+    console.print(rich_table(load_run(run)))
+    text = console.file.getvalue()
+    assert "0.0012–0.0014" in text
+    assert "belt share" in text
+    assert "steps/s" not in text
+
+
+def test_what_older_runs_do_not_tell_is_left_out(run):
+    for file in (run / "members").glob("*/*.json"):
+        told = json.loads(file.read_text())
+        file.write_text(json.dumps({name: told[name] for name in told if name not in ("baseline", "validation_loss")}))
+    (run / "task.json").write_text('{"objective": "number"}')
+    row = table_of(run)["LSTM"]
+    assert (row["test loss"].value, row["validation loss"].value) == ("0.00130", "–")
+    assert "steps to beat baseline" not in row
+    assert "half-life at end, words" in row
+    assert verdict(labels_of(run)).endswith("the SimpleRNN 0.167.")
+    (run / "task.json").unlink()
+    assert "validation accuracy" in table_of(run)["LSTM"]
+    assert "of the test reviews right" in verdict(labels_of(run))
+
+
+def test_symbols_have_losses_too(tmp_path):
+    run = write_symbols_task(tmp_path / "characters")
+    row = table_of(run)["GRU"]
+    assert (row["test loss"].value, row["half-life at end, characters"].value) == ("2.10", "6.6")
+    assert "Accuracy is the share of symbols that are right." in note(labels_of(run))
+    assert not raised(load_run(run), labels_of(run))  # without a baseline nobody knows a plateau
+
+
+def test_a_plateau_is_a_loss_that_stays_at_the_baseline(run):
+    (alarm,) = [one.alarm for one in raised(load_run(run), labels_of(run))]
+    assert (alarm.name, alarm.label) == ("plateau", "SimpleRNN")
+    assert "is 0.168, and the best answer that remembers nothing costs 0.167." in alarm.sentence
+    (lstm, *_) = [member for group in labels_of(run) for member in group.members if member.label == "LSTM"]
+    evidence = evidence_of(lstm, 0.0)
+    assert (evidence.unit, evidence.chance_loss) == ("step", pytest.approx(1 / 6))
+    assert evidence.accuracy == pytest.approx(1 - 0.0011 * 6)
+
+
+def test_classes_are_judged_by_accuracy_and_guess_one_of_them(tmp_path):
+    run = write_run(tmp_path / "pixels")
+    write_task(run, "classes", "pixel", "image", classes=[str(digit) for digit in range(10)])
+    write_member(run, "GRU", by_distance={10: 0.11, 20: 0.3}, train=[2.3] * 100)
+    write_member(run, "LSTM", by_distance={10: 0.11, 20: 0.1})
+    labels = labels_of(run)
+    assert "the LSTM (10.0% right) does hardly better than guessing" in verdict(labels)
+    assert "Asked about a pixel 20 pixels back, the GRU (30.0% right) knows it only partly" in verdict(labels)
+    assert "test loss" not in header(labels)
+    assert evidence_of(labels[0].members[0], 0.0).chance_loss is None
+
+
+def test_a_damaged_task_is_told_in_a_sentence(run):
+    (run / "task.json").write_text('{"objective": "guess"}')
+    with pytest.raises(UserError, match=r"task\.json' is damaged .*'guess', expected one of binary, classes"):
+        load_run(run)
+    assert parse_task({}).by_loss is False

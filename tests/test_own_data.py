@@ -1,0 +1,90 @@
+"""The user's own texts and series through the door: tables and arrays that are read, and those that cannot be."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from through_the_door import SMALL, away_from_home, finished, read_json, said
+
+import launch
+
+TABLE = (
+    "text\tlabel\n"
+    + 'plain words, "quoted" in the middle\tgood\n'
+    + '"a tab\there, a ""quote"" and\na line end"\tbad\n\n\t\n'
+    + "".join(f"{'so ' * (i % 4)}{word} number {i}\t{word}\n" for i in range(12) for word in ("good", "bad"))
+)
+WORDS = "--embedding 3 --max-length 8 --vocabulary 30 --validation 0.25"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path_factory, monkeypatch):
+    with away_from_home(tmp_path_factory, monkeypatch):
+        yield
+
+
+def write(path, content):
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_text_of_a_table_with_quotes_tabs_and_empty_rows(tmp_path):
+    train, test = write(tmp_path / "train.tsv", TABLE), write(tmp_path / "test.tsv", TABLE)
+    task, _ = finished(f"text {SMALL} --cells gru {WORDS} --train {train} --test {test}", tmp_path / "run")
+    assert (task["step"], task["example"], task["objective"]) == ("word", "text", "binary")
+    assert task["classes"] == ["bad", "good"]
+    assert {"plain", "quote", "number"} & set(read_json(tmp_path / "run" / "vocabulary.json"))
+    status, output = start_explain(tmp_path / "run", "so good a number")
+    assert status == 0
+    assert "good" in output
+
+
+def start_explain(folder, text):
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        status = launch.main(["explain", str(folder), "--text", text])
+    return status, output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("test.tsv", TABLE + "what is this\tugly\n", "Line 31 of {path}"),
+        ("test.csv", b"text,label\nfine,good\ncaf\xe9,bad\n", "Line 3 of {path} is not UTF-8 (byte 0xe9)"),
+        ("test.jsonl", '{"text": "fine", "label": "good"}\n{"text": \n', "Line 2 of {path} is no JSON"),
+        ("test.tsv", "text\tlabel\nfine\tgood\ttoo many\n", "Line 2 of {path}"),
+    ],
+    ids=["label", "bytes", "json", "fields"],
+)
+def test_text_that_cannot_be_read_is_one_sentence_and_leaves_nothing(name, content, told, tmp_path, capsys):
+    train, path = write(tmp_path / "train.tsv", TABLE), write(tmp_path / name, content)
+    line = said(f"text {SMALL} {WORDS} --train {train} --test {path}", tmp_path, capsys)
+    assert line.startswith(f"error: {told.format(path=path)}")
+
+
+def make_series(path, labels, *, ragged):
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(2, 9, size=len(labels)) if ragged else np.full(len(labels), 5)
+    values = rng.normal(size=(lengths.sum(), 2)) + np.repeat(np.arange(len(labels)) % 3, lengths)[:, None]
+    arrays = {"x": values, "lengths": lengths} if ragged else {"x": values.reshape(len(labels), 5, 2)}
+    np.savez(path, y=labels, **arrays)
+    return path
+
+
+def test_series_of_unlike_lengths_with_classes(tmp_path):
+    train = make_series(tmp_path / "train.npz", np.array(["low", "mid", "high"] * 14), ragged=True)
+    flags = f"--train {train} --validation 0.2 --test-share 0.2 --pooling max --sweep cell.init=chrono"
+    task, _ = finished(f"series {SMALL} {flags}", tmp_path / "run")
+    assert (task["step"], task["example"], task["objective"]) == ("step", "series", "classes")
+    assert sorted(task["classes"]) == ["high", "low", "mid"]
+
+
+@pytest.mark.slow
+def test_series_with_numbers_and_one_test_file(tmp_path):
+    rng = np.random.default_rng(1)
+    train, test = (
+        make_series(tmp_path / f"{name}.npz", rng.normal(size=count), ragged=False)
+        for name, count in (("train", 30), ("test", 9))
+    )
+    task, _ = finished(f"series {SMALL} --cells gru --train {train} --test {test} --validation 0.2", tmp_path / "run")
+    assert (task["objective"], task["loss"]) == ("number", "mean squared error")

@@ -1,0 +1,179 @@
+"""Zoneout on the memory: masks in training, their mean elsewhere, and no trace of it at rate zero."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+from sequences import (
+    CELLS,
+    FEATURES,
+    INPUTS,
+    LENGTHS,
+    STEPS,
+    assert_close,
+    assert_same,
+    make_inputs,
+    make_params,
+    make_state,
+    normal_like,
+    quick_jit,
+    total,
+    zero_taps,
+)
+
+import rnnjax
+from rnnjax.cells import DropoutMasks
+
+RATE = 0.3
+ZONED = {name: cell.replace(zoneout=RATE) for name, cell in CELLS.items()}
+BATCH = (len(LENGTHS),)
+ROWS = np.arange(len(LENGTHS))
+KEY = jax.random.key(11)
+
+
+def draw(cell, key=KEY, rows=ROWS, steps=STEPS):
+    return cell.dropout_masks(key, rows, INPUTS, steps)
+
+
+def arguments_of(cell):
+    """(differentiable, other) keyword arguments of ``unroll``, with masks; the taps are random, not zero."""
+    taps = normal_like(zero_taps(cell, BATCH), 7, 0.1)
+    arguments = {"params": make_params(cell), "xs": make_inputs(cell, BATCH), "state": make_state(cell, BATCH)}
+    return arguments | {"taps": taps}, {"lengths": jnp.array(LENGTHS), "dropout": draw(cell)}
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True, "store_every": 3}], ids=["plain", "reverse, stored"])
+@pytest.mark.parametrize("masked", [True, False], ids=["masks", "mean"])
+@pytest.mark.parametrize("name", ZONED)
+def test_fused_is_autodiff_and_the_states_are_a_loop_in_numpy(x64, name, masked, options):
+    cell = ZONED[name]
+    arguments, other = arguments_of(cell)
+    if not masked:
+        del other["dropout"]
+
+    def loss(arguments, options):
+        results = rnnjax.unroll(cell, **arguments, **other, **options)
+        return total(results), results
+
+    @quick_jit
+    def both(arguments):
+        plain = options | {"backward": "autodiff", "store_every": None}
+        return [jax.grad(loss, has_aux=True)(arguments, chosen) for chosen in (options, plain)]
+
+    fused, autodiff = both(arguments)
+    assert_close(fused, autodiff, 1e-12)
+    assert all(np.any(a != 0) for a in jax.tree.leaves(fused))
+    keep = other["dropout"].hold if masked else np.full((STEPS, *BATCH, FEATURES), RATE)
+    expected = numpy_states(name, arguments, np.asarray(keep, float), options.get("reverse", False))
+    for actual, by_hand in zip(fused[1][1], expected, strict=True):
+        np.testing.assert_allclose(actual, by_hand, rtol=0, atol=1e-13)
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def numpy_states(name, arguments, keep, reverse):
+    """The states (T, B, H) of the equations themselves; ``keep`` is d_t, or its mean."""
+    params, xs, state, taps = (jax.tree.map(np.asarray, arguments[key]) for key in ("params", "xs", "state", "taps"))
+    states, steps = [None] * STEPS, range(STEPS)
+    for t in reversed(steps) if reverse else steps:
+        z_x, z_h = xs[t] @ params.w_x + params.b, state[0] @ params.w_h
+        if name == "SimpleRNN":
+            new = np.tanh(z_x + z_h)
+        elif name == "LSTM":
+            i, f, g, o = np.split(z_x + z_h, 4, axis=-1)
+            new = sigmoid(f) * state[1] + sigmoid(i) * np.tanh(g)
+        else:
+            (r_x, u_x, n_x), (r_h, u_h, n_h) = np.split(z_x, 3, axis=-1), np.split(z_h + params.b_h, 3, axis=-1)
+            u = sigmoid(u_x + u_h)
+            new = (1 - u) * np.tanh(n_x + sigmoid(r_x + r_h) * n_h) + u * state[0]
+        memory = keep[t] * state[-1] + (1 - keep[t]) * new + taps[-1][t]
+        new_state = (sigmoid(o) * np.tanh(memory) + taps[0][t], memory) if name == "LSTM" else (memory,)
+        state = [np.where((t < np.array(LENGTHS))[:, None], a, b) for a, b in zip(new_state, state, strict=True)]
+        states[t] = state
+    return [np.stack(a) for a in zip(*states, strict=True)]
+
+
+@pytest.mark.parametrize("name", ZONED)
+def test_a_step_in_training_is_on_average_the_step_elsewhere(x64, name):
+    cell, draws = ZONED[name], 4000
+    params, state, x_t = make_params(cell), make_state(cell, ()), make_inputs(cell, ())[0]
+    hold = draw(cell, rows=np.arange(draws), steps=1).hold[0]
+    steps = quick_jit(jax.vmap(lambda hold: cell.step(params, state, x_t, dropout=DropoutMasks(None, None, hold))[0]))
+    memory, expected = np.asarray(steps(hold)[-1]), cell.step(params, state, x_t)[0][-1]
+    bare, _ = cell.replace(zoneout=0.0).step(params, state, x_t)
+    for unit in range(FEATURES):
+        assert_close(np.unique(memory[:, unit]), np.unique([state[-1][unit], bare[-1][unit]]), 1e-14)
+    error = np.abs(bare[-1] - state[-1]) * np.sqrt(RATE * (1 - RATE) / draws)
+    assert np.all(np.abs(memory.mean(axis=0) - expected) < 4 * error)
+    assert np.all(np.abs(bare[-1] - expected) > 8 * error)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_at_rate_zero_the_program_is_that_of_update(name):
+    """The same jaxpr, forward and backward, as of a cell that has never heard of zoneout."""
+    cell = CELLS[name].replace(param_dtype=jnp.float32)
+    bare = type("Bare", (type(cell),), {"remember": lambda self, z_x, z_h, m, hold=None: self.update(z_x, z_h, m)})(5)
+    params, xs = make_params(cell), make_inputs(cell, BATCH)
+
+    def program(cell, backward):
+        def loss(params, xs):
+            return total(rnnjax.unroll(cell, params, xs, lengths=jnp.array(LENGTHS), store_every=3, backward=backward))
+
+        return str(jax.make_jaxpr(jax.value_and_grad(loss))(params, xs))
+
+    for backward in ("fused", "autodiff"):
+        assert program(cell, backward) == program(bare, backward)
+        assert program(cell.replace(zoneout=RATE), backward) != program(bare, backward)
+
+
+def test_masks_hold_their_share_anew_at_every_step_and_by_row_alone():
+    cell = rnnjax.LSTM(40, zoneout=RATE)
+    rows = 7 + np.arange(30).reshape(5, 6)
+    hold = np.asarray(draw(cell, rows=rows, steps=10).hold)
+    assert (hold.shape, hold.dtype) == ((10, 5, 6, 40), bool)
+    np.testing.assert_allclose(hold.mean(), RATE, atol=4 * np.sqrt(RATE * (1 - RATE) / hold.size))
+    assert len(np.unique(hold.reshape(300, 40), axis=0)) == 300
+    assert_same(draw(cell, rows=np.array([21, 8]), steps=10).hold, hold.reshape(10, 30, 40)[:, [14, 1]])
+    assert np.any(draw(cell, jax.random.key(1), rows, 10).hold != hold)
+
+
+def test_zoneout_changes_no_mask_of_dropout():
+    cell = rnnjax.GRU(6, input_dropout=0.4, recurrent_dropout=0.4)
+    assert_same(draw(cell.replace(zoneout=RATE))[:2], draw(cell)[:2])
+
+
+def test_a_held_unit_keeps_its_memory_and_hands_the_gradient_on_whole(x64):
+    cell = ZONED["GRU"]
+    params, xs, start = make_params(cell), make_inputs(cell, BATCH), make_state(cell, BATCH)
+    masks = DropoutMasks(None, None, jnp.ones((STEPS, *BATCH, FEATURES), bool))
+
+    def loss(start):
+        final, states = rnnjax.unroll(cell, params, xs, start, dropout=masks)
+        return total(final), states
+
+    gradient, states = jax.grad(loss, has_aux=True)(start)
+    assert_same(states.h, jnp.broadcast_to(start.h, states.h.shape))
+    assert_same(gradient, jax.grad(total)(start))
+
+
+def test_the_module_zones_out_in_training_alone_and_alike_however_the_batch_is_divided():
+    module = rnnjax.RNN(rnnjax.LSTM(FEATURES, zoneout=RATE), store_every=3)
+    xs, rows, lengths = normal_like(jnp.zeros((4, STEPS, INPUTS)), 1), jnp.arange(4), jnp.array([8, 3, 5, 8])
+    params = module.init(KEY, xs)
+
+    def run(xs, rows, lengths, train=True):
+        return module.apply(params, xs, lengths=lengths, rows=rows, train=train, rngs={"dropout": KEY})[1]
+
+    whole = jax.device_get(quick_jit(run)(xs, rows, lengths))
+    calm = quick_jit(functools.partial(run, train=False))(xs, rows, lengths)
+    expected = rnnjax.RNN(module.cell).apply(params, xs, lengths=lengths)[1]
+    assert_close(calm, expected, 1e-6)
+    assert np.all(np.max(np.abs(whole - calm), axis=(1, 2)) > 1e-3)
+    mesh = jax.make_mesh((2,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
+    sharded = jax.shard_map(run, mesh=mesh, in_specs=P("devices"), out_specs=P("devices"))
+    assert_close(jax.device_get(quick_jit(sharded)(xs, rows, lengths)), whole, 1e-6)

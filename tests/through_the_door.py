@@ -1,0 +1,58 @@
+"""Runs through the door as a user starts them, in the test's own process: what they print, leave and say."""
+
+import contextlib
+import io
+import json
+import math
+
+import jax
+
+import launch
+from rnnjax.training.compilation import keep_programs
+
+SMALL = "--cells lstm --features 4 --seeds 1 --epochs 1 --batch-size 8 --log-gradients-every 0 --compilation-cache off"
+
+
+@contextlib.contextmanager
+def away_from_home(tmp_path_factory, monkeypatch):
+    """A home that is not the user's, JAX in use already, and no programs kept afterwards."""
+    for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("home")))
+    assert jax.local_device_count() == 8
+    yield
+    keep_programs("off")
+
+
+def start(arguments, folder):
+    """(exit status, what was printed)."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        status = launch.main([*arguments.split(), "--out", str(folder)])
+    return status, output.getvalue()
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def finished(arguments, folder, *, members=1):
+    """What a run that ended well says of its task, and the results of its members."""
+    status, output = start(arguments, folder)
+    assert status == 0
+    results = [read_json(path) for path in sorted(folder.glob("members/*/result.json"))]
+    assert len(results) == members
+    for result in results:
+        assert all(math.isfinite(value) for value in result.values() if isinstance(value, int | float))
+        assert 0 <= result["test_accuracy"] <= 1
+    assert (folder / "report.html").read_text().rstrip().endswith("</html>")
+    assert "report.html" in output
+    return read_json(folder / "task.json"), results
+
+
+def said(arguments, tmp_path, capsys):
+    """The error of a run that leaves nothing behind."""
+    before = sorted(tmp_path.rglob("*"))
+    status = launch.main([*arguments.split(), "--out", str(tmp_path / "run")])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert status == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    return line

@@ -1,0 +1,19 @@
+"""What tests of a carried state share: one sequence of random characters, read as 3 streams of windows."""
+
+import numpy as np
+
+import rnnjax
+from rnnjax.data.characters import characters
+from rnnjax.training.settings import TrainingSettings
+
+WINDOW, STREAMS = 5, 3
+TEXT = "".join(np.random.default_rng(0).choice(list("abcde "), size=430))
+DATASET = characters(TEXT, window=WINDOW, validation_fraction=0.25, test_fraction=0.4)
+SETTINGS = TrainingSettings(
+    epochs=2, batch_size=STREAMS, learning_rate=0.05, steps_per_program=4, validate_every=8, log_gradients_every=7
+)
+LSTM = rnnjax.LSTM(4)
+
+
+def make_model(sizes, cell):
+    return rnnjax.SequenceClassifier(sizes.vocabulary, 3, rnnjax.RNN(cell), classes=sizes.outputs, pooling="every")
