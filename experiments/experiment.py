@@ -99,10 +99,12 @@ class WordExperiment(Experiment):
     Attributes:
         embedding: size of the word vectors.
         embedding_scale: standard deviation of the initial word vectors: how loudly every word speaks to the cell.
+        word_dropout: share of the words that are silenced in a text in training, each wherever it stands.
     """
 
     embedding: int = 128
     embedding_scale: float = 0.1
+    word_dropout: float = 0.0
 
     step: ClassVar[str] = "word"
     example: ClassVar[str] = "review"
@@ -111,11 +113,17 @@ class WordExperiment(Experiment):
         super().__post_init__()
         require(self, "embedding", self.embedding >= 1, "at least 1")
         require(self, "embedding_scale", 0 < self.embedding_scale < math.inf, "a number above 0")
+        require(self, "word_dropout", 0 <= self.word_dropout < 1, "from 0 to below 1")
 
     def model(self, sizes: "Sizes", cell: "Cell") -> "nn.Module":
         """The model that is trained around ``cell``."""
-        scale = self.embedding_scale
-        return self.architecture.model(sizes, cell, embedding=self.embedding, embedding_scale=scale)
+        return self.architecture.model(
+            sizes,
+            cell,
+            embedding=self.embedding,
+            embedding_scale=self.embedding_scale,
+            word_dropout=self.word_dropout,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from rnnjax.modules import drop_by_row, is_time_major
 from rnnjax.pooling import Pooling, pooled
@@ -21,6 +22,7 @@ class SequenceClassifier(nn.Module):
         pooling: what the dense layer reads, see ``rnnjax.pooling``; "every" gives logits at every step.
         layer_norm: normalise what the dense layer reads over its features.
         dropout: share of what the dense layer reads that is silenced.
+        word_dropout: share of the words that are silenced in an example, see ``drop_words``.
     """
 
     vocabulary: int
@@ -31,11 +33,14 @@ class SequenceClassifier(nn.Module):
     pooling: Pooling | Literal["every"] = "last"
     layer_norm: bool = False
     dropout: float = 0.0
+    word_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if is_time_major(self.recurrent):
             raise ValueError("SequenceClassifier is batch-major: its recurrent part must not have time_major=True")
+        if self.word_dropout and not self.vocabulary:
+            raise ValueError(f"word_dropout is {self.word_dropout}, but without a vocabulary no words are read")
 
     @nn.compact
     def __call__(
@@ -54,6 +59,8 @@ class SequenceClassifier(nn.Module):
             The final state of the recurrent part, and logits (B, classes), or (B, T, classes) of every step.
         """
         xs = self._vectors(inputs) if self.vocabulary else inputs
+        if train and self.word_dropout:
+            xs = drop_words(self.make_rng("dropout"), self.word_dropout, inputs, xs, rows)
         final, ys = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train, rows=rows)
         read = ys if self.pooling == "every" else pooled(self.pooling, final, ys, lengths)
         if self.layer_norm:
@@ -75,3 +82,20 @@ class SequenceClassifier(nn.Module):
     def zero_taps(self, batch: int, steps: int) -> Any:
         """The recurrent part's taps."""
         return self.recurrent.zero_taps(batch, steps)
+
+
+def drop_words(
+    key: jax.Array, rate: float, words: jax.Array, xs: jax.Array, rows: jax.Array | None = None
+) -> jax.Array:
+    """``xs`` (B, T, E) with the vectors of some ``words`` (B, T) silenced, each wherever it stands in its example.
+
+    Gal & Ghahramani (2016), section 4.2: a mask over the rows of the embedding matrix, drawn for each example. What is
+    kept is scaled up by 1/(1 - rate). A mask depends on ``key`` and the example's row alone; None counts the rows.
+    """
+    rows = jnp.arange(len(words)) if rows is None else rows
+
+    def kept(row: jax.Array, word: jax.Array) -> jax.Array:
+        return jax.random.bernoulli(jax.random.fold_in(jax.random.fold_in(key, row), word), 1.0 - rate)
+
+    mask = jax.vmap(jax.vmap(kept, (None, 0)))(rows, words)
+    return jnp.where(mask[..., None], xs / (1.0 - rate), 0)

@@ -8,6 +8,7 @@ from sequences import assert_close, assert_same, normal_like
 
 import rnnjax
 from rnnjax.cells.base import Params
+from rnnjax.classifier import drop_words
 from rnnjax.modules import BidirectionalState
 
 B, T, H, VOCABULARY = 3, 6, 4, 9
@@ -161,6 +162,35 @@ def test_a_mask_is_held_over_the_sequence_and_differs_between_examples():
         assert np.all(kept == kept[:, :1])
         assert 0.2 < np.mean(kept[:, 0]) < 0.8
         assert np.any(kept[0, 0] != kept[1, 0])
+
+
+def test_a_silenced_word_is_silent_wherever_it_stands_in_its_example():
+    words, rate = np.random.default_rng(1).integers(100, size=(20, 300)), 0.2
+    xs = np.ones((*words.shape, 2), np.float32)
+    dropped = np.asarray(drop_words(jax.random.key(3), rate, words, xs))
+    assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / (1 - rate))}
+    silent = {}
+    for example, word, vector in zip(np.repeat(np.arange(20), 300), words.ravel(), dropped.reshape(-1, 2), strict=True):
+        silent.setdefault((example, word), set()).update((vector == 0).tolist())
+    assert all(len(found) == 1 for found in silent.values())
+    assert abs(np.mean([True in found for found in silent.values()]) - rate) < 4 * np.sqrt(rate * (1 - rate) / 1900)
+    assert {one for (_, word), (one,) in silent.items() if word == 7} == {True, False}  # each example draws anew
+    half = drop_words(jax.random.key(3), rate, words[10:], xs[10:], np.arange(10, 20))
+    assert_same(half, dropped[10:])
+
+
+def test_word_dropout_acts_in_training_only():
+    def classifier(vocabulary, embedding, rate):
+        return rnnjax.SequenceClassifier(vocabulary, embedding, rnnjax.RNN(rnnjax.GRU(H)), word_dropout=rate)
+
+    model = classifier(VOCABULARY, 3, 0.5)
+    variables = make_params(model)
+    calm = model.apply(variables, TOKENS)
+    assert_same(calm, classifier(VOCABULARY, 3, 0.0).apply(variables, TOKENS))
+    trained = model.apply(variables, TOKENS, train=True, rngs={"dropout": jax.random.key(1)})
+    assert np.any(trained[1] != calm[1])
+    with pytest.raises(ValueError, match="no words are read"):
+        classifier(0, 0, 0.1)
 
 
 @pytest.mark.parametrize("nest", [lambda rnn: rnn, lambda rnn: rnnjax.Stack((rnnjax.RNN(rnnjax.GRU(3)), rnn))])

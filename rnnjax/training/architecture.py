@@ -43,6 +43,7 @@ class Architecture:
         *,
         embedding: int = 0,
         embedding_scale: float = 1.0,
+        word_dropout: float = 0.0,
         every_step: bool = False,
     ) -> "SequenceClassifier":
         """The model around ``cell``.
@@ -52,6 +53,7 @@ class Architecture:
             cell: of every layer and direction.
             embedding: size of a word vector; 0 reads ids as one-hot vectors.
             embedding_scale: standard deviation of the initial word vectors.
+            word_dropout: share of the words that are silenced in an example in training.
             every_step: answer at every step instead of once.
         """
         from rnnjax.classifier import SequenceClassifier
@@ -67,6 +69,7 @@ class Architecture:
             pooling="every" if every_step else self.pooling,
             layer_norm=self.layer_norm,
             dropout=self.dropout,
+            word_dropout=word_dropout,
         )
 
     def _layer(self, cell: "Cell") -> "nn.Module":
