@@ -102,5 +102,5 @@ def _origin(prepared: Prepared, i: int, segment: Segment, state: TrainState, ste
     chunk, k = segment.chunk, segment.start + step - segment.step
     split, rows = prepared.group.datasets[i].train, chunk.indices[i, k]
     batch = Batch(as_numbers(split.inputs[rows]), split.lengths[rows], split.labels[rows], chunk.weights[i, k])
-    params = member_of(prepared.layout.fetch(state.params), i)
-    return prepared.programs.origin(params, batch)._replace(step=step)._asdict()
+    halted = member_of(prepared.layout.fetch(state._replace(opt_state=())), i)
+    return prepared.programs.origin(halted, batch)._replace(step=step)._asdict()

@@ -15,7 +15,7 @@ from rnnjax.training.layouts import Layout
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.parallel import compile_side_by_side
 from rnnjax.training.settings import TrainingSettings
-from rnnjax.training.steps import Batch, TrainState, make_eval_step, make_knobs, make_loss, make_train_step
+from rnnjax.training.steps import Batch, TrainState, carried_in, make_eval_step, make_knobs, make_loss, make_train_step
 from rnnjax.training.tasks import Role, Task
 
 
@@ -33,7 +33,7 @@ class Programs(NamedTuple):
 
     ``init[cell](key) -> state``.
     ``examine(params, batch) -> (losses, layers)`` with a ``rnnjax.examine.Layer`` for each recurrent layer.
-    ``origin(params, batch)`` finds the first number that is not finite; it is compiled when it is needed.
+    ``origin(state, batch)`` finds the first number that is not finite in a step; it is compiled when it is needed.
     """
 
     train: dict[int, Any]
@@ -41,7 +41,7 @@ class Programs(NamedTuple):
     evaluate: dict[int, Any]
     init: dict[Any, Callable[[jax.Array], TrainState]]
     examine: Any
-    origin: Callable[[Any, Batch], Origin]
+    origin: Callable[[TrainState, Batch], Origin]
 
 
 def build_programs(
@@ -75,7 +75,7 @@ def build_programs(
     """
     model = next(iter(models.values()))
     key, zero = jax.random.key(0), np.int32(0)
-    one, batch = examined.inputs[:1, :1], train_shape[1] if kind.restart_every else None
+    one, batch = examined.inputs[:1, :1], settings.batch_size if kind.restart_every else None
     starts = {cell: partial(init_state, own, optimizer, one, batch) for cell, own in models.items()}
     state = jax.eval_shape(next(iter(starts.values())), key)
     knobs = jax.eval_shape(lambda: make_knobs(settings, key))
@@ -103,16 +103,16 @@ def build_programs(
     alone["examine", 0] = partial(_examine, make_loss(model, kind.objective)), (state.params, examined)
     compiled = compile_side_by_side(layout, tasks, alone)
 
-    def of_kind(kind: str) -> dict[Any, Any]:
-        return {name[1]: program for name, program in compiled.items() if name[0] == kind}
+    def named(what: str) -> dict[Any, Any]:
+        return {name[1]: program for name, program in compiled.items() if name[0] == what}
 
     return Programs(
-        train=of_kind("train"),
-        log=of_kind("log"),
-        evaluate=of_kind("evaluate"),
-        init=of_kind("init"),
+        train=named("train"),
+        log=named("log"),
+        evaluate=named("evaluate"),
+        init=named("init"),
         examine=compiled["examine", 0],
-        origin=partial(_origin, make_loss(model, kind.objective)),
+        origin=partial(_origin, model, kind),
     )
 
 
@@ -121,5 +121,6 @@ def _examine(loss: Loss, params: Any, batch: Batch) -> tuple[jax.Array, tuple[La
     return examined.losses, examined.layers
 
 
-def _origin(loss: Loss, params: Any, batch: Batch) -> Origin:
-    return origin_of(jax.jit(partial(examine, loss))(params, batch))
+def _origin(model: Any, kind: Kind, state: TrainState, batch: Batch) -> Origin:
+    carry = carried_in(state, kind.restart_every, jax.numpy.arange(len(batch.weights)))
+    return origin_of(jax.jit(partial(examine, make_loss(model, kind.objective, carry)))(state.params, batch))

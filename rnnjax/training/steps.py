@@ -111,9 +111,7 @@ def make_train_step(
         rows = shares.rows(len(batch.weights))
         weights = batch.weights / shares.sum(batch.weights.sum())
         taps = model.zero_taps(*batch.inputs.shape[:2]) if log_gradients else None
-        carry = None
-        if restart_every is not None:
-            carry = jax.tree.map(lambda a: jnp.where(state.step % restart_every == 0, 0, a[rows]), state.carry)
+        carry = carried_in(state, restart_every, rows)
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(knobs.key), state.step)}
 
         def total(params: Any, taps: Any) -> tuple[jax.Array, tuple[Any, Any]]:
@@ -139,7 +137,9 @@ def make_train_step(
         updates, opt_state = rule.update(grads, state.opt_state, state.params)
         metrics = TrainMetrics(loss, accuracy, optax.tree.norm(grads))
         halted = state.halted | ~(jnp.isfinite(metrics.loss) & jnp.isfinite(metrics.gradient_norm))
-        carried = () if restart_every is None else shares.gather(final, axis=0)
+        carried = ()
+        if restart_every is not None:  # without what only fills the batch, so that it fits any number of devices
+            carried = jax.tree.map(lambda new, old: new[: len(old)], shares.gather(final, axis=0), state.carry)
         new = TrainState(optax.apply_updates(state.params, updates), opt_state, state.step + 1, halted, carried)
         new = jax.tree.map(lambda a, b: jnp.where(halted, b, a), new, state._replace(halted=halted))
         if not log_gradients:
@@ -152,6 +152,20 @@ def make_train_step(
         return new, metrics, StepLog(jax.tree.map(statistics, tap_grads), update_ratios(updates, state.params))
 
     return train_step
+
+
+def carried_in(state: TrainState, restart_every: int | None, rows: jax.Array) -> Any:
+    """The model's state before a step of training, of the sequences ``rows``; None, for zeros, where none is carried.
+
+    Args:
+        state: of training, before the step.
+        restart_every: as ``make_train_step``.
+        rows: places of the examples in the whole batch; one past the end, which only fills it, has the last one's.
+    """
+    if restart_every is None:
+        return None
+    begins = state.step % restart_every == 0
+    return jax.tree.map(lambda a: jnp.where(begins, 0, jnp.take(a, rows, axis=0, mode="clip")), state.carry)
 
 
 def make_eval_step(model: Any, objective: Objective = Objective.BINARY, restart_every: int | None = None) -> EvalStep:

@@ -89,12 +89,12 @@ def test_a_program_takes_the_rows_that_the_indices_name(tiny):
 
 
 def test_the_origin_is_searched_in_the_examples_that_it_is_given(tiny):
-    params = fresh(tiny).params
+    state = fresh(tiny)
     split = tiny.dataset.train
     row = int(np.argmin(split.lengths))
     word = int(split.inputs[row, 1])
-    embedding = params["Embed_0"]["embedding"].at[word].set(np.nan)
-    bad = params | {"Embed_0": {"embedding": embedding}}
+    embedding = state.params["Embed_0"]["embedding"].at[word].set(np.nan)
+    bad = state._replace(params=state.params | {"Embed_0": {"embedding": embedding}})
     batch = Batch(*(values[row : row + 1] for values in split[:3]), np.ones(1, np.float32))
     first = int(np.argmax(split.inputs[row] == word))
     assert tiny.programs.origin(bad, batch) == ("forward", "recurrent", "h", first, None)

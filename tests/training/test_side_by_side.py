@@ -52,7 +52,7 @@ def train_pair(pair, folder, *rates, progress=lambda done, loss: None):
 def without_origin(pair):
     """Looking for it compiles for seconds."""
     origin = Origin("forward", "recurrent", "h", 0, None)
-    return pair._replace(programs=pair.programs._replace(origin=lambda params, batch: origin))
+    return pair._replace(programs=pair.programs._replace(origin=lambda state, batch: origin))
 
 
 @pytest.mark.parametrize("broken", [0, 1])
