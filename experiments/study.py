@@ -48,7 +48,7 @@ def trials(experiment: Experiment, progress: Callable[[str], None]) -> tuple[Tri
     if len({trial.name for trial in study}) < len(study) or not study:
         told = " ".join(experiment.cells) or "none"
         raise UserError(f"--cells wants at least one cell and none twice, but {told} was given.")
-    return _shard(study, experiment.shard)
+    return shard_of(study, experiment.shard)
 
 
 def _axes(experiment: Experiment) -> dict[str, tuple[Any, ...]]:
@@ -121,7 +121,7 @@ def _swept_options(experiment: Experiment, spec: str, varied: Mapping[str, Any])
     return options
 
 
-def _shard(study: tuple[Trial, ...], shard: str | None) -> tuple[Trial, ...]:
+def shard_of(study: tuple[Trial, ...], shard: str | None) -> tuple[Trial, ...]:
     """The i-th of n contiguous blocks, for ``shard`` = i/n."""
     if shard is None:
         return study

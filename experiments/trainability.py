@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import tyro
 
 from experiments.experiment import Experiment
+from rnnjax.errors import UserError
 from rnnjax.training.settings import TrainingSettings, require
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from rnnjax.training.trial import Trial
 
 DEFAULT_TRAINING = TrainingSettings(batch_size=32, learning_rate=3e-3, log_gradients_every=0)
+VARIED_ALREADY = {
+    "cell.init": "--gains",
+    "cell.recurrent_init": "--gains",
+    "cell.forget_bias": "--forget-biases",
+    "distance": "--distances",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +69,8 @@ class Trainability(Experiment):
             ("distances", lambda distance: distance >= 1, "numbers of at least 1"),
         ):
             values = getattr(self, name)
-            require(self, name, bool(values) and all(map(holds, values)), f"one or more {wanted}")
+            fit = bool(values) and all(map(holds, values)) and len({*values}) == len(values)
+            require(self, name, fit, f"one or more {wanted}, none twice")
 
     @property
     def longest(self) -> int:
@@ -94,8 +102,13 @@ class Trainability(Experiment):
         Raises:
             UserError: a cell, a sweep or a shard that is wrong, or nothing to train.
         """
-        from experiments.study import trials
+        from experiments.study import shard_of, trials
 
+        if not self.cells:
+            raise UserError("--cells wants at least one cell, but none was given.")
+        for item in self.sweep:
+            if (name := item.partition("=")[0].strip().replace("-", "_")) in VARIED_ALREADY:
+                raise UserError(f"--sweep {name} varies what this study varies already; set {VARIED_ALREADY[name]}.")
         biased = [spec for spec in self.cells if spec.strip().lower().partition(":")[0] == "lstm"]
         axes = {
             "cell.init=" + ",".join(f"orthogonal*{gain:g}" for gain in self.gains): [
@@ -104,14 +117,16 @@ class Trainability(Experiment):
             "cell.forget_bias=" + ",".join(f"{bias:g}" for bias in self.forget_biases): biased,
         }
         distances = "distance=" + ",".join(map(str, self.distances))
-        return tuple(
+        study = [
             trial
             for axis, cells in axes.items()
             if cells
             for trial in trials(
-                dataclasses.replace(self, cells=tuple(cells), sweep=(axis, distances, *self.sweep)), progress
+                dataclasses.replace(self, cells=tuple(cells), sweep=(axis, distances, *self.sweep), shard=None),
+                progress,
             )
-        )
+        ]
+        return shard_of(tuple(study), self.shard)
 
     def run(self, folder: Path, view: "ProgressView") -> None:
         """Train and test every run of the study into ``folder``."""

@@ -1,6 +1,7 @@
 """Trainability: which runs there are, which of them share a program, and a small study from flags to map."""
 
 import contextlib
+import dataclasses
 import io
 import json
 
@@ -63,6 +64,7 @@ def test_flags_come_back_and_differ():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        ({"gains": (1.0, 1.0)}, "--gains must be one or more numbers above 0, none twice"),
         ({"gains": (0.0,)}, "--gains must be one or more numbers above 0"),
         ({"distances": (3, 0)}, "--distances must be one or more numbers of at least 1"),
         ({"forget_biases": (float("nan"),)}, "--forget-biases must be one or more finite numbers"),
@@ -74,6 +76,28 @@ def test_flags_come_back_and_differ():
 def test_flags_that_cannot_be_are_refused(flags, message):
     with pytest.raises(UserError, match=message):
         Trainability(**flags)
+
+
+def test_a_shard_is_a_part_of_the_whole_study():
+    whole = SMALL.trials(silent)
+    shards = [dataclasses.replace(SMALL, shard=f"{i}/3").trials(silent) for i in (1, 2, 3)]
+    assert [trial.name for shard in shards for trial in shard] == [trial.name for trial in whole]
+    assert [len(shard) for shard in shards] == [10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"cells": ()}, "--cells wants at least one cell, but none was given"),
+        ({"sweep": ("cell.init=chrono",)}, "--sweep cell.init varies what this study varies already; set --gains"),
+        ({"sweep": ("cell.forget_bias=1,2",)}, "varies already; set --forget-biases"),
+        ({"sweep": ("distance=5,6",)}, "--sweep distance varies what this study varies already; set --distances"),
+        ({"cells": ("lstm:chrono=20",)}, "chrono takes the place of forget_bias; give one of the two"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused(flags, message):
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(SMALL, **flags).trials(silent)
 
 
 RUN = (

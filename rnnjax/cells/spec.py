@@ -70,6 +70,8 @@ def cell_from_spec(spec: str, features: int) -> Cell:
             cell_type(1, **{option: options[option]})
         except (ValueError, KeyError):
             raise UserError(f"In {spec!r}, {option} must be {wanted}, but {value!r} was given.") from None
+    if {"chrono", "forget_bias"} <= options.keys():
+        raise UserError(f"In {spec!r}, chrono takes the place of forget_bias; give one of the two.")
     return cell_type(features, **options)
 
 

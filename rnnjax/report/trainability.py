@@ -16,7 +16,7 @@ EXPERIMENT = "trainability"
 SUCCESS = 0.9  # test accuracy from which on a run counts as trained
 GAIN, BIAS, DISTANCE = "cell.init", "cell.forget_bias", "distance"  # as ``Member.varied`` names them
 AXES = {GAIN: "gain of the recurrent matrix", BIAS: "forget bias"}
-VARIED = ("recurrent_init", "forget_bias", DISTANCE)  # as a label names them
+OPTIONS = {GAIN: "recurrent_init", BIAS: "forget_bias"}  # as a label names them
 FEATURES = ("gradient", "growth", "off_edge", "belt")
 # what is ranked by itself, without any fit, as a table names it
 SINGLE = {
@@ -35,7 +35,8 @@ class Before:
 
     ``half_life`` is that of the gradient of what is remembered, in time steps; ``exponent`` the largest Lyapunov
     exponent a step; ``gradient`` and ``growth`` are what the two make of the distance in powers of ten, cut at
-    ±``FLOOR``, where nothing is left of a 32-bit sum; ``accuracy`` is NaN where training diverged.
+    ``FLOOR``, where nothing is left of a 32-bit sum, and at -``FLOOR``; a half-life knows of no growth, so ``gradient``
+    is at most 0; ``accuracy`` is NaN where training diverged.
     """
 
     member: Member
@@ -89,9 +90,10 @@ def _before(member: Member) -> Before | None:
     if np.isnan(exponent) or np.isnan(layer.belt_share):
         return None
     left = FLOOR if np.isnan(half) else -distance * np.log10(2) / half  # without a slope all has vanished at once
+    varied = {OPTIONS[axis], DISTANCE}
     return Before(
         member=member,
-        cell=" ".join(word for word in member.label.split(" ") if word.partition("=")[0] not in VARIED),
+        cell=" ".join(word for word in member.label.split(" ") if word.partition("=")[0] not in varied),
         axis=axis,
         value=float(str(told).rpartition("*")[2]),
         distance=distance,

@@ -25,7 +25,7 @@ PARSED = {
     "simple:recurrent_init=orthogonal*0.9": rnnjax.SimpleRNN(4, recurrent_init=rnnjax.Orthogonal(0.9)),
     "lstm:dtype=bfloat16": rnnjax.LSTM(4, dtype=jnp.bfloat16),
     "gru:param_dtype=bfloat16": rnnjax.GRU(4, param_dtype=jnp.bfloat16),
-    "lstm:forget_bias=0,chrono=9,dtype=float32": rnnjax.LSTM(4, forget_bias=0.0, chrono=9, dtype=jnp.float32),
+    "lstm:forget_bias=0,zoneout=0.5,dtype=float32": rnnjax.LSTM(4, forget_bias=0.0, zoneout=0.5, dtype=jnp.float32),
 }
 
 
@@ -101,6 +101,7 @@ def test_parameters_in_bfloat16_are_the_rounded_ones():
         ),
         ("lstm:forget_bias=nan", r"forget_bias must be a number, but 'nan' was given\."),
         ("lstm:chrono=200,chrono=300", r"chrono stands twice; give it once\."),
+        ("lstm:chrono=200,forget_bias=3", r"chrono takes the place of forget_bias; give one of the two\."),
         ("lstm:dtype=int8", r"dtype must be float32, bfloat16, but 'int8' was given\."),
         ("lstm:param_dtype=", r"param_dtype must be float32, bfloat16, but '' was given\."),
     ],
