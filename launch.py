@@ -128,12 +128,13 @@ def _explain(run: Path, text: str) -> None:
     console = Console()
     restored = restore_run(run)
     read = read_text(restored, text)
-    console.print(legend(console))
+    console.print(legend(console, restored.sides))
     if read.note:
         console.print(read.note, style="yellow", highlight=False)
     for label, seed, model, params in restored.members:
         explanation = explain_text(model, params, read.tokens, UNKNOWN)
-        console.print(TextView(f"{label}, seed {seed}", read.words, read.tokens != UNKNOWN, explanation))
+        known = read.tokens != UNKNOWN
+        console.print(TextView(f"{label}, seed {seed}", read.words, known, explanation, restored.sides))
 
 
 if __name__ == "__main__":

@@ -18,10 +18,13 @@ from experiments.text import Text
 from rnnjax.data.examples import SPECIAL_WORDS, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
-from rnnjax.training.records import read_json
+from rnnjax.report.task import read_task
 from rnnjax.training.trial import Trial
 
-OF_WORDS = ("vocabulary", "max_length", "keep", "validation", "train")  # flags that decide how a text is read
+# flags that decide how a text is read
+OF_WORDS = (
+    "vocabulary", "max_length", "keep", "train", "text_column", "label_column", "validation", "test", "test_share",
+)  # fmt: skip
 
 
 class RestoredMember(NamedTuple):
@@ -36,8 +39,9 @@ class RestoredMember(NamedTuple):
 class RestoredRun(NamedTuple):
     """What a run has trained."""
 
-    experiment: Experiment
+    tasks: tuple[Experiment, ...]  # the different ones of its cells, which read a text alike
     vocabulary: tuple[str, ...]  # id -> word
+    sides: tuple[str, str]  # what its answers are called, that of label 0 first
     members: tuple[RestoredMember, ...]  # of each label the first seed that was validated, in the order of the study
 
 
@@ -53,8 +57,8 @@ def restore_run(path: Path) -> RestoredRun:
     """The first validated seed of each cell, at each combination of what is swept, of a run, finished or not.
 
     Raises:
-        UserError: ``path`` is not a run folder, is too old, has validated nothing yet, sweeps a flag that decides how
-            a text is read, or a file in it is damaged.
+        UserError: ``path`` is not a run folder, is too old, has validated nothing yet, holds cells that do not read
+            a text alike, or a file in it is damaged.
     """
     if not (path / "config.json").is_file():
         raise UserError(f"'{path}' is not a run folder (it holds no config.json); name a folder that a run wrote.")
@@ -65,17 +69,19 @@ def restore_run(path: Path) -> RestoredRun:
     if not isinstance(experiment, WordExperiment):
         what = config["experiment"]
         raise UserError(f"The run '{path}' reads no words, it is of {what}; name one of recall, imdb or text.")
-    kind = read_json(path / "task.json") if (path / "task.json").exists() else {}
-    if kind.get("objective") == "classes":
+    kind = read_task(path / "task.json")
+    if kind.objective == "classes":
         raise UserError(
-            f"The run '{path}' tells {len(kind['classes'])} classes apart, and words are explained for two only; name "
+            f"The run '{path}' tells {len(kind.classes)} classes apart, and words are explained for two only; name "
             "a run of two."
         )
-    study = _trials(experiment)
-    if swept := [name for name in OF_WORDS if name in study[0].varied]:
-        raise UserError(
-            f"The run '{path}' sweeps {swept[0]}, so its cells do not read a text alike; name a run of one {swept[0]}."
-        )
+    study = trials(experiment, progress=lambda line: None)
+    tasks: tuple[Any, ...] = tuple(dict.fromkeys(trial.task for trial in study))
+    for name in OF_WORDS:
+        if len({getattr(task, name, None) for task in tasks}) > 1:
+            raise UserError(
+                f"The run '{path}' varies {name}, so its cells do not read a text alike; name a run of one {name}."
+            )
     found: dict[str, tuple[Trial, Path]] = {}
     for trial in study:
         if (file := path / "members" / trial.name / "params.msgpack").is_file():
@@ -87,7 +93,7 @@ def restore_run(path: Path) -> RestoredRun:
     for trial, file in found.values():
         model = trial.make_model(Sizes(len(vocabulary), 0, 1), trial.cell)
         members.append(RestoredMember(trial.label, trial.seed, model, _params(model, file)))
-    return RestoredRun(experiment, vocabulary, tuple(members))
+    return RestoredRun(tasks, vocabulary, kind.sides, tuple(members))
 
 
 def read_text(run: RestoredRun, text: str) -> ReadText:
@@ -98,12 +104,13 @@ def read_text(run: RestoredRun, text: str) -> ReadText:
     """
     words = split_words(text)
     count, where, note = len(words), "--text", ""
-    if isinstance(run.experiment, Imdb | Text) and count > (limit := run.experiment.max_length):
-        keep = run.experiment.keep
+    task = run.tasks[0]
+    if isinstance(task, Imdb | Text) and count > (limit := task.max_length):
+        keep = task.keep
         words = words[-limit:] if keep == "last" else words[:limit]
         where = f"the {keep} {limit} words of --text"
-        note = f"; this run reads the {keep} {limit} of a {run.experiment.example}."
-    if isinstance(run.experiment, Recall) and count > (limits := _longest(run.experiment))[0]:
+        note = f"; this run reads the {keep} {limit} of a {task.example}."
+    if isinstance(task, Recall) and count > (limits := sorted({task.longest for task in run.tasks}))[0]:
         note = f"; this run was trained on reviews of at most {' or '.join(map(str, limits))}."
     if not set(run.vocabulary).intersection(words):
         what = f"The run knows no word of {where}" if words else "There is no word in --text"
@@ -111,15 +118,6 @@ def read_text(run: RestoredRun, text: str) -> ReadText:
         raise UserError(f"{what}; give a text with words such as {examples}.")
     tokens, _ = encode([" ".join(words)], run.vocabulary, max_length=len(words), keep="last")
     return ReadText(tuple(words), tokens[0], note and f"The text has {count} words{note}")
-
-
-def _trials(experiment: Experiment) -> tuple[Trial, ...]:
-    return trials(experiment, progress=lambda line: None)
-
-
-def _longest(recall: Recall) -> list[int]:
-    """Words of the longest reviews that cells were trained on, ascending; several where --sweep varies them."""
-    return sorted({trial.varied.get("max_distance", recall.max_distance) + 1 for trial in _trials(recall)})
 
 
 def _vocabulary(path: Path) -> tuple[str, ...]:

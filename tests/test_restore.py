@@ -14,6 +14,8 @@ from experiments.flags import config_of
 from experiments.imdb import Imdb
 from experiments.recall import Recall
 from experiments.restore import RestoredRun, read_text, restore_run
+from experiments.study import trials
+from experiments.text import Text
 from rnnjax.errors import UserError
 from rnnjax.training.settings import TrainingSettings
 
@@ -42,7 +44,8 @@ def params_of(cell, seed):
 
 def test_the_first_validated_seed_of_every_cell_comes_back(run):
     restored = restore_run(run)
-    assert restored.experiment == EXPERIMENT
+    (task,) = restored.tasks
+    assert (task.longest, task.features, task.embedding) == (EXPERIMENT.longest, 3, 2)
     assert restored.vocabulary == WORDS
     assert [(member.label, member.seed) for member in restored.members] == [("LSTM", 5), ("GRU chrono=9", 4)]
     for member, cell in zip(restored.members, (rnnjax.LSTM(3), rnnjax.GRU(3, chrono=9)), strict=True):
@@ -74,9 +77,19 @@ def test_every_combination_of_a_sweep_comes_back(tmp_path):
         assert_same(member.params, params_of(cell, 1))
 
 
-def test_a_run_that_sweeps_how_texts_are_read_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(config_of(Imdb(sweep=("features=2", "max-length=50,100")))))
-    with pytest.raises(UserError, match="sweeps max_length, so its cells do not read a text alike; name a run of one"):
+@pytest.mark.parametrize(
+    ("experiment", "name"),
+    [
+        (Imdb(sweep=("features=2", "max-length=50,100")), "max_length"),
+        (Imdb(cells=("lstm", "lstm:keep=first")), "keep"),
+        (Imdb(cells=("lstm:vocabulary=50", "gru")), "vocabulary"),
+        (Text(train="a.tsv", sweep=("test_share=0.1,0.5",)), "test_share"),
+    ],
+)
+def test_a_run_whose_cells_do_not_read_a_text_alike_is_refused(experiment, name, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config_of(experiment)))
+    said = f"varies {name}, so its cells do not read a text alike; name a run of one {name}"
+    with pytest.raises(UserError, match=said):
         restore_run(tmp_path)
 
 
@@ -116,8 +129,16 @@ def test_torn_parameters_are_said(run):
         restore_run(run)
 
 
-def run_of(experiment):
-    return RestoredRun(experiment, WORDS, ())
+def run_of(*tasks):
+    return RestoredRun(tasks, WORDS, ("no", "yes"), ())
+
+
+def test_what_a_cell_sets_for_itself_counts(run):
+    own = Recall(cells=("lstm:max_distance=9", "lstm:max_distance=1"), min_distance=0)
+    tasks = dict.fromkeys(trial.task for trial in trials(own, print))
+    assert read_text(run_of(*tasks), "film " * 3).note.endswith("was trained on reviews of at most 2 or 10.")
+    (task,) = {trial.task for trial in trials(Imdb(cells=("lstm:max_length=2",)), print)}
+    assert read_text(run_of(task), "wonderful film horrifying").words == ("film", "horrifying")
 
 
 def test_a_text_is_read_as_the_reviews_were():
@@ -140,8 +161,6 @@ def test_a_longer_text_is_cut_by_imdb_and_read_whole_by_recall():
     assert whole.tokens.tolist() == [2, 4, 3]
     assert whole.note == "The text has 3 words; this run was trained on reviews of at most 2."
     assert read_text(run_of(Recall(min_distance=0, max_distance=2)), text).note == ""
-    swept = Recall(min_distance=0, sweep=("max_distance=9,1",))
-    assert read_text(run_of(swept), text).note.endswith("was trained on reviews of at most 2 or 10.")
 
 
 @pytest.mark.parametrize(

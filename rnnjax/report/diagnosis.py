@@ -145,6 +145,8 @@ def _text(told: dict[str, Any]) -> Text:
     logits, connectivity = _rows(told, "logits", "connectivity")
     if len(words) != len(logits):
         raise ValueError(f"a text of {len(words)} words holds {len(logits)} logits")
+    if told["label"] not in (0, 1):
+        raise ValueError(f"a text has the label {told['label']!r}, expected 0 or 1")
     return Text(words, int(told["label"]), logits, connectivity)
 
 

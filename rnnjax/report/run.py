@@ -8,7 +8,7 @@ from rnnjax.errors import UserError
 from rnnjax.report.json_files import Floats
 from rnnjax.report.member import GradientLog, Member, Result, Scores
 from rnnjax.report.member_files import read_member
-from rnnjax.report.task import Task, parse_task
+from rnnjax.report.task import Task, read_task
 from rnnjax.training.records import read_json
 
 __all__ = ["Floats", "GradientLog", "Member", "Result", "Run", "Scores", "load_run"]
@@ -41,7 +41,7 @@ def load_run(path: Path) -> Run:
     environment = path / "environment.json"
     folders = sorted(folder for folder in (path / "members").glob("*") if folder.is_dir() and folder.suffix != PARTIAL)
     begun = [folder for folder in folders if (folder / "member.json").exists()]
-    task = _task(path / "task.json")
+    task = read_task(path / "task.json")
     members = [_whole(folder, task) for folder in begun]
     return Run(
         path=path,
@@ -52,15 +52,6 @@ def load_run(path: Path) -> Run:
         unborn=tuple(folder.name for folder in folders if folder not in begun),
         task=task,
     )
-
-
-def _task(file: Path) -> Task:
-    try:
-        return parse_task(read_json(file)) if file.exists() else Task()
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"'{file}' is damaged ({type(error).__name__}: {error}); expected what a run writes there: run again."
-        ) from error
 
 
 def _whole(folder: Path, task: Task) -> Member:

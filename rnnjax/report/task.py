@@ -1,10 +1,13 @@
 """What a run was trained to answer, as its task.json tells it; without one it is a yes-or-no question on reviews."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from rnnjax.errors import UserError
 from rnnjax.report.json_files import as_float
 from rnnjax.report.wording import Nouns
+from rnnjax.training.records import read_json
 
 Objective = Literal["binary", "classes", "number", "symbols"]
 
@@ -26,7 +29,7 @@ class Task:
     """What the labels are, what the loss is, and what sentences call a time step and an example.
 
     ``loss`` is empty and ``classes``, the names of the labels, are none where they are not known; ``published`` holds
-    figures to compare with.
+    figures to compare with; ``constant`` is the accuracy of the best constant answer where classes differ in size.
     """
 
     objective: Objective = "binary"
@@ -34,6 +37,12 @@ class Task:
     loss: str = ""
     classes: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
+    constant: float | None = None
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What the two answers to a yes-or-no question are called, that of label 0 first."""
+        return (self.classes[0], self.classes[1]) if len(self.classes) == 2 else ("negative", "positive")
 
     @property
     def by_loss(self) -> bool:
@@ -42,10 +51,26 @@ class Task:
 
     @property
     def chance(self) -> float | None:
-        """The accuracy of guessing, where it is known."""
+        """The accuracy of the best answer that remembers nothing, where it is known."""
+        if self.constant is not None:
+            return self.constant
         if self.objective == "binary":
             return 0.5
         return 1 / len(self.classes) if self.objective == "classes" and self.classes else None
+
+
+def read_task(file: Path) -> Task:
+    """The task in ``file``, or, where there is none, that of runs that are older than it.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return parse_task(read_json(file)) if file.exists() else Task()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"'{file}' is damaged ({type(error).__name__}: {error}); expected what a run writes there: run again."
+        ) from error
 
 
 def parse_task(told: dict[str, Any]) -> Task:
@@ -63,6 +88,7 @@ def parse_task(told: dict[str, Any]) -> Task:
         loss=str(told.get("loss") or ""),
         classes=tuple(str(name) for name in told.get("classes") or ()),
         published=tuple(_published(one) for one in told.get("published") or ()),
+        constant=None if told.get("chance") is None else float(told["chance"]),
     )
 
 

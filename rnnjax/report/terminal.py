@@ -35,12 +35,14 @@ class TextView:
         words: T words.
         known: (T,) whether the vocabulary holds the word.
         explanation: what the cell makes of them.
+        sides: the answers to which a logit below and above zero belong.
     """
 
     title: str
     words: tuple[str, ...]
     known: np.ndarray
     explanation: Explanation
+    sides: tuple[str, str]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """The parts, from top to bottom."""
@@ -50,7 +52,7 @@ class TextView:
         yield Rule(Text(self.title, style="bold"), align="left", style="dim")
         yield Padding(shown(self.words, self.known, shares(self.explanation)), (0, 1), style=_background(0, coloured))
         yield _along(self.explanation.logits, options)
-        yield _crossings(self.explanation.logits, self.words)
+        yield _crossings(self.explanation.logits, self.words, self.sides)
         yield self._verdict()
         yield self._table()
 
@@ -58,10 +60,10 @@ class TextView:
         logit = float(self.explanation.logits[-1])
         if not np.isfinite(logit):
             return Text(f"no verdict: the logit is {logit}", style="bold")
-        verdict, other = ("positive", "negative") if logit > 0 else ("negative", "positive")
+        other, verdict = self.sides if logit > 0 else self.sides[::-1]
         probability = float(1 / (1 + np.exp(np.float64(min(-logit, 700.0)))))
         text = Text(verdict, style=f"bold {POSITIVE if logit > 0 else NEGATIVE}")
-        text.append(f" (probability of positive: {percent(probability)})", "default not bold")
+        text.append(f" (probability of {self.sides[1]}: {percent(probability)})", "default not bold")
         most = decisive(self.explanation, self.known)[0]
         if (logit + self.explanation.measured[most] > 0) != (logit > 0):
             text.append(f'; without "{self.words[most]}" (word {most + 1}) it would be {other}', "default not bold")
@@ -83,8 +85,8 @@ class TextView:
         return table
 
 
-def legend(console: Console) -> Text:
-    """How to read what follows, once for all cells."""
+def legend(console: Console, sides: tuple[str, str]) -> Text:
+    """How to read what follows, once for all cells; ``sides`` as ``TextView``."""
     if _coloured(console):
         text = Text()
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
@@ -97,7 +99,7 @@ def legend(console: Console) -> Text:
         )
     return text.append(
         "A word with ? is not in the vocabulary. The bars are the logit if the text ended there: 0 at half height, "
-        f"above it positive. The table holds the {EACH} words of the largest connectivity and the {EACH} that change "
+        f"above it {sides[1]}. The table holds the {EACH} words of the largest connectivity and the {EACH} that change "
         "the logit most when <unk> takes their place: the logit then, and what the gradient alone predicts."
     )
 
@@ -160,11 +162,11 @@ def _along(logits: np.ndarray, options: ConsoleOptions) -> Text:
     return text.append(f" {last}")
 
 
-def _crossings(logits: np.ndarray, words: tuple[str, ...]) -> Text:
+def _crossings(logits: np.ndarray, words: tuple[str, ...], sides: tuple[str, str]) -> Text:
     side = logits > 0
     places = 1 + np.flatnonzero(side[1:] != side[:-1])
     if not len(places):
-        return Text(f"never crosses zero: {'positive' if side[0] else 'negative'} from the first word on")
+        return Text(f"never crosses zero: {sides[int(side[0])]} from the first word on")
     last = f"at word {places[-1] + 1} ({words[places[-1]]})"
     return Text(f"crosses zero {last}" if len(places) == 1 else f"crosses zero {len(places)} times, last {last}")
 

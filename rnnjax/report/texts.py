@@ -14,12 +14,12 @@ from rnnjax.report.wording import percent
 
 NAME, TITLE = "texts", "Which words the gradient sees"
 READING = (
-    "Reviews that were not trained on. The stronger a word's shade, the more a nudge of its vector would change the "
-    "answer: its connectivity ‖∂logit/∂x‖, as a share of the largest in the review. So shades tell where a cell "
+    "{Examples} that were not trained on. The stronger a word's shade, the more a nudge of its vector would change the "
+    "answer: its connectivity ‖∂logit/∂x‖, as a share of the largest in the {example}. So shades tell where a cell "
     "listens, not how hard (Madsen, Distill 2019), and a word that decided long ago and for good can be pale: no nudge "
     "moves it any more, though another word in its place would. Point at a word to see its numbers. The line is the "
-    "answer as it would be if the review ended after each word: above the middle positive, below it negative, on one "
-    "scale for all cells that read the review."
+    "answer as it would be if the {example} ended after each word: above the middle {second}, below it {first}, on one "
+    "scale for all cells that read the {example}."
 )
 CSS = """
 :root { --shade: 255 150 40; }
@@ -37,7 +37,6 @@ CSS = """
 .shaded span { background: rgb(var(--shade) / var(--s)); border-radius: 3px; padding: .1em .15em;
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 """
-SIDES = ("negative", "positive")
 HEIGHT = 40  # of a line's drawing, in its own units; it is 100 wide
 
 Shown = tuple[Group, Moment, Text]
@@ -49,17 +48,21 @@ def html(run: Run, labels: tuple[Group, ...]) -> str:
     if not reviews:
         return ""
     colour = style.colours([group.label for group in labels])
+    sides, nouns = run.task.sides, run.task.nouns
+    reading = READING.format(
+        Examples=nouns.examples.capitalize(), example=nouns.example, first=sides[0], second=sides[1]
+    )
     parts = []
     for place, shown in enumerate(reviews, 1):
         text = shown[0][2]
         logits = np.concatenate([one.logits for *_, one in shown])
         largest = float(np.abs(logits[np.isfinite(logits)]).max(initial=0.0)) or 1.0
-        cells = "".join(_cell(one, largest, colour[one[0].label]) for one in shown)
-        title = f"Review {place}, {len(text.words)} words, in truth {_side(text.label)}"
+        cells = "".join(_cell(one, largest, colour[one[0].label], sides) for one in shown)
+        title = f"{nouns.example.capitalize()} {place}, {len(text.words)} words, in truth {sides[text.label]}"
         parts.append(f'<h3>{escape(title)}</h3><div class="cells">{cells}</div>')
     return f"""<section id="{NAME}">
 <h2>{escape(TITLE)}</h2>
-<p class="reading">{escape(READING)}</p>
+<p class="reading">{escape(reading)}</p>
 {"".join(parts)}
 <p class="source">Numbers: <code>members/*/diagnosis-end.json</code> of one seed.</p>
 </section>"""
@@ -85,19 +88,16 @@ def _of_seed(group: Group, seed: int) -> list[Shown]:
     return []
 
 
-def _side(label: int) -> str:
-    return SIDES[label] if label in (0, 1) else f"class {label}"
-
-
-def _cell(shown: Shown, largest: float, colour: str) -> str:
+def _cell(shown: Shown, largest: float, colour: str, sides: tuple[str, str]) -> str:
     group, when, text = shown
     early = ", before training" if when == "start" else ""
     words = " ".join(
         f'<span style="--s:{share:.2f}" title="{escape(_told(t, text))}">{escape(word)}</span>'
         for t, (word, share) in enumerate(zip(text.words, shares(text.connectivity), strict=True))
     )
+    answer = escape(_answer(text, sides))
     return (
-        f'<div style="--mark:{colour}"><h4>{escape(group.label)}{early} <small>{escape(_answer(text))}</small></h4>'
+        f'<div style="--mark:{colour}"><h4>{escape(group.label)}{early} <small>{answer}</small></h4>'
         f'{_line(text.logits, largest)}<p class="shaded">{words}</p></div>'
     )
 
@@ -115,14 +115,14 @@ def _told(place: int, text: Text) -> str:
     return f"word {place + 1}: connectivity {norm:.2g}, {of_largest} of the largest; logit so far {logit:+.2f}"
 
 
-def _answer(text: Text) -> str:
+def _answer(text: Text, sides: tuple[str, str]) -> str:
     logit = float(text.logits[-1])
     if np.isnan(logit):
         return "no answer: its logit is not a number"
     positive = float(1 / (1 + np.exp(-np.clip(logit, -700.0, 700.0))))
     side = int(logit > 0)
     verdict = "right" if side == text.label else "wrong"
-    return f"says {SIDES[side]} (probability {percent(positive if side else 1 - positive)}), which is {verdict}"
+    return f"says {sides[side]} (probability {percent(positive if side else 1 - positive)}), which is {verdict}"
 
 
 def _line(logits: Floats, largest: float) -> str:

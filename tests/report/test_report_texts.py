@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from synthetic_diagnosis import layer_record, text_record, write_diagnosis
-from synthetic_run import write_member, write_run
+from synthetic_run import write_member, write_run, write_task
 
 from rnnjax.report import style, texts
 from rnnjax.report.run import load_run
@@ -60,6 +60,17 @@ def test_the_answer_is_a_probability_beside_the_truth(run):
     assert "says positive (probability 88.1%), which is wrong" in page
     for label in ("LSTM", "GRU"):
         assert f"--mark:{style.KNOWN[label]}" in page
+
+
+def test_the_answers_have_the_names_that_the_task_gives_them(run):
+    write_task(run, "binary", step="word", example="text", classes=["fresh", "<rotten>"])
+    tell(run, "LSTM", truth=1)
+    page = page_of(run)
+    assert "Text 1, 2 words, in truth &lt;rotten&gt;" in page
+    assert "says fresh (probability 88.1%), which is wrong" in page
+    assert "Texts that were not trained on" in page
+    assert "above the middle &lt;rotten&gt;, below it fresh" in page
+    assert "eview" not in page
 
 
 def test_the_line_of_the_logit_has_zero_at_half_height_and_one_scale(run):

@@ -18,6 +18,7 @@ LATCHED = Explanation(
     measured=np.array([13.0, 0.1, 0.0, 0.5, -0.2, 0.03, -0.04]),
     predicted=np.array([1e-9, 0.1, 0.0, 0.01, -0.1, 0.02, -0.05]),
 )
+SIDES = ("negative", "positive")
 
 
 def shown(what=None, width=80, **console):
@@ -28,7 +29,7 @@ def shown(what=None, width=80, **console):
 
 
 def view(explanation, words=WORDS, known=KNOWN):
-    return TextView("LSTM, seed 0", words, known, explanation)
+    return TextView("LSTM, seed 0", words, known, explanation, SIDES)
 
 
 def changed(**changes):
@@ -135,7 +136,7 @@ def test_a_long_text_fits_a_narrow_terminal_and_ends_with_its_own_bar():
 def test_a_terminal_without_block_characters_gets_others():
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")  # writing anything else raises
     console = Console(file=file, width=80)
-    console.print(legend(console))
+    console.print(legend(console, SIDES))
     console.print(view(LATCHED))
     file.flush()
     assert "logit -1.00 -,,=+._ -6.00" in file.buffer.getvalue().decode().splitlines()
@@ -143,6 +144,6 @@ def test_a_terminal_without_block_characters_gets_others():
 
 def test_the_legend_explains_what_is_shown():
     plain, coloured = Console(file=io.StringIO()), Console(file=io.StringIO(), **COLOUR)
-    assert legend(plain).plain.startswith("In brackets behind a word: its connectivity")
-    assert legend(coloured).plain.startswith(" 0%  25%  50%  75%  100%  connectivity of a word")
-    assert "in percent of the largest" in legend(plain).plain
+    assert legend(plain, SIDES).plain.startswith("In brackets behind a word: its connectivity")
+    assert legend(coloured, SIDES).plain.startswith(" 0%  25%  50%  75%  100%  connectivity of a word")
+    assert "in percent of the largest" in legend(plain, SIDES).plain
