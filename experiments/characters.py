@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
@@ -29,7 +29,7 @@ class Characters(StepwiseExperiment):
         file: text to learn; Shakespeare's of TFDS, 1.1 million characters, if not given.
         window: characters through which the gradient is followed back.
         validation: share of the text that is set aside to choose the best epoch.
-        test: share of the text, its end, that is tested once.
+        test_share: share of the text, its end, that is tested once.
         data_dir: folder of TFDS data sets; the environment variable TFDS_DATA_DIR, or ~/tensorflow_datasets, if not
             given.
     """
@@ -39,7 +39,7 @@ class Characters(StepwiseExperiment):
     file: str | None = None
     window: int = 100
     validation: float = 0.05
-    test: float = 0.05
+    test_share: float = 0.05
     data_dir: str | None = None
 
     step: ClassVar[str] = "character"
@@ -51,7 +51,7 @@ class Characters(StepwiseExperiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "window", self.window >= 1, "at least 1")
-        for name in ("validation", "test"):
+        for name in ("validation", "test_share"):
             require(self, name, 0 < getattr(self, name) < 1, "above 0 and below 1")
 
     @property
@@ -59,9 +59,13 @@ class Characters(StepwiseExperiment):
         """Characters of a window."""
         return self.window
 
+    def about(self) -> dict[str, Any]:
+        """What the report must know of it, as JSON has it; others' figures are of Shakespeare's text."""
+        return super().about() if self.file is None else {**super().about(), "published": []}
+
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
         """The text, one object for all seeds; ``progress`` is called with one line at each stage."""
-        return _dataset(self.file, self.data_dir, self.window, self.validation, self.test, progress)
+        return _dataset(self.file, self.data_dir, self.window, self.validation, self.test_share, progress)
 
 
 @functools.lru_cache(maxsize=4)  # progress is the same for all runs of one study
@@ -70,11 +74,11 @@ def _dataset(
     data_dir: str | None,
     window: int,
     validation: float,
-    test: float,
+    test_share: float,
     progress: Callable[[str], None],
 ) -> "Dataset":
     from rnnjax.data.characters import characters, read_text_file
     from rnnjax.data.tiny_shakespeare import tiny_shakespeare
 
     text = tiny_shakespeare(data_dir=data_dir, progress=progress) if file is None else read_text_file(Path(file))
-    return characters(text, window=window, validation_fraction=validation, test_fraction=test)
+    return characters(text, window=window, validation_fraction=validation, test_fraction=test_share)

@@ -1,9 +1,11 @@
 """An experiment and its flags: as config.json keeps them, how two runs differ in them, and a value that was typed."""
 
 import dataclasses
+import hashlib
 import json
 import types
 import typing
+from pathlib import Path
 from typing import Any, Literal
 
 from experiments.adding import Adding
@@ -22,14 +24,29 @@ from rnnjax.errors import UserError
 KINDS = (Recall, Imdb, Adding, Copying, Temporal, Mnist, Characters, Text, Series, Trainability)
 EXPERIMENTS: dict[str, type[Experiment]] = {kind.__name__.lower(): kind for kind in KINDS}
 SECTIONS = ("architecture", "training")  # flags that are kept together
-WITHOUT_EFFECT = {"out", "data_dir", "tensorboard"}  # on the numbers that a run computes
+FILES = ("train", "test", "file")  # flags that name files of the user, which count by what is in them
+WITHOUT_EFFECT = {"out", "data_dir", "tensorboard", *FILES}  # on the numbers that a run computes
 
 
 def config_of(experiment: Experiment) -> dict[str, Any]:
-    """{"experiment": name, "flags": {...}} as JSON has it, without the flags of execution."""
+    """{"experiment": name, "flags": {...}, "contents": {...}} as JSON has it, without the flags of execution.
+
+    ``contents`` are the digests of the files that ``FILES`` name; one that cannot be read has none.
+    """
     flags = dataclasses.asdict(experiment)
     del flags["execution"]
-    return json.loads(json.dumps({"experiment": type(experiment).__name__.lower(), "flags": flags}))
+    named = {name: flags[name] for name in FILES if flags.get(name) is not None}
+    contents = {name: digest for name, path in named.items() if (digest := _digest(Path(path)))}
+    config = {"experiment": type(experiment).__name__.lower(), "flags": flags, "contents": contents}
+    return json.loads(json.dumps(config))
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def experiment_from_config(config: dict[str, Any]) -> Experiment:
@@ -70,10 +87,14 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     if type(before) is not type(after):
         return [f"experiment: {old['experiment']} in the folder, {new['experiment']} asked for"]
     was, wanted = _flat(before), _flat(after)
+    then, now = (config.get("contents") or {} for config in (old, new))
     return [
-        f"{flag_of(name)}: {_shown(was[name])} in the folder, {_shown(value)} asked for"
-        for name, value in wanted.items()
-        if value != was[name] and name not in WITHOUT_EFFECT
+        *(f"{flag_of(name)}: its content is not that of the run" for name in FILES if then.get(name) != now.get(name)),
+        *(
+            f"{flag_of(name)}: {_shown(was[name])} in the folder, {_shown(value)} asked for"
+            for name, value in wanted.items()
+            if value != was[name] and name not in WITHOUT_EFFECT
+        ),
     ]
 
 

@@ -16,6 +16,7 @@ from rnnjax.training.settings import TrainingSettings
 NOT_SWEPT = {
     "cells", "out", "sweep", "shard", "execution", "data_dir", "seed", "seeds", "tensorboard", *SECTIONS,
     "gains", "forget_biases", "distances",  # each of which is several values already
+    "by", "permuted", "marks", "train", "test", "file",  # other tasks, with scores of their own to compare with
 }  # fmt: skip
 CELL, INIT = "cell.", "cell.init"
 
@@ -83,10 +84,15 @@ def own_flags(experiment: Experiment, spec: str) -> tuple[str, dict[str, Any]]:
     name, _, rest = spec.strip().partition(":")
     known, options, flags = sweepable(experiment), list[str](), dict[str, Any]()
     for item in filter(None, rest.split(",")):
-        flag, _, word = item.partition("=")
-        flag = flag.replace("-", "_")
-        if flag in OPTIONS or flag not in known:
-            options.append(item)
+        flag, equals, word = item.partition("=")
+        flag = flag.strip().replace("-", "_")
+        if flag in OPTIONS:
+            options.append(flag + equals + word)
+        elif flag not in known:
+            raise UserError(
+                f"In {spec!r}, {flag} is neither an option of a cell ({', '.join(OPTIONS)}) nor a flag that --sweep "
+                f"knows ({', '.join(name for name in known if not name.startswith(CELL))})."
+            )
         elif flag in flags:
             raise UserError(f"In {spec!r}, {flag} stands twice; give it once.")
         else:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
@@ -56,6 +56,10 @@ class Temporal(Experiment):
     def longest(self) -> int:
         """Steps of the longest sequence."""
         return self.length
+
+    def about(self) -> dict[str, Any]:
+        """What the report must know of it, as JSON has it; others' figures are of two marks."""
+        return super().about() if self.marks == 2 else {**super().about(), "published": []}
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
         """The sequences of ``seed``; there is no stage of it that ``progress`` is told."""

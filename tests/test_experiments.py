@@ -104,7 +104,7 @@ def test_mnist_pixel_by_pixel_of_real_digits(tmp_path):
 def test_characters_of_a_file_with_carried_state(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(ANIMALS * 20)
-    flags = f"--file {path} --window 6 --validation 0.2 --test 0.2"
+    flags = f"--file {path} --window 6 --validation 0.2 --test-share 0.2"
     task, (result,) = finished(f"characters {SMALL} {flags}", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("character", "window", "symbols")
     assert read_json(tmp_path / "run" / "vocabulary.json") == ["<pad>", "<unk>", *sorted(set(ANIMALS))]

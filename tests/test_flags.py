@@ -8,6 +8,7 @@ import tyro
 from experiments.flags import config_of, difference, experiment_from_config
 from experiments.imdb import Imdb
 from experiments.recall import Recall
+from experiments.text import Text
 from rnnjax.errors import UserError
 from rnnjax.training.execution import Execution
 from rnnjax.training.settings import TrainingSettings
@@ -39,7 +40,7 @@ def test_flags_that_an_older_run_did_not_have_get_their_defaults():
 def test_how_a_run_was_executed_is_not_kept():
     config = config_of(Recall(execution=Execution(devices=3, resume=True)))
     assert config == config_of(Recall())
-    assert list(config) == ["experiment", "flags"]
+    assert list(config) == ["experiment", "flags", "contents"]
     assert config["experiment"] == "recall"
     assert config["flags"]["cells"] == ["simple", "lstm", "gru", "gru:chrono=200"]
     assert "execution" not in config["flags"]
@@ -113,6 +114,21 @@ def test_where_the_data_lie_makes_no_difference():
     assert difference(config_of(Imdb()), config_of(Imdb(keep="first"))) == [
         "--keep: last in the folder, first asked for"
     ]
+
+
+def test_a_file_of_the_user_counts_by_its_content(tmp_path):
+    here, there = tmp_path / "here.tsv", tmp_path / "there.tsv"
+    for path in (here, there):
+        path.write_text("text\tlabel\n")
+    old = config_of(Text(train=str(here)))
+    assert difference(old, config_of(Text(train=str(there)))) == []
+    assert difference(old, config_of(Text(train=str(here), test=str(there)))) == [
+        "--test: its content is not that of the run"
+    ]
+    here.write_text("text\tlabel\ngood\t1\n")
+    assert difference(old, config_of(Text(train=str(here)))) == ["--train: its content is not that of the run"]
+    assert config_of(Text(train=str(tmp_path / "none.tsv")))["contents"] == {}
+    assert experiment_from_config(old) == Text(train=str(here))
 
 
 @pytest.mark.parametrize("experiment", [Recall, Imdb])

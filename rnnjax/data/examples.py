@@ -54,6 +54,7 @@ class Dataset(NamedTuple):
     objective: Objective = Objective.BINARY
     classes: tuple[str, ...] = ()  # names of the labels, for BINARY (negative, positive) and CLASSES
     baseline: float | None = None  # loss of the best answer that remembers nothing
+    chance: float | None = None  # accuracy of the best answer that remembers nothing, where classes differ in size
     carried: bool = False  # examples are consecutive windows of one long sequence, and the state is carried over
 
     @property

@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from rnnjax.data.examples import Dataset, Examples, Objective
-from rnnjax.data.labels import check_split, class_ids, class_names, class_objective, listed, split_examples
+from rnnjax.data.labels import (
+    check_split,
+    class_ids,
+    class_names,
+    class_objective,
+    constant_answer,
+    listed,
+    split_examples,
+)
 from rnnjax.data.series_files import Series, read_series
 from rnnjax.errors import UserError
 
@@ -24,7 +32,7 @@ def labelled_series(
 
     Every feature is shifted and scaled to mean 0 and standard deviation 1 over the valid steps of the training part;
     a feature that is constant there becomes 0 everywhere. Labels that are integers, truth values or strings are
-    classes, ordered as in ``labelled_text``; floating numbers are themselves learnt, as they are.
+    classes, ordered as in ``labelled_text``; floating numbers are themselves learnt, shifted and scaled like a feature.
 
     Args:
         train: The file from which the training and the validation part are taken.
@@ -36,8 +44,7 @@ def labelled_series(
         progress: Called with one line at each stage.
 
     Returns:
-        The three splits, inputs (N, L, D), L the longest series of all. Where numbers are learnt, ``baseline`` is
-        the variance of the training labels.
+        The three splits, inputs (N, L, D), L the longest series of all.
 
     Raises:
         UserError: If an argument is out of its range, a file cannot be read or holds what does not fit (see
@@ -52,7 +59,7 @@ def labelled_series(
     classes = () if series.has_numbers else class_names(_names(series), train)
     if series.has_numbers and np.ptp(series.labels) == 0:
         raise UserError(f"All labels of {train} are {series.labels[0]}; give examples of at least two.")
-    report(f"labels are {f'classes: {listed(classes)}' if classes else 'floating numbers, to be learnt as they are'}")
+    report(f"labels are {f'classes: {listed(classes)}' if classes else 'numbers, to be learnt in standard deviations'}")
     labels = _labels(series, classes, train, train)
     alike = labels if classes else np.zeros(len(labels), np.int32)
     parts = split_examples(alike, validation_fraction=validation_fraction, test_fraction=split_off, seed=seed)
@@ -63,6 +70,8 @@ def labelled_series(
         _check_alike(series, tested, train, test)
         longest = max(longest, tested.values.shape[1])
 
+    baseline, chance = (1.0, None) if series.has_numbers else constant_answer(labels[parts.train])
+    spread = (labels[parts.train].mean(), labels[parts.train].std() or 1.0) if series.has_numbers else None
     steps = series.values[parts.train][series.valid[parts.train]]  # (valid steps, D)
     mean, deviation = steps.mean(axis=0), steps.std(axis=0)
     scale = np.where((np.ptp(steps, axis=0) > 0) & (deviation > 0), deviation, np.inf)
@@ -70,7 +79,10 @@ def labelled_series(
     def examples(some: Series, some_labels: np.ndarray, indices: np.ndarray | slice) -> Examples:
         scaled = np.where(some.valid[indices, :, None], (some.values[indices] - mean) / scale, 0.0)
         inputs = np.pad(scaled.astype(np.float32), ((0, 0), (0, longest - scaled.shape[1]), (0, 0)))
-        return Examples(inputs, some.lengths[indices], some_labels[indices])
+        chosen = some_labels[indices]
+        if spread is not None:
+            chosen = ((chosen - spread[0]) / spread[1]).astype(np.float32)
+        return Examples(inputs, some.lengths[indices], chosen)
 
     if test is None:
         test_examples = examples(series, labels, parts.test)
@@ -82,7 +94,8 @@ def labelled_series(
         test=test_examples,
         objective=class_objective(classes) if classes else Objective.NUMBER,
         classes=classes,
-        baseline=None if classes else float(labels[parts.train].astype(np.float64).var()),
+        baseline=baseline,
+        chance=chance,
     )
 
 
@@ -103,5 +116,5 @@ def _names(series: Series) -> list[str]:
 
 def _labels(series: Series, classes: tuple[str, ...], path: Path, train: Path) -> np.ndarray:
     if series.has_numbers:
-        return series.labels.astype(np.float32)
+        return series.labels.astype(np.float64)
     return class_ids(_names(series), classes, lambda i: f"Example {i} of {path}, counted from 0,", train)

@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from rnnjax.data.examples import SPECIAL_WORDS, Dataset, Examples
-from rnnjax.data.labels import check_split, class_ids, class_names, class_objective, split_examples
+from rnnjax.data.labels import (
+    check_split,
+    class_ids,
+    class_names,
+    class_objective,
+    constant_answer,
+    split_examples,
+)
 from rnnjax.data.text_files import Row, read_rows
 from rnnjax.data.vocabulary import KEEP_CHOICES, Keep, build_vocabulary, encode
 from rnnjax.errors import UserError
@@ -74,6 +81,7 @@ def labelled_text(
         texts = [row.text for row in some_rows]
         return Examples(*encode(texts, vocabulary, max_length=max_length, keep=keep), some_labels)
 
+    baseline, chance = constant_answer(labels[parts.train])
     return Dataset(
         train=examples([rows[i] for i in parts.train], labels[parts.train]),
         validation=examples([rows[i] for i in parts.validation], labels[parts.validation]),
@@ -81,6 +89,8 @@ def labelled_text(
         vocabulary=vocabulary,
         objective=class_objective(classes),
         classes=classes,
+        baseline=baseline,
+        chance=chance,
     )
 
 

@@ -65,8 +65,8 @@ def mnist(
     rest = len(images) - validation_examples
     if rest < (train_examples or 1):
         raise UserError(
-            f"The train split has {len(images):,} images, of which validation_examples = {validation_examples:,} "
-            f"leave {max(rest, 0):,}; give fewer, and no more than what is left as train_examples."
+            f"The train split has {len(images):,} images, of which {validation_examples:,} are validated on and "
+            f"{max(rest, 0):,} are left; give at most so many with --train-examples."
         )
     order = np.random.default_rng(seed).permutation(len(images))
     validation, train = np.split(order, [validation_examples])

@@ -11,7 +11,8 @@ from rnnjax.report.compare import flat
 from rnnjax.report.run import PARTIAL
 from rnnjax.training.records import read_json, write_bytes, write_json
 
-OWN = ("flags.out", "flags.shard", "flags.data_dir")  # what shards of one study may differ in
+# what shards of one study may differ in; a file of the user counts by its content
+OWN = ("flags.out", "flags.shard", "flags.data_dir", "flags.train", "flags.test", "flags.file")
 NOTHING = "not set"
 
 

@@ -24,7 +24,8 @@ NOTE = (
     "and highest, or in square brackets the 95% interval of the mean (Student's t) where every seed has a number."
 )
 RIGHT = {
-    "number": " A number counts as right within 0.04 (Hochreiter & Schmidhuber 1997).",
+    "number": " A number counts as right within 0.04 (Hochreiter & Schmidhuber 1997); those of a file of "
+    "series are counted in standard deviations of the training labels.",
     "symbols": " Accuracy is the share of symbols that are right.",
 }
 BELT_NOTE = (

@@ -128,7 +128,12 @@ def _begin(folder: Path, prepared: Prepared, i: int, saved: Saved | None) -> Mem
     }
     write_json(member.folder / "member.json", about)
     if not (folder / "task.json").exists():
-        kind = {"objective": dataset.objective.value, "classes": dataset.classes, "loss": LOSSES[dataset.objective]}
+        kind = {
+            "objective": dataset.objective.value,
+            "classes": dataset.classes,
+            "chance": dataset.chance,
+            "loss": LOSSES[dataset.objective],
+        }
         write_json(folder / "task.json", {**trial.about, **kind})
     if dataset.vocabulary and not (folder / "vocabulary.json").exists():
         write_json(folder / "vocabulary.json", list(dataset.vocabulary))

@@ -100,7 +100,9 @@ def test_integers_truth_values_and_strings_are_classes(y, classes, load):
     assert dataset.classes == classes
     assert dataset.objective is (Objective.BINARY if len(classes) == 2 else Objective.CLASSES)
     assert [classes[label] for label in dataset.test.labels] == [str(label) for label in np.array(y).tolist()]
-    assert dataset.baseline is None
+    shares = np.bincount(dataset.train.labels) / len(dataset.train.labels)
+    assert dataset.chance == shares.max()
+    assert dataset.baseline == pytest.approx(-np.sum(shares * np.log(shares)))
 
 
 def test_floating_labels_are_numbers(load):
@@ -110,9 +112,13 @@ def test_floating_labels_are_numbers(load):
     assert dataset.classes == ()
     assert dataset.sizes.outputs == 1
     assert dataset.train.labels.dtype == np.float32
-    assert np.array_equal(np.sort(np.concatenate([part.labels for part in dataset[:3]])), np.sort(y.astype(np.float32)))
-    assert dataset.baseline == pytest.approx(np.var(dataset.train.labels.astype(np.float64)))
-    assert dataset.baseline == pytest.approx(np.mean((dataset.train.labels - dataset.train.labels.mean()) ** 2))
+    assert dataset.train.labels.mean() == pytest.approx(0, abs=1e-6)
+    assert dataset.train.labels.std() == pytest.approx(1, rel=1e-6)
+    learnt = np.sort(np.concatenate([part.labels for part in dataset[:3]]))
+    scale = np.diff(learnt) / np.diff(np.sort(y))
+    np.testing.assert_allclose(scale, scale[0], rtol=1e-3)  # one shift and one scale for all
+    assert dataset.baseline == pytest.approx(np.mean(dataset.train.labels**2), rel=1e-6)
+    assert dataset.chance is None
 
 
 def test_ragged_objects_are_not_unpickled(load):

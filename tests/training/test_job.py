@@ -88,7 +88,7 @@ def test_what_a_study_leaves_of_each_run(tiny, trials, compiled, tmp_path):
         "baseline": None,
         "clip": 1.0,
     }
-    kind = {"objective": "binary", "classes": [], "loss": "cross-entropy, nats"}
+    kind = {"objective": "binary", "classes": [], "chance": None, "loss": "cross-entropy, nats"}
     assert read_json(tmp_path / "task.json") == kind
     assert json.loads((tmp_path / "vocabulary.json").read_text()) == list(tiny.dataset.vocabulary)
     fresh = member_of(prepared.fresh.params, 0)
