@@ -11,7 +11,7 @@ import numpy as np
 EDGE_MULTIPLE = 8  # words; static lengths fill whole vector registers
 
 
-class Kind(NamedTuple):
+class ChunkKind(NamedTuple):
     """What chunks must have in common to run side by side."""
 
     length: int
@@ -32,9 +32,9 @@ class Chunk(NamedTuple):
     weights: np.ndarray  # (K, B) float32, 0 where a batch is padded (the remainder of a bucket), else 1
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ChunkKind:
         """What it has in common with others."""
-        return Kind(self.length, self.steps, bool(self.weights[: self.steps].all()))
+        return ChunkKind(self.length, self.steps, bool(self.weights[: self.steps].all()))
 
 
 def bucket_edges(lengths: np.ndarray, buckets: int) -> tuple[int, ...]:

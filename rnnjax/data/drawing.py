@@ -21,18 +21,26 @@ def draw_splits(
     Raises:
         UserError: If there would be a split without examples, or ``seed`` is negative.
     """
-    counts = {
-        "train_examples": train_examples,
-        "validation_examples": validation_examples,
-        "test_examples": test_examples,
-    }
+    counts = (train_examples, validation_examples, test_examples)
+    streams = streams_of(
+        seed, train_examples=train_examples, validation_examples=validation_examples, test_examples=test_examples
+    )
+    train, validation, test = (draw(rng, count) for rng, count in zip(streams, counts, strict=True))
+    return train, validation, test
+
+
+def streams_of(seed: int, **counts: int) -> list[np.random.Generator]:
+    """A stream of its own for each of ``counts``, which say how many examples will be drawn from it.
+
+    Raises:
+        UserError: If there would be no example of one of them, or ``seed`` is negative.
+    """
     for name, count in counts.items():
         if count < 1:
             raise UserError(f"{name} is {count}; give a number of at least 1.")
     if seed < 0:
         raise UserError(f"seed is {seed}; give a number that is not negative.")
-    train, validation, test = (np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(3))
-    return draw(train, train_examples), draw(validation, validation_examples), draw(test, test_examples)
+    return [np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(len(counts))]
 
 
 def check_lengths(min_length: int, max_length: int, *, at_least: int) -> None:

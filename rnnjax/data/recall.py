@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from rnnjax.data.drawing import streams_of
 from rnnjax.data.examples import PADDING, SPECIAL_WORDS, Dataset, Examples
 from rnnjax.errors import UserError
 
@@ -56,19 +57,11 @@ def recall(
             f"The distances {min_distance} to {max_distance} words are no range; "
             "give 0 <= min_distance <= max_distance."
         )
-    counts = {
-        "train_examples": train_examples,
-        "validation_examples": validation_examples,
-        "test_per_distance": test_per_distance,
-    }
-    for name, count in counts.items():
-        if count < 1:
-            raise UserError(f"{name} is {count}; give a number of at least 1.")
-    if seed < 0:
-        raise UserError(f"seed is {seed}; give a number that is not negative.")
-
-    train_rng, validation_rng, test_rng = (
-        np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(3)
+    train_rng, validation_rng, test_rng = streams_of(
+        seed,
+        train_examples=train_examples,
+        validation_examples=validation_examples,
+        test_per_distance=test_per_distance,
     )
 
     def drawn(rng: np.random.Generator, count: int) -> Examples:

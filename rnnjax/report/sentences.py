@@ -10,7 +10,7 @@ from rnnjax.report.summary import Group, accuracy_by_distance, mean, results
 from rnnjax.report.task_summary import by_loss, chance, nouns_of
 from rnnjax.report.wording import MOST, Nouns, at_least, at_most, loss, percent, percents, some
 
-SOLVED = 0.95  # an accuracy
+SOLVED = 0.95  # accuracy from which a task counts as solved
 HARDLY = 1.2  # times the accuracy of guessing: up to there nothing was learnt
 
 

@@ -11,15 +11,15 @@ from rnnjax.report.json_files import Floats
 from rnnjax.report.member import Member
 from rnnjax.report.run import Run
 from rnnjax.report.sections import Section
+from rnnjax.report.sentences import SOLVED
 from rnnjax.report.summary import middle
 from rnnjax.report.wording import number
 
 LENGTHS = ("max_distance", "length", "delay")  # flags that say how far back an answer lies
-RIGHT = 0.95  # accuracy from which a task counts as solved
 REST = 0.1  # of the baseline's loss, up to which one of numbers or symbols does
 NAME, TITLE = "solved", "How far each cell gets"
 READING = (
-    f"Solved is a task with a test accuracy of at least {RIGHT:.0%} at its largest distance, or, where numbers or "
+    f"Solved is a task with a test accuracy of at least {SOLVED:.0%} at its largest distance, or, where numbers or "
     f"symbols are wanted, with a test loss of at most {REST:.0%} of what remembering nothing gets. In each field: "
     "seeds that solve it, of those that finished. Last: the largest length that a seed solves, the median seed and, in "
     "brackets, the lowest and highest; 0 for none."
@@ -59,7 +59,7 @@ def solves(member: Member) -> bool | None:
         return None
     if member.task.by_loss:
         return None if member.baseline is None else result.test_loss <= REST * member.baseline
-    return bool((result.test_accuracy if result.accuracy is None else result.accuracy[-1]) >= RIGHT)
+    return bool((result.test_accuracy if result.accuracy is None else result.accuracy[-1]) >= SOLVED)
 
 
 def _row(label: str, name: str, lengths: tuple[float, ...], members: list[Member]) -> Solved:

@@ -46,7 +46,7 @@ def scores(labels: tuple[Group, ...]) -> list[Score]:
     lossy, right = any(task.by_loss for task in tasks), not all(task.by_loss for task in tasks) or not tasks
     found = [TEST_LOSS, VALIDATION_LOSS] if lossy else []
     found += [TEST_ACCURACY, VALIDATION_ACCURACY] if right else [TEST_ACCURACY]
-    return [*found, BEATEN] if baselines(labels) else found
+    return [*found, STEPS_TO_BEAT] if baselines(labels) else found
 
 
 def rows(labels: tuple[Group, ...]) -> list[list[Field]]:
@@ -131,7 +131,7 @@ VALIDATION_ACCURACY = Score(
     "valida-\ntion",
     lambda group: several(results(group, lambda one: one.validation_accuracy), mean, short_percent),
 )
-BEATEN = Score("steps to beat baseline", "baseline\nbeaten at", _beaten)
+STEPS_TO_BEAT = Score("steps to beat baseline", "baseline\nbeaten at", _beaten)
 
 
 def farthest_of(labels: tuple[Group, ...]) -> float | None:
