@@ -55,6 +55,7 @@ class Dataset(NamedTuple):
     classes: tuple[str, ...] = ()  # names of the labels, for BINARY (negative, positive) and CLASSES
     baseline: float | None = None  # loss of the best answer that remembers nothing
     chance: float | None = None  # accuracy of the best answer that remembers nothing, where classes differ in size
+    explained: bool = True  # after training, what single words do to the answer is measured, where there are words
     carried: bool = False  # examples are consecutive windows of one long sequence, and the state is carried over
 
     @property

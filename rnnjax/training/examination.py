@@ -44,9 +44,10 @@ def examination(programs: Programs, dataset: Dataset, params: Any, step: int) ->
     }
 
 
-def reads_words(dataset: Dataset) -> bool:
-    """Whether examples are texts with one logit each, of which single words can be explained."""
-    return dataset.vocabulary[:2] == SPECIAL_WORDS and dataset.objective is Objective.BINARY
+def explains_words(dataset: Dataset) -> bool:
+    """Whether examples are texts with one logit each, of which single words are to be explained."""
+    texts = dataset.vocabulary[:2] == SPECIAL_WORDS and dataset.objective is Objective.BINARY
+    return texts and dataset.explained
 
 
 def word_records(model: nn.Module, dataset: Dataset, params: Any) -> dict[str, Any]:

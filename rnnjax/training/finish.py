@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rnnjax.training.endurance import Progressed
 from rnnjax.training.evaluation import accuracy_by_distance, evaluate
-from rnnjax.training.examination import examination, reads_words, word_records
+from rnnjax.training.examination import examination, explains_words, word_records
 from rnnjax.training.member import RESULT, Member
 from rnnjax.training.objectives import BY_LOSS
 from rnnjax.training.prepared import Prepared, stacked
@@ -30,7 +30,7 @@ def finish(prepared: Prepared, members: Sequence[Member], done: Progressed, view
         member, trial, dataset, test = members[i], group.trials[i], group.datasets[i], tests[i]
         view.update(count, test.loss)
         found = examination(prepared.programs, dataset, member.params, member.best_step)
-        if reads_words(dataset):
+        if explains_words(dataset):
             found |= word_records(trial.make_model(dataset.sizes, trial.cell.uninitialised()), dataset, member.params)
         write_json(member.folder / "diagnosis-end.json", found)
         distances, (accuracy, minus_loss) = dataset.test.distances, member.best or (float("nan"),) * 2
