@@ -38,10 +38,10 @@ def test_without_a_sweep_every_cell_is_trained_from_every_seed():
 
 
 def test_cells_go_slowest_then_sweeps_in_their_order_then_seeds():
-    trained = study("learning-rate=3e-3,0.1", "cell.forget_bias=0,1.5", cells=("lstm", "lstm:chrono=9"), seeds=2)
+    trained = study("learning-rate=3e-3,0.1", "cell.forget_bias=0,1.5", cells=("lstm", "lstm:zoneout=0.1"), seeds=2)
     labels = [
         f"{cell} forget_bias={bias} learning_rate={rate}"
-        for cell in ("LSTM", "LSTM chrono=9")
+        for cell in ("LSTM", "LSTM zoneout=0.1")
         for rate in (0.003, 0.1)
         for bias in ("0", "1.5")
         for _ in range(2)
@@ -164,7 +164,7 @@ def test_shards_make_up_the_study(parts):
 
 
 def test_tasks_are_equal_where_models_and_data_are():
-    alike = study("learning_rate=0.1,0.2", "cell.forget_bias=0,1", "buckets=1,2", cells=("lstm", "lstm:chrono=9"))
+    alike = study("learning_rate=0.1,0.2", "cell.forget_bias=0,1", "buckets=1,2", cells=("lstm", "lstm:zoneout=0.1"))
     assert len(alike) == 16
     assert len({trial.task for trial in alike}) == 1
     assert {trial.task for trial in study(cells=("gru",), shard="1/1", out="x", execution=Execution(devices=2))} == {
