@@ -1,0 +1,116 @@
+"""``python -m benchmarks.layer``: one recurrent layer, forward, and forward and backward, rnnjax beside its peers."""
+
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.cases import Case, CellName
+from benchmarks.machine import machine, multiply_adds_a_second, versions
+from benchmarks.peers import ALL, PEERS
+from benchmarks.workers import Worker
+
+SIZES = ("32,200,128", "32,500,128", "64,100,256", "256,100,512", "1,2000,64")
+OURS = "rnnjax"
+PASSES = ("forward", "gradient")
+TOLERANCE = 1e-3  # of the largest number: what float32 leaves after hundreds of steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    """Time one recurrent layer of every peer, each in its own process, in turns, after their results were compared.
+
+    Attributes:
+        cells: which.
+        sizes: B,T,H each.
+        peers: beside rnnjax.
+        rounds: of which the median is told; each peer works once in a round.
+        out: JSON file for all seconds; none if not given.
+    """
+
+    cells: tuple[CellName, ...] = ALL
+    sizes: tuple[str, ...] = SIZES
+    peers: tuple[str, ...] = tuple(PEERS)
+    rounds: int = 11
+    out: str | None = None
+
+    def cases(self) -> list[Case]:
+        """Every cell at every size."""
+        return [Case(cell, *map(int, size.split(","))) for size in self.sizes for cell in self.cells]
+
+
+def main() -> None:
+    """Measure, and print a table for each case as it is done."""
+    flags, console = tyro.cli(Layers), Console()
+    rate = multiply_adds_a_second()
+    console.print(f"{machine()}; {', '.join(f'{name} {told}' for name, told in versions().items())}")
+    console.print(f"large matrix product: {rate / 1e9:.0f} billion multiply-adds a second")
+    measured = []
+    for case in flags.cases():
+        names = [name for name in dict.fromkeys((OURS, *flags.peers)) if case.cell in PEERS[name].cells]
+        seconds = measure(case, names, flags.rounds, console)
+        console.print(table(case, seconds, case.multiply_adds / rate))
+        measured.append({"case": case._asdict(), "floor": case.multiply_adds / rate, "seconds": seconds})
+        if flags.out is not None:
+            about = {"machine": machine(), "versions": versions(), "multiply_adds_a_second": rate}
+            Path(flags.out).write_text(json.dumps({**about, "measured": measured}, indent=1))
+
+
+def measure(case: Case, names: list[str], rounds: int, console: Console) -> dict[str, dict[str, list[float]]]:
+    """Pass -> peer -> seconds of every round; a peer that cannot take part, or computes something else, is told."""
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for name in names:  # one after the other, since compiling takes all cores
+            worker = stack.enter_context(Worker(name, case))
+            try:
+                worker.wait()
+                found = worker.ask("check")
+            except RuntimeError as error:
+                console.print(f"{name} does not take part in {case.title}: {error}", style="yellow")
+                continue
+            if name == OURS:
+                expected = found
+            elif (error := max(map(difference, found, expected))) > TOLERANCE:
+                console.print(f"{name} computes something else in {case.title}, off by {error:.1e}", style="yellow")
+                continue
+            for what in PASSES:
+                worker.ask(what)
+            workers[name] = worker
+        seconds: dict[str, dict[str, list[float]]] = {what: {name: [] for name in workers} for what in PASSES}
+        order = list(workers)
+        for turn in track(range(rounds), case.title, console=console, transient=True):
+            for name in order[turn % len(order) :] + order[: turn % len(order)]:
+                for what in PASSES:
+                    seconds[what][name].append(workers[name].ask(what))
+    return seconds
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference as a share of the largest number; ∞ for another shape."""
+    if found.shape != expected.shape:
+        return np.inf
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def table(case: Case, seconds: dict[str, dict[str, list[float]]], floor: float) -> Table:
+    """Medians in milliseconds, and how many times as long as rnnjax: the median over the rounds of their ratios."""
+    shown = Table(title=f"{case.title}; floor {1e3 * floor:.1f} ms", title_justify="left")
+    for title in ("peer", "forward", "times ours", "forward + backward", "times ours"):
+        shown.add_column(title, justify="left" if title == "peer" else "right")
+    for name in seconds[PASSES[0]]:
+        fields = []
+        for what in PASSES:
+            mine, ours = np.array(seconds[what][name]), np.array(seconds[what][OURS])
+            fields += [f"{1e3 * np.median(mine):.1f} ms", f"{np.median(mine / ours):.2f}"]
+        shown.add_row(name, *fields)
+    return shown
+
+
+if __name__ == "__main__":
+    main()

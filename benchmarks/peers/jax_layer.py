@@ -1,0 +1,26 @@
+"""What the peers that run on JAX have in common."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.cases import Case, inputs
+from benchmarks.peers import Layer
+
+
+def jax_layer(case: Case, last_output: Callable[[Any, jax.Array], jax.Array], params: Any) -> Layer:
+    """The layer whose last output is ``last_output(params, xs)``, compiled."""
+    params, xs = jax.device_put((params, inputs(case)))
+
+    def loss(params: Any, xs: jax.Array) -> jax.Array:
+        return jnp.sum(last_output(params, xs) ** 2)
+
+    forward, gradient = jax.jit(last_output), jax.jit(jax.grad(loss, (0, 1)))
+    return Layer(
+        forward=lambda: jax.block_until_ready(forward(params, xs)),
+        gradient=lambda: jax.block_until_ready(gradient(params, xs)),
+        check=lambda: (np.asarray(forward(params, xs)), np.asarray(gradient(params, xs)[1])),
+    )
