@@ -1,8 +1,13 @@
-"""Strict set-up for every test: eight CPU devices, no silent rank promotion, warnings are errors."""
+"""Strict set-up for every test: eight CPU devices, no silent rank promotion, warnings are errors.
+
+Programs are compiled with few optimizations, here and in the processes that tests start: nearly all of them run for
+less time than they take to compile.
+"""
 
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before it is loaded: see rnnjax/blas.py
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 import pytest

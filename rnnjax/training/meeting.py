@@ -115,8 +115,7 @@ def _expect(port: int, count: int) -> dict[int, Link]:
         ) from None
     with listener:
         listener.settimeout(0.2)
-        while wrong is None and len(links) < count - 1:
-            missing = sorted(set(range(1, count)) - set(links))
+        while wrong is None and (missing := sorted(set(range(1, count)) - _present(links))):
             if time.monotonic() > until:
                 told = ", ".join(map(str, missing))
                 wrong = f"number {told} of 0 to {count - 1} did not come within {PATIENCE} seconds"
@@ -126,10 +125,8 @@ def _expect(port: int, count: int) -> dict[int, Link]:
                     case {"process": int(number), "of": int(of), "host": str(host)}:
                         if of != count:
                             wrong = f"number {number} was given --num-processes {of} and the first {count}"
-                        elif number in links and links[number].alive():
+                        elif number in _present(links):
                             wrong = f"two of them were given --process-id {number}"
-                        if number in links and wrong is None:
-                            links.pop(number).close()
                         link.host = host
                         links[-1 if wrong else number] = link
                     case _:  # something that looks which ports are open
@@ -141,6 +138,13 @@ def _expect(port: int, count: int) -> dict[int, Link]:
             link.close()
         raise UserError(_cannot_begin(wrong))
     return links
+
+
+def _present(links: dict[int, Link]) -> set[int]:
+    """The numbers of those that are still there; the others are taken out, and may come again."""
+    for number in [i for i, link in links.items() if not link.alive()]:
+        links.pop(number).close()
+    return set(links)
 
 
 def _join(host: str, port: int, count: int, number: int) -> Link:

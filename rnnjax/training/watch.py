@@ -61,6 +61,8 @@ class Link:
             return True
         except OSError:
             return False
+        finally:
+            self._connection.settimeout(None)
 
 
 class Watch:
