@@ -113,6 +113,7 @@ assert "tensorflow" not in sys.modules
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_DATA, reason="needs the real imdb_reviews: set TFDS_DATA_DIR")
 def test_the_real_reviews(tmp_path):
     dataset = imdb(
