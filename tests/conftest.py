@@ -1,7 +1,7 @@
 """Strict set-up for every test: eight CPU devices, no silent rank promotion, warnings are errors.
 
-Programs are compiled with few optimizations, here and in the processes that tests start: nearly all of them run for
-less time than they take to compile.
+Programs are compiled with few optimizations, here and in the processes that tests start, unless the environment says
+otherwise: nearly all of them run for less time than they take to compile.
 """
 
 import os

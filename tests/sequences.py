@@ -1,7 +1,5 @@
 """What the tests of cells and recurrence share: cells, parameters away from zero, inputs, a loss that reads all."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,11 +21,8 @@ VARIANTS = {
     "LSTM chrono": rnnjax.LSTM(FEATURES, chrono=9, **WIDE),
     "GRU chrono": rnnjax.GRU(FEATURES, chrono=9, **WIDE),
 }
-
-
-# The tests compile much and compute little: LLVM at level 0 halves their time. What is said about float32 and about
-# single bits uses plain jax.jit, as programs do.
-quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+ZONEOUT = 0.3
+ZONED = {name: cell.replace(zoneout=ZONEOUT) for name, cell in CELLS.items()}
 
 
 def normal_like(tree, seed, scale=1.0):

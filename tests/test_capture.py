@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from captured_models import LENGTHS, MODELS, B, D, T, Twice
-from sequences import assert_close, assert_same, normal_like, quick_jit, total
+from sequences import assert_close, assert_same, normal_like, total
 
 import rnnjax
 from rnnjax.capture import backpropagate, record
@@ -45,7 +45,7 @@ def measured(name, ragged):
         outputs = model.apply({"params": params}, batch, lengths, taps)
         return jax.vmap(total)(outputs) + jnp.sum(outputs**2, axis=-1)
 
-    @quick_jit
+    @jax.jit
     def run(params, xs, taps):
         d_xs, d_taps = jax.grad(lambda xs, taps: loss(params, xs, taps).sum(), (0, 1))(xs, taps)
         losses, calls, asked = backpropagate(loss, params, xs)

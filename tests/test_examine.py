@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import normal_like, quick_jit
+from sequences import normal_like
 
 import rnnjax
 from rnnjax.cells import SimpleRNNState
@@ -67,7 +67,7 @@ def examined(name, lengths=tuple(LENGTHS)):
         _, ys = model.apply(params, xs, lengths=jnp.array(lengths))
         return jnp.sin(ys * jnp.arange(1.0, T + 1)[None, :, None]).sum(axis=(1, 2))
 
-    return jax.tree.map(np.asarray, quick_jit(functools.partial(examine, loss))(params, xs))
+    return jax.tree.map(np.asarray, jax.jit(functools.partial(examine, loss))(params, xs))
 
 
 def by_lag(values):
@@ -119,7 +119,7 @@ def test_single_numbers_are_those_of_the_diagnostics(x64, name):
     for call, steps, ways, layer in zip(found.calls, found.steps, found.paths, found.layers, strict=True):
         cell, params = call.cell, call.params
 
-        @quick_jit
+        @jax.jit
         def expected(params, steps, state, cell=cell):
             one = jax.tree.map(lambda a: a[: LENGTHS[longest], longest], steps)
             jacobians = step_jacobians(cell, params, one)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import normal_like, quick_jit
+from sequences import normal_like
 
 import rnnjax
 from rnnjax import explain
@@ -35,7 +35,7 @@ def params(x64):
     return normal_like(wide, 2, 0.7)
 
 
-@quick_jit
+@jax.jit
 def logits_of(params, tokens, lengths):
     return MODEL.apply({"params": params}, tokens, lengths=lengths)[1][:, 0]
 

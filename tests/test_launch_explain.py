@@ -8,7 +8,7 @@ import flax.serialization
 import jax
 import numpy as np
 import pytest
-from sequences import normal_like, quick_jit
+from sequences import normal_like
 
 import launch
 import rnnjax
@@ -42,7 +42,7 @@ def params_of(name):
 
 def logits_of(name, *texts):
     model, tokens, lengths = MODELS[name], np.array(texts), np.full(len(texts), len(texts[0]))
-    return quick_jit(lambda: model.apply({"params": params_of(name)}, tokens, lengths=lengths)[1][:, 0])().tolist()
+    return jax.jit(lambda: model.apply({"params": params_of(name)}, tokens, lengths=lengths)[1][:, 0])().tolist()
 
 
 def test_every_cell_is_shown_with_the_logits_of_its_parameters(run, capsys):

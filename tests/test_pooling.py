@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import assert_close, assert_same, normal_like, quick_jit
+from sequences import assert_close, assert_same, normal_like
 
 import rnnjax
 from rnnjax.cells.base import Params
@@ -106,7 +106,7 @@ def test_the_classifier_reads_what_its_pooling_says(x64, pooling, directions):
 def test_padding_does_not_matter_to_any_pooling(x64, pooling):
     model = make_model(both_ways(rnnjax.SimpleRNN(H, **WIDE)), pooling=pooling, layer_norm=True)
     variables = make_params(model)
-    classify = quick_jit(lambda tokens: model.apply(variables, tokens, lengths=LENGTHS)[1])
+    classify = jax.jit(lambda tokens: model.apply(variables, tokens, lengths=LENGTHS)[1])
     valid = ~PAST if pooling == "every" else slice(None)
     expected = classify(TOKENS)[valid]
     assert_same(classify(np.where(PAST, (TOKENS + 1) % VOCABULARY, TOKENS))[valid], expected)
@@ -119,7 +119,7 @@ def test_gradients_are_finite_where_sequences_have_one_step(pooling):
     model = make_model(both_ways(rnnjax.SimpleRNN(H)), pooling=pooling, layer_norm=True)
     variables = make_params(model)
 
-    @quick_jit
+    @jax.jit
     def gradient(lengths):
         return jax.grad(lambda v: jnp.sum(model.apply(v, TOKENS, lengths=lengths)[1] ** 2))(variables)
 
@@ -179,7 +179,7 @@ def test_dropout_and_layer_norm_of_a_part_of_a_batch_are_those_of_its_rows(pooli
     tokens, lengths = np.random.default_rng(1).integers(VOCABULARY, size=(8, T)), np.array([6, 1, 4, 2, 3, 6, 5, 6])
     variables = make_params(model, tokens)
 
-    @quick_jit
+    @jax.jit
     def logits(tokens, lengths, rows=None):
         options = {"lengths": lengths, "train": True, "rows": rows, "rngs": {"dropout": jax.random.key(1)}}
         return model.apply(variables, tokens, **options)[1]

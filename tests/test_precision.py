@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, make_inputs, make_params, quick_jit
+from sequences import CELLS, make_inputs, make_params
 
 import rnnjax
 
@@ -16,7 +16,7 @@ def results(cell, params, xs, backward):
         final, states = rnnjax.unroll(cell, params, xs, backward=backward)
         return jnp.mean(states.h**2) + jnp.mean(final.h), (final, states)
 
-    gradients, outputs = quick_jit(jax.grad(loss, (0, 1), has_aux=True))(params, xs)
+    gradients, outputs = jax.jit(jax.grad(loss, (0, 1), has_aux=True))(params, xs)
     return outputs, gradients
 
 

@@ -16,7 +16,6 @@ from sequences import (
     make_inputs,
     make_params,
     make_state,
-    quick_jit,
     total,
     zero_taps,
 )
@@ -51,8 +50,8 @@ def test_reverse_is_forward_over_each_example_flipped_by_hand(x64, name):
         return read(final, jax.tree.map(flip_by_hand, states))
 
     arguments = make_arguments(cell)
-    gradient, (final, states) = quick_jit(jax.grad(reverse, (0, 1, 2), has_aux=True))(*arguments)
-    expected, (final_by_hand, states_by_hand) = quick_jit(jax.grad(by_hand, (0, 1, 2), has_aux=True))(*arguments)
+    gradient, (final, states) = jax.jit(jax.grad(reverse, (0, 1, 2), has_aux=True))(*arguments)
+    expected, (final_by_hand, states_by_hand) = jax.jit(jax.grad(by_hand, (0, 1, 2), has_aux=True))(*arguments)
     assert_close((gradient, final), (expected, final_by_hand), 1e-13)
     for made, hand, first in zip(states, states_by_hand, arguments[2], strict=True):
         assert_close(made[VALID], hand[VALID], 1e-13)
@@ -77,7 +76,7 @@ def test_each_example_is_as_if_alone_and_unpadded(x64, name):
         final = jax.tree.map(lambda *a: jnp.stack(a), *finals)
         return total(final), final
 
-    actual, expected = (quick_jit(jax.grad(f, (0, 1, 2), has_aux=True))(params, xs, state) for f in (padded, alone))
+    actual, expected = (jax.jit(jax.grad(f, (0, 1, 2), has_aux=True))(params, xs, state) for f in (padded, alone))
     assert_close(actual, expected, 1e-13)
     d_xs = np.asarray(actual[0][1])
     assert np.array_equal(np.any(d_xs != 0, axis=-1), np.arange(STEPS)[:, None] < np.array(lengths))

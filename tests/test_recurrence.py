@@ -16,7 +16,6 @@ from sequences import (
     make_params,
     make_state,
     normal_like,
-    quick_jit,
     total,
     zero_taps,
 )
@@ -80,7 +79,7 @@ def fused_and_autodiff(cell, arguments, options, jit=jax.jit):
 def test_fused_is_autodiff_in_float64(x64, name, case):
     cell, (batch_shape, given, options) = (CELLS | VARIANTS)[name], CASES[case]
     arguments, other = make_case(cell, batch_shape, given)
-    fused, autodiff = fused_and_autodiff(cell, arguments, options | other, quick_jit)
+    fused, autodiff = fused_and_autodiff(cell, arguments, options | other, jax.jit)
     assert_close(fused, autodiff, 1e-12)
     assert all(np.any(a != 0) and a.dtype == jnp.float64 for a in jax.tree.leaves(fused))
 

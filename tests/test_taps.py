@@ -14,7 +14,6 @@ from sequences import (
     make_inputs,
     make_params,
     make_state,
-    quick_jit,
     total,
     zero_taps,
 )
@@ -58,7 +57,7 @@ def test_taps_are_finite_differences_of_the_states(x64, name, reverse):
     params, state = make_params(cell, 2), make_state(cell, (3,))
     xs, zeros = make_inputs(cell, (3,), steps, 2), zero_taps(cell, (3,), steps)
 
-    @quick_jit
+    @jax.jit
     @jax.grad
     def gradient(taps):
         return total(rnnjax.unroll(cell, params, xs, state, lengths=jnp.array(lengths), taps=taps, reverse=reverse))
@@ -113,7 +112,7 @@ def test_a_linear_cell_loses_a_tenth_at_every_step(x64, reverse):
     params, xs = cell.init(jax.random.key(0), 3), make_inputs(cell, (4,), 60)
     lengths = np.array([60, 41, 2, 1])
 
-    @quick_jit
+    @jax.jit
     @jax.grad
     def gradient(taps):
         final, _ = rnnjax.unroll(cell, params, xs, lengths=jnp.array(lengths), taps=taps, reverse=reverse)
@@ -131,7 +130,7 @@ def test_the_memory_under_a_loss_on_the_last_output_alone(x64):
     cell = CELLS["LSTM"]
     params, xs = make_params(cell), make_inputs(cell, (4,))
 
-    @quick_jit
+    @jax.jit
     def gradient(taps):
         def loss(taps):
             final, _ = rnnjax.unroll(cell, params, xs, taps=taps)

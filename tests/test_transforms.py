@@ -19,7 +19,6 @@ from sequences import (
     make_params,
     make_state,
     normal_like,
-    quick_jit,
     zero_taps,
 )
 
@@ -62,7 +61,7 @@ def gradients(cell, params, data, axis=None, **options):
 @functools.cache
 def of_one_device(name):
     cell = CELLS[name]
-    return jax.device_get(quick_jit(functools.partial(gradients, cell))(make_params(cell), make_data(cell)))
+    return jax.device_get(jax.jit(functools.partial(gradients, cell))(make_params(cell), make_data(cell)))
 
 
 def test_without_jit(x64):
@@ -75,7 +74,7 @@ def test_vmap_over_examples_is_the_batch(x64, name, backward):
     """The mean of the gradients of each example's own loss; its tap gradients are the batch's, times 4."""
     cell = CELLS[name]
     each = jax.vmap(functools.partial(gradients, cell, backward=backward), (None, BATCH_AXES), (0, 1))
-    d_params, d_taps = quick_jit(each)(make_params(cell), make_data(cell))
+    d_params, d_taps = jax.jit(each)(make_params(cell), make_data(cell))
     actual = jax.tree.map(lambda a: a.mean(0), d_params), jax.tree.map(lambda a: a / 4, d_taps)
     assert_close(actual, of_one_device(name), 1e-13)
 
@@ -85,8 +84,8 @@ def test_vmap_over_parameters_is_one_run_per_seed(x64, name):
     cell, data = CELLS[name], make_data(CELLS[name])
     seeds = [make_params(cell, seed=seed) for seed in (0, 10, 20)]
     run = functools.partial(gradients, cell)
-    each = [quick_jit(run)(params, data) for params in seeds]
-    together = quick_jit(jax.vmap(run, (0, None)))(jax.tree.map(lambda *a: jnp.stack(a), *seeds), data)
+    each = [jax.jit(run)(params, data) for params in seeds]
+    together = jax.jit(jax.vmap(run, (0, None)))(jax.tree.map(lambda *a: jnp.stack(a), *seeds), data)
     assert_close(together, jax.tree.map(lambda *a: jnp.stack(a), *each), 1e-13)
 
 
@@ -129,7 +128,7 @@ def test_shard_map_is_one_device(x64, name, options):
         in_specs=(P(), over_batch),
         out_specs=(P(), over_batch["taps"]),
     )
-    actual = jax.device_get(quick_jit(sharded)(make_params(cell), make_data(cell)))
+    actual = jax.device_get(jax.jit(sharded)(make_params(cell), make_data(cell)))
     assert_close(actual, of_one_device(name), 1e-13)
 
 
@@ -143,7 +142,7 @@ def test_shard_map_with_nothing_given_but_the_inputs(x64):
         in_specs=(P(), P(None, "devices")),
         out_specs=(P("devices"), P(None, "devices")),
     )
-    actual = jax.device_get(quick_jit(sharded)(params, xs))
+    actual = jax.device_get(jax.jit(sharded)(params, xs))
     assert_close(actual, jax.device_get(rnnjax.unroll(cell, params, xs)), 1e-14)
 
 
@@ -157,13 +156,13 @@ def test_dropout_of_a_divided_batch_is_that_of_the_whole():
     def run(xs, rows, key):
         return model.apply(params, xs, train=True, rows=rows, rngs={"dropout": key})[1]
 
-    whole = jax.device_get(quick_jit(run)(xs, rows, keys[1]))
+    whole = jax.device_get(jax.jit(run)(xs, rows, keys[1]))
     sharded = jax.shard_map(run, mesh=two_devices(), in_specs=(P("devices"), P("devices"), P()), out_specs=P("devices"))
-    assert_close(jax.device_get(quick_jit(sharded)(xs, rows, keys[1])), whole, 1e-6)
+    assert_close(jax.device_get(jax.jit(sharded)(xs, rows, keys[1])), whole, 1e-6)
     halves = jax.tree.map(lambda a: a.reshape(2, 4, *a.shape[1:]), (xs, rows))
     mapped = jax.pmap(run, in_axes=(0, 0, None), devices=jax.devices()[:2])(*halves, keys[1])
     assert_close(np.asarray(mapped).reshape(whole.shape), whole, 1e-6)
-    members = jax.device_get(quick_jit(jax.vmap(run, (None, None, 0)))(xs, rows, keys))
+    members = jax.device_get(jax.jit(jax.vmap(run, (None, None, 0)))(xs, rows, keys))
     assert_close(members[1], whole, 1e-6)
     assert np.all(np.max(np.abs(members[0] - whole), axis=(1, 2)) > 1e-3)
 
@@ -175,7 +174,7 @@ def test_autodiff_goes_forward_and_twice(x64, name):
     params, data, epsilon = make_params(cell), make_data(cell), 1e-6
     direction = normal_like(params, 13)
 
-    @quick_jit
+    @jax.jit
     def forward_and_twice(params):
         def slope(params):
             loss = make_loss(cell, backward="autodiff")
@@ -183,7 +182,7 @@ def test_autodiff_goes_forward_and_twice(x64, name):
 
         return jax.value_and_grad(slope)(params)
 
-    fused = quick_jit(lambda params: gradients(cell, params, data)[0])
+    fused = jax.jit(lambda params: gradients(cell, params, data)[0])
     slope, hessian_product = forward_and_twice(params)
     dots = jax.tree.map(jnp.vdot, of_one_device(name)[0], direction)
     assert_close(slope, sum(jax.tree.leaves(dots)), 1e-12)

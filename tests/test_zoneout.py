@@ -13,13 +13,14 @@ from sequences import (
     INPUTS,
     LENGTHS,
     STEPS,
+    ZONED,
+    ZONEOUT,
     assert_close,
     assert_same,
     make_inputs,
     make_params,
     make_state,
     normal_like,
-    quick_jit,
     total,
     zero_taps,
 )
@@ -27,8 +28,6 @@ from sequences import (
 import rnnjax
 from rnnjax.cells import DropoutMasks
 
-RATE = 0.3
-ZONED = {name: cell.replace(zoneout=RATE) for name, cell in CELLS.items()}
 BATCH = (len(LENGTHS),)
 ROWS = np.arange(len(LENGTHS))
 KEY = jax.random.key(11)
@@ -58,7 +57,7 @@ def test_fused_is_autodiff_and_the_states_are_a_loop_in_numpy(x64, name, masked,
         results = rnnjax.unroll(cell, **arguments, **other, **options)
         return total(results), results
 
-    @quick_jit
+    @jax.jit
     def both(arguments):
         plain = options | {"backward": "autodiff", "store_every": None}
         return [jax.grad(loss, has_aux=True)(arguments, chosen) for chosen in (options, plain)]
@@ -66,7 +65,7 @@ def test_fused_is_autodiff_and_the_states_are_a_loop_in_numpy(x64, name, masked,
     fused, autodiff = both(arguments)
     assert_close(fused, autodiff, 1e-12)
     assert all(np.any(a != 0) for a in jax.tree.leaves(fused))
-    keep = other["dropout"].hold if masked else np.full((STEPS, *BATCH, FEATURES), RATE)
+    keep = other["dropout"].hold if masked else np.full((STEPS, *BATCH, FEATURES), ZONEOUT)
     expected = numpy_states(name, arguments, np.asarray(keep, float), options.get("reverse", False))
     for actual, by_hand in zip(fused[1][1], expected, strict=True):
         np.testing.assert_allclose(actual, by_hand, rtol=0, atol=1e-13)
@@ -103,12 +102,12 @@ def test_a_step_in_training_is_on_average_the_step_elsewhere(x64, name):
     cell, draws = ZONED[name], 4000
     params, state, x_t = make_params(cell), make_state(cell, ()), make_inputs(cell, ())[0]
     hold = draw(cell, rows=np.arange(draws), steps=1).hold[0]
-    steps = quick_jit(jax.vmap(lambda hold: cell.step(params, state, x_t, dropout=DropoutMasks(None, None, hold))[0]))
+    steps = jax.jit(jax.vmap(lambda hold: cell.step(params, state, x_t, dropout=DropoutMasks(None, None, hold))[0]))
     memory, expected = np.asarray(steps(hold)[-1]), cell.step(params, state, x_t)[0][-1]
     bare, _ = cell.replace(zoneout=0.0).step(params, state, x_t)
     for unit in range(FEATURES):
         assert_close(np.unique(memory[:, unit]), np.unique([state[-1][unit], bare[-1][unit]]), 1e-14)
-    error = np.abs(bare[-1] - state[-1]) * np.sqrt(RATE * (1 - RATE) / draws)
+    error = np.abs(bare[-1] - state[-1]) * np.sqrt(ZONEOUT * (1 - ZONEOUT) / draws)
     assert np.all(np.abs(memory.mean(axis=0) - expected) < 4 * error)
     assert np.all(np.abs(bare[-1] - expected) > 8 * error)
 
@@ -128,15 +127,15 @@ def test_at_rate_zero_the_program_is_that_of_update(name):
 
     for backward in ("fused", "autodiff"):
         assert program(cell, backward) == program(bare, backward)
-        assert program(cell.replace(zoneout=RATE), backward) != program(bare, backward)
+        assert program(cell.replace(zoneout=ZONEOUT), backward) != program(bare, backward)
 
 
 def test_masks_hold_their_share_anew_at_every_step_and_by_row_alone():
-    cell = rnnjax.LSTM(40, zoneout=RATE)
+    cell = rnnjax.LSTM(40, zoneout=ZONEOUT)
     rows = 7 + np.arange(30).reshape(5, 6)
     hold = np.asarray(draw(cell, rows=rows, steps=10).hold)
     assert (hold.shape, hold.dtype) == ((10, 5, 6, 40), bool)
-    np.testing.assert_allclose(hold.mean(), RATE, atol=4 * np.sqrt(RATE * (1 - RATE) / hold.size))
+    np.testing.assert_allclose(hold.mean(), ZONEOUT, atol=4 * np.sqrt(ZONEOUT * (1 - ZONEOUT) / hold.size))
     assert len(np.unique(hold.reshape(300, 40), axis=0)) == 300
     assert_same(draw(cell, rows=np.array([21, 8]), steps=10).hold, hold.reshape(10, 30, 40)[:, [14, 1]])
     assert np.any(draw(cell, jax.random.key(1), rows, 10).hold != hold)
@@ -144,7 +143,7 @@ def test_masks_hold_their_share_anew_at_every_step_and_by_row_alone():
 
 def test_zoneout_changes_no_mask_of_dropout():
     cell = rnnjax.GRU(6, input_dropout=0.4, recurrent_dropout=0.4)
-    assert_same(draw(cell.replace(zoneout=RATE))[:2], draw(cell)[:2])
+    assert_same(draw(cell.replace(zoneout=ZONEOUT))[:2], draw(cell)[:2])
 
 
 def test_a_held_unit_keeps_its_memory_and_hands_the_gradient_on_whole(x64):
@@ -162,18 +161,18 @@ def test_a_held_unit_keeps_its_memory_and_hands_the_gradient_on_whole(x64):
 
 
 def test_the_module_zones_out_in_training_alone_and_alike_however_the_batch_is_divided():
-    module = rnnjax.RNN(rnnjax.LSTM(FEATURES, zoneout=RATE), store_every=3)
+    module = rnnjax.RNN(rnnjax.LSTM(FEATURES, zoneout=ZONEOUT), store_every=3)
     xs, rows, lengths = normal_like(jnp.zeros((4, STEPS, INPUTS)), 1), jnp.arange(4), jnp.array([8, 3, 5, 8])
     params = module.init(KEY, xs)
 
     def run(xs, rows, lengths, train=True):
         return module.apply(params, xs, lengths=lengths, rows=rows, train=train, rngs={"dropout": KEY})[1]
 
-    whole = jax.device_get(quick_jit(run)(xs, rows, lengths))
-    calm = quick_jit(functools.partial(run, train=False))(xs, rows, lengths)
+    whole = jax.device_get(jax.jit(run)(xs, rows, lengths))
+    calm = jax.jit(functools.partial(run, train=False))(xs, rows, lengths)
     expected = rnnjax.RNN(module.cell).apply(params, xs, lengths=lengths)[1]
     assert_close(calm, expected, 1e-6)
     assert np.all(np.max(np.abs(whole - calm), axis=(1, 2)) > 1e-3)
     mesh = jax.make_mesh((2,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
     sharded = jax.shard_map(run, mesh=mesh, in_specs=P("devices"), out_specs=P("devices"))
-    assert_close(jax.device_get(quick_jit(sharded)(xs, rows, lengths)), whole, 1e-6)
+    assert_close(jax.device_get(jax.jit(sharded)(xs, rows, lengths)), whole, 1e-6)

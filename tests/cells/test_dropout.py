@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, assert_same, make_inputs, make_params, quick_jit
+from sequences import CELLS, assert_same, make_inputs, make_params
 
 import rnnjax
 from rnnjax.cells import DropoutMasks
@@ -44,7 +44,7 @@ def test_a_mask_depends_on_the_key_and_the_row_alone():
     cell = rnnjax.LSTM(6, input_dropout=0.5, recurrent_dropout=0.3)
     whole = cell.dropout_masks(KEY, jnp.arange(8), 5, 7)
 
-    @quick_jit
+    @jax.jit
     def draw(key, rows):
         return cell.dropout_masks(key, rows, 5, 7)
 
@@ -61,7 +61,7 @@ def test_one_mask_is_held_over_time(name):
     params, xs = make_params(cell), make_inputs(cell, ())
     masks = DropoutMasks(jnp.array([2.0, 0.0, 2.0]), jnp.array([0.0, 2.0, 2.0, 0.0, 2.0]))
 
-    @quick_jit
+    @jax.jit
     def gradient(params, xs):
         def loss(params, xs):
             return jnp.sum(rnnjax.unroll(cell, params, xs, dropout=masks)[1].h)

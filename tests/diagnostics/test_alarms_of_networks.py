@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from made_up_evidence import names
-from sequences import quick_jit
 
 import rnnjax
 from rnnjax.cells.spec import cell_from_spec
@@ -22,7 +21,7 @@ def measured(spec, steps=100, batch=8, inputs=16):
     xs = jnp.asarray(rng.normal(size=(steps, batch, inputs), scale=0.5), jnp.float32)
     weights = jnp.asarray(rng.normal(size=32), jnp.float32)
 
-    @quick_jit
+    @jax.jit
     @jax.grad
     def gradient(taps):
         final, _ = rnnjax.unroll(cell, params, xs, taps=taps)
@@ -56,7 +55,7 @@ def test_a_gate_that_its_bias_holds_shut_is_stuck():
     cell = cell_from_spec("lstm:forget_bias=-9", 8)
     params = cell.init(jax.random.key(0), 3)
     xs = jnp.asarray(np.random.default_rng(1).normal(size=(5, 3)), jnp.float32)
-    shares = quick_jit(lambda xs: saturation(cell, linearise(cell, params, xs)))(xs)
+    shares = jax.jit(lambda xs: saturation(cell, linearise(cell, params, xs)))(xs)
     stuck = dict(zip(cell.gates, map(float, shares), strict=True))
     (alarm,) = check(Evidence("LSTM", saturation=stuck, has_belt=True))
     assert (alarm.name, dict(alarm.evidence)) == ("saturated gates", {"f": 1.0})

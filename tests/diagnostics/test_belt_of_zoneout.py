@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sequences import (
-    CELLS,
     FEATURES,
     LENGTHS,
     STEPS,
+    ZONED,
+    ZONEOUT,
     assert_close,
     make_inputs,
     make_params,
     make_state,
-    quick_jit,
     total,
     zero_taps,
 )
@@ -21,8 +21,6 @@ from sequences import (
 import rnnjax
 from rnnjax.diagnostics import horizon, keep_at_bias, linearise, paths, share, step_jacobians
 
-RATE = 0.3
-ZONED = {name: cell.replace(zoneout=RATE) for name, cell in CELLS.items()}
 BATCH = (len(LENGTHS),)
 
 
@@ -31,7 +29,7 @@ def test_linearised_steps_have_zoneout_in_the_belt_and_the_parts_sum_to_the_tota
     cell, lengths = ZONED[name], jnp.array(LENGTHS)
     params, xs, start = make_params(cell), make_inputs(cell, BATCH), make_state(cell, BATCH)
 
-    @quick_jit
+    @jax.jit
     def measured():
         def loss(taps):
             _, states = rnnjax.unroll(cell, params, xs, start, lengths=lengths, taps=taps, backward="autodiff")
@@ -56,7 +54,7 @@ def test_linearised_steps_have_zoneout_in_the_belt_and_the_parts_sum_to_the_tota
 
     (f, jacobian), of_memory, of_state, bare, parts, d_taps = measured()
     assert_close(jnp.diag(f), of_memory, 1e-13)
-    assert_close(f, RATE + (1 - RATE) * bare, 1e-13)
+    assert_close(f, ZONEOUT + (1 - ZONEOUT) * bare, 1e-13)
     assert_close(jacobian, of_state, 1e-12)
     assert_close(parts, d_taps[-1], 1e-10)
 
@@ -73,9 +71,9 @@ def test_a_simple_rnn_has_a_belt_of_the_rate(x64):
 
     steps, shares, _ = belt_share(params)
     assert np.all((shares[:-1, 1] > 0) & (shares[:-1, 1] < 1))
-    np.testing.assert_allclose(steps.f[:, 1], RATE, rtol=1e-14)
-    np.testing.assert_allclose(horizon(steps), np.full(FEATURES, 1 / (1 - RATE)), rtol=1e-14)
-    np.testing.assert_allclose(keep_at_bias(cell, params), np.full(FEATURES, RATE), rtol=1e-14)
+    np.testing.assert_allclose(steps.f[:, 1], ZONEOUT, rtol=1e-14)
+    np.testing.assert_allclose(horizon(steps), np.full(FEATURES, 1 / (1 - ZONEOUT)), rtol=1e-14)
+    np.testing.assert_allclose(keep_at_bias(cell, params), np.full(FEATURES, ZONEOUT), rtol=1e-14)
     _, alone, memory = belt_share(params._replace(w_h=jnp.zeros_like(params.w_h)))
     assert np.all(alone[:-1, 1] == 1)
-    np.testing.assert_allclose(memory[:, 1, 0], RATE ** np.arange(STEPS)[::-1], rtol=1e-13)
+    np.testing.assert_allclose(memory[:, 1, 0], ZONEOUT ** np.arange(STEPS)[::-1], rtol=1e-13)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, assert_close, make_inputs, make_params, make_state, quick_jit, total
+from sequences import CELLS, assert_close, make_inputs, make_params, make_state, total
 
 from rnnjax.diagnostics import linearise, paths
 
@@ -37,7 +37,7 @@ def test_the_gate_a_path_enters_first_by_enumeration_of_all_ways(x64, name):
             loss = loss + total(state)
         return loss
 
-    @quick_jit
+    @jax.jit
     def enumerated():
         states = [start]
         for x_t in xs:

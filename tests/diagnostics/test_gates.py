@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, FEATURES, LENGTHS, VARIANTS, make_inputs, make_params, make_state, quick_jit
+from sequences import CELLS, FEATURES, LENGTHS, VARIANTS, make_inputs, make_params, make_state
 
 import rnnjax
 from rnnjax.diagnostics import gate_values, horizon, keep_at_bias, linearise, padding_read, saturation
@@ -23,7 +23,7 @@ def program(cell):
     batch = (len(LENGTH),)
     xs, start = make_inputs(cell, batch), make_state(cell, batch)
 
-    @quick_jit
+    @jax.jit
     def measured(params, lengths):
         steps = linearise(cell, params, xs, start, lengths=lengths)
         return steps, gate_values(cell, steps), saturation(cell, steps), horizon(steps), keep_at_bias(cell, params)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, make_inputs, make_params, quick_jit, zero_taps
+from sequences import CELLS, make_inputs, make_params, zero_taps
 
 import rnnjax
 from rnnjax.diagnostics import QUANTILES, half_life, lag_statistics, norms_by_lag, reach
@@ -50,7 +50,7 @@ def test_norms_do_not_change_with_the_batch_size(x64, name):
     params, xs = make_params(cell), make_inputs(cell, (6,))
     lengths = np.array([8, 3, 5, 0, 1, 8])
 
-    @quick_jit
+    @jax.jit
     def norms(xs, lengths, weights):
         def loss(taps):
             final, _ = rnnjax.unroll(cell, params, xs, lengths=lengths, taps=taps)

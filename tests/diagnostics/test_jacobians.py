@@ -17,7 +17,6 @@ from sequences import (
     make_params,
     make_state,
     normal_like,
-    quick_jit,
 )
 
 from rnnjax.diagnostics import (
@@ -45,7 +44,7 @@ def measured(name):
         after, _ = cell.step(params, cell.State(*jnp.split(state, len(cell.State._fields))), x_t)
         return jnp.concatenate(after)
 
-    @quick_jit
+    @jax.jit
     def run():
         steps = linearise(cell, params, xs, start, lengths=lengths)
         _, states = loop(cell, params, xs, start, lengths)
@@ -102,7 +101,7 @@ def test_singular_values_of_each_matrix_by_itself(x64):
 def test_a_short_product_has_the_singular_values_of_the_explicit_one(x64):
     factors = np.eye(4) + 0.4 * np.random.default_rng(1).normal(size=(3, 4, 4))
     expected = np.log(np.linalg.svd(factors[2] @ factors[1] @ factors[0], compute_uv=False))
-    found = quick_jit(lambda a: product_singular_values(a, sweeps=80))(jnp.array(factors))
+    found = jax.jit(lambda a: product_singular_values(a, sweeps=80))(jnp.array(factors))
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
@@ -112,7 +111,7 @@ def test_a_long_product_far_beyond_the_range_of_numbers(x64):
     turns, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(T + 1, 6, 6)))
     factors = turns[1:] @ (d[:, None] * np.swapaxes(turns[:-1], 1, 2))
     assert T * np.log(d[0]) > np.log(np.finfo(np.float64).max)
-    found = quick_jit(lambda a: product_singular_values(a, sweeps=2))(jnp.array(factors))
+    found = jax.jit(lambda a: product_singular_values(a, sweeps=2))(jnp.array(factors))
     np.testing.assert_allclose(found, T * np.log(d), atol=1e-7)
 
 
@@ -120,7 +119,7 @@ def test_a_long_product_in_float32():
     T, d = 500, np.array([1.5, 1.0, 0.3])
     turns, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(T + 1, 3, 3)))
     factors = turns[1:] @ (d[:, None] * np.swapaxes(turns[:-1], 1, 2))
-    found = quick_jit(lambda a: product_singular_values(a, sweeps=2))(jnp.array(factors, jnp.float32))
+    found = jax.jit(lambda a: product_singular_values(a, sweeps=2))(jnp.array(factors, jnp.float32))
     assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, T * np.log(d), atol=1e-2)
 
@@ -132,14 +131,14 @@ def test_extremes_of_growing_products(x64, dtype):
     turns, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(T + 1, 6, 6)))
     factors = turns[1:] @ (d[:, None] * np.swapaxes(turns[:-1], 1, 2))
     counts = (1, 7, T)
-    found = quick_jit(lambda a: extreme_singular_values(a, counts))(jnp.array(factors, dtype))
+    found = jax.jit(lambda a: extreme_singular_values(a, counts))(jnp.array(factors, dtype))
     assert found.log_largest.dtype == dtype
     tolerance = 1e-2 if dtype == np.float32 else 1e-8
     np.testing.assert_allclose(found.log_largest, np.array(counts) * np.log(1.5), atol=tolerance)
     np.testing.assert_allclose(found.log_smallest, np.array(counts) * np.log(0.3), atol=tolerance)
 
     factors = np.random.default_rng(5).normal(size=(5, 4, 4))
-    found = quick_jit(lambda a: extreme_singular_values(a, (1, 2, 5)))(jnp.array(factors, dtype))
+    found = jax.jit(lambda a: extreme_singular_values(a, (1, 2, 5)))(jnp.array(factors, dtype))
     products = [factors[0], factors[1] @ factors[0], np.linalg.multi_dot(list(factors[::-1]))]
     values = np.log([np.linalg.svd(product, compute_uv=False) for product in products])
     np.testing.assert_allclose(np.stack(found, axis=-1), values[:, [0, -1]], atol=100 * np.finfo(dtype).eps)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, LENGTHS, VARIANTS, make_inputs, make_params, make_state, quick_jit
+from sequences import CELLS, LENGTHS, VARIANTS, make_inputs, make_params, make_state
 
 import rnnjax
 from rnnjax.cells import SimpleRNNState
@@ -29,7 +29,7 @@ class Linear(rnnjax.Cell):
 
 
 def spectrum(cell, params, xs, start=None, lengths=None, count=None):
-    @quick_jit
+    @jax.jit
     def run(params, xs, start, lengths):
         return lyapunov_spectrum(cell, params, linearise(cell, params, xs, start, lengths=lengths), count=count)
 
@@ -74,7 +74,7 @@ def test_the_exponents_sum_to_the_mean_log_determinant_whatever_the_length(x64, 
     if name == "SimpleRNN relu":
         params = params._replace(b=params.b + 5)  # a unit that is off makes the determinant 0
 
-    @quick_jit
+    @jax.jit
     def run(xs, start, lengths):
         steps = linearise(cell, params, xs, start, lengths=lengths)
         few = lyapunov_spectrum(cell, params, steps, count=2).exponents
@@ -118,7 +118,7 @@ def test_a_random_network_turns_chaotic_with_its_gain():
     params = cell.init(jax.random.key(0), 1)
     params = [params._replace(w_h=jnp.array(g * w, jnp.float32)) for g in (0.5, 3.0)]
 
-    @quick_jit
+    @jax.jit
     def largest(params, start):
         steps = linearise(cell, params, jnp.zeros((T, 1)), start)
         return lyapunov_spectrum(cell, params, steps, count=1).exponents[0]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, FEATURES, make_inputs, make_params, make_state, normal_like, quick_jit
+from sequences import CELLS, FEATURES, make_inputs, make_params, make_state, normal_like
 
 import rnnjax
 from rnnjax.cells import Params, SimpleRNNState
@@ -22,7 +22,7 @@ LENGTHS = np.array([24, 0, 20])
 
 @functools.cache
 def program(cell):
-    @quick_jit
+    @jax.jit
     def run(params, xs, asked):
         steps = linearise(cell, params, xs, make_state(cell, (3,)), lengths=jnp.array(LENGTHS))
         return steps, paths(cell, params, steps, asked)
@@ -84,7 +84,7 @@ def test_a_state_that_overflows_at_finite_gates_has_no_gate():
     cell = Adder(2)
     params = Params(jnp.full((1, 2), 1e38), jnp.zeros((2, 2)), jnp.zeros(2))
 
-    @quick_jit
+    @jax.jit
     def run(params):
         steps = linearise(cell, params, jnp.ones((6, 1, 1)))
         return steps, paths(cell, params, steps, jax.tree.map(jnp.zeros_like, steps.states))
@@ -108,8 +108,8 @@ class Layers:
 
 @pytest.fixture(scope="module")
 def layers():
-    params = jax.tree.map(np.asarray, quick_jit(Layers.model.init)(jax.random.key(0), Layers.xs)["params"])
-    program = quick_jit(functools.partial(examine, Layers.loss))
+    params = jax.tree.map(np.asarray, jax.jit(Layers.model.init)(jax.random.key(0), Layers.xs)["params"])
+    program = jax.jit(functools.partial(examine, Layers.loss))
     scale = np.ones((3, Layers.steps, 1), np.float32)
 
     def search(params=params, xs=Layers.xs, scale=scale):

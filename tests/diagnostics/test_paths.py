@@ -14,7 +14,6 @@ from sequences import (
     make_inputs,
     make_params,
     make_state,
-    quick_jit,
     total,
     zero_taps,
 )
@@ -63,7 +62,7 @@ def measured(name):
 
         return loss(*jax.lax.scan(body, start, (jnp.arange(len(xs)), xs, nudges)))
 
-    @quick_jit
+    @jax.jit
     def run():
         steps = linearise(cell, params, xs, start, lengths=lengths)
         final, states = rnnjax.unroll(cell, params, xs, start, lengths=lengths)
@@ -124,7 +123,7 @@ def test_past_the_end_all_is_zero_and_under_a_loss_on_the_last_state_the_last_st
 def belt_share_by_lag(cell, params, xs, start, lengths):
     """Share (T, B) under a loss on the last output, NaN where there is no such lag; and ‖∂L/∂m_t‖."""
 
-    @quick_jit
+    @jax.jit
     def run():
         steps = linearise(cell, params, xs, start, lengths=lengths)
         asked = jax.tree.map(jnp.zeros_like, steps.states)

@@ -15,7 +15,6 @@ from sequences import (
     make_params,
     make_state,
     normal_like,
-    quick_jit,
 )
 
 from rnnjax.diagnostics import flossing, linearise, lyapunov_spectrum, omega, step_jacobians
@@ -55,7 +54,7 @@ def measured(name):
     asked = normal_like(cell.initial_state((len(xs), len(LENGTH))), 11)
     asked = jax.tree.map(lambda a: a.at[4].set(0), asked)  # a step that the loss does not hang on does not count
 
-    @quick_jit
+    @jax.jit
     def run(params):
         def value(params):
             steps = linearise(cell, params, xs, start, lengths=jnp.array(LENGTH))
@@ -96,7 +95,7 @@ def test_omega_sees_a_gradient_that_has_all_but_vanished(name):
     params, xs = make_params(cell), make_inputs(cell, (3,))
     asked = normal_like(cell.initial_state((len(xs), 3)), 11)
 
-    @quick_jit
+    @jax.jit
     @jax.value_and_grad
     def penalty(w_h, scale):
         mine = params._replace(w_h=w_h)
@@ -115,7 +114,7 @@ def test_a_rotation_costs_nothing(x64):
     params = params._replace(w_h=jnp.eye(5)[jnp.array([1, 2, 0, 4, 3])], w_x=0 * params.w_x, b=jnp.ones(5))
     asked = normal_like(cell.initial_state((8, 2)), 11)
 
-    @quick_jit
+    @jax.jit
     def run(params):
         steps = linearise(cell, params, make_inputs(cell, (2,)))
         return omega(cell, params, steps, asked), flossing(cell, params, steps, count=5)
@@ -129,7 +128,7 @@ def test_flossing_is_the_squared_exponents_and_its_gradient_finite_differences(x
     params, xs, start = make_params(cell, 2), make_inputs(cell, (3,), 5, 2), make_state(cell, (3,))
     lengths = jnp.array([5, 0, 3])
 
-    @quick_jit
+    @jax.jit
     def run(params):
         def value(params):
             steps = linearise(cell, params, xs, start, lengths=lengths)

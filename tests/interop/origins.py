@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sequences import assert_close, quick_jit
+from sequences import assert_close
 
 with np.load(Path(__file__).with_name("origins.npz")) as file:
     ARRAYS = dict(file)
@@ -41,7 +41,7 @@ def assert_answers_alike(module, params, origin, *converted, biases=True):
     shapes = jax.eval_shape(module.init, jax.random.key(0), origin.xs)["params"]
     assert jax.tree.map(lambda a: (a.shape, a.dtype), params) == jax.tree.map(lambda a: (a.shape, a.dtype), shapes)
 
-    @quick_jit
+    @jax.jit
     def answer(params):
         def loss(params):
             _, ys = module.apply({"params": params}, origin.xs)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from origins import Origin, assert_answers_alike
-from sequences import normal_like, quick_jit
+from sequences import normal_like
 
 import rnnjax
 from rnnjax.interop import from_linen
@@ -31,7 +31,7 @@ def ask(cell):
     """Weights, answers and gradients of flax itself."""
     xs, phases = (normal_like(jax.ShapeDtypeStruct((B, T, size), jnp.float32), size) for size in (D, H))
 
-    @quick_jit
+    @jax.jit
     def answer(weights):
         def loss(weights):
             ys = nn.RNN(cell).apply({"params": weights}, xs)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from sequences import assert_close, assert_same, normal_like, quick_jit
+from sequences import assert_close, assert_same, normal_like
 
 import rnnjax
 from rnnjax.capture import backpropagate
@@ -50,7 +50,7 @@ MEANS = {"weights": jnp.full(5, 0.2), "flossed": jnp.array([0.25, 0.25, 0.25, 0.
 def penalty(model, omega_weight, flossing_weight):
     """The program (params, batch, shares) -> (penalty, its gradient); both numbers are traced, None is not."""
 
-    @quick_jit
+    @jax.jit
     @jax.value_and_grad
     def program(params, batch, shares, omega, flossing):
         return gradient_penalty(make_loss(model), params, batch, **shares, omega_weight=omega, flossing_weight=flossing)
@@ -64,7 +64,7 @@ def test_the_penalty_is_the_weighted_sum_over_layers(name):
     model = MODELS[name]
     params = make_params(model)
 
-    @quick_jit
+    @jax.jit
     def expected(params):
         values = []
         _, calls, asked = backpropagate(make_loss(model), params, BATCH)
@@ -116,7 +116,7 @@ def test_any_loss_on_any_tree_of_parameters_will_do(wrap):
     def loss(tree, xs):
         return model.apply(tree if "params" in tree else {"params": tree}, xs)[1].sum(axis=(1, 2))
 
-    @quick_jit
+    @jax.jit
     @jax.grad
     def gradient(tree):
         shares = dict.fromkeys(MEANS, jnp.full(2, 0.5))
@@ -171,7 +171,7 @@ def start():
 def test_a_training_step_lowers_the_penalty_that_it_is_given(weights):
     """Beside the loss, which alone would raise it or leave it; the metrics show the loss without it."""
     (knobs, step), (plain_knobs, plain) = train_step(**weights), train_step()
-    step, plain = quick_jit(step), quick_jit(plain)
+    step, plain = jax.jit(step), jax.jit(plain)
     with_it, without = start(), start()
     value = penalty(SMALL, weights.get("omega"), weights.get("flossing"))
     for i in range(10):
