@@ -67,9 +67,8 @@ def one_device(tmp_path_factory):
     return group, outcome(group, mesh_layout(3), tmp_path_factory.mktemp("one"))
 
 
-@pytest.mark.parametrize(
-    "name", ["pmap", *(pytest.param(n, marks=pytest.mark.slow) for n in ("jit, data", "jit, both", "sharded, both"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pmap", "sharded, both"])
 def test_every_layout_gives_the_numbers_of_one_device(name, one_device, tmp_path):
     """In single precision after 50 steps."""
     group, expected = one_device

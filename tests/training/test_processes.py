@@ -13,9 +13,11 @@ import jax
 import numpy as np
 import pytest
 
+from rnnjax.training.processes import HEARTBEAT
+
 ROOT = Path(__file__).parents[2]
 SHORT = ("--steps", "12", "--epochs", "1", "--validate-every", "5", "--log-gradients-every", "4")
-LONG = ("--steps", "500", "--epochs", "1", "--validate-every", "100", "--checkpoint-every", "50")
+LONG = ("--steps", "300", "--epochs", "1", "--validate-every", "100", "--checkpoint-every", "50")
 
 
 def free_port():
@@ -57,7 +59,7 @@ def launch_pair(launch):
     return two
 
 
-def results(pair, timeout=90):
+def results(pair, timeout=300):
     """(exit status, stderr) of each."""
     return [(process.wait(timeout), process.told.read_text()) for process in pair]
 
@@ -116,7 +118,7 @@ def test_one_that_is_killed_ends_the_other_and_all_can_go_on(tmp_path, launch_pa
         began = time.monotonic()
         pair[killed].kill()
         (status, told), *_ = results([pair[1 - killed], pair[killed]])
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < HEARTBEAT  # before JAX itself would miss it
         assert status == 1
         assert f"error: process {killed} of 2 (" in told
         assert "has ended unexpectedly; this one stops too: start all of them again with --resume.\n" in told
@@ -128,7 +130,7 @@ def test_one_that_is_killed_ends_the_other_and_all_can_go_on(tmp_path, launch_pa
     (status, told), (second, _) = results(pair)
     assert (status, second) == (143, 143)
     assert "go on with the same flags" in told
-    assert len(records(out)) < 500
+    assert len(records(out)) < 300
     assert [status for status, _ in results(launch_pair(out, *LONG, "--resume"))] == [0, 0]
     undisturbed = tmp_path / "undisturbed"
     assert [status for status, _ in results(launch_pair(undisturbed, *LONG))] == [0, 0]
