@@ -21,10 +21,7 @@ PENALISED = dataclasses.replace(FIFTY, epochs=1, omega=0.01, flossing=0.003)
 LSTM = rnnjax.LSTM(4, recurrent_dropout=0.2)
 LAYOUTS = {
     "jit, data": partial(mesh_layout, data=8),
-    "jit, data, vmap": partial(mesh_layout, data=8, together="vmap"),
-    "jit, members": partial(mesh_layout, member=2),
     "jit, both": partial(mesh_layout, member=2, data=4, together="vmap"),
-    "sharded": partial(mesh_layout, data=4, model=2),
     "sharded, both": partial(mesh_layout, member=2, data=2, model=2),
     "pmap": partial(pmap_layout, count=8),
     "pmap, vmap": partial(pmap_layout, count=4, together="vmap"),

@@ -1,0 +1,63 @@
+"""``python -m benchmarks.keras_epoch``: the tutorial's model, one epoch of ``fit``, on the backend of KERAS_BACKEND.
+
+Started by ``benchmarks.epoch``. The last line it prints is a JSON object.
+"""
+
+import dataclasses
+import json
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tyro
+
+from benchmarks.cases import CellName
+from benchmarks.peers.keras import CELLS
+
+
+@dataclasses.dataclass(frozen=True)
+class KerasEpoch:
+    """Train for one epoch, and test.
+
+    Attributes:
+        arrays: .npz file with x_train, y_train, x_test, y_test; word ids, zeros before the first word.
+        cell: which.
+        features: units, and numbers in a word vector.
+        vocabulary: words.
+        batch: reviews.
+    """
+
+    arrays: str
+    cell: CellName
+    features: int = 128
+    vocabulary: int = 20000
+    batch: int = 32
+
+
+def main() -> None:
+    """Train, and print seconds and accuracy."""
+    flags = tyro.cli(KerasEpoch)
+    with np.load(flags.arrays) as file:
+        x_train, y_train, x_test, y_test = (file[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+    keras.utils.set_random_seed(0)
+    layers: list[Any] = [
+        keras.Input((x_train.shape[1],), dtype="int32"),
+        keras.layers.Embedding(flags.vocabulary, flags.features),
+        CELLS[flags.cell](flags.features),
+        keras.layers.Dense(1, activation="sigmoid"),
+    ]
+    model = keras.Sequential(layers)
+    model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
+    begin = time.perf_counter()
+    model.fit(x_train[: 2 * flags.batch], y_train[: 2 * flags.batch], batch_size=flags.batch, verbose=0)
+    compiled = time.perf_counter()  # with two steps of training, of which the epoch to come has hundreds
+    model.fit(x_train, y_train, batch_size=flags.batch, verbose=0)
+    trained = time.perf_counter()
+    _, accuracy = model.evaluate(x_test, y_test, batch_size=4 * flags.batch, verbose=0)
+    told = {"compile_seconds": compiled - begin, "seconds": trained - compiled, "test_accuracy": float(accuracy)}
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
