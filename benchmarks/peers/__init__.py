@@ -37,6 +37,7 @@ class Peer(NamedTuple):
 
 PEERS = {
     "rnnjax": Peer("ours"),
+    "rnnjax, all cores": Peer("ours_divided"),
     "rnnjax, taps": Peer("ours_tapped"),
     "flax.linen": Peer("linen"),
     "Keras, JAX": Peer("keras", environment={"KERAS_BACKEND": "jax"}),

@@ -11,9 +11,14 @@ from benchmarks.cases import Case, inputs
 from benchmarks.peers import Layer
 
 
-def jax_layer(case: Case, last_output: Callable[[Any, jax.Array], jax.Array], params: Any) -> Layer:
-    """The layer whose last output is ``last_output(params, xs)``, compiled."""
-    params, xs = jax.device_put((params, inputs(case)))
+def jax_layer(
+    case: Case, last_output: Callable[[Any, jax.Array], jax.Array], params: Any, places: tuple[Any, Any] | None = None
+) -> Layer:
+    """The layer whose last output is ``last_output(params, xs)``, compiled.
+
+    ``places`` are the shardings of the two; both are on one device if not given.
+    """
+    params, xs = jax.device_put((params, inputs(case)), places)
 
     def loss(params: Any, xs: jax.Array) -> jax.Array:
         return jnp.sum(last_output(params, xs) ** 2)

@@ -1,0 +1,29 @@
+"""rnnjax with the sequences of a batch divided over devices, as training divides them: on a CPU, one device a core."""
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from benchmarks.cases import Case
+from benchmarks.peers import Layer
+from benchmarks.peers.jax_layer import jax_layer
+from benchmarks.peers.ours import module_of
+
+jax.config.update("jax_num_cpu_devices", os.cpu_count())
+
+
+def build(case: Case) -> Layer:
+    """``rnnjax.RNN``, on as many devices as divide the batch."""
+    count = max(n for n in range(1, jax.local_device_count() + 1) if case.batch % n == 0)
+    mesh = Mesh(np.array(jax.local_devices()[:count]), ("data",), axis_types=(AxisType.Auto,))
+    module, variables = module_of(case)
+
+    def last_output(variables: Any, xs: jax.Array) -> jax.Array:
+        final, _ = module.apply(variables, xs)
+        return final.h
+
+    whole, divided = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
+    return jax_layer(case, last_output, variables, (whole, divided))
