@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rnnjax.cells import GRU, LSTM, Cell, Glorot, Identity, Orthogonal, SimpleRNN
     from rnnjax.classifier import SequenceClassifier
     from rnnjax.diagnosing import diagnose
-    from rnnjax.interop import from_keras, from_linen, from_torch
+    from rnnjax.interop import LinenCell, from_keras, from_linen, from_torch
     from rnnjax.modules import RNN, Bidirectional, Stack
     from rnnjax.recurrence import unroll
 
@@ -22,6 +22,7 @@ __all__ = [
     "Cell",
     "Glorot",
     "Identity",
+    "LinenCell",
     "Orthogonal",
     "SequenceClassifier",
     "SimpleRNN",
@@ -37,7 +38,7 @@ __all__ = [
 _HOME = {
     **dict.fromkeys(("GRU", "LSTM", "Cell", "Glorot", "Identity", "Orthogonal", "SimpleRNN"), "rnnjax.cells"),
     **dict.fromkeys(("RNN", "Bidirectional", "Stack"), "rnnjax.modules"),
-    **dict.fromkeys(("from_keras", "from_linen", "from_torch"), "rnnjax.interop"),
+    **dict.fromkeys(("LinenCell", "from_keras", "from_linen", "from_torch"), "rnnjax.interop"),
     "SequenceClassifier": "rnnjax.classifier",
     "diagnose": "rnnjax.diagnosing",
     "unroll": "rnnjax.recurrence",

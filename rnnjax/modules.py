@@ -64,7 +64,7 @@ class RNN(nn.Module):
         Returns:
             The state after each example's last valid step, and outputs h (B, T, H).
         """
-        params = Params(**self.param("cell", self._init_cell, xs.shape[-1]))
+        params = Params(**self.param("cell", self.cell.init_dict, xs.shape[-1]))
         if not self.time_major:
             xs, taps = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), (xs, taps))
         dropout = DropoutMasks(None, None)
@@ -78,11 +78,6 @@ class RNN(nn.Module):
         )  # fmt: skip
         ys = states.h
         return final, ys if self.time_major else jnp.swapaxes(ys, 0, 1)
-
-    def _init_cell(self, key: jax.Array, in_features: int) -> dict[str, jax.Array]:
-        """The cell's parameters as a plain dict."""
-        params = self.cell.init(key, in_features)
-        return {name: value for name, value in params._asdict().items() if value is not None}
 
     def initial_state(self, batch: int) -> Any:
         """Zeros to start from, each (B, H)."""

@@ -109,6 +109,10 @@ class Cell:
         w_h = kernel(self.recurrent_init, key_h, self.features)
         return Params(w_x, w_h, *self.init_bias(key_b))
 
+    def init_dict(self, key: jax.Array, in_features: int) -> dict[str, jax.Array]:
+        """The parameters of ``init`` as a plain dict, as Flax keeps them; w_x, w_h, b and, where there is one, b_h."""
+        return {name: value for name, value in self.init(key, in_features)._asdict().items() if value is not None}
+
     @property
     def state_dtype(self) -> jnp.dtype:
         """Dtype of states and gates: that of the products, float32 at least."""

@@ -1,7 +1,11 @@
-"""Trained weights of other libraries as rnnjax modules, to run and to look into; none of them is imported."""
+"""To and from other libraries: their trained weights as rnnjax modules, and our cells as cells of Flax.
+
+Weights are read without the library that they come from.
+"""
 
 from rnnjax.interop.keras import from_keras
 from rnnjax.interop.linen import from_linen
+from rnnjax.interop.linen_cell import LinenCell
 from rnnjax.interop.torch import from_torch
 
-__all__ = ["from_keras", "from_linen", "from_torch"]
+__all__ = ["LinenCell", "from_keras", "from_linen", "from_torch"]

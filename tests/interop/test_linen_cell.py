@@ -1,0 +1,89 @@
+"""Our cells in Flax's own recurrent modules, beside Flax's cells with the same weights, and beside ``rnnjax.RNN``."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sequences import CELLS, VARIANTS, ZONED, assert_close, make_inputs, make_params, normal_like
+from test_linen import CELLS as PAIRS
+from test_linen import D, H, T, weights_of
+
+import rnnjax
+from rnnjax.interop import from_linen
+
+OPTIONS = {
+    "as it is": {},
+    "carry": {"return_carry": True},
+    "reverse": {"reverse": True, "return_carry": True},
+    "reverse, order kept": {"reverse": True, "keep_order": True},
+    "ragged": {"return_carry": True, "seq_lengths": np.array([4, 1, T])},
+    "ragged, reverse, order kept": {"reverse": True, "keep_order": True, "seq_lengths": np.array([4, 1, T])},
+    "time major": {"time_major": True, "return_carry": True},
+}
+
+
+def as_ours(carry):
+    """Flax's carry, whose LSTMs have the pair (c, h), in the order of ours."""
+    return tuple(reversed(carry)) if isinstance(carry, tuple) else (carry,)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("name", ["SimpleCell", "OptimizedLSTMCell", "GRUCell"])
+def test_what_flax_does_to_its_cells_it_does_to_ours(name, options):
+    theirs, ours = PAIRS[name]
+    weights = weights_of(theirs)
+    _, params = from_linen(weights)
+    shape = (T, 3, D) if options.get("time_major") else (3, T, D)
+    xs = normal_like(jax.ShapeDtypeStruct(shape, jnp.float32), 1)
+
+    def answer(cell, params):
+        told = nn.RNN(cell).apply({"params": params}, xs, **options)
+        return told if options.get("return_carry") else (None, told)
+
+    (expected_carry, expected), (carry, found) = (
+        answer(theirs, weights),
+        answer(rnnjax.LinenCell(ours), {"cell": params}),
+    )
+    assert_close(found, expected, 1e-6)
+    if expected_carry is not None:
+        assert_close(tuple(carry), as_ours(expected_carry), 1e-6)
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (2, 3)], ids=str)
+def test_any_batch_dimensions_and_a_carry_that_is_given(batch):
+    theirs, ours = PAIRS["OptimizedLSTMCell"]
+    weights = weights_of(theirs)
+    _, params = from_linen(weights)
+    xs, h, c = (normal_like(jax.ShapeDtypeStruct((*batch, *some), jnp.float32), i)
+                for i, some in enumerate([(T, D), (H,), (H,)]))  # fmt: skip
+    expected = nn.RNN(theirs).apply({"params": weights}, xs, initial_carry=(c, h))
+    found = nn.RNN(rnnjax.LinenCell(ours)).apply({"params": {"cell": params}}, xs, initial_carry=ours.State(h, c))
+    assert_close(found, expected, 1e-6)
+
+
+@pytest.mark.parametrize("name", CELLS | VARIANTS | ZONED)
+def test_parameters_and_answers_are_those_of_our_own_module(x64, name):
+    cell = (CELLS | VARIANTS | ZONED)[name]
+    xs = make_inputs(cell, (2,)).swapaxes(0, 1)
+    own, flaxs = rnnjax.RNN(cell), nn.RNN(rnnjax.LinenCell(cell), return_carry=True)
+    shapes = jax.eval_shape(flaxs.init, jax.random.key(0), xs)["params"]["cell"]
+    assert shapes == jax.eval_shape(own.init, jax.random.key(0), xs)["params"]
+    params = {"cell": {k: v for k, v in make_params(cell, xs.shape[-1])._asdict().items() if v is not None}}
+    assert_close(flaxs.apply({"params": {"cell": params}}, xs), own.apply({"params": params}, xs), 1e-12)
+
+
+def test_both_directions():
+    theirs, ours = PAIRS["GRUCell"]
+    forward, backward = weights_of(theirs)["cell"], normal_like(weights_of(theirs)["cell"], 9, 0.5)
+    xs = normal_like(jax.ShapeDtypeStruct((3, T, D), jnp.float32), 1)
+
+    def answer(cell, one, other):
+        module = nn.Bidirectional(nn.RNN(cell), nn.RNN(cell.clone()))
+        shapes = jax.eval_shape(module.init, jax.random.key(0), xs)["params"]
+        params = dict(zip(sorted(shapes, reverse=True), ({"cell": one}, {"cell": other}), strict=True))
+        assert jax.tree.structure(params) == jax.tree.structure(shapes)
+        return module.apply({"params": params}, xs, seq_lengths=np.array([4, 1, T]))
+
+    expected = answer(theirs, forward, backward)
+    assert_close(answer(rnnjax.LinenCell(ours), from_linen(forward)[1], from_linen(backward)[1]), expected, 1e-6)
