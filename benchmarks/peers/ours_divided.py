@@ -1,6 +1,7 @@
 """rnnjax with the sequences of a batch divided over devices, as training divides them: on a CPU, one device a core."""
 
 import os
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,10 +21,11 @@ def build(case: Case) -> Layer:
     count = max(n for n in range(1, jax.local_device_count() + 1) if case.batch % n == 0)
     mesh = Mesh(np.array(jax.local_devices()[:count]), ("data",), axis_types=(AxisType.Auto,))
     module, variables = module_of(case)
+    whole, divided = PartitionSpec(), PartitionSpec("data")
 
+    @partial(jax.shard_map, mesh=mesh, in_specs=(whole, divided), out_specs=divided)
     def last_output(variables: Any, xs: jax.Array) -> jax.Array:
         final, _ = module.apply(variables, xs)
         return final.h
 
-    whole, divided = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("data"))
-    return jax_layer(case, last_output, variables, (whole, divided))
+    return jax_layer(case, last_output, variables, (NamedSharding(mesh, whole), NamedSharding(mesh, divided)))
