@@ -21,7 +21,10 @@ PENALISED = dataclasses.replace(FIFTY, epochs=1, omega=0.01, flossing=0.003)
 LSTM = rnnjax.LSTM(4, recurrent_dropout=0.2)
 LAYOUTS = {
     "jit, data": partial(mesh_layout, data=8),
+    "jit, data, vmap": partial(mesh_layout, data=8, together="vmap"),
+    "jit, members": partial(mesh_layout, member=2),
     "jit, both": partial(mesh_layout, member=2, data=4, together="vmap"),
+    "sharded": partial(mesh_layout, data=4, model=2),
     "sharded, both": partial(mesh_layout, member=2, data=2, model=2),
     "pmap": partial(pmap_layout, count=8),
     "pmap, vmap": partial(pmap_layout, count=4, together="vmap"),
@@ -57,12 +60,19 @@ def assert_records_close(records, expected, tolerance):
             assert mine == theirs
 
 
-@pytest.mark.slow
-def test_pmap_gives_the_numbers_of_one_device(tmp_path):
-    """In single precision after 50 steps."""
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    """The group, what one device makes of it in single precision."""
     group = study(LSTM, FIFTY)
-    expected = outcome(group, mesh_layout(3), tmp_path / "one")
-    records, params, scores = outcome(group, LAYOUTS["pmap"](3), tmp_path / "pmap")
+    return group, outcome(group, mesh_layout(3), tmp_path_factory.mktemp("one"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pmap", "jit, data", "jit, both", "sharded, both"])
+def test_every_layout_gives_the_numbers_of_one_device(name, one_device, tmp_path):
+    """In single precision after 50 steps."""
+    group, expected = one_device
+    records, params, scores = outcome(group, LAYOUTS[name](3), tmp_path)
     assert_close(params, expected[1], 1e-5)
     assert_records_close(records, expected[0], 1e-4)
     assert_records_close(scores, expected[2], 1e-5)

@@ -13,8 +13,6 @@ import jax
 import numpy as np
 import pytest
 
-from rnnjax.training.processes import HEARTBEAT
-
 ROOT = Path(__file__).parents[2]
 SHORT = ("--steps", "12", "--epochs", "1", "--validate-every", "5", "--log-gradients-every", "4")
 LONG = ("--steps", "300", "--epochs", "1", "--validate-every", "100", "--checkpoint-every", "50")
@@ -118,7 +116,7 @@ def test_one_that_is_killed_ends_the_other_and_all_can_go_on(tmp_path, launch_pa
         began = time.monotonic()
         pair[killed].kill()
         (status, told), *_ = results([pair[1 - killed], pair[killed]])
-        assert time.monotonic() - began < HEARTBEAT  # before JAX itself would miss it
+        assert time.monotonic() - began < 10
         assert status == 1
         assert f"error: process {killed} of 2 (" in told
         assert "has ended unexpectedly; this one stops too: start all of them again with --resume.\n" in told
