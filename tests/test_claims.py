@@ -19,7 +19,7 @@ OFF = ("--compilation-cache", "off")
 def devices():
     """Those of the tests, before a run settles how many there are; programs as fast as a user's, for these train."""
     assert jax.local_device_count() == 8
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
