@@ -1,6 +1,5 @@
 """``python -m benchmarks.start``: how long until something happens: ``--help``, and the first step of training."""
 
-import contextlib
 import dataclasses
 import subprocess
 import sys
@@ -77,8 +76,7 @@ def _first_step(command: str, place: Path, name: str) -> None:
             time.sleep(0.01)
     finally:
         process.kill()
-        with contextlib.suppress(OSError):
-            process.wait()
+        process.wait()
 
 
 if __name__ == "__main__":
