@@ -19,6 +19,15 @@ jax.devices()  # now they are eight, whatever a test asks for
 
 
 @pytest.fixture
+def optimized():
+    """Programs compiled as a user's are, for the length of one test: where it trains, or is about rounding."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture
 def x64():
     """Double precision for the length of one test."""
     before = jax.config.jax_enable_x64

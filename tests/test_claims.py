@@ -16,13 +16,9 @@ OFF = ("--compilation-cache", "off")
 
 
 @pytest.fixture(autouse=True)
-def devices():
-    """Those of the tests, before a run settles how many there are; programs as fast as a user's, for these train."""
+def devices(optimized):
+    """Those of the tests, before a run settles how many there are."""
     assert jax.local_device_count() == 8
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def members(folder):

@@ -52,7 +52,7 @@ def make_case(cell, batch_shape, given, steps=STEPS, lengths=LENGTHS):
     return arguments, other
 
 
-def fused_and_autodiff(cell, arguments, options, jit=jax.jit):
+def fused_and_autodiff(cell, arguments, options):
     """(gradient of a loss that reads everything, (final, states)) with either backward pass.
 
     The plain scan always stores every step, so that it also judges ``store_every``.
@@ -62,7 +62,7 @@ def fused_and_autodiff(cell, arguments, options, jit=jax.jit):
         results = rnnjax.unroll(cell, **arguments, **options)
         return total(results), results
 
-    @jit
+    @jax.jit
     def both(arguments):
         plain = options | {"backward": "autodiff", "store_every": None}
         return [jax.grad(loss, has_aux=True)(arguments, chosen) for chosen in (options, plain)]
@@ -79,13 +79,13 @@ def fused_and_autodiff(cell, arguments, options, jit=jax.jit):
 def test_fused_is_autodiff_in_float64(x64, name, case):
     cell, (batch_shape, given, options) = (CELLS | VARIANTS)[name], CASES[case]
     arguments, other = make_case(cell, batch_shape, given)
-    fused, autodiff = fused_and_autodiff(cell, arguments, options | other, jax.jit)
+    fused, autodiff = fused_and_autodiff(cell, arguments, options | other)
     assert_close(fused, autodiff, 1e-12)
     assert all(np.any(a != 0) and a.dtype == jnp.float64 for a in jax.tree.leaves(fused))
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_fused_is_autodiff_in_float32(name):
+def test_fused_is_autodiff_in_float32(optimized, name):
     cell = CELLS[name].replace(features=16, param_dtype=jnp.float32)
     arguments, other = make_case(cell, (4,), "lengths state taps", steps=50, lengths=(0, 50, 31, 1))
     fused, autodiff = fused_and_autodiff(cell, arguments, other)

@@ -147,7 +147,7 @@ def test_the_memory_under_a_loss_on_the_last_output_alone(x64):
 
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("name", CELLS)
-def test_taps_on_or_off_change_no_bit(name, ragged):
+def test_taps_on_or_off_change_no_bit(optimized, name, ragged):
     steps, batch, features = 50, 8, 64
     cell = CELLS[name].replace(features=features, param_dtype=jnp.float32)
     params, xs = make_params(cell), make_inputs(cell, (batch,), steps)
