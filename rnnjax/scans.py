@@ -10,6 +10,7 @@ Both take time-major rows and return lax.scan's order:
 A step where the mask is false keeps its state; its tap is not added. ``rnnjax.unroll`` is the door to both.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,8 @@ import jax.numpy as jnp
 
 from rnnjax.cells import Cell, DropoutMasks, Params
 
-Rows = tuple[jax.Array | None, Any, jax.Array | None]  # z^x or None, taps, mask: what one step reads besides its carry
+CACHE_BYTES = 2**20  # of gate inputs that are worked on while they are in a CPU core's cache
+FEWEST_STEPS = 8  # in a chunk, or its products would be too small
 
 
 def plain_scan(
@@ -48,9 +50,10 @@ def fused_scan(
         dm_t  = ct_m[t] + r_t·dh_t + f_{t+1}·dm_{t+1}   total ∂L/∂m_t
         dz_t  = U_t·dm_t + O_t·dh_t;   dh_{t-1} += dz^h_t W_hᵀ
 
-    U = ∂m/∂z, f = ∂m_t/∂m_{t-1}, r = ∂h/∂m and O = ∂h/∂z are never formed: the cell's elementwise functions are
-    pulled back inside the scan, where one step's rows are still in cache. dW_h, dW_x, db and dx follow in bulk.
-    The totals dh_t and dm_t leave as the gradient with respect to ``taps``.
+    U = ∂m/∂z, f = ∂m_t/∂m_{t-1}, r = ∂h/∂m and O = ∂h/∂z are never formed: ``cell.advance`` is pulled back inside
+    the scan, where one step's rows are still in cache. The totals dh_t and dm_t leave as the gradient with respect to
+    ``taps``. On a CPU the products x W_x, dW_h, dW_x, db and dx go in chunks of a few steps, before z and dz have
+    left its cache; on an accelerator all steps are one chunk.
     """
     final, states, _ = _forward(cell, params, xs, state, mask, taps, hold, mask_h)
     return final, states
@@ -66,11 +69,47 @@ def _gate_inputs(z_x: jax.Array | None, z_h: jax.Array) -> tuple[jax.Array, jax.
     return (z_x if z_x is not None else jnp.zeros_like(z_h)), z_h
 
 
+def _once(tree: Any) -> Any:
+    """The same, computed once and kept: XLA's CPU compiler computes an elementwise result anew for each use."""
+    return tree if jax.default_backend() != "cpu" else jax.lax.optimization_barrier(tree)
+
+
+def _transposed(a: jax.Array) -> jax.Array:
+    """aᵀ as an array of its own, which a CPU's matrix products like better than a transposed operand."""
+    return _once(a.T)
+
+
+def steps_in_a_chunk(cell: Cell, xs: jax.Array) -> int:
+    """How many of the T steps are worked on before the next: a divisor of T, or all where none is near the best."""
+    steps, rows, _ = xs.shape
+    if jax.default_backend() != "cpu":
+        return steps
+    most = max(FEWEST_STEPS, CACHE_BYTES // (rows * len(cell.gates) * cell.features * cell.state_dtype.itemsize))
+    if most >= steps:
+        return steps
+    best = max(k for k in range(1, most + 1) if steps % k == 0)
+    return best if 2 * best >= most else steps
+
+
+def _by_chunks(
+    body: Callable[..., Any], carry: Any, inputs: Any, length: int, entering: Any = None, reverse: bool = False
+) -> Any:
+    """``lax.scan`` of ``body(carry, (inputs, entering))`` over ``length`` rows of the inputs, and one row of the other.
+
+    ``entering`` has a row for each chunk.
+    """
+    steps = jax.tree.leaves(inputs)[0].shape[0]
+    if length == steps:
+        return body(carry, (inputs, jax.tree.map(lambda a: a[0], entering)))
+    chunks = jax.tree.map(lambda a: a.reshape(-1, length, *a.shape[1:]), inputs)
+    carry, outputs = jax.lax.scan(body, carry, (chunks, entering), reverse=reverse)
+    return carry, jax.tree.map(lambda a: a.reshape(steps, *a.shape[2:]), outputs)
+
+
 def _forward(
     cell: Cell, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
 ) -> tuple[Any, Any, tuple[jax.Array | None, jax.Array]]:
     """Final state, stacked states, and what the backward pass reads: z^x (None if additive) and z^h, stacked."""
-    z_x = cell.project(xs, params.w_x, params.b)
 
     def body(state: Any, inputs: Any) -> tuple[Any, Any]:
         z_x_t, mask_t, tap_t, hold_t = inputs
@@ -79,65 +118,97 @@ def _forward(
         if cell.additive:
             z_h_t = z_x_t + z_h_t
         z = _gate_inputs(None if cell.additive else z_x_t, z_h_t)
-        m_t = cell.remember(*z, m, hold_t)
-        if tap_t is not None:
-            m_t = m_t + tap_t[-1]
-        h_t = cell.readout(*z, m_t)
-        if tap_t is not None and cell.has_separate_memory:
-            h_t = h_t + tap_t[0]
-        new = _hold(mask_t, cell.make_state(h_t, m_t), state)
+        new = cell.advance(*z, m, hold=hold_t, tap=tap_t)
+        new = _hold(mask_t, new, state)
         return new, (new, z_h_t)
 
-    final, (states, z_h) = jax.lax.scan(body, state, (z_x, mask, taps, hold))
-    return final, states, (None if cell.additive else z_x, z_h)
+    def chunk(state: Any, inputs: Any) -> tuple[Any, Any]:
+        (xs, *rest), _ = inputs
+        z_x = cell.project(xs, params.w_x, params.b)
+        state, (states, z_h) = jax.lax.scan(body, state, (z_x, *rest))
+        return state, (states, (None if cell.additive else z_x, z_h))
+
+    final, (states, z) = _by_chunks(chunk, state, (xs, mask, taps, hold), steps_in_a_chunk(cell, xs))
+    return final, states, z
 
 
 def _fused_forward(
     cell: Cell, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
 ) -> Any:
     final, states, z = _forward(cell, params, xs, state, mask, taps, hold, mask_h)
-    return (final, states), (params, xs, state, mask, taps is not None, hold, mask_h, states, z)
+    return (final, states), (params, xs, state, mask, taps, hold, mask_h, states, z)
 
 
 def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
-    params, xs, state, mask, tapped, hold, mask_h, states, (z_x, z_h) = residuals
+    params, xs, state, mask, taps, hold, mask_h, states, z = residuals
     ct_final, ct_states = cotangents
-    before = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states)
+    length = steps_in_a_chunk(cell, xs)
 
-    def project_h(h: jax.Array, w_h: jax.Array, b_h: jax.Array | None) -> jax.Array:
-        return cell.project(h if mask_h is None else h * jnp.broadcast_to(mask_h, h.shape), w_h, b_h)
+    w_h_transposed = _transposed(params.w_h)
+
+    def drop(h: jax.Array) -> jax.Array:
+        return h if mask_h is None else h * jnp.broadcast_to(mask_h, h.shape)
+
+    def project_h(h: jax.Array) -> jax.Array:
+        rows = len(h)
+        if rows == 1:  # alone it would be fused with all that dz is made of, which is then made H times
+            h = jnp.concatenate([h, h])
+        return cell.project(drop(h), w_h_transposed.T, None)[:rows]
 
     def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
-        ct_t, m_prev, m_t, z_x_t, z_h_t, mask_t, hold_t = inputs
+        ct_t, m_prev, (z_x_t, z_h_t), mask_t, tap_t, hold_t = inputs
         total = jax.tree.map(jnp.add, ct_t, carry)  # ∂L/∂(the state as it leaves step t)
         into_step = _hold(mask_t, total, jax.tree.map(jnp.zeros_like, total))
 
-        z = (z_x_t, z_h_t)
-        _, pull_readout = jax.vjp(lambda z, m: cell.readout(*_gate_inputs(*z), m), z, m_t)
-        _, pull_remember = jax.vjp(lambda z, m: cell.remember(*_gate_inputs(*z), m, hold_t), z, m_prev)
-        _, pull_project = jax.vjp(lambda h: project_h(h, params.w_h, params.b_h), jnp.zeros_like(m_prev))
+        def advance(z: Any, m: jax.Array, tap: Any) -> Any:
+            return cell.advance(*_gate_inputs(*z), m, hold=hold_t, tap=tap)
 
-        dh_t = into_step[0]
-        dz_readout, dm_t = pull_readout(dh_t)
-        if cell.has_separate_memory:
-            dm_t = dm_t + into_step[-1]
-        dz_memory, dm_prev = pull_remember(dm_t)
-        dz = jax.tree.map(jnp.add, dz_memory, dz_readout)
+        _, pull_advance = jax.vjp(advance, (z_x_t, z_h_t), m_prev, tap_t)
+        _, pull_project = jax.vjp(project_h, jnp.zeros_like(m_prev))
+        dz, dm_prev, totals = pull_advance(into_step)
+        dz = _once(dz)
         (dh_prev,) = pull_project(dz[1])
 
         back = cell.make_state(dh_prev, dm_prev) if cell.has_separate_memory else cell.State(dh_prev + dm_prev)
-        return _hold(mask_t, back, total), (dz, cell.make_state(dh_t, dm_t))
+        return _hold(mask_t, back, total), (dz, totals)
 
-    inputs = (ct_states, before[-1], states[-1], z_x, z_h, mask, hold)
-    d_state, ((dz_x, dz_h), totals) = jax.lax.scan(body, ct_final, inputs, reverse=True)
-    if dz_x is None:
-        dz_x = dz_h
+    def chunk(carry: Any, inputs: Any) -> tuple[Any, Any]:
+        d_state, d_params = carry
+        (xs, states, ct_states, *rest), entering = inputs
+        before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), entering, states)
+        d_state, ((dz_x, dz_h), totals) = jax.lax.scan(body, d_state, (ct_states, before[-1], *rest), reverse=True)
+        (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
+        d_params = jax.tree.map(jnp.add, d_params, _pull_params(cell, params, xs, drop(before[0]), dz_x, dz_h))
+        return (d_state, d_params), (d_xs, totals)
 
-    _, pull_x = jax.vjp(cell.project, xs, params.w_x, params.b)
-    d_xs, d_w_x, d_b = pull_x(dz_x)
-    _, pull_h = jax.vjp(partial(project_h, before[0]), params.w_h, params.b_h)
-    d_w_h, d_b_h = pull_h(dz_h)
-    return Params(d_w_x, d_w_h, d_b, d_b_h), d_xs, d_state, None, totals if tapped else None, None, None
+    entering = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[length - 1 : -1 : length]]), state, states)
+    (d_state, d_params), (d_xs, totals) = _by_chunks(
+        chunk, (ct_final, jax.tree.map(jnp.zeros_like, params)), (xs, states, ct_states, z, mask, taps, hold),
+        length, entering, reverse=True,
+    )  # fmt: skip
+    return d_params, d_xs, d_state, None, totals, None, None
+
+
+def _pull_params(
+    cell: Cell, params: Params, xs: jax.Array, h: jax.Array, dz_x: jax.Array | None, dz_h: jax.Array
+) -> Params:
+    """Gradients of the parameters, from those of z at K steps: xs (K, N, D) and h_{t-1} (K, N, H) each times dz.
+
+    Where dz^x and dz^h are one (``dz_x`` None), x and h are stacked for one larger product.
+    """
+
+    def pull(rows: jax.Array, w: jax.Array, b: Any, dz: jax.Array) -> Any:
+        rows = _transposed(rows.reshape(-1, rows.shape[-1])).T
+        _, pull_back = jax.vjp(partial(cell.project, rows), w, b)
+        return pull_back(dz.reshape(-1, dz.shape[-1]))
+
+    if dz_x is not None:
+        (d_w_x, d_b), (d_w_h, d_b_h) = pull(xs, params.w_x, params.b, dz_x), pull(h, params.w_h, params.b_h, dz_h)
+        return Params(d_w_x, d_w_h, d_b, d_b_h)
+    stacked = jnp.concatenate([params.w_x, params.w_h])
+    d_w, d_b = pull(jnp.concatenate([xs, h], axis=-1), stacked, params.b, dz_h)
+    d_w_x, d_w_h = jnp.split(d_w, [len(params.w_x)])
+    return Params(d_w_x, d_w_h, d_b, None if params.b_h is None else d_b)
 
 
 fused_scan.defvjp(_fused_forward, _fused_backward)

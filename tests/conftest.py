@@ -12,6 +12,8 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import jax
 import pytest
 
+from rnnjax import scans
+
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -34,3 +36,10 @@ def x64():
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture
+def two_steps_a_chunk(monkeypatch):
+    """The fused scan works on two steps at a time, as it does on many where they are more than a cache holds."""
+    monkeypatch.setattr(scans, "CACHE_BYTES", 0)
+    monkeypatch.setattr(scans, "FEWEST_STEPS", 2)

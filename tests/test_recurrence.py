@@ -10,6 +10,7 @@ from sequences import (
     LENGTHS,
     STEPS,
     VARIANTS,
+    ZONED,
     assert_close,
     loop,
     make_inputs,
@@ -21,6 +22,7 @@ from sequences import (
 )
 
 import rnnjax
+from rnnjax import scans
 from rnnjax.cells import DropoutMasks
 
 # batch shape, what is given besides params and xs, options of unroll. 4 divides the 8 steps, 3 does not.
@@ -82,6 +84,33 @@ def test_fused_is_autodiff_in_float64(x64, name, case):
     fused, autodiff = fused_and_autodiff(cell, arguments, options | other)
     assert_close(fused, autodiff, 1e-12)
     assert all(np.any(a != 0) and a.dtype == jnp.float64 for a in jax.tree.leaves(fused))
+
+
+@pytest.mark.parametrize("case", ["bare", "two batch dimensions, reverse", "stored every fourth"])
+@pytest.mark.parametrize("name", CELLS)
+def test_fused_is_autodiff_in_chunks(x64, two_steps_a_chunk, name, case):
+    cell, (batch_shape, given, options) = ZONED[name], CASES[case]
+    arguments, other = make_case(cell, batch_shape, given)
+    assert scans.steps_in_a_chunk(cell, jnp.zeros((STEPS, 4, INPUTS))) == 2
+    fused, autodiff = fused_and_autodiff(cell, arguments, options | other)
+    assert_close(fused, autodiff, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("cell", "shape", "expected"),
+    [
+        (rnnjax.LSTM(128), (500, 32), 10),  # 16 steps of 64 KiB fill the cache; 10 is the largest divisor of 500
+        (rnnjax.LSTM(128), (512, 32), 16),
+        (rnnjax.LSTM(128, param_dtype=jnp.bfloat16), (512, 32), 16),  # gates are float32
+        (rnnjax.SimpleRNN(128), (512, 32), 64),
+        (rnnjax.LSTM(128), (16, 32), 16),
+        (rnnjax.LSTM(512), (100, 256), 5),  # not one step fits; no fewer than 8 or a divisor near that
+        (rnnjax.LSTM(128), (509, 32), 509),  # a prime: nothing divides it
+        (rnnjax.LSTM(128), (505, 32), 505),  # 5 is too far from 16
+    ],
+)
+def test_steps_in_a_chunk(cell, shape, expected):
+    assert scans.steps_in_a_chunk(cell, jnp.zeros((*shape, 3))) == expected
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -120,6 +120,17 @@ def two_devices():
 )
 def test_shard_map_is_one_device(x64, name, options):
     """Under JAX's check of what varies over the devices: parameters replicated, the batch cut in two."""
+    assert_close(on_two_devices(name, options), of_one_device(name), 1e-13)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shard_map_in_chunks(x64, name, request):
+    expected = of_one_device(name)  # all steps at once
+    request.getfixturevalue("two_steps_a_chunk")
+    assert_close(on_two_devices(name, {}), expected, 1e-13)
+
+
+def on_two_devices(name, options):
     cell = CELLS[name]
     over_batch = {key: P(*[None] * axis, "devices") for key, axis in BATCH_AXES.items()}
     sharded = jax.shard_map(
@@ -128,8 +139,7 @@ def test_shard_map_is_one_device(x64, name, options):
         in_specs=(P(), over_batch),
         out_specs=(P(), over_batch["taps"]),
     )
-    actual = jax.device_get(jax.jit(sharded)(make_params(cell), make_data(cell)))
-    assert_close(actual, of_one_device(name), 1e-13)
+    return jax.device_get(jax.jit(sharded)(make_params(cell), make_data(cell)))
 
 
 def test_shard_map_with_nothing_given_but_the_inputs(x64):

@@ -80,7 +80,10 @@ class Cell:
         In the LSTM m is c, and h_t is read out of the c_t above. The paper's second rate, which holds the LSTM's h
         too, is left out: h_t would depend on h_{t-1} past W_h, which is not the elementwise form.
         """
-        m_t = self.update(z_x, z_h, m)
+        return self.zone_out(self.update(z_x, z_h, m), m, hold)
+
+    def zone_out(self, m_t: jax.Array, m: jax.Array, hold: jax.Array | None) -> jax.Array:
+        """What zoneout leaves of an updated memory ``m_t``, see ``remember``."""
         if hold is not None:
             return jnp.where(hold, m, m_t)
         return m_t if self.zoneout == 0.0 else self.zoneout * m + (1.0 - self.zoneout) * m_t
@@ -88,6 +91,22 @@ class Cell:
     def readout(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
         """h_t (..., H) from packed z^x_t, z^h_t and m_t; the memory itself unless a cell says otherwise."""
         return m
+
+    def advance(
+        self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, *, hold: jax.Array | None = None, tap: Any = None
+    ) -> Any:
+        """The new ``State`` from the arguments of ``remember``: what the scan runs and pulls back at every step.
+
+        ``tap`` is added to it, to the memory before it is read out and to a separate h after. A cell whose ``update``
+        and ``readout`` have work in common may do it once here.
+        """
+        m_t = self.remember(z_x, z_h, m, hold)
+        if tap is not None:
+            m_t = m_t + tap[-1]
+        if not self.has_separate_memory:
+            return self.State(m_t)
+        h_t = self.readout(z_x, z_h, m_t)
+        return self.State(h_t if tap is None else h_t + tap[0], m_t)
 
     def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array | None:
         """Values of the gates, packed (..., G·H), for diagnostics alone; None where a cell does not name them."""
@@ -184,13 +203,8 @@ class Cell:
         h, m = state[0], state[-1]
         z_x = self.project(x_t if dropout.x is None else x_t * dropout.x, params.w_x, params.b)
         z_h = self.project(h if dropout.h is None else h * dropout.h, params.w_h, params.b_h)
-        m_t = self.remember(z_x, z_h, m, dropout.hold)
-        if tap is not None:
-            m_t = m_t + tap[-1]
-        h_t = self.readout(z_x, z_h, m_t)
-        if tap is not None and self.has_separate_memory:
-            h_t = h_t + tap[0]
-        return self.make_state(h_t, m_t), h_t
+        new = self.advance(z_x, z_h, m, hold=dropout.hold, tap=tap)
+        return new, new[0]
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some options changed."""

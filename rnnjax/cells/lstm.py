@@ -1,7 +1,7 @@
 """LSTM: a cell state that is carried along, guarded by gates."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -73,3 +73,14 @@ class LSTM(Cell):
         """h_t = o·tanh(c_t)."""
         o = self.gate_values(z_x, z_h)[..., 3 * self.features :]
         return o * jnp.tanh(m)
+
+    def advance(
+        self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, *, hold: jax.Array | None = None, tap: Any = None
+    ) -> LSTMState:
+        """Both of the above; the gates are computed once."""
+        i, f, g, o = jnp.split(self.gate_values(z_x, z_h), 4, axis=-1)
+        c_t = self.zone_out(f * m + i * g, m, hold)
+        if tap is not None:
+            c_t = c_t + tap.c
+        h_t = o * jnp.tanh(c_t)
+        return LSTMState(h_t if tap is None else h_t + tap.h, c_t)
