@@ -82,7 +82,7 @@ def run_study(folder: Path, trials: Sequence[Trial], execution: Execution, view:
 
 def _run_group(folder: Path, group: Group, execution: Execution, view: ProgressView, signals: Stopping) -> None:
     view.start(f"{group.title}: compiling", total=1)
-    prepared = prepare(group, choose_layout(execution, len(group.trials)))
+    prepared = prepare(group, choose_layout(execution, len(group.trials), group.settings.batch_size))
     with contextlib.ExitStack() as stack:
         store = None
         if is_first():

@@ -17,6 +17,9 @@ from rnnjax.training.layouts import Layout, MeshLayout, PmapLayout
 from rnnjax.training.tasks import Task, Together
 
 
+FEWEST_ROWS = 8  # of a batch, that a core is given for itself
+
+
 def settle_devices(execution: Execution) -> None:
     """Settle platform and number of CPU devices, before the first use of JAX."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -43,8 +46,11 @@ def check_devices(execution: Execution) -> None:
         raise UserError(f"--cpu-devices {execution.cpu_devices} comes too late: JAX runs on {count} already.")
 
 
-def choose_layout(execution: Execution, members: int) -> Layout:
+def choose_layout(execution: Execution, members: int, batch_size: int) -> Layout:
     """Where a group of ``members`` runs lies: members first, as far as they divide evenly, then the batch.
+
+    Left to itself on a CPU, it uses no more of the cores than get an equal share of at least ``FEWEST_ROWS`` of the
+    ``batch_size`` examples.
 
     Raises:
         UserError: there are fewer devices than asked for, or they do not divide over ``model_devices``.
@@ -61,8 +67,10 @@ def choose_layout(execution: Execution, members: int) -> Layout:
 
     by_itself = devices[0].platform == "cpu" and execution.devices is execution.cpu_devices is None
     if by_itself and execution.parallel == "jit" and jax.process_count() == 1:
-        rounds = math.ceil(members / len(devices))  # a CPU's cores gain little from sharing a batch
-        member, data = math.ceil(members / rounds), 1
+        rounds = math.ceil(members / len(devices))
+        member = math.ceil(members / rounds)
+        most = max(1, min(len(devices) // member, batch_size // FEWEST_ROWS))
+        data = max(n for n in range(1, most + 1) if batch_size % n == 0)
     else:
         count, rest = divmod(execution.devices or len(devices), execution.model_devices)
         if rest or (jax.process_count() > 1 and jax.local_device_count() % execution.model_devices):

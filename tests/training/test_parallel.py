@@ -16,8 +16,8 @@ from rnnjax.training.layouts import MeshLayout, PmapLayout
 @pytest.mark.parametrize(
     ("flags", "members", "shape"),
     [
-        ({}, 1, (1, 1, 1)),
-        ({}, 3, (3, 1, 1)),
+        ({}, 1, (1, 4, 1)),
+        ({}, 3, (3, 2, 1)),
         ({}, 8, (8, 1, 1)),
         ({}, 9, (5, 1, 1)),
         ({}, 12, (6, 1, 1)),
@@ -37,16 +37,24 @@ from rnnjax.training.layouts import MeshLayout, PmapLayout
     ],
 )
 def test_members_come_first_then_the_batch(flags, members, shape):
-    layout = parallel.choose_layout(Execution(**flags), members)
+    layout = parallel.choose_layout(Execution(**flags), members, 32)
     assert isinstance(layout, MeshLayout)
     assert dict(layout.mesh.shape) == dict(zip(("member", "data", "model"), shape, strict=True))
     assert layout.mesh.devices.ravel().tolist() == jax.devices()[: layout.mesh.size]
     assert (layout.members, layout.together) == (members, "map")
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "count"), [(8, 1), (15, 1), (16, 2), (20, 2), (33, 3), (37, 1), (64, 8), (1024, 8)]
+)
+def test_a_core_gets_no_fewer_than_eight_examples(batch_size, count):
+    layout = parallel.choose_layout(Execution(), 1, batch_size)
+    assert (layout.mesh.size, layout.batch_size(batch_size)) == (count, batch_size)
+
+
 @pytest.mark.parametrize(("devices", "count"), [(None, 8), (3, 3)])
 def test_pmap_divides_the_batch_alone(devices, count):
-    layout = parallel.choose_layout(Execution(parallel="pmap", devices=devices), 5)
+    layout = parallel.choose_layout(Execution(parallel="pmap", devices=devices), 5, 32)
     assert layout == PmapLayout(5, tuple(jax.devices()[:count]), "map")
 
 
@@ -59,30 +67,30 @@ class Card:
 def test_an_accelerator_takes_members_all_at_once(monkeypatch):
     cards = [Card(i) for i in range(4)]
     monkeypatch.setattr(jax, "devices", lambda: cards)
-    assert parallel.choose_layout(Execution(parallel="pmap"), 3) == PmapLayout(3, tuple(cards), "vmap")
-    layout = parallel.choose_layout(Execution(), 2)
+    assert parallel.choose_layout(Execution(parallel="pmap"), 3, 32) == PmapLayout(3, tuple(cards), "vmap")
+    layout = parallel.choose_layout(Execution(), 2, 32)
     assert (layout.together, layout.mesh.devices.shape) == ("vmap", (2, 2, 1))
 
 
 def test_several_processes_divide_the_batch_over_all_their_devices(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    assert dict(parallel.choose_layout(Execution(), 4).mesh.shape) == {"member": 1, "data": 8, "model": 1}
-    assert parallel.choose_layout(Execution(devices=8), 4) == parallel.choose_layout(Execution(), 4)
+    assert dict(parallel.choose_layout(Execution(), 4, 32).mesh.shape) == {"member": 1, "data": 8, "model": 1}
+    assert parallel.choose_layout(Execution(devices=8), 4, 32) == parallel.choose_layout(Execution(), 4, 32)
     with pytest.raises(UserError, match=r"^--devices 4: several processes use all their 8 devices\.$"):
-        parallel.choose_layout(Execution(devices=4), 4)
+        parallel.choose_layout(Execution(devices=4), 4, 32)
 
 
 @pytest.mark.parametrize("mode", ["jit", "pmap", "sharded"])
 def test_more_devices_than_there_are_is_said(mode):
     with pytest.raises(UserError, match=r"^--devices 9: there are only 8; --cpu-devices makes more\.$"):
-        parallel.choose_layout(Execution(parallel=mode, devices=9), 1)
+        parallel.choose_layout(Execution(parallel=mode, devices=9), 1, 32)
 
 
 @pytest.mark.parametrize(("model", "devices", "there"), [(3, None, 8), (4, 6, 6), (8, 4, 4), (16, None, 8)])
 def test_parameters_that_do_not_divide_over_the_devices_are_said(model, devices, there):
     execution = Execution(parallel="sharded", model_devices=model, devices=devices)
     with pytest.raises(UserError, match=rf"^--model-devices {model} does not divide the {there} devices"):
-        parallel.choose_layout(execution, 1)
+        parallel.choose_layout(execution, 1, 32)
 
 
 def test_the_number_of_cpu_devices_must_be_that_of_the_process():
@@ -109,7 +117,7 @@ try:
     check_devices(execution)
 except UserError as error:
     sys.exit(f"error: {error}")
-print(len(describe_devices()), describe_devices()[0], *choose_layout(execution, 6).mesh.shape.values())
+print(len(describe_devices()), describe_devices()[0], *choose_layout(execution, 6, 32).mesh.shape.values())
 """
 
 
