@@ -19,8 +19,8 @@ class Execution:
         devices: number of devices to use; all local ones if not given.
         model_devices: devices over which parameters are divided with --parallel sharded.
         platform: where to run; the fastest that is there if not given.
-        cpu_devices: virtual devices that the CPU is divided into; if not given, one for each core, of which as many are used
-            as there is enough work for.
+        cpu_devices: virtual devices that the CPU is divided into; if not given, one for each core, used as far as
+            there is enough work for it.
         coordinator: address:port of the first of several processes; found by itself under SLURM, Open MPI and on TPU
             pods.
         num_processes: number of processes, with --coordinator.

@@ -16,7 +16,6 @@ from rnnjax.training.execution import Execution
 from rnnjax.training.layouts import Layout, MeshLayout, PmapLayout
 from rnnjax.training.tasks import Task, Together
 
-
 FEWEST_ROWS = 8  # of a batch, that a core is given for itself
 
 
