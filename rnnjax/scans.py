@@ -80,7 +80,7 @@ def _transposed(a: jax.Array) -> jax.Array:
 
 
 def steps_in_a_chunk(cell: Cell, xs: jax.Array) -> int:
-    """How many of the T steps are worked on before the next: a divisor of T, or all where none is near the best."""
+    """How many of the T steps are worked on before the next: a divisor of T, or all where none is large enough."""
     steps, rows, _ = xs.shape
     if jax.default_backend() != "cpu":
         return steps
@@ -88,7 +88,7 @@ def steps_in_a_chunk(cell: Cell, xs: jax.Array) -> int:
     if most >= steps:
         return steps
     best = max(k for k in range(1, most + 1) if steps % k == 0)
-    return best if 2 * best >= most else steps
+    return best if 2 * best >= FEWEST_STEPS else steps
 
 
 def _by_chunks(

@@ -104,9 +104,10 @@ def test_fused_is_autodiff_in_chunks(x64, two_steps_a_chunk, name, case):
         (rnnjax.LSTM(128, param_dtype=jnp.bfloat16), (512, 32), 16),  # gates are float32
         (rnnjax.SimpleRNN(128), (512, 32), 64),
         (rnnjax.LSTM(128), (16, 32), 16),
-        (rnnjax.LSTM(512), (100, 256), 5),  # not one step fits; no fewer than 8 or a divisor near that
+        (rnnjax.LSTM(512), (100, 256), 5),  # not one step fits; the divisor of 100 below the fewest steps, 8
+        (rnnjax.LSTM(128), (505, 32), 5),
+        (rnnjax.LSTM(128), (502, 32), 502),  # 2 are too few
         (rnnjax.LSTM(128), (509, 32), 509),  # a prime: nothing divides it
-        (rnnjax.LSTM(128), (505, 32), 505),  # 5 is too far from 16
     ],
 )
 def test_steps_in_a_chunk(cell, shape, expected):
