@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import tyro
-from matplotlib.axes import Axes
 
 from benchmarks.cases import Case
 from benchmarks.layer import PASSES
@@ -21,72 +20,61 @@ Rounds = dict[str, list[float]]
 
 @dataclasses.dataclass(frozen=True)
 class Show:
-    """Print the tables of one measurement of layers, and draw its figure.
+    """Print the tables of measurements of layers, and draw their figure.
 
     Attributes:
-        measured: JSON file that ``benchmarks.layer --out`` has written.
+        measured: JSON files that ``benchmarks.layer --out`` has written.
         figure: PNG file for the figure; none if not given.
     """
 
-    measured: str
+    measured: tyro.conf.Positional[tuple[str, ...]]
     figure: str | None = None
 
 
 def main() -> None:
     """Print, and draw."""
     flags = tyro.cli(Show)
-    told = json.loads(Path(flags.measured).read_text())
-    for case in told["measured"]:
+    measured = [case for file in flags.measured for case in json.loads(Path(file).read_text())["measured"]]
+    for case in measured:
         print(f"\n**{_title(case)}**, floor {1e3 * case['floor']:.1f} ms\n")
-        print("| | " + " | ".join(f"{title} | of PyTorch" for title in TITLES) + " |\n|---|" + "---:|" * 4)
+        print("| | " + " | ".join(f"{title} | times ours" for title in TITLES) + " |\n|---|" + "---:|" * 4)
         for name in case["seconds"][PASSES[0]]:
             fields = []
             for what in PASSES:
                 fields += [f"{1e3 * np.median(case['seconds'][what][name]):.1f} ms", f"{ratio(case, what, name):.2f}"]
             print(f"| {name} | " + " | ".join(fields) + " |")
     if flags.figure is not None:
-        Path(flags.figure).write_bytes(draw(told["measured"]))
+        Path(flags.figure).write_bytes(draw(measured))
 
 
-def ratio(case: dict[str, Any], what: str, name: str, to: str = "PyTorch") -> float:
-    """How many times as long as another peer: the median of the ratios of each round."""
+def ratio(case: dict[str, Any], what: str, name: str) -> float:
+    """How many times as long as ours on all cores: the median of the ratios of each round."""
     rounds: Rounds = case["seconds"][what]
-    return float(np.median(np.array(rounds[name]) / np.array(rounds[to])))
+    return float(np.median(np.array(rounds[name]) / np.array(rounds[DIVIDED])))
 
 
 def draw(measured: list[dict[str, Any]]) -> bytes:
-    """Forward and backward pass of every case: each peer's time as a multiple of ours on all cores."""
+    """A row for each case: every peer's time for a forward and backward pass, as a multiple of ours on all cores."""
     names = list(dict.fromkeys(name for case in measured for name in case["seconds"][PASSES[1]] if name != DIVIDED))
-    figure, axes = panels(len(CELLS), WIDE, 3.4)
-    for panel, (cell, title) in zip(axes, CELLS.items(), strict=True):
-        own = [case for case in measured if case["case"]["cell"] == cell]
-        _draw_cell(panel, own, names)
-        panel.set_title(title, loc="left", color=INK, fontsize=11)
-    axes[0].set_ylabel("forward + backward,\ntimes rnnjax on all cores", color=INK)
-    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside upper left", ncols=8, frameon=False, fontsize=9)
+    figure, (panel,) = panels(1, WIDE, 0.45 * len(measured))
+    places = -np.arange(len(measured))
+    for name, hue in zip(names, (KNOWN["LSTM"], "#9ECAE9", *OTHERS, KNOWN["GRU"]), strict=False):
+        there = [name in case["seconds"][PASSES[1]] for case in measured]
+        times = [ratio(case, PASSES[1], name) for case, is_there in zip(measured, there, strict=True) if is_there]
+        panel.scatter(times, places[there], s=44, color=hue, label=name, zorder=3)
+    panel.axvline(1, color=FAINT, linewidth=1.5)
+    panel.set_xscale("log")
+    panel.set_xticks([0.5, 1, 2, 4, 8, 16], ["½", "1", "2", "4", "8", "16"])
+    panel.minorticks_off()
+    panel.set_yticks(places, [_title(case) for case in measured], fontsize=9)
+    panel.set_xlabel("time of a forward and a backward pass, as a multiple of rnnjax on all cores", color=INK)
+    figure.legend(loc="outside upper left", ncols=len(names), frameon=False, fontsize=9, columnspacing=1.0)
     return png(figure)
 
 
-def _draw_cell(panel: Axes, cases: list[dict[str, Any]], names: list[str]) -> None:
-    places = np.arange(len(cases))
-    hues = dict(zip(names, [KNOWN["LSTM"], "#9ECAE9", *OTHERS, KNOWN["GRU"]], strict=False))
-    for k, name in enumerate(names):
-        heights = [
-            ratio(case, PASSES[1], name, DIVIDED) if name in case["seconds"][PASSES[1]] else np.nan for case in cases
-        ]
-        offset = (k - (len(names) - 1) / 2) * 0.1
-        panel.scatter(places + offset, heights, s=28, color=hues[name], label=name, zorder=3)
-    panel.axhline(1, color=FAINT, linewidth=1)
-    panel.set_yscale("log")
-    panel.set_yticks([0.5, 1, 2, 4, 8], ["½", "1", "2", "4", "8"])
-    panel.minorticks_off()
-    panel.set_xticks(places, [_title(case, short=True) for case in cases], fontsize=8)
-
-
-def _title(case: dict[str, Any], short: bool = False) -> str:
+def _title(case: dict[str, Any]) -> str:
     told = Case(**case["case"])
-    sizes = f"{told.batch}, {told.steps}, {told.features}"
-    return sizes.replace(", ", "\n") if short else f"{CELLS[told.cell]} ({sizes})"
+    return f"{CELLS[told.cell]} ({told.batch}, {told.steps}, {told.features})"
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ def unroll(
             z^x + z^h (SimpleRNN, LSTM), 2G otherwise, the forward pass then keeps (T/k)·B·S·H + k·B·(Z + S)·H
             numbers instead of T·B·(Z + S)·H, for one more forward pass; least at k ≈ √(T·S/(Z + S)) ("fused";
             "autodiff" keeps more for each step). The inputs and, where they are used, the returned states and
-            the taps still take T·B·(D + S·H + S·H), and the zoneout mask a byte for each T·B·H.
+            the taps still take T·B·(D + S·H + S·H), and the zoneout mask a byte for each T·B·H; where k does not
+            divide T, as much again for a copy that is filled up.
 
     Returns:
         (final, states): a ``cell.State`` of (..., H), and one of (T, ..., H).
