@@ -16,7 +16,7 @@ from rnnjax.training.execution import Execution
 from rnnjax.training.layouts import Layout, MeshLayout, PmapLayout
 from rnnjax.training.tasks import Task, Together
 
-FEWEST_ROWS = 8  # of a batch, that a core is given for itself
+FEWEST_ROWS = 16  # of a batch, that a core is given for itself
 
 
 def settle_devices(execution: Execution) -> None:
