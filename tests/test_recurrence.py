@@ -86,7 +86,7 @@ def test_fused_is_autodiff_in_float64(x64, name, case):
     assert all(np.any(a != 0) and a.dtype == jnp.float64 for a in jax.tree.leaves(fused))
 
 
-@pytest.mark.parametrize("case", ["bare", "two batch dimensions, reverse", "stored every fourth"])
+@pytest.mark.parametrize("case", ["two batch dimensions, reverse", "stored every fourth"])
 @pytest.mark.parametrize("name", CELLS)
 def test_fused_is_autodiff_in_chunks(x64, two_steps_a_chunk, name, case):
     cell, (batch_shape, given, options) = ZONED[name], CASES[case]
