@@ -69,14 +69,14 @@ def _gate_inputs(z_x: jax.Array | None, z_h: jax.Array) -> tuple[jax.Array, jax.
     return (z_x if z_x is not None else jnp.zeros_like(z_h)), z_h
 
 
-def _once(tree: Any) -> Any:
-    """The same, computed once and kept: XLA's CPU compiler computes an elementwise result anew for each use."""
-    return tree if jax.default_backend() != "cpu" else jax.lax.optimization_barrier(tree)
-
-
 def _transposed(a: jax.Array) -> jax.Array:
-    """aᵀ as an array of its own, which a CPU's matrix products like better than a transposed operand."""
-    return _once(a.T)
+    """aᵀ, on a CPU as an array of its own, which its matrix products like better than a transposed operand."""
+    return a.T if jax.default_backend() != "cpu" else jax.lax.optimization_barrier(a.T)
+
+
+def _drop(h: jax.Array, mask_h: jax.Array | None) -> jax.Array:
+    """``h`` (..., N, H) as it meets W_h."""
+    return h if mask_h is None else h * jnp.broadcast_to(mask_h, h.shape)
 
 
 def steps_in_a_chunk(cell: Cell, xs: jax.Array) -> int:
@@ -114,7 +114,7 @@ def _forward(
     def body(state: Any, inputs: Any) -> tuple[Any, Any]:
         z_x_t, mask_t, tap_t, hold_t = inputs
         h, m = state[0], state[-1]
-        z_h_t = cell.project(h if mask_h is None else h * mask_h, params.w_h, params.b_h)
+        z_h_t = cell.project(_drop(h, mask_h), params.w_h, params.b_h)
         if cell.additive:
             z_h_t = z_x_t + z_h_t
         z = _gate_inputs(None if cell.additive else z_x_t, z_h_t)
@@ -143,17 +143,13 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
     params, xs, state, mask, taps, hold, mask_h, states, z = residuals
     ct_final, ct_states = cotangents
     length = steps_in_a_chunk(cell, xs)
-
     w_h_transposed = _transposed(params.w_h)
-
-    def drop(h: jax.Array) -> jax.Array:
-        return h if mask_h is None else h * jnp.broadcast_to(mask_h, h.shape)
 
     def project_h(h: jax.Array) -> jax.Array:
         rows = len(h)
         if rows == 1:  # alone it would be fused with all that dz is made of, which is then made H times
             h = jnp.concatenate([h, h])
-        return cell.project(drop(h), w_h_transposed.T, None)[:rows]
+        return cell.project(_drop(h, mask_h), w_h_transposed.T, None)[:rows]
 
     def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
         ct_t, m_prev, (z_x_t, z_h_t), mask_t, tap_t, hold_t = inputs
@@ -166,7 +162,6 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
         _, pull_advance = jax.vjp(advance, (z_x_t, z_h_t), m_prev, tap_t)
         _, pull_project = jax.vjp(project_h, jnp.zeros_like(m_prev))
         dz, dm_prev, totals = pull_advance(into_step)
-        dz = _once(dz)
         (dh_prev,) = pull_project(dz[1])
 
         back = cell.make_state(dh_prev, dm_prev) if cell.has_separate_memory else cell.State(dh_prev + dm_prev)
@@ -178,7 +173,8 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
         before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), entering, states)
         d_state, ((dz_x, dz_h), totals) = jax.lax.scan(body, d_state, (ct_states, before[-1], *rest), reverse=True)
         (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
-        d_params = jax.tree.map(jnp.add, d_params, _pull_params(cell, params, xs, drop(before[0]), dz_x, dz_h))
+        more = _pull_params(cell, params, xs, _drop(before[0], mask_h), dz_x, dz_h)
+        d_params = jax.tree.map(jnp.add, d_params, more)
         return (d_state, d_params), (d_xs, totals)
 
     entering = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[length - 1 : -1 : length]]), state, states)

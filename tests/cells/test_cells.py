@@ -198,3 +198,16 @@ def test_uninitialised_cells_are_equal_if_their_steps_are(cell_type, of_init, of
 def test_what_a_cell_cannot_be_is_named(make, argument):
     with pytest.raises(ValueError, match=argument):
         make()
+
+
+@pytest.mark.parametrize("hold", [None, "drawn"])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_advances_as_it_remembers_and_reads_out(x64, name, hold):
+    """What a cell computes once for both is what it says of each."""
+    cell = CELLS[name].replace(zoneout=0.3)
+    z_x, z_h = make_inputs(cell, (2, 4), steps=2, inputs=len(cell.gates) * cell.features)
+    state = make_state(cell, (2, 4))
+    tap, held = normal_like(state, 9), None if hold is None else normal_like(state[-1], 10) > 0
+    m = cell.remember(z_x, z_h, state[-1], held) + tap[-1]
+    expected = cell.make_state(cell.readout(z_x, z_h, m) + tap[0], m)
+    assert_close(cell.advance(z_x, z_h, state[-1], hold=held, tap=tap), expected, 1e-15)
