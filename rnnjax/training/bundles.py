@@ -98,9 +98,11 @@ def evaluate_chunk(
     """Losses and correctness of a chunk, each (K, B), zero from batch ``stop`` on."""
     size = indices.shape[1]
 
+    whole = shares.whole(params)
+
     def body(k: Any, carry: Any) -> Any:
         scores, state = carry
-        new, state = step.score(params, _batch(examples, indices[k], jnp.ones(size), length), state)
+        new, state = step.score(whole, _batch(examples, indices[k], jnp.ones(size), length), state)
         return jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), scores, new), state
 
     nothing = jnp.zeros(indices.shape), jnp.zeros(indices.shape)

@@ -10,9 +10,8 @@ from rnnjax.training.execution import Execution
 from rnnjax.training.member import Member
 from rnnjax.training.prepared import Prepared, member_of, stacked
 from rnnjax.training.processes import from_first
-from rnnjax.training.steps import TrainState
+from rnnjax.training.steps import STATE, TrainState
 from rnnjax.training.stopping import Stopping
-from rnnjax.training.tasks import Role
 
 if TYPE_CHECKING:
     from rnnjax.training.checkpoints import CheckpointStore
@@ -94,5 +93,5 @@ class Endurance:
         if not np.array_equal(arrays["keys"], keys):
             raise ValueError("the checkpoint holds other keys than the seeds of this run give")
         self._last_step = step
-        state = self._prepared.layout.put(Role.STATE, arrays["state"])
+        state = self._prepared.layout.put(STATE, arrays["state"])
         return Saved(Progressed(step, state, told["seconds"]), arrays["best"], told["members"])

@@ -24,7 +24,7 @@ def finish(prepared: Prepared, members: Sequence[Member], done: Progressed, view
     view.start(f"{group.title}: diagnosis and test", total=1 + len(ended))
     # a member that failed is scored with another's parameters, and nobody looks
     best = [member.params if member.failure is None else members[ended[0]].params for member in members]
-    tests = evaluate(prepared, "test", prepared.layout.put(Role.STATE, stacked(best)))
+    tests = evaluate(prepared, "test", prepared.layout.put(Role.PARAMS, stacked(best)))
     seconds = done.seconds / len(members)
     for count, i in enumerate(ended, 1):
         member, trial, dataset, test = members[i], group.trials[i], group.datasets[i], tests[i]

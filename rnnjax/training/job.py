@@ -23,8 +23,8 @@ from rnnjax.training.prepared import Prepared, member_of, prepare
 from rnnjax.training.processes import first_goes_ahead, first_says, stopping
 from rnnjax.training.progress import ProgressView
 from rnnjax.training.records import write_json
+from rnnjax.training.steps import STATE
 from rnnjax.training.stopping import Stopping
-from rnnjax.training.tasks import Role
 from rnnjax.training.trial import Trial
 from rnnjax.training.writers import RECORDS
 
@@ -94,7 +94,7 @@ def _run_group(folder: Path, group: Group, execution: Execution, view: ProgressV
         for member in members:
             stack.callback(member.writer.close)
         if saved is None:
-            begun = Progressed(0, prepared.layout.put(Role.STATE, prepared.fresh), 0.0)
+            begun = Progressed(0, prepared.layout.put(STATE, prepared.fresh), 0.0)
         else:
             begun = saved.progressed
             view.line(f"{group.title}: going on from step {begun.step}")

@@ -15,7 +15,16 @@ from rnnjax.training.layouts import Layout
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.parallel import compile_side_by_side
 from rnnjax.training.settings import TrainingSettings
-from rnnjax.training.steps import Batch, TrainState, carried_in, make_eval_step, make_knobs, make_loss, make_train_step
+from rnnjax.training.steps import (
+    STATE,
+    Batch,
+    TrainState,
+    carried_in,
+    make_eval_step,
+    make_knobs,
+    make_loss,
+    make_train_step,
+)
 from rnnjax.training.tasks import Role, Task
 
 
@@ -81,10 +90,11 @@ def build_programs(
     knobs = jax.eval_shape(lambda: make_knobs(settings, key))
     chunk = (np.zeros(train_shape, np.int32), np.zeros(train_shape, np.float32))
     reads = Role.SHARED if share_examples else Role.MEMBER
-    roles = (Role.MEMBER, reads, Role.STATE, Role.BATCH, Role.BATCH, Role.SHARED)
+    shares = layout.shares(state.params)
+    roles = (Role.MEMBER, reads, STATE, Role.BATCH, Role.BATCH, Role.SHARED)
     arguments = (knobs, examples, state, *chunk, zero)
     step, logging = (
-        make_train_step(model, optimizer, settings, log_gradients=log, **kind._asdict(), shares=layout.shares)
+        make_train_step(model, optimizer, settings, log_gradients=log, **kind._asdict(), shares=shares)
         for log in (False, True)
     )
     tasks: dict[Any, Task] = {}
@@ -95,8 +105,8 @@ def build_programs(
             tasks["log", T] = Task(
                 partial(log_step, logging, T), roles, arguments, returns=(2, None, None), donated=(2,)
             )
-        evaluate = partial(evaluate_chunk, make_eval_step(model, **kind._asdict()), layout.shares, T)
-        eval_roles = (Role.STATE, reads, Role.BATCH, Role.SHARED)
+        evaluate = partial(evaluate_chunk, make_eval_step(model, **kind._asdict()), shares, T)
+        eval_roles = (Role.PARAMS, reads, Role.BATCH, Role.SHARED)
         eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
         tasks["evaluate", T] = Task(evaluate, eval_roles, eval_arguments, returns=(None, None))
     alone: dict[Any, Any] = {("init", cell): (start, (key,)) for cell, start in starts.items()}

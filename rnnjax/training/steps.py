@@ -16,7 +16,7 @@ from rnnjax.training.objectives import score
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.penalties import FLOSSED_EXAMPLES, gradient_penalty
 from rnnjax.training.settings import TrainingSettings
-from rnnjax.training.tasks import WHOLE, Shares
+from rnnjax.training.tasks import WHOLE, Role, Shares
 
 
 class Batch(NamedTuple):
@@ -49,9 +49,12 @@ class TrainState(NamedTuple):
 
     params: Any
     opt_state: Any
-    step: jax.Array  # () int32, steps taken
-    halted: jax.Array  # () bool, a loss or gradient was not finite, and nothing has changed since
+    step: Any  # () int32, steps taken
+    halted: Any  # () bool, a loss or gradient was not finite, and nothing has changed since
     carry: Any = ()  # the model's state after the last step, of all B sequences, where it is carried over
+
+
+STATE = TrainState(Role.PARAMS, Role.PARAMS, Role.MEMBER, Role.MEMBER, Role.MEMBER)  # how each is divided
 
 
 class TrainMetrics(NamedTuple):
@@ -103,7 +106,8 @@ def make_train_step(
         objective: what the labels are.
         restart_every: where each batch goes on where the one before it ended (truncated backpropagation through
             time), the number of steps after which sequences begin anew; None begins every batch from zeros.
-        shares: of the batch; all means are over the whole of it, and the results are the same in every share.
+        shares: of the batch; all means are over the whole of it, and the results are the same in every share. Of
+            parameters that lie in parts, the state has the rows that are held here.
     """
     penalised = settings.omega > 0, settings.flossing > 0
 
@@ -130,12 +134,12 @@ def make_train_step(
                 )  # fmt: skip
             return loss + penalty, ((loss, jnp.sum(correct * weights)), final)
 
-        gradient = jax.value_and_grad(total, (0, 1), has_aux=True)
-        (_, (measured, final)), (grads, tap_grads) = gradient(state.params, taps)
-        (loss, accuracy), grads = shares.sum((measured, grads))
-        rule = optimizer(knobs.learning_rate, knobs.clip)
+        params, gradient = shares.whole(state.params), jax.value_and_grad(total, (0, 1), has_aux=True)
+        (_, (measured, final)), (grads, tap_grads) = gradient(params, taps)
+        (loss, accuracy), grads = shares.sum(measured), shares.sum_gradients(grads)
+        rule = optimizer(knobs.learning_rate, knobs.clip, shares.norm)
         updates, opt_state = rule.update(grads, state.opt_state, state.params)
-        metrics = TrainMetrics(loss, accuracy, optax.tree.norm(grads))
+        metrics = TrainMetrics(loss, accuracy, shares.norm(grads))
         halted = state.halted | ~(jnp.isfinite(metrics.loss) & jnp.isfinite(metrics.gradient_norm))
         carried = ()
         if restart_every is not None:  # without what only fills the batch, so that it fits any number of devices
@@ -149,7 +153,11 @@ def make_train_step(
             norms = norms_by_lag(jnp.swapaxes(tap_grad_BTH, 0, 1), batch.lengths, weights)
             return lag_statistics(*shares.gather(norms, axis=1))
 
-        return new, metrics, StepLog(jax.tree.map(statistics, tap_grads), update_ratios(updates, state.params))
+        return (
+            new,
+            metrics,
+            StepLog(jax.tree.map(statistics, tap_grads), update_ratios(*map(shares.norms, (updates, state.params)))),
+        )
 
     return train_step
 

@@ -6,19 +6,25 @@ It is written for one member (one run) and the share of a batch that one device 
 import dataclasses
 import enum
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 Together = Literal["vmap", "map"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Shares:
-    """How a function that holds a share of a batch speaks to those that hold the others; alone without ``axis``."""
+    """How a function that holds a share of a batch speaks to those that hold the others; alone without ``axis``.
+
+    Of parameters where ``parts`` is true, as of what an optimizer keeps of them, it holds a share of the rows.
+    """
 
     axis: str | None = None
+    parts: Any = False  # in the structure of the parameters, or for all of them
 
     def sum(self, tree: Any) -> Any:
         """Sum over all shares."""
@@ -30,6 +36,32 @@ class Shares:
             return tree
         return jax.tree.map(lambda a: jax.lax.all_gather(a, self.axis, axis=axis, tiled=True), tree)
 
+    def whole(self, params: Any) -> Any:
+        """Parameters with all their rows."""
+        return jax.tree.map(lambda parted, a: self.gather(a, axis=0) if parted else a, self.parts, params)
+
+    def sum_gradients(self, grads: Any) -> Any:
+        """Sum over all shares, of gradients of whole parameters; of the rows that are held here."""
+
+        def own(a: jax.Array) -> jax.Array:
+            return jax.lax.psum_scatter(a, self.axis, scatter_dimension=0, tiled=True)
+
+        return jax.tree.map(
+            lambda parted, some: jax.tree.map(own, some) if parted else self.sum(some), self.parts, grads
+        )
+
+    def norms(self, tree: Any) -> Any:
+        """The norm of every whole array, of which the rows are given that are held here."""
+
+        def norm(parted: bool, a: jax.Array) -> jax.Array:
+            return jnp.sqrt(self.sum(jnp.sum(a * a)) if parted else jnp.sum(a * a))
+
+        return jax.tree.map(lambda parted, some: jax.tree.map(partial(norm, parted), some), self.parts, tree)
+
+    def norm(self, tree: Any) -> jax.Array:
+        """The norm of all of them."""
+        return optax.tree.norm(self.norms(tree))
+
     def rows(self, size: int) -> jax.Array:
         """Which examples of the whole batch the ``size`` ones of this share are."""
         first = 0 if self.axis is None else jax.lax.axis_index(self.axis) * size
@@ -37,14 +69,13 @@ class Shares:
 
 
 WHOLE = Shares()
-DIVIDED = Shares("data")
 
 
 class Role(enum.Enum):
     """How an argument of a program is divided."""
 
     MEMBER = enum.auto()  # the leading axis counts members
-    STATE = enum.auto()  # likewise; large matrices in it are divided over the model axis
+    PARAMS = enum.auto()  # likewise; large matrices in it are divided over the model axis, or over that of the data
     BATCH = enum.auto()  # likewise, and the last axis counts the examples of a batch
     SHARED = enum.auto()  # the same for everyone
 
@@ -53,13 +84,13 @@ class Task(NamedTuple):
     """A function to be compiled, of one member and one share of a batch, and what it will be called with."""
 
     function: Callable[..., Any]
-    roles: tuple[Role, ...]
+    roles: tuple[Any, ...]  # of each a role, or a tree of them, as in ``jax.vmap``
     arguments: tuple[Any, ...]  # of one member, whole batches; their shapes and dtypes count
     returns: tuple[int | None, ...]  # for each result the argument that it lies like; None: by member
     donated: tuple[int, ...] = ()  # positions of the arguments whose memory the results may take
 
 
-def over_members(function: Callable[..., Any], roles: tuple[Role, ...], together: Together) -> Callable[..., Any]:
+def over_members(function: Callable[..., Any], roles: tuple[Any, ...], together: Together) -> Callable[..., Any]:
     """``function`` of one member for several: "vmap" all at once, "map" one after the other in one program.
 
     On a CPU, products of one member at a time are faster than batched ones; an accelerator wants large ones.

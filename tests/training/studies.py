@@ -19,7 +19,7 @@ from rnnjax.training.loop import train
 from rnnjax.training.member import Member
 from rnnjax.training.prepared import Prepared
 from rnnjax.training.settings import TrainingSettings
-from rnnjax.training.steps import make_knobs
+from rnnjax.training.steps import STATE, make_knobs
 from rnnjax.training.stopping import Stopping
 from rnnjax.training.tasks import Role
 from rnnjax.training.trial import Trial
@@ -74,7 +74,7 @@ def run(prepared, folder, *, progress=lambda done, loss: None):
     objective = prepared.group.datasets[0].objective
     members = [Member(trial, Path(folder) / trial.name, objective=objective) for trial in prepared.group.trials]
     endurance = Endurance(None, Execution(checkpoint_minutes=0), prepared, Stopping())
-    begun = Progressed(0, prepared.layout.put(Role.STATE, prepared.fresh), 0.0)
+    begun = Progressed(0, prepared.layout.put(STATE, prepared.fresh), 0.0)
     try:
         return members, train(prepared, members, begun, endurance=endurance, progress=progress)
     finally:

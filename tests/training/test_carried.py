@@ -21,7 +21,7 @@ from rnnjax.training.loop import train
 from rnnjax.training.member import Member
 from rnnjax.training.prepared import EVAL_BATCH_FACTOR, member_of, prepare, stacked
 from rnnjax.training.records import read_records
-from rnnjax.training.steps import Batch, make_knobs
+from rnnjax.training.steps import STATE, Batch, make_knobs
 from rnnjax.training.stopping import StoppedError, Stopping
 from rnnjax.training.tasks import Role
 
@@ -105,7 +105,7 @@ def test_the_losses_of_windows_are_those_of_one_long_pass_in_every_epoch(prepare
 def test_evaluation_carries_through_all_windows(prepared, trained, split):
     params = trained[0].params
     part = getattr(DATASET, split)
-    (scores,) = evaluate(prepared, split, prepared.layout.put(Role.STATE, stacked([params])))
+    (scores,) = evaluate(prepared, split, prepared.layout.put(Role.PARAMS, stacked([params])))
     of_streams = [
         losses_of_one_pass(params, part, rows) for rows in streams(len(part.lengths), EVAL_BATCH_FACTOR * STREAMS)
     ]
@@ -142,7 +142,8 @@ def test_streams_may_be_divided_over_devices(name, prepared, trained, tmp_path):
             assert a[1:] == pytest.approx(b[1:], rel=1e-4, abs=1e-5)
     for split in ("validation", "test"):
         a, b = (
-            evaluate(one, split, one.layout.put(Role.STATE, stacked([member.params])))[0] for one in (divided, prepared)
+            evaluate(one, split, one.layout.put(Role.PARAMS, stacked([member.params])))[0]
+            for one in (divided, prepared)
         )
         assert a[:2] == pytest.approx(b[:2], rel=1e-5)
 
@@ -163,7 +164,7 @@ def test_a_run_that_is_stopped_goes_on_with_the_states_it_had(prepared, trained,
     def train_from(store, stopping, progress):
         endurance = Endurance(store, Execution(checkpoint_minutes=0), prepared, stopping)
         saved = endurance.restore()
-        begun = Progressed(0, prepared.layout.put(Role.STATE, prepared.fresh), 0.0)
+        begun = Progressed(0, prepared.layout.put(STATE, prepared.fresh), 0.0)
         told = saved.told[0] if saved else None
         member = Member(trial, tmp_path / trial.name, told, objective=DATASET.objective)
         if saved and member.best:

@@ -129,7 +129,7 @@ def poisoned(tiny, step, spoilt=with_nan):
         def run(knobs, examples, state, *rest):
             if int(state.step[0]) == step:
                 params = stacked([spoilt(member_of(layout.fetch(state.params), 0))])
-                state = state._replace(params=layout.put(Role.STATE, params))
+                state = state._replace(params=layout.put(Role.PARAMS, params))
             return program(knobs, examples, state, *rest)
 
         return run

@@ -158,7 +158,7 @@ def test_an_example_without_a_share_adds_exactly_nothing(name):
 
 def train_step(**weights):
     settings = TrainingSettings(learning_rate=0.1, clip=0.0, **weights)
-    sgd = make_train_step(SMALL, lambda peak, clip: optax.sgd(peak), settings, log_gradients=False)
+    sgd = make_train_step(SMALL, lambda peak, *_: optax.sgd(peak), settings, log_gradients=False)
     return make_knobs(settings, KEY), sgd
 
 

@@ -9,7 +9,7 @@ from rnnjax.data.batches import epoch_chunks
 from rnnjax.training.bundles import example_arrays
 from rnnjax.training.optimizer import make_optimizer
 from rnnjax.training.prepared import member_of, stacked
-from rnnjax.training.steps import Batch, make_knobs, make_train_step
+from rnnjax.training.steps import STATE, Batch, make_knobs, make_train_step
 from rnnjax.training.tasks import Role
 
 KNOBS = make_knobs(SETTINGS, jax.random.key(7))
@@ -45,7 +45,7 @@ def caller(tiny, programs, chunk):
     knobs = put(tiny, Role.MEMBER, KNOBS)
 
     def call(state, *numbers):
-        state = put(tiny, Role.STATE, fresh(tiny)) if state is None else state
+        state = put(tiny, STATE, fresh(tiny)) if state is None else state
         return program(knobs, tiny.prepared.examples, state, *places, *map(np.int32, numbers))
 
     return call
