@@ -153,11 +153,9 @@ def make_train_step(
             norms = norms_by_lag(jnp.swapaxes(tap_grad_BTH, 0, 1), batch.lengths, weights)
             return lag_statistics(*shares.gather(norms, axis=1))
 
-        return (
-            new,
-            metrics,
-            StepLog(jax.tree.map(statistics, tap_grads), update_ratios(*map(shares.norms, (updates, state.params)))),
-        )
+        changes = jax.tree.map(jnp.subtract, new.params, state.params)  # Adam's updates would have to be made twice
+        ratios = update_ratios(shares.norms(changes), shares.norms(state.params))
+        return new, metrics, StepLog(jax.tree.map(statistics, tap_grads), ratios)
 
     return train_step
 
