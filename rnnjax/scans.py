@@ -69,6 +69,29 @@ def _gate_inputs(z_x: jax.Array | None, z_h: jax.Array) -> tuple[jax.Array, jax.
     return (z_x if z_x is not None else jnp.zeros_like(z_h)), z_h
 
 
+def _gates_apart(cell: Cell, z_x: jax.Array, z_h: jax.Array) -> jax.Array | None:
+    """The gates of a step, to be carried along on a CPU though nobody reads them.
+
+    XLA's CPU compiler then computes them in passes of their own. It would fuse the whole of a GRU's step, with tanh of
+    several columns, into one loop, which it does not vectorise; an optimization barrier is gone before it fuses.
+    """
+    return cell.gate_values(z_x, z_h) if jax.default_backend() == "cpu" else None
+
+
+def _no_gates(cell: Cell, state: Any) -> jax.Array | None:
+    """Zeros in their place, before the first step."""
+    z = jnp.repeat(jnp.zeros_like(state[0]), len(cell.gates), axis=-1)
+    return jax.tree.map(jnp.zeros_like, _gates_apart(cell, z, z))
+
+
+def _after(gates: Any, tree: Any) -> Any:
+    """``tree`` as it is, in a way that needs the ``gates``."""
+    for values in jax.tree.leaves(gates):
+        never = jnp.any(values < -jnp.inf)
+        tree = jax.tree.map(lambda a, never=never: jnp.where(never, 0, a), tree)
+    return tree
+
+
 def _transposed(a: jax.Array) -> jax.Array:
     """aᵀ, on a CPU as an array of its own, which its matrix products like better than a transposed operand."""
     return a.T if jax.default_backend() != "cpu" else jax.lax.optimization_barrier(a.T)
@@ -108,11 +131,14 @@ def _by_chunks(
 
 def _forward(
     cell: Cell, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
-) -> tuple[Any, Any, tuple[jax.Array | None, jax.Array]]:
-    """Final state, stacked states, and what the backward pass reads: z^x (None if additive) and z^h, stacked."""
+) -> tuple[Any, Any, tuple[jax.Array | None, jax.Array, jax.Array | None]]:
+    """Final state, stacked states, and what the backward pass reads.
 
-    def body(state: Any, inputs: Any) -> tuple[Any, Any]:
-        z_x_t, mask_t, tap_t, hold_t = inputs
+    That is z^x (None if additive) and z^h, stacked, and the gates of the last step, see ``_gates_apart``.
+    """
+
+    def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
+        (state, _), (z_x_t, mask_t, tap_t, hold_t) = carry, inputs
         h, m = state[0], state[-1]
         z_h_t = cell.project(_drop(h, mask_h), params.w_h, params.b_h)
         if cell.additive:
@@ -120,16 +146,17 @@ def _forward(
         z = _gate_inputs(None if cell.additive else z_x_t, z_h_t)
         new = cell.advance(*z, m, hold=hold_t, tap=tap_t)
         new = _hold(mask_t, new, state)
-        return new, (new, z_h_t)
+        return (new, _gates_apart(cell, *z)), (new, z_h_t)
 
-    def chunk(state: Any, inputs: Any) -> tuple[Any, Any]:
+    def chunk(carry: Any, inputs: Any) -> tuple[Any, Any]:
         (xs, *rest), _ = inputs
         z_x = cell.project(xs, params.w_x, params.b)
-        state, (states, z_h) = jax.lax.scan(body, state, (z_x, *rest))
-        return state, (states, (None if cell.additive else z_x, z_h))
+        carry, (states, z_h) = jax.lax.scan(body, carry, (z_x, *rest))
+        return carry, (states, (None if cell.additive else z_x, z_h))
 
-    final, (states, z) = _by_chunks(chunk, state, (xs, mask, taps, hold), steps_in_a_chunk(cell, xs))
-    return final, states, z
+    carry = state, _no_gates(cell, state)
+    (final, gates), (states, z) = _by_chunks(chunk, carry, (xs, mask, taps, hold), steps_in_a_chunk(cell, xs))
+    return _after(gates, final), states, (*z, gates)
 
 
 def _fused_forward(
@@ -140,7 +167,7 @@ def _fused_forward(
 
 
 def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
-    params, xs, state, mask, taps, hold, mask_h, states, z = residuals
+    params, xs, state, mask, taps, hold, mask_h, states, (*z, gates_forward) = residuals
     ct_final, ct_states = cotangents
     length = steps_in_a_chunk(cell, xs)
     w_h_transposed = _transposed(params.w_h)
@@ -152,7 +179,7 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
         return cell.project(_drop(h, mask_h), w_h_transposed.T, None)[:rows]
 
     def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
-        ct_t, m_prev, (z_x_t, z_h_t), mask_t, tap_t, hold_t = inputs
+        (carry, _), (ct_t, m_prev, (z_x_t, z_h_t), mask_t, tap_t, hold_t) = carry, inputs
         total = jax.tree.map(jnp.add, ct_t, carry)  # ∂L/∂(the state as it leaves step t)
         into_step = _hold(mask_t, total, jax.tree.map(jnp.zeros_like, total))
 
@@ -165,7 +192,8 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
         (dh_prev,) = pull_project(dz[1])
 
         back = cell.make_state(dh_prev, dm_prev) if cell.has_separate_memory else cell.State(dh_prev + dm_prev)
-        return _hold(mask_t, back, total), (dz, totals)
+        gates = _gates_apart(cell, *_gate_inputs(z_x_t, z_h_t))
+        return (_hold(mask_t, back, total), gates), (dz, totals)
 
     def chunk(carry: Any, inputs: Any) -> tuple[Any, Any]:
         d_state, d_params = carry
@@ -178,10 +206,10 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
         return (d_state, d_params), (d_xs, totals)
 
     entering = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[length - 1 : -1 : length]]), state, states)
-    (d_state, d_params), (d_xs, totals) = _by_chunks(
-        chunk, (ct_final, jax.tree.map(jnp.zeros_like, params)), (xs, states, ct_states, z, mask, taps, hold),
-        length, entering, reverse=True,
-    )  # fmt: skip
+    carry = (ct_final, _no_gates(cell, state)), jax.tree.map(jnp.zeros_like, params)
+    inputs = xs, states, ct_states, z, mask, taps, hold
+    ((d_state, gates), d_params), (d_xs, totals) = _by_chunks(chunk, carry, inputs, length, entering, reverse=True)
+    d_params = d_params._replace(b=_after((gates, gates_forward), d_params.b))
     return d_params, d_xs, d_state, None, totals, None, None
 
 
