@@ -95,7 +95,7 @@ def runs_folder(*, mount: bool) -> Path:
         mount: ask Colab to mount Drive, which asks its owner.
     """
     if mount:
-        from google.colab import drive  # type: ignore[import-not-found]  # there is one in Colab alone
+        from google.colab import drive
 
         drive.mount(str(DRIVE.parent))
     named = os.environ.get("RNNJAX_RUNS")

@@ -79,7 +79,8 @@ def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..
     """
     if isinstance(model, Cell):
         params, loss = {"cell": {k: v for k, v in params._asdict().items() if v is not None}}, _of_cell(model, loss)
-    with Console(stderr=True).status("measuring how the gradient travels"), one_blas_thread():
+    terminal = Console(stderr=True, force_jupyter=False)  # a notebook would want ipywidgets for it
+    with terminal.status("measuring how the gradient travels"), one_blas_thread():
         examined = jax.jit(functools.partial(examine, loss))(params, batch)
         jax.block_until_ready(examined)
     losses = np.asarray(examined.losses)

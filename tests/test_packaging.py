@@ -1,15 +1,18 @@
 """``pip install .``: what the wheel holds, and that its command is launch.py under another name."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 import launch
 import rnnjax
@@ -113,3 +116,11 @@ def test_a_checkout_writes_completions_too(shell, tmp_path, capsys):
     assert all(name in script for name in (*launch.COMMANDS, "--checkpoint-minutes", "--embedding-scale"))
 
 
+
+
+def test_the_suite_has_a_session_for_every_python_and_for_colab():
+    sessions = json.loads(run(sys.executable, "-m", "nox", "--list", "--json", cwd=ROOT))
+    assert [one["session"] for one in sessions] == ["newest-3.11", "newest-3.12", "newest-3.13", "colab"]
+    supported = SpecifierSet(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"])
+    assert [minor for minor in range(30) if f"3.{minor}" in supported] == [11, 12, 13]
+    assert "Python 3.11 to 3.13" in (ROOT / "README.md").read_text(encoding="utf-8")
