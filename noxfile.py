@@ -1,7 +1,7 @@
 """The test suite on every set of versions that is supported; a pyenv or a system must have the Pythons.
 
-    nox                                      all sets, one after the other
-    nox -s colab -- tests/cells -n 2         one of them; what follows -- goes to pytest
+``nox`` runs all sets, one after the other; ``nox -s colab -- tests/cells -n 2`` one of them, and what follows ``--``
+goes to pytest.
 """
 
 import nox

@@ -82,8 +82,9 @@ def find_device(expect: str) -> str:
     found = f"{len(devices)} × {devices[0].device_kind} ({devices[0].platform})"
     if expect not in ("any", devices[0].platform):
         raise UserError(
-            f"A {expect.upper()} was expected, but JAX {jax.__version__} found {found}. Choose one under Runtime → Change "
-            "runtime type (in Kaggle: Settings → Accelerator) and run all cells again, or set EXPECT to any."
+            f"A {expect.upper()} was expected, but JAX {jax.__version__} found {found}. Choose one under "
+            "Runtime → Change runtime type (in Kaggle: Settings → Accelerator) and run all cells again, or set "
+            "EXPECT to any."
         )
     return f"JAX {jax.__version__} on {found}"
 

@@ -116,8 +116,6 @@ def test_a_checkout_writes_completions_too(shell, tmp_path, capsys):
     assert all(name in script for name in (*launch.COMMANDS, "--checkpoint-minutes", "--embedding-scale"))
 
 
-
-
 def test_the_suite_has_a_session_for_every_python_and_for_colab():
     sessions = json.loads(run(sys.executable, "-m", "nox", "--list", "--json", cwd=ROOT))
     assert [one["session"] for one in sessions] == ["newest-3.11", "newest-3.12", "newest-3.13", "colab"]

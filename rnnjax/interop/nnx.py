@@ -1,4 +1,4 @@
-"""Cells of rnnjax as modules of ``flax.nnx``; apart from all else, since not every flax has an nnx that fits its jax."""
+"""A layer of rnnjax for ``flax.nnx``; apart from all else, since not every flax has an nnx that fits its jax."""
 
 import math
 from importlib.metadata import version

@@ -7,7 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, INPUTS, LENGTHS, STEPS, assert_close, assert_same, make_inputs, make_params, make_state, total
+from sequences import (
+    CELLS,
+    INPUTS,
+    LENGTHS,
+    STEPS,
+    assert_close,
+    assert_same,
+    make_inputs,
+    make_params,
+    make_state,
+    total,
+)
 
 import rnnjax
 from rnnjax.cells import DropoutMasks

@@ -20,7 +20,10 @@ MODULES = {
     "LSTM": (rnnjax.RNN(rnnjax.LSTM(4)), XS),
     "GRU": (rnnjax.RNN(rnnjax.GRU(4)), XS),
     "LSTM in bfloat16": (rnnjax.RNN(rnnjax.LSTM(4, param_dtype=jnp.bfloat16)), XS),
-    "classifier": (rnnjax.SequenceClassifier(6, 3, rnnjax.Stack((BOTH, rnnjax.RNN(rnnjax.LSTM(4)))), pooling="attention"), WORDS),
+    "classifier": (
+        rnnjax.SequenceClassifier(6, 3, rnnjax.Stack((BOTH, rnnjax.RNN(rnnjax.LSTM(4)))), pooling="attention"),
+        WORDS,
+    ),
 }
 
 

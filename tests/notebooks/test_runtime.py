@@ -23,7 +23,9 @@ def make_wheel(folder, name, needs=()):
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr(f"{info}/METADATA", about)
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         wheel.writestr(f"{info}/RECORD", "")
 
 
@@ -104,7 +106,12 @@ def first_cell(folder, **variables):
     told = {name: value for name, value in os.environ.items() if not name.startswith(("RNNJAX_", "PYTHONPATH"))}
     command = [sys.executable, "-c", source]
     return subprocess.run(
-        command, cwd=folder, env=told | {"JAX_PLATFORMS": "cpu"} | variables, capture_output=True, text=True, timeout=120
+        command,
+        cwd=folder,
+        env=told | {"JAX_PLATFORMS": "cpu"} | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 
