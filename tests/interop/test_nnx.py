@@ -84,8 +84,8 @@ def test_values_and_gradients_are_those_of_the_linen_module(nnx, x64, name, opti
         return answer(lambda xs, **more: module.apply({"params": {"cell": params}}, xs, **more), *arguments)
 
     places = (0, 1, 2, 3)
-    found, answered = nnx.grad(of_layer, argnums=places, has_aux=True)(layer, xs, state, taps)
-    expected, expected_answer = jax.grad(of_module, argnums=places, has_aux=True)(params, xs, state, taps)
+    found, answered = nnx.jit(nnx.grad(of_layer, argnums=places, has_aux=True))(layer, xs, state, taps)
+    expected, expected_answer = jax.jit(jax.grad(of_module, argnums=places, has_aux=True))(params, xs, state, taps)
     assert_close(answered, expected_answer, 1e-13)
     assert_close((nnx.to_pure_dict(found[0]), *found[1:]), expected, 1e-12)
 
