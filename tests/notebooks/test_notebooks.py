@@ -19,7 +19,8 @@ IMDB = f"{SMALL} --cells gru --epochs 1 --batch-size 500 --max-length 40 --vocab
 def execute(tmp_path, monkeypatch):
     """``execute(name, folder, variables)``: the executed notebook, in ``folder``, with environment variables."""
     for name in ("XDG_CACHE_HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "MPLCONFIGDIR"):
-        monkeypatch.setenv(name, str(tmp_path / "home" / name.lower()))
+        (home := tmp_path / "home" / name.lower()).mkdir(parents=True)
+        monkeypatch.setenv(name, str(home))
 
     def run(name, folder, **variables):
         for variable, value in variables.items():
