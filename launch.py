@@ -22,7 +22,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, NoReturn, Union
 
 import tyro
 
@@ -71,22 +71,27 @@ class Explain:
     text: str
 
 
+TYPED = "python launch.py"  # as it is called from a checkout
 COMMANDS = EXPERIMENTS | {"report": Report, "compare": Compare, "explain": Explain}
 Command: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in COMMANDS.items())]  # noqa: UP007
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, *, program: str = "launch.py") -> int:
     """Run one command.
 
     The exit status is 0, 1 after an error in what was given, 2 for flags that do not parse, 130 after Ctrl-C and 143
     after SIGTERM.
+
+    Args:
+        arguments: those of the command line if not given.
+        program: what help calls it.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show → shows ?, and the run goes on
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        command = tyro.cli(Command, args=arguments or ["recall"], description=__doc__, prog="launch.py")
+        command = tyro.cli(Command, args=arguments or ["recall"], description=_about(program), prog=program)
         if isinstance(command, Report):
             from rnnjax.report.printing import merged, print_reports
 
@@ -137,10 +142,28 @@ def _explain(run: Path, text: str) -> None:
         console.print(TextView(f"{label}, seed {seed}", read.words, known, explanation, restored.sides))
 
 
-if __name__ == "__main__":
-    status = main()
-    if status > 128:  # stopped by a signal: what is being compiled in other threads need not be waited for
+def _about(program: str) -> str:
+    """What help says first, with ``program`` where it is not called from a checkout."""
+    about = str(__doc__)
+    if program == Path(__file__).name:
+        return about
+    shorter = len(TYPED) - len(program)
+    return about.replace(TYPED, program).replace("\n" + " " * 41, "\n" + " " * (41 - shorter))
+
+
+def leave(status: int) -> NoReturn:
+    """End the process; after a signal what is being compiled in other threads need not be waited for."""
+    if status > 128:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def installed() -> NoReturn:
+    """The command ``rnnjax`` of an installation."""
+    leave(main(program="rnnjax"))
+
+
+if __name__ == "__main__":
+    leave(main())

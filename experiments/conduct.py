@@ -36,7 +36,7 @@ def conduct(experiment: Experiment) -> int:
                     view.line(f"{config['experiment']} on {devices[0]}, into {folder}")
                     _trained(experiment, folder, view)
                 if is_first():
-                    _report(folder)
+                    _report(experiment, folder)
     except StoppedError as error:
         return error.status
     return 0
@@ -55,11 +55,15 @@ def _trained(experiment: Experiment, folder: Path, view: ProgressView) -> None:
     except UserError:
         if is_first() and any((folder / "members").iterdir()):
             with contextlib.suppress(UserError):  # the first error is the one to be said
-                _report(folder)
+                _report(experiment, folder)
         raise
 
 
-def _report(folder: Path) -> None:
+def _report(experiment: Experiment, folder: Path) -> None:
     from rnnjax.report.printing import print_reports  # figures take a second to import, which training can do without
 
     print_reports((folder,))
+    if experiment.training.tensorboard:
+        from rnnjax.training.writers import write_pictures
+
+        write_pictures(folder / "tensorboard", sorted((folder / "figures").glob("*.png")))

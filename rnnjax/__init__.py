@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rnnjax.classifier import SequenceClassifier
     from rnnjax.diagnosing import diagnose
     from rnnjax.interop import LinenCell, from_keras, from_linen, from_torch
+    from rnnjax.interop.nnx import NnxRNN as NnxRNN  # not in __all__: not every flax has an nnx that fits its jax
     from rnnjax.modules import RNN, Bidirectional, Stack
     from rnnjax.recurrence import unroll
 
@@ -39,6 +40,7 @@ _HOME = {
     **dict.fromkeys(("GRU", "LSTM", "Cell", "Glorot", "Identity", "Orthogonal", "SimpleRNN"), "rnnjax.cells"),
     **dict.fromkeys(("RNN", "Bidirectional", "Stack"), "rnnjax.modules"),
     **dict.fromkeys(("LinenCell", "from_keras", "from_linen", "from_torch"), "rnnjax.interop"),
+    "NnxRNN": "rnnjax.interop.nnx",
     "SequenceClassifier": "rnnjax.classifier",
     "diagnose": "rnnjax.diagnosing",
     "unroll": "rnnjax.recurrence",

@@ -1,6 +1,7 @@
 """``rnnjax.diagnose``: everything that is measured of a network's gradients, in one call, without our training loop."""
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,9 @@ def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..
     """
     if isinstance(model, Cell):
         params, loss = {"cell": {k: v for k, v in params._asdict().items() if v is not None}}, _of_cell(model, loss)
-    with Console(stderr=True).status("measuring how the gradient travels"), one_blas_thread():
+    # nothing moves in a notebook, which would want ipywidgets for it
+    terminal = Console(stderr=True, force_jupyter=False, force_terminal=sys.stderr.isatty())
+    with terminal.status("measuring how the gradient travels"), one_blas_thread():
         examined = jax.jit(functools.partial(examine, loss))(params, batch)
         jax.block_until_ready(examined)
     losses = np.asarray(examined.losses)

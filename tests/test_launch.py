@@ -178,6 +178,8 @@ def test_imdb_runs_from_the_archive_to_figures(archive, tmp_path):
     assert max(len(r["count"]) for r in read_records(member / "gradients.jsonl")) == 12
     assert read_json(member / "result.json")["accuracy_by_distance"] is None
     assert list((member / "tensorboard").iterdir())
+    (pictures,) = (folder / "tensorboard").iterdir()
+    assert b"figures/gradient_by_lag" in pictures.read_bytes()
     assert (folder / "report.html").exists()
 
 

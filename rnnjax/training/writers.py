@@ -1,7 +1,10 @@
 """What a member writes while it trains: records of metrics and gradients, and TensorBoard events on request."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rnnjax.diagnostics import half_life, reach
 from rnnjax.training.gradient_log import gradient_records
@@ -9,13 +12,14 @@ from rnnjax.training.records import RecordWriter
 from rnnjax.training.steps import StepLog
 
 RECORDS = ("metrics.jsonl", "gradients.jsonl")
+DECADES = np.arange(-12, 7, 0.5)  # log10 of norms; what is weaker or stronger counts at the ends
 
 
 class MemberWriter:
     """Appends to ``metrics.jsonl`` and ``gradients.jsonl`` in ``folder`` from ``step`` on.
 
-    With ``tensorboard``, the same numbers go to event files under ``folder/tensorboard``, the gradients as
-    half-life and reach of the median and as its norm at lag 0.
+    With ``tensorboard``, the same numbers go to event files under ``folder/tensorboard``, the gradients as half-life
+    and reach of the median norm, as its value at lag 0, and as a histogram over all lags of its log10.
     """
 
     def __init__(self, folder: Path, *, tensorboard: bool, step: int = 0) -> None:
@@ -48,6 +52,9 @@ class MemberWriter:
                 self._events.add_scalar(f"{name}/half_life", half_life(record["q50"]), step)
                 self._events.add_scalar(f"{name}/reach", reach(record["q50"]), step)
                 self._events.add_scalar(f"{name}/norm_at_lag_0", record["q50"][0], step)
+                norms = np.array(record["q50"])
+                if np.isfinite(norms).all():
+                    self._events.add_histogram(f"{name}/log10_norms", decades(norms), step, bins=DECADES)
 
     def _scalars(self, kind: str, step: int, epoch: int, **values: float) -> None:
         self._metrics.append({"kind": kind, "step": step, "epoch": epoch, **values})
@@ -66,3 +73,29 @@ class MemberWriter:
         self._gradients.close()
         if self._events is not None:
             self._events.close()
+
+
+def decades(norms: np.ndarray) -> np.ndarray:
+    """log10 of ``norms`` (L,), a norm of 0 and all that lies outside of ``DECADES`` at its ends."""
+    smallest = np.finfo(np.float64).tiny
+    return np.clip(np.log10(np.maximum(norms, smallest)), DECADES[0], DECADES[-1])
+
+
+def write_pictures(folder: Path, pictures: Sequence[Path]) -> None:
+    """Write PNG files as TensorBoard images named after them; earlier events in ``folder`` make way.
+
+    Args:
+        folder: for the event file, which holds nothing else.
+        pictures: ``figures/gradient_by_lag.png`` becomes ``figures/gradient_by_lag``.
+    """
+    from PIL import Image
+    from tensorboardX import SummaryWriter
+
+    for earlier in folder.glob("events.out.tfevents.*"):
+        earlier.unlink()
+    events = SummaryWriter(str(folder))
+    for path in pictures:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        events.add_image(f"{path.parent.name}/{path.stem}", pixels, dataformats="HWC")
+    events.close()

@@ -1,17 +1,19 @@
 """TensorBoard event files hold the numbers of the records; both are read back from disk."""
 
 import contextlib
+import io
 import os
 
 import numpy as np
 import pytest
+from PIL import Image
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 import rnnjax
 from rnnjax.diagnostics import LagStatistics
 from rnnjax.training.records import read_records
 from rnnjax.training.steps import StepLog
-from rnnjax.training.writers import RECORDS, MemberWriter
+from rnnjax.training.writers import RECORDS, MemberWriter, decades, write_pictures
 
 CURVE = 0.5 ** np.arange(9)  # halves at every word; the seventh word back is the last with 1%
 GRADIENTS = rnnjax.GRU(1).State(LagStatistics(np.full(9, 4), 2 * CURVE, np.stack([0.1 * CURVE, CURVE, 3 * CURVE])))
@@ -34,9 +36,14 @@ def events(folder):
         content = content[16 + length :]
 
 
-def scalars(folder):
+def values(folder, kind):
     """(name, step) -> value."""
-    return {(value.tag, event.step): value.simple_value for event in events(folder) for value in event.summary.value}
+    told = [(event.step, value) for event in events(folder) for value in event.summary.value]
+    return {(value.tag, step): getattr(value, kind) for step, value in told if value.HasField(kind)}
+
+
+def scalars(folder):
+    return values(folder, "simple_value")
 
 
 def test_event_files_hold_what_the_records_hold(tmp_path):
@@ -53,6 +60,44 @@ def test_event_files_hold_what_the_records_hold(tmp_path):
         ("validation/loss", 1): 0.5,
         ("validation/accuracy", 1): 1.0,
     }
+
+
+def test_histograms_hold_how_many_lags_have_a_norm_of_each_size(tmp_path):
+    write(tmp_path, tensorboard=True)
+    ((name, step), histogram) = values(tmp_path, "histo").popitem()
+    assert (name, step) == ("gradients/layer0/h/log10_norms", 0)
+    assert (histogram.num, histogram.max) == (9, 0)
+    assert histogram.min == pytest.approx(8 * np.log10(0.5))
+    filled = {limit: count for limit, count in zip(histogram.bucket_limit, histogram.bucket, strict=True) if count}
+    assert filled == {-2.0: 2, -1.5: 2, -1.0: 1, -0.5: 2, 0.5: 1, 0.0: 1}
+
+
+def test_norms_of_every_size_have_a_place_in_a_histogram():
+    assert decades(np.array([0.0, 1e-300, 1e-12, 0.1, 1e30])).tolist() == [-12, -12, -12, -1, 6.5]
+
+
+def test_a_gradient_that_is_not_finite_has_no_histogram(tmp_path):
+    spoilt = rnnjax.GRU(1).State(GRADIENTS.h._replace(quantiles=np.full((3, 9), np.inf)))
+    with contextlib.closing(MemberWriter(tmp_path, tensorboard=True)) as writer:
+        writer.log(0, 0, StepLog(spoilt, {}))
+    assert values(tmp_path, "histo") == {}
+    assert np.isinf(scalars(tmp_path)["gradients/layer0/h/norm_at_lag_0", 0])
+
+
+def test_pictures_become_images_and_those_before_make_way(tmp_path):
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    for name in ("one", "two"):
+        Image.fromarray(pixels).save(figures / f"{name}.png")
+    for names in (["one", "two"], ["two"]):
+        write_pictures(tmp_path / "tensorboard", [figures / f"{name}.png" for name in names])
+        found = values(tmp_path, "image")
+        assert [tag for tag, _ in found] == [f"figures/{name}" for name in names]
+    (image,) = found.values()
+    assert (image.height, image.width) == (4, 6)
+    with Image.open(io.BytesIO(image.encoded_image_string)) as shown:
+        np.testing.assert_array_equal(np.asarray(shown), pixels)
 
 
 def test_without_tensorboard_there_are_records_alone(tmp_path):
