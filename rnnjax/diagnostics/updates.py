@@ -14,7 +14,13 @@ def update_ratios(updates: Any, params: Any) -> dict[str, jax.Array]:
     Args:
         updates: what the optimiser adds, in the structure of ``params``.
         params: the parameters before.
+
+    Raises:
+        ValueError: two structures that are not alike.
     """
+    structures = jax.tree.structure(updates), jax.tree.structure(params)
+    if structures[0] != structures[1]:
+        raise ValueError(f"updates must have the structure of params, {structures[1]}, got {structures[0]}")
 
     def ratio(update: jax.Array, block: jax.Array) -> jax.Array:
         size = jnp.linalg.norm(block.ravel())
