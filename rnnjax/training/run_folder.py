@@ -38,7 +38,7 @@ def run_folder(
 ) -> Iterator[Path]:
     """A new folder with config and environment in it, or that of a run to be continued; no one else works in it.
 
-    A new folder in which no member has begun when an error ends the run is taken back.
+    A new folder in which no member has begun when an error ends the run is taken back, as far as it was made.
 
     Args:
         out: where; None makes ``runs/<experiment>-<date>-<time>``.
@@ -65,12 +65,13 @@ def run_folder(
             (folder / "members").mkdir(exist_ok=True)
             environment = _environment(devices)
             if begun:
-                before = read_json(folder / "environment.json")
-                environment = before | {"resumed": [*before.get("resumed", []), environment]}
+                environment = _resumed(folder / "environment.json", environment)
             write_json(folder / "environment.json", environment)
             if not begun:
                 write_json(folder / "config.json", config)
         except OSError as error:
+            if not (folder / "config.json").exists():  # it is written last
+                _discard(folder)
             raise UserError(
                 f"The output folder {folder} cannot be written ({error.strerror}); give one that can with --out."
             ) from None
@@ -116,10 +117,20 @@ def _discard(folder: Path) -> None:
     """Take back what was made, for a start that failed before anything was trained."""
     with contextlib.suppress(OSError):  # what else lies there stays, and the error that brought us here is said
         for name in ("config.json", "environment.json"):
-            (folder / name).unlink()
-        (folder / "members").rmdir()
+            (folder / name).unlink(missing_ok=True)
+        if (folder / "members").exists():
+            (folder / "members").rmdir()
         (folder / LOCK).unlink(missing_ok=True)
         folder.rmdir()
+
+
+def _resumed(path: Path, environment: dict[str, Any]) -> dict[str, Any]:
+    """What was written of the run's beginning, where it still is, and ``environment``, in which it goes on."""
+    before = read_json(path) if path.exists() else {}
+    resumed = before.get("resumed", [])
+    if not isinstance(resumed, list):
+        raise UserError(f"'{path}' is damaged, expected a list under resumed; remove it, or run again.")
+    return before | {"resumed": [*resumed, environment]}
 
 
 def _environment(devices: list[str]) -> dict[str, Any]:
