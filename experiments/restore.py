@@ -140,4 +140,3 @@ def _params(model: nn.Module, path: Path) -> Any:
     except (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError) as error:
         what = str(error) or type(error).__name__
     raise UserError(f"The parameters in '{path}' are damaged ({what}); remove the folder around them or run again.")
-

@@ -85,7 +85,9 @@ def record(loss: Loss, params: Any, batch: Any, nudges: Any = None) -> tuple[jax
             "return it before taking the mean"
         )
     if not jnp.issubdtype(losses.dtype, jnp.floating):
-        raise ValueError(f"the loss must hold floating-point numbers, got {losses.dtype}; return what is differentiated")
+        raise ValueError(
+            f"the loss must hold floating-point numbers, got {losses.dtype}; return what is differentiated"
+        )
     return losses, tuple(calls)
 
 

@@ -197,8 +197,9 @@ class Stack(nn.Module):
         rows: jax.Array | None = None,
     ) -> tuple[Any, jax.Array]:
         """As ``RNN``; outputs of the top layer."""
-        count, finals = len(self.layers), []
+        count = len(self.layers)
         states, all_taps = one_for_each("state", state, count), one_for_each("taps", taps, count)
+        finals = []
         finals = []
         for i, (layer, s, t) in enumerate(zip(self.layers, states, all_taps, strict=True)):
             if i > 0:

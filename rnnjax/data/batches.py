@@ -161,9 +161,7 @@ def ordered_chunks(
 
 def _check(batch_size: int, edges: tuple[int, ...], steps_per_chunk: int) -> None:
     if min(batch_size, steps_per_chunk) < 1:
-        raise ValueError(
-            f"batch_size and steps_per_chunk must be at least 1, got {batch_size} and {steps_per_chunk}"
-        )
+        raise ValueError(f"batch_size and steps_per_chunk must be at least 1, got {batch_size} and {steps_per_chunk}")
     if not edges or any(low >= high for low, high in itertools.pairwise(edges)):
         raise ValueError(f"edges must be one or more lengths that ascend, got {edges}")
 

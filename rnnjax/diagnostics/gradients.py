@@ -40,6 +40,7 @@ def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax
         ValueError: another shape or dtype; lengths or weights that no example can have, where they are not traced.
     """
     check_floats("tap_gradients", tap_gradients, "(T, B, H)")
+    check_integers("lengths", lengths, tap_gradients.shape[1:2], 0, tap_gradients.shape[0])
     check_floats("loss_weights", loss_weights, "(B,)")
     check_shape("loss_weights", loss_weights, tap_gradients.shape[1:2])
     weights = known(loss_weights)

@@ -18,9 +18,9 @@ def update_ratios(updates: Any, params: Any) -> dict[str, jax.Array]:
     Raises:
         ValueError: two structures that are not alike.
     """
-    structures = jax.tree.structure(updates), jax.tree.structure(params)
-    if structures[0] != structures[1]:
-        raise ValueError(f"updates must have the structure of params, {structures[1]}, got {structures[0]}")
+    wanted: Any = jax.tree.structure(params)
+    if wanted != jax.tree.structure(updates):
+        raise ValueError(f"updates must have the structure of params, {wanted}, got {jax.tree.structure(updates)}")
 
     def ratio(update: jax.Array, block: jax.Array) -> jax.Array:
         size = jnp.linalg.norm(block.ravel())

@@ -55,9 +55,10 @@ def load_run(path: Path) -> Run:
 
 
 def _flags(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    file = path / "config.json"
     flags = config.get("flags") or {}
     if not isinstance(flags, dict):
-        raise UserError(f"'{path / 'config.json'}' is damaged, expected an object under flags; restore it or run again.")
+        raise UserError(f"'{file}' is damaged, expected an object under flags; restore it or run again.")
     return flags
 
 

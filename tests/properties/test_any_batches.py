@@ -14,12 +14,20 @@ LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60).map(np.array)
 SIZES = st.fixed_dictionaries({"batch_size": st.integers(1, 9), "steps_per_chunk": st.integers(1, 4)})
 
 
-@given(lengths=LENGTHS, buckets=st.integers(1, 5), sizes=SIZES, seed=st.integers(0, 5), curriculum=st.sampled_from((0.0, 0.7, 1.0)))
+@given(
+    lengths=LENGTHS,
+    buckets=st.integers(1, 5),
+    sizes=SIZES,
+    seed=st.integers(0, 5),
+    curriculum=st.sampled_from((0.0, 0.7, 1.0)),
+)
 def test_an_epoch_has_every_example_once_and_cuts_none(lengths, buckets, sizes, seed, curriculum):
     edges = bucket_edges(lengths, buckets)
     assert 1 <= len(edges) <= buckets
     assert edges[-1] == lengths.max()
-    orders = [epoch_chunks(lengths, edges=edges, seed=seed, epoch=epoch, curriculum=curriculum, **sizes) for epoch in (0, 1)]
+    orders = [
+        epoch_chunks(lengths, edges=edges, seed=seed, epoch=epoch, curriculum=curriculum, **sizes) for epoch in (0, 1)
+    ]
     for chunks in (*orders, ordered_chunks(lengths, edges=edges, **sizes)):
         seen = np.concatenate([chunk.indices[chunk.weights > 0] for chunk in chunks])
         assert sorted(seen.tolist()) == list(range(len(lengths)))

@@ -3,8 +3,10 @@
 PYTHONPATH=. python tests/wrong_input/page.py > docs/wrong-input.md
 """
 
+import cases_folders
 import cases_launch
 import cases_library
+import cases_measuring
 
 HEAD = """# Wrong input, and what is said of it
 
@@ -22,8 +24,8 @@ file half written. A flag that does not parse ends with status 2, Ctrl-C with 13
 LIBRARY = """## From Python
 
 The library raises `ValueError`. Kinds, dtypes and shapes are looked at when a function is called or traced, before
-anything is compiled. Values, such as lengths, are looked at where they are known: not inside of `jax.jit`, where a length
-beyond the last step counts as that, and one below 0 as 0.
+anything is compiled. Values, such as lengths, are looked at where they are known: not inside of `jax.jit`, where a
+length beyond the last step counts as that, and one below 0 as 0.
 
 Numbers that are not finite are no error of `rnnjax.unroll`, which hands them on as every function of arrays does;
 `rnnjax.diagnose` says in which layer, gate and step the first of them was made, and training stops there and says so.
@@ -46,10 +48,13 @@ def _escaped(text):
 
 def page():
     """The whole page."""
-    launched = [table(title, "command", [(f"launch.py {line}", said) for line, said in cases])
-                for title, cases in cases_launch.SHOWN.items()]  # fmt: skip
-    called = [table(title, "call", cases) for title, cases in cases_library.SHOWN.items()]
-    return "\n".join([HEAD, *launched, LIBRARY, *called])
+    parts = [HEAD]
+    for title, cases in (cases_launch.SHOWN | cases_folders.SHOWN).items():
+        parts.append(table(title, "command", [(f"launch.py {line}", said) for line, said in cases]))
+    parts.append(LIBRARY)
+    for title, cases in (cases_library.SHOWN | cases_measuring.SHOWN).items():
+        parts.append(table(title, "call", cases))
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":

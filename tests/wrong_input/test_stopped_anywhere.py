@@ -116,8 +116,8 @@ def test_a_checkpoint_that_was_being_read_is_not_taken_for_damaged(tmp_path, mon
 
 
 SMALL = (
-    "recall --cells lstm --seeds 1 --features 4 --embedding 4 --steps 30 --batch-size 8 --max-distance 9 --min-distance 1"
-    " --log-gradients-every 10 --validate-every 0"
+    "recall --cells lstm --seeds 1 --features 4 --embedding 4 --steps 30 --batch-size 8 --max-distance 9"
+    " --min-distance 1 --log-gradients-every 10 --validate-every 0"
 )
 SAYS = re.compile(
     r"stopped\.\n|(stopping after the step in work; a second time stops at once\.\n)?"
@@ -128,7 +128,15 @@ SAYS = re.compile(
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0])
 def test_at_any_second_and_the_same_command_goes_on(seconds, tmp_path):
-    command = [sys.executable, "launch.py", *SMALL.split(), "--compilation-cache", "off", "--out", str(tmp_path / "new")]
+    command = [
+        sys.executable,
+        "launch.py",
+        *SMALL.split(),
+        "--compilation-cache",
+        "off",
+        "--out",
+        str(tmp_path / "new"),
+    ]
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(seconds)
     running.send_signal(signal.SIGINT)
