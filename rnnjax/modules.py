@@ -199,7 +199,7 @@ class Stack(nn.Module):
         """As ``RNN``; outputs of the top layer."""
         count = len(self.layers)
         states, all_taps = one_for_each("state", state, count), one_for_each("taps", taps, count)
-        finals = []
+        finals: list[Any] = []
         finals = []
         for i, (layer, s, t) in enumerate(zip(self.layers, states, all_taps, strict=True)):
             if i > 0:
