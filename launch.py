@@ -17,6 +17,7 @@
 ``python launch.py recall --help`` explains every flag.
 """
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -89,28 +90,45 @@ def main(arguments: list[str] | None = None, *, program: str = "launch.py") -> i
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show → shows ?, and the run goes on
-    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        command = tyro.cli(Command, args=arguments or ["recall"], description=_about(program), prog=program)
-        if isinstance(command, Report):
-            from rnnjax.report.printing import merged, print_reports
-
-            print_reports(merged(command.runs, command.out))
-        elif isinstance(command, Compare):
-            _compare(command.runs, command.out)
-        elif isinstance(command, Explain):
-            _explain(command.run, command.text)
-        else:
-            from experiments.conduct import conduct
-
-            return conduct(command)
+        status = _run(sys.argv[1:] if arguments is None else arguments, program)
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
+    except OSError as error:  # whoever writes a file says so; without a name it is what is printed
+        what = f"'{error.filename}'" if error.filename else "The output"
+        print(f"error: {what} cannot be written ({error.strerror or error}).", file=sys.stderr)
+        _print_no_more()
+        return 1
+    return status
+
+
+def _run(arguments: list[str], program: str) -> int:
+    """The exit status of a command that ends well, or that a signal has ended."""
+    command = tyro.cli(Command, args=arguments or ["recall"], description=_about(program), prog=program)
+    if isinstance(command, Report):
+        from rnnjax.report.printing import merged, print_reports
+
+        print_reports(merged(command.runs, command.out))
+    elif isinstance(command, Compare):
+        _compare(command.runs, command.out)
+    elif isinstance(command, Explain):
+        _explain(command.run, command.text)
+    else:
+        from experiments.conduct import conduct
+
+        return conduct(command)
     return 0
+
+
+def _print_no_more() -> None:
+    """Or Python would try again when it ends, and say that it cannot."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _compare(runs: tuple[Path, ...], out: Path) -> None:

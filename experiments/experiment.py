@@ -10,7 +10,7 @@ import tyro
 
 from rnnjax.training.architecture import Architecture
 from rnnjax.training.execution import Execution
-from rnnjax.training.settings import TrainingSettings, require
+from rnnjax.training.settings import TrainingSettings, require, require_sizes
 
 if TYPE_CHECKING:
     import flax.linen as nn
@@ -66,6 +66,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         require(self, "features", self.features >= 1, "at least 1")
+        require_sizes(self)
 
     @property
     def longest(self) -> int:

@@ -64,8 +64,9 @@ def experiment_from_config(config: dict[str, Any]) -> Experiment:
             "restore it or run again."
         )
     try:
+        typed(dict, config.get("contents") or {})
         experiment: Experiment = typed(EXPERIMENTS[name], config.get("flags"))
-    except (TypeError, UserError) as error:
+    except (TypeError, OverflowError, UserError) as error:
         raise UserError(
             f"The flags in the run's config.json are damaged or of another version ({str(error).rstrip('.')}); "
             "restore it or run again."

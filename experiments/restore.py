@@ -1,6 +1,5 @@
 """A run folder turned back into what wrote it: its experiment, and its models with their trained parameters."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from rnnjax.data.examples import SPECIAL_WORDS, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
 from rnnjax.report.task import read_task
+from rnnjax.training.records import read_json, read_value
 from rnnjax.training.trial import Trial
 
 # flags that decide how a text is read
@@ -62,9 +62,7 @@ def restore_run(path: Path) -> RestoredRun:
     """
     if not (path / "config.json").is_file():
         raise UserError(f"'{path}' is not a run folder (it holds no config.json); name a folder that a run wrote.")
-    config = _json(path / "config.json")
-    if not isinstance(config, dict):
-        raise UserError(f"'{path / 'config.json'}' is damaged, expected a JSON object in it; restore it or run again.")
+    config = read_json(path / "config.json")
     experiment = experiment_from_config(config)
     if not isinstance(experiment, WordExperiment):
         what = config["experiment"]
@@ -125,7 +123,7 @@ def _vocabulary(path: Path) -> tuple[str, ...]:
         raise UserError(
             f"'{path}' does not exist: the run is older than this file, in which its words stand; run again."
         )
-    words = _json(path)
+    words = read_value(path)
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise UserError(f"'{path}' is damaged, expected a JSON list of words in it; restore it or run again.")
     return tuple(words)
@@ -139,13 +137,6 @@ def _params(model: nn.Module, path: Path) -> Any:
         if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected):
             return params
         what = "their shapes are not those of the run's flags and vocabulary"
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError) as error:
         what = str(error) or type(error).__name__
     raise UserError(f"The parameters in '{path}' are damaged ({what}); remove the folder around them or run again.")
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"'{path}' is damaged, not valid JSON ({error}); restore it or run again.") from None

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell, Params
+from rnnjax.checks import is_array, told
 from rnnjax.diagnostics.linearise import flip_valid
 from rnnjax.modules import RNN
 
@@ -77,10 +78,15 @@ def record(loss: Loss, params: Any, batch: Any, nudges: Any = None) -> tuple[jax
         losses = loss(params, batch)
     if not calls:
         raise ValueError("the loss has called no rnnjax.RNN, so there is nothing recurrent to look into")
-    if losses.shape != calls[0].lengths.shape:
+    if not is_array(losses) or losses.shape != calls[0].lengths.shape:
+        given = losses.shape if is_array(losses) else told(losses)
         raise ValueError(
-            f"the loss must be one number for each example, shape {calls[0].lengths.shape}, got {losses.shape}; "
+            f"the loss must be one number for each example, shape {calls[0].lengths.shape}, got {given}; "
             "return it before taking the mean"
+        )
+    if not jnp.issubdtype(losses.dtype, jnp.floating):
+        raise ValueError(
+            f"the loss must hold floating-point numbers, got {losses.dtype}; return what is differentiated"
         )
     return losses, tuple(calls)
 
@@ -117,8 +123,9 @@ def _name(module: nn.Module) -> str:
 
 
 def _layer_call(module: RNN, xs: jax.Array, options: dict[str, Any]) -> LayerCall:
-    if xs.ndim != 3:
-        raise ValueError(f"the layer {_name(module)!r} must be given (B, T, D) to be looked into, got {xs.shape}")
+    if not is_array(xs) or xs.ndim != 3:
+        given = xs.shape if is_array(xs) else told(xs)
+        raise ValueError(f"the layer {_name(module)!r} must be given (B, T, D) to be looked into, got {given}")
     if not module.time_major:
         xs = jnp.swapaxes(xs, 0, 1)
     steps, batch = xs.shape[:2]

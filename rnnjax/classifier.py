@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rnnjax.checks import check_array, check_finite, check_floats, check_integers, check_rate, check_whole, told
 from rnnjax.modules import drop_by_row, is_time_major
-from rnnjax.pooling import Pooling, pooled
+from rnnjax.pooling import POOLINGS, Pooling, pooled
 
 
 class SequenceClassifier(nn.Module):
@@ -37,6 +38,15 @@ class SequenceClassifier(nn.Module):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name, least in (("vocabulary", 0), ("embedding", 0), ("classes", 1)):
+            check_whole(name, getattr(self, name), least)
+        for name in ("dropout", "word_dropout"):
+            check_rate(name, getattr(self, name))
+        check_finite("embedding_scale", self.embedding_scale)
+        if self.pooling not in (*POOLINGS, "every"):
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)} or every, got {self.pooling!r}")
+        if not isinstance(self.recurrent, nn.Module):
+            raise ValueError(f"recurrent must be a module such as rnnjax.RNN(cell), got {told(self.recurrent)}")
         if is_time_major(self.recurrent):
             raise ValueError("SequenceClassifier is batch-major: its recurrent part must not have time_major=True")
         if self.word_dropout and not self.vocabulary:
@@ -57,7 +67,12 @@ class SequenceClassifier(nn.Module):
 
         Returns:
             The final state of the recurrent part, and logits (B, classes), or (B, T, classes) of every step.
+
+        Raises:
+            ValueError: as ``RNN``; or inputs of another kind than the model reads, ids that it has no vector for, or
+                an example of no step where its outputs are pooled (values are looked at where they are not traced).
         """
+        self._check(inputs, lengths)
         xs = self._vectors(inputs) if self.vocabulary else inputs
         if train and self.word_dropout:
             xs = drop_words(self.make_rng("dropout"), self.word_dropout, inputs, xs, rows)
@@ -68,6 +83,16 @@ class SequenceClassifier(nn.Module):
         if train and self.dropout:
             read = drop_by_row(self.make_rng("dropout"), self.dropout, read, rows)
         return final, nn.Dense(self.classes)(read)
+
+    def _check(self, inputs: Any, lengths: Any) -> None:
+        if not self.vocabulary:
+            check_floats("inputs", inputs, "(B, T, D)")
+        else:
+            check_array("inputs", inputs, "(B, T)")
+            check_integers("inputs", inputs, inputs.shape, 0, self.vocabulary - 1)
+        if lengths is not None:
+            least = 0 if self.pooling in ("last", "every") else 1  # of no output there is no mean
+            check_integers("lengths", lengths, inputs.shape[:1], least, inputs.shape[1])
 
     def _vectors(self, tokens: jax.Array) -> jax.Array:
         if not self.embedding:

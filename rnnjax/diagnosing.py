@@ -15,6 +15,8 @@ from rich.table import Table
 
 from rnnjax.blas import one_blas_thread
 from rnnjax.cells import Cell
+from rnnjax.cells.fitting import check_params
+from rnnjax.checks import check_floats, check_lengths, told
 from rnnjax.diagnostics.alarms import Alarm, Evidence, Origin, check
 from rnnjax.diagnostics.gradients import by_lag as lag_first
 from rnnjax.diagnostics.gradients import safe_norm
@@ -72,12 +74,14 @@ def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..
         500 steps of 32 examples and 128 units on two CPU cores.
 
     Raises:
-        ValueError: the loss is not one number for each example, or no recurrent layer is called.
+        ValueError: the loss is not one number for each example, or no recurrent layer is called; or an argument is of
+            another kind or shape than is told above.
 
     Example:
         >>> result = rnnjax.diagnose(model, params, batch, loss)  # doctest: +SKIP
         >>> rich.print(result.summary())  # doctest: +SKIP
     """
+    _check(model, params, batch, loss)
     if isinstance(model, Cell):
         params, loss = {"cell": {k: v for k, v in params._asdict().items() if v is not None}}, _of_cell(model, loss)
     # nothing moves in a notebook, which would want ipywidgets for it
@@ -89,6 +93,31 @@ def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..
     record = {"step": 0, "examples": len(losses), "loss": rounded(losses.mean())}
     diagnosis = parse_diagnosis(record | {"layers": [layer_record(layer) for layer in examined.layers]})
     return Result(examined, diagnosis, _alarms(examined, diagnosis))
+
+
+def _check(model: Any, params: Any, batch: Any, loss: Any) -> None:
+    """What can be said before anything is traced."""
+    if not isinstance(model, Cell) and (isinstance(model, type) or not callable(model)):
+        raise ValueError(f"model must be a Flax module or a cell such as rnnjax.LSTM(128), got {told(model)}")
+    if not callable(loss):
+        raise ValueError(f"loss must be a function, got {told(loss)}")
+    for name, tree in (("params", params), ("batch", batch)):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            if not _is_numeric(leaf):
+                place = name + jax.tree_util.keystr(path)
+                raise ValueError(f"{place} must be an array of numbers, got {told(leaf)}")
+    if isinstance(model, Cell):
+        xs, lengths = batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
+        check_floats("batch", xs, "(T, B, D)")
+        check_params(model, params, xs.shape[-1])
+        check_lengths(lengths, xs.shape[1:2], xs.shape[0])
+
+
+def _is_numeric(leaf: Any) -> bool:
+    """Whether JAX can make an array of it."""
+    if isinstance(leaf, np.ndarray | np.generic):
+        return leaf.dtype.kind not in "OSUMm"
+    return isinstance(leaf, jax.Array | bool | int | float | complex)
 
 
 def _of_cell(cell: Cell, loss: Callable[[Any, jax.Array], jax.Array]) -> Callable[[Any, Any], jax.Array]:

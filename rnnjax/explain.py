@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnnjax.checks import check_array, check_integers, check_whole, is_whole, told
+
 Ids = jax.Array | np.ndarray  # integers
 F = TypeVar("F", bound=Callable[..., Any])
 BATCH = 128  # texts that run at once at most
@@ -56,18 +58,40 @@ class _Static:
         return hash(type(self.model))
 
 
-def _compiled(function: F) -> F:
-    """``function(model, *arrays)`` compiled; equal models share a program."""
-    program = jax.jit(lambda static, *arrays: function(static.model, *arrays), static_argnums=0)
+def _compiled(axes: str) -> Callable[[F], F]:
+    """``function(model, params, tokens, *more)`` compiled, for tokens of these axes; equal models share a program."""
 
-    @wraps(function)
-    def call(model: nn.Module, *arrays: Any) -> Any:
-        return program(_Static(model), *arrays)
+    def of(function: F) -> F:
+        program = jax.jit(lambda static, *arrays: function(static.model, *arrays), static_argnums=0)
 
-    return cast(F, call)
+        @wraps(function)
+        def call(model: nn.Module, params: Any, tokens: Ids, *more: Any) -> Any:
+            _check(model, axes, tokens, *more)
+            return program(_Static(model), params, tokens, *more)
+
+        return cast(F, call)
+
+    return of
 
 
-@_compiled
+def _check(model: Any, axes: str, tokens: Any, *more: Any) -> None:
+    """Ids, lengths and places that the model and each other can have; values are known before they are compiled."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a Flax module such as rnnjax.SequenceClassifier, got {told(model)}")
+    check_array("tokens", tokens, axes)
+    words = getattr(model, "vocabulary", 0)
+    largest = words - 1 if is_whole(words) and words > 0 else None
+    check_integers("tokens", tokens, tokens.shape, 0, largest)
+    if axes == "(T,)":
+        for unknown in more:
+            check_whole("unknown", unknown, 0, largest)
+        return
+    B, T = tokens.shape
+    for (name, most), array in zip((("lengths", T), ("positions", T - 1), ("new_ids", largest)), more, strict=False):
+        check_integers(name, array, (B,), 0, most)
+
+
+@_compiled("(B, T)")
 def word_connectivity(model: nn.Module, params: Any, tokens: Ids, lengths: Ids) -> Connectivity:
     """The gradient of each text's logit with respect to its word vectors, and its norm (Madsen, Distill 2019).
 
@@ -78,13 +102,14 @@ def word_connectivity(model: nn.Module, params: Any, tokens: Ids, lengths: Ids) 
         lengths: (B,) words in each text.
 
     Raises:
-        ValueError: the words of ``model`` do not go through exactly one ``nn.Embed``.
+        ValueError: the words of ``model`` do not go through exactly one ``nn.Embed``; or ids, lengths or places of
+            another shape or dtype, or such as there are none of.
     """
     _, _, gradients = _with_gradients(model, params, tokens, lengths)
     return Connectivity(_norm(gradients), gradients)
 
 
-@_compiled
+@_compiled("(T,)")
 def logits_along(model: nn.Module, params: Any, tokens: Ids) -> jax.Array:
     """The logit if the text ended after each of its words, (T,): every beginning of the text, run on its own.
 
@@ -102,7 +127,7 @@ def logits_along(model: nn.Module, params: Any, tokens: Ids) -> jax.Array:
     return _in_batches(model, params, lambda rows: (jnp.broadcast_to(tokens, (len(rows), T)), 1 + rows), T)
 
 
-@_compiled
+@_compiled("(B, T)")
 def swap_words(model: nn.Module, params: Any, tokens: Ids, lengths: Ids, positions: Ids, new_ids: Ids) -> Swaps:
     """Replace the word at ``positions[b]`` of each text by ``new_ids[b]``: the change of its logit, and its forecast.
 
@@ -141,7 +166,7 @@ def explain_text(model: nn.Module, params: Any, tokens: np.ndarray, unknown: int
     return Explanation(*map(np.asarray, (norms, logits_along(model, params, tokens), measured, predicted)))
 
 
-@_compiled
+@_compiled("(T,)")
 def _take_out(model: nn.Module, params: Any, tokens: Ids, unknown: int) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Connectivity, and measured and predicted change of the logit without each word: all (T,)."""
     T = len(tokens)

@@ -19,7 +19,9 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell, DropoutMasks, Params
-from rnnjax.recurrence import unroll
+from rnnjax.cells.fitting import check_held
+from rnnjax.checks import check_floats, check_integers, check_rate, one_for_each, told
+from rnnjax.recurrence import check_cell, unroll
 
 
 class RNN(nn.Module):
@@ -38,6 +40,10 @@ class RNN(nn.Module):
     time_major: bool = False
     backward: Literal["fused", "autodiff"] = "fused"
     store_every: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_cell(self.cell)
 
     @nn.compact
     def __call__(
@@ -63,7 +69,13 @@ class RNN(nn.Module):
 
         Returns:
             The state after each example's last valid step, and outputs h (B, T, H).
+
+        Raises:
+            ValueError: as ``rnnjax.unroll``, or parameters that do not belong to the cell and the inputs.
         """
+        check_floats("xs", xs, "(T, ..., D)" if self.time_major else "(B, T, ..., D)")
+        if self.has_variable("params", "cell"):
+            check_held(self.cell, self.get_variable("params", "cell"), xs.shape[-1])
         params = Params(**self.param("cell", self.cell.init_dict, xs.shape[-1]))
         if not self.time_major:
             xs, taps = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), (xs, taps))
@@ -71,6 +83,7 @@ class RNN(nn.Module):
         if train and (self.cell.input_dropout or self.cell.recurrent_dropout or self.cell.zoneout):
             steps, *batch_shape, in_features = xs.shape
             rows = jnp.arange(math.prod(batch_shape)).reshape(batch_shape) if rows is None else rows
+            check_integers("rows", rows, tuple(batch_shape), 0)
             dropout = self.cell.dropout_masks(self.make_rng("dropout"), rows, in_features, steps)
         final, states = unroll(
             self.cell, params, xs, state, lengths=lengths, reverse=self.reverse, taps=taps, dropout=dropout,
@@ -106,8 +119,13 @@ class Bidirectional(nn.Module):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("forward_rnn", "backward_rnn"):
+            if not isinstance(layer := getattr(self, name), RNN):
+                raise ValueError(f"{name} must be a rnnjax.RNN, got {told(layer)}")
         if self.forward_rnn.reverse or not self.backward_rnn.reverse:
             raise ValueError("Bidirectional wants forward_rnn with reverse=False and backward_rnn with reverse=True")
+        if self.forward_rnn.time_major != self.backward_rnn.time_major:
+            raise ValueError("Bidirectional wants both layers with time_major=True, or none")
 
     def __call__(
         self,
@@ -120,7 +138,7 @@ class Bidirectional(nn.Module):
         rows: jax.Array | None = None,
     ) -> tuple[Any, jax.Array]:
         """As ``RNN``; outputs (B, T, H_forward + H_backward)."""
-        state, taps = state or BidirectionalState(None, None), taps or BidirectionalState(None, None)
+        state, taps = _of_both("state", state), _of_both("taps", taps)
         same: dict[str, Any] = {"lengths": lengths, "train": train, "rows": rows}
         final_f, ys_f = self.forward_rnn(xs, state=state.forward, taps=taps.forward, **same)
         final_b, ys_b = self.backward_rnn(xs, state=state.backward, taps=taps.backward, **same)
@@ -133,6 +151,15 @@ class Bidirectional(nn.Module):
     def zero_taps(self, batch: int, steps: int) -> Any:
         """The pair of the two directions' taps."""
         return BidirectionalState(self.forward_rnn.zero_taps(batch, steps), self.backward_rnn.zero_taps(batch, steps))
+
+
+def _of_both(name: str, pair: Any) -> BidirectionalState:
+    """``pair``, or None for each direction where there is none."""
+    if pair is None:
+        return BidirectionalState(None, None)
+    if not isinstance(pair, BidirectionalState):
+        raise ValueError(f"{name} must be a BidirectionalState, one entry for each direction, got {told(pair)}")
+    return pair
 
 
 class Stack(nn.Module):
@@ -149,6 +176,15 @@ class Stack(nn.Module):
     dropout: float = 0.0
     layer_norm: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        modules = self.layers if isinstance(self.layers, tuple | list) else ()
+        if not modules or not all(isinstance(layer, nn.Module) for layer in modules):
+            raise ValueError(f"layers must be a tuple of modules such as rnnjax.RNN(cell), got {self.layers!r}")
+        check_rate("dropout", self.dropout)
+        if len({is_time_major(layer) for layer in self.layers if isinstance(layer, RNN | Bidirectional | Stack)}) > 1:
+            raise ValueError("Stack wants all layers with time_major=True, or none")
+
     @nn.compact
     def __call__(
         self,
@@ -161,9 +197,11 @@ class Stack(nn.Module):
         rows: jax.Array | None = None,
     ) -> tuple[Any, jax.Array]:
         """As ``RNN``; outputs of the top layer."""
-        none = (None,) * len(self.layers)
+        count = len(self.layers)
+        states, all_taps = one_for_each("state", state, count), one_for_each("taps", taps, count)
+        finals: list[Any] = []
         finals = []
-        for i, (layer, s, t) in enumerate(zip(self.layers, state or none, taps or none, strict=True)):
+        for i, (layer, s, t) in enumerate(zip(self.layers, states, all_taps, strict=True)):
             if i > 0:
                 xs = nn.LayerNorm()(xs) if self.layer_norm else xs
                 xs = self._drop(xs, rows) if train and self.dropout else xs

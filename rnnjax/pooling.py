@@ -1,6 +1,6 @@
 """What a classifier reads of the outputs of all steps."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from rnnjax.modules import BidirectionalState
 
 Pooling = Literal["last", "mean", "max", "attention"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
 
 
 class Attention(nn.Module):

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell, DropoutMasks, Params
+from rnnjax.cells.fitting import check_params, check_state
+from rnnjax.checks import check_floats, check_lengths, check_shape, is_whole, told
 from rnnjax.scans import fused_scan, plain_scan
 
 SCANS = {"fused": fused_scan, "autodiff": plain_scan}
@@ -56,7 +58,8 @@ def unroll(
         (final, states): a ``cell.State`` of (..., H), and one of (T, ..., H).
 
     Raises:
-        ValueError: shapes that do not fit together, no step at all, or an unknown ``backward`` or ``store_every``.
+        ValueError: shapes or dtypes that do not fit together, no step or no example at all, lengths that do not
+            fit (looked at where they are not traced), or an unknown ``backward`` or ``store_every``.
     """
     _check(cell, params, xs, state, lengths, taps, dropout, backward, store_every)
     steps, batch_shape, features = xs.shape[0], xs.shape[1:-1], cell.features
@@ -148,6 +151,12 @@ def _vary_alike(tree: Any) -> Any:
     return jax.tree.map(vary, tree)
 
 
+def check_cell(cell: Any) -> None:
+    """Raise ValueError for what is no cell, as a class or the name of one."""
+    if not isinstance(cell, Cell):
+        raise ValueError(f"cell must be a cell such as rnnjax.LSTM(128), got {told(cell)}")
+
+
 def _check(
     cell: Cell,
     params: Params,
@@ -162,34 +171,25 @@ def _check(
     """Shapes that fit together, said before anything is compiled."""
     if backward not in SCANS:
         raise ValueError(f"backward must be one of {', '.join(SCANS)}, got {backward!r}")
-    if store_every is not None and store_every < 1:
+    if store_every is not None and not (is_whole(store_every) and store_every >= 1):
         raise ValueError(f"store_every must be a positive number of steps, got {store_every!r}")
-    if xs.ndim < 2:
-        raise ValueError(f"xs must be (T, ..., D) with at least two axes, got shape {xs.shape}")
-    if xs.shape[0] == 0:
-        raise ValueError(f"xs must have at least one step, got shape {xs.shape}")
-    if xs.shape[-1] != params.w_x.shape[0]:
-        raise ValueError(f"xs has {xs.shape[-1]} features, but params.w_x expects {params.w_x.shape[0]}")
-    if params.w_h.shape != (cell.features, len(cell.gates) * cell.features):
-        raise ValueError(f"params.w_h has shape {params.w_h.shape}, which does not belong to {cell}")
+    check_cell(cell)
+    check_floats("xs", xs, "(T, ..., D)")
+    check_params(cell, params, xs.shape[-1])
     batch_shape = xs.shape[1:-1]
-    if lengths is not None and jnp.shape(lengths) != batch_shape:
-        raise ValueError(f"lengths must have xs's batch shape {batch_shape}, got {jnp.shape(lengths)}")
+    check_lengths(lengths, batch_shape, xs.shape[0])
+    if not isinstance(dropout, DropoutMasks):
+        raise ValueError(f"dropout must be what {type(cell).__name__}.dropout_masks gives, got {told(dropout)}")
     for name, mask, shape in (
         ("x", dropout.x, (*batch_shape, xs.shape[-1])),
         ("h", dropout.h, (*batch_shape, cell.features)),
         ("hold", dropout.hold, (*xs.shape[:-1], cell.features)),
     ):
-        if mask is not None and mask.shape != shape:
-            raise ValueError(f"dropout.{name} must have shape {shape}, got {mask.shape}")
+        if mask is not None:
+            check_shape(f"dropout.{name}", mask, shape)
     for name, tree, shape in (
         ("state", state, (*batch_shape, cell.features)),
         ("taps", taps, (*xs.shape[:-1], cell.features)),
     ):
-        if tree is None:
-            continue
-        if not isinstance(tree, cell.State):
-            raise ValueError(f"{name} must be a {cell.State.__name__}, got {type(tree).__name__}")
-        for field, a in tree._asdict().items():
-            if a.shape != shape:
-                raise ValueError(f"{name}.{field} must have shape {shape}, got {a.shape}")
+        if tree is not None:
+            check_state(cell, name, tree, shape)

@@ -16,7 +16,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rnnjax.cells.dropout import NO_DROPOUT, DropoutMasks, draw_masks
+from rnnjax.cells.fitting import check_options, check_step
 from rnnjax.cells.initializers import Glorot, Initializer, Orthogonal
+from rnnjax.checks import check_key, check_whole
 
 
 class Params(NamedTuple):
@@ -60,12 +62,7 @@ class Cell:
     init_options: ClassVar[tuple[str, ...]] = ("kernel_init", "recurrent_init")  # fields that ``init`` alone reads
 
     def __post_init__(self) -> None:
-        if not isinstance(self.features, int) or self.features < 1:
-            raise ValueError(f"features must be a positive integer, got {self.features!r}")
-        for name in ("input_dropout", "recurrent_dropout", "zoneout"):
-            rate = getattr(self, name)
-            if not 0.0 <= rate < 1.0:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {rate!r}")
+        check_options(self)
 
     def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
         """m_t (..., H) from packed z^x_t, z^h_t (..., G·H) and m_{t-1} (..., H); elementwise over units."""
@@ -117,7 +114,13 @@ class Cell:
         return jnp.zeros(len(self.gates) * self.features, self.param_dtype), None
 
     def init(self, key: jax.Array, in_features: int) -> Params:
-        """Parameters for inputs of ``in_features`` = D components; ``key`` from ``jax.random.key``."""
+        """Parameters for inputs of ``in_features`` = D components; ``key`` from ``jax.random.key``.
+
+        Raises:
+            ValueError: no key, or no number of components.
+        """
+        check_key(key)
+        check_whole("in_features", in_features, 1)
         key_x, key_h, key_b = jax.random.split(key, 3)
 
         def kernel(init: Initializer, key: jax.Array, rows: int) -> jax.Array:
@@ -199,7 +202,11 @@ class Cell:
 
         Returns:
             The new state, and its output h_t (..., H).
+
+        Raises:
+            ValueError: parameters, state and inputs that do not belong together.
         """
+        check_step(self, params, state, x_t)
         h, m = state[0], state[-1]
         z_x = self.project(x_t if dropout.x is None else x_t * dropout.x, params.w_x, params.b)
         z_h = self.project(h if dropout.h is None else h * dropout.h, params.w_h, params.b_h)

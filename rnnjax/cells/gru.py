@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells.base import Cell
+from rnnjax.cells.fitting import check_keep_gate
 from rnnjax.cells.initializers import chrono_bias
 
 
@@ -43,8 +44,7 @@ class GRU(Cell):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.chrono is not None and self.chrono < 3:
-            raise ValueError(f"chrono must be at least 3 steps, got {self.chrono!r}")
+        check_keep_gate(self)
 
     def init_bias(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Zero but for the update gate's."""

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from rnnjax.checks import check_finite
+
 Initializer = Callable[[jax.Array, tuple[int, ...], DTypeLike], jax.Array]
 
 
@@ -28,6 +30,9 @@ class Orthogonal:
 
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_finite("scale", self.scale)
+
     def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         """A kernel of ``shape`` (H, H)."""
         wide = jnp.promote_types(dtype, jnp.float32)  # there is no QR decomposition in bfloat16
@@ -39,6 +44,9 @@ class Identity:
     """``scale`` times the identity (Le, Jaitly & Hinton 2015, with relu: the IRNN)."""
 
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_finite("scale", self.scale)
 
     def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         """A kernel of ``shape`` (H, H); ``key`` is not used."""

@@ -4,6 +4,7 @@ A compiled program serves one shape, so every batch is cut at one of a few stati
 Since an epoch's order is computed and not carried along, a run resumes anywhere without iterator state.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +52,7 @@ def bucket_edges(lengths: np.ndarray, buckets: int) -> tuple[int, ...]:
     Raises:
         ValueError: If there are no lengths or no buckets, or a length is below 1.
     """
-    if buckets < 1 or len(lengths) == 0 or np.min(lengths) < 1:
+    if buckets < 1 or np.ndim(lengths) != 1 or len(lengths) == 0 or np.min(lengths) < 1:
         raise ValueError("bucket_edges needs at least one bucket and at least one length, all lengths >= 1")
     longest = int(np.max(lengths))
     rounded = np.minimum(-(-np.asarray(lengths, np.int64) // EDGE_MULTIPLE) * EDGE_MULTIPLE, longest)
@@ -108,8 +109,9 @@ def epoch_chunks(
             missing to 1; then no chunk is moved to the ends.
 
     Raises:
-        ValueError: If an example is longer than the last edge.
+        ValueError: If an example is longer than the last edge, or a number is below 1, or edges do not ascend.
     """
+    _check(batch_size, edges, steps_per_chunk)
     rng = np.random.default_rng([seed, epoch])
     chunks: list[Chunk] = []
     if curriculum > 0:
@@ -150,10 +152,18 @@ def ordered_chunks(
 
     Arguments and errors are those of ``epoch_chunks``.
     """
+    _check(batch_size, edges, steps_per_chunk)
     chunks: list[Chunk] = []
     for edge, members in _bucket_members(lengths, edges):
         chunks += _cut(members, edge, batch_size, steps_per_chunk)
     return chunks
+
+
+def _check(batch_size: int, edges: tuple[int, ...], steps_per_chunk: int) -> None:
+    if min(batch_size, steps_per_chunk) < 1:
+        raise ValueError(f"batch_size and steps_per_chunk must be at least 1, got {batch_size} and {steps_per_chunk}")
+    if not edges or any(low >= high for low, high in itertools.pairwise(edges)):
+        raise ValueError(f"edges must be one or more lengths that ascend, got {edges}")
 
 
 def _bucket_members(lengths: np.ndarray, edges: tuple[int, ...]) -> list[tuple[int, np.ndarray]]:

@@ -7,6 +7,8 @@ import numpy as np
 from rnnjax.data.examples import Examples
 from rnnjax.errors import UserError
 
+MOST = 2**31 - 1  # examples; their places are int32
+
 
 def draw_splits(
     draw: Callable[[np.random.Generator, int], Examples],
@@ -38,6 +40,8 @@ def streams_of(seed: int, **counts: int) -> list[np.random.Generator]:
     for name, count in counts.items():
         if count < 1:
             raise UserError(f"{name} is {count}; give a number of at least 1.")
+        if count > MOST:
+            raise UserError(f"{name} is {count}, more than {MOST}; give fewer --steps or a smaller --batch-size.")
     if seed < 0:
         raise UserError(f"seed is {seed}; give a number that is not negative.")
     return [np.random.default_rng(stream) for stream in np.random.SeedSequence(seed).spawn(len(counts))]

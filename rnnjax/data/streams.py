@@ -13,7 +13,15 @@ def stream_chunks(count: int, length: int, *, batch_size: int, steps_per_chunk: 
         length: T.
         batch_size: B, streams; each reads ceil(N/B) windows, the last ones fewer where that does not divide.
         steps_per_chunk: K, batches in a chunk.
+
+    Raises:
+        ValueError: If there is no window, or a number is below 1.
     """
+    if min(count, length, batch_size, steps_per_chunk) < 1:
+        raise ValueError(
+            "count, length, batch_size and steps_per_chunk must be at least 1, "
+            f"got {count}, {length}, {batch_size} and {steps_per_chunk}"
+        )
     windows = -(-count // batch_size)
     rows = np.arange(batch_size)[None, :] * windows + np.arange(windows)[:, None]  # (windows, B)
     chunks = []

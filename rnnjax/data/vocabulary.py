@@ -30,7 +30,12 @@ def build_vocabulary(texts: Iterable[str], size: int) -> tuple[str, ...]:
 
     Returns:
         id -> word; shorter than ``size`` where ``texts`` holds fewer words.
+
+    Raises:
+        ValueError: If ``size`` is too small.
     """
+    if size < len(SPECIAL_WORDS):
+        raise ValueError(f"size must be at least {len(SPECIAL_WORDS)}, for padding and the unknown word, got {size}")
     counts = Counter(itertools.chain.from_iterable(map(split_words, texts)))
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return SPECIAL_WORDS + tuple(ranked[: size - len(SPECIAL_WORDS)])
@@ -49,7 +54,14 @@ def encode(
 
     Returns:
         tokens (N, L) int32, left-aligned, 0 after the end, and lengths (N,) int32 in words, >= 1.
+
+    Raises:
+        ValueError: If ``max_length`` or ``keep`` is none of what it can be.
     """
+    if max_length < 1 or keep not in KEEP_CHOICES:
+        raise ValueError(
+            f"max_length must be at least 1 and keep one of {', '.join(KEEP_CHOICES)}, got {max_length} and {keep!r}"
+        )
     ids = {word: number for number, word in enumerate(vocabulary)}
     kept = slice(-max_length, None) if keep == "last" else slice(max_length)
     tokens = np.full((len(texts), max_length), PADDING, np.int32)

@@ -6,6 +6,7 @@ docstring holds its threshold and the reason for it.
 
 from collections.abc import Callable
 
+from rnnjax.checks import told
 from rnnjax.diagnostics.alarm_rules import (
     clipping,
     dead_memory,
@@ -34,5 +35,11 @@ RULES: tuple[Callable[[Evidence], Alarm | None], ...] = (  # causes first, the p
 
 
 def check(evidence: Evidence) -> tuple[Alarm, ...]:
-    """Every alarm that ``evidence`` raises, in the order of ``RULES``; none for a healthy training."""
+    """Every alarm that ``evidence`` raises, in the order of ``RULES``; none for a healthy training.
+
+    Raises:
+        ValueError: ``evidence`` is none.
+    """
+    if not isinstance(evidence, Evidence):
+        raise ValueError(f"evidence must be a rnnjax.diagnostics.Evidence, got {told(evidence)}")
     return tuple(alarm for rule in RULES if (alarm := rule(evidence)) is not None)

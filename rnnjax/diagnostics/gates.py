@@ -6,13 +6,17 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell, Params
-from rnnjax.diagnostics.linearise import Steps
+from rnnjax.cells.fitting import check_params
+from rnnjax.checks import check_array, check_integers, check_whole
+from rnnjax.diagnostics.linearise import Steps, check_steps, check_steps_of
+from rnnjax.recurrence import check_cell
 
 FLAT = 0.04  # of the steepest slope: σ(z) within 1% of its ends, tanh(z) within 2%
 
 
 def gate_values(cell: Cell, steps: Steps) -> jax.Array | None:
     """The gates' values (T, ..., G, H), in the order of ``cell.gates``; None where the cell does not name them."""
+    check_steps_of(cell, steps)
     values = cell.gate_values(steps.z_x, steps.z_h)
     return None if values is None else values.reshape(steps.u.shape)
 
@@ -50,6 +54,7 @@ def horizon(steps: Steps) -> jax.Array:
 
     Tallec & Ollivier (2018), section 2: a unit that keeps f of its memory at a step forgets over so many steps.
     """
+    check_steps(steps)
     valid = steps.valid[..., None]
     kept = jnp.where(valid, steps.f, 0).sum(axis=tuple(range(steps.valid.ndim))) / jnp.maximum(valid.sum(), 1)
     return 1 / (1 - kept)
@@ -57,6 +62,8 @@ def horizon(steps: Steps) -> jax.Array:
 
 def keep_at_bias(cell: Cell, params: Params) -> jax.Array:
     """What each unit (H,) keeps, f = ∂m_t/∂m_{t-1}, at zero input and zero state; zoneout counts."""
+    check_cell(cell)
+    check_params(cell, params)
     state = cell.initial_state()
     z_x = params.b.astype(cell.state_dtype)
     z_h = jnp.zeros_like(z_x) if params.b_h is None else params.b_h.astype(cell.state_dtype)
@@ -71,7 +78,13 @@ def padding_read(xs: jax.Array, lengths: jax.Array, *, shortest: int = 3) -> jax
         xs: (T, B, D) inputs.
         lengths: (B,) steps that are read.
         shortest: equal inputs in a row from which a run counts.
+
+    Raises:
+        ValueError: arrays or a number that do not fit together.
     """
+    check_array("xs", xs, "(T, B, D)")
+    check_integers("lengths", lengths, xs.shape[1:2], 0, xs.shape[0])
+    check_whole("shortest", shortest, 1)
     at = jnp.arange(xs.shape[0])[:, None]
     repeats = (xs == jnp.roll(xs, -1, axis=0)).all(axis=-1) | (at >= lengths[None, :] - 1)  # as the step after it
     run = jnp.cumprod(repeats[::-1], axis=0)[::-1] * (at < lengths[None, :])

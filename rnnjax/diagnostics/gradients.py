@@ -4,11 +4,13 @@ The lag of a step is its distance in steps from the example's last valid step, w
 different lengths are compared at equal lag.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from rnnjax.checks import check_array, check_floats, check_integers, check_shape, is_array, is_number, known, told
 
 QUANTILES = (0.1, 0.5, 0.9)
 ROUNDING = 1e-12  # a slope of log norm this flat is none
@@ -33,7 +35,17 @@ def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax
     Returns:
         (norms, exists), both (T, B): entry (l, b) belongs to step lengths[b] - 1 - l, and ``exists`` says whether
         the example counts and has such a step; the norm is 0 where it does not.
+
+    Raises:
+        ValueError: another shape or dtype; lengths or weights that no example can have, where they are not traced.
     """
+    check_floats("tap_gradients", tap_gradients, "(T, B, H)")
+    check_integers("lengths", lengths, tap_gradients.shape[1:2], 0, tap_gradients.shape[0])
+    check_floats("loss_weights", loss_weights, "(B,)")
+    check_shape("loss_weights", loss_weights, tap_gradients.shape[1:2])
+    weights = known(loss_weights)
+    if weights is not None and not (weights >= 0).all():
+        raise ValueError(f"loss_weights must be 0 or more, got {weights[~(weights >= 0)][0]}")
     norms = safe_norm(tap_gradients.astype(jnp.promote_types(tap_gradients.dtype, jnp.float32)))
     norms, exists = by_lag(norms, lengths)
     exists = exists & (loss_weights > 0)[None, :]
@@ -42,6 +54,8 @@ def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax
 
 def safe_norm(vectors: jax.Array) -> jax.Array:
     """‖v‖₂ over the last axis: (..., H) → (...), right also where the squares would be too small for the dtype."""
+    if not is_array(vectors) or vectors.ndim == 0 or vectors.shape[-1] == 0:
+        raise ValueError(f"vectors must be an array (..., H), got {told(vectors)}")
     scale = jnp.max(jnp.abs(vectors), axis=-1)
     usable = jnp.isfinite(scale) & (scale > 0)
     unit = vectors / jnp.where(usable, scale, 1)[..., None]
@@ -53,7 +67,12 @@ def by_lag(values: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]
 
     Entry (l, b) belongs to step lengths[b] - 1 - l; ``exists`` says whether the example has it, the value is 0 where
     it has not.
+
+    Raises:
+        ValueError: as ``norms_by_lag``.
     """
+    check_array("values", values, "(T, B)")
+    check_integers("lengths", lengths, values.shape[1:], 0, values.shape[0])
     steps = lengths[None, :] - 1 - jnp.arange(values.shape[0])[:, None]
     exists = steps >= 0
     return jnp.where(exists, jnp.take_along_axis(values, jnp.clip(steps, 0, None), axis=0), 0), exists
@@ -65,7 +84,12 @@ def lag_statistics(norms: jax.Array, exists: jax.Array) -> LagStatistics:
     Args:
         norms: (T, B) by lag.
         exists: (T, B) whether the example has the lag.
+
+    Raises:
+        ValueError: two arrays that do not fit together.
     """
+    check_floats("norms", norms, "(T, B)")
+    check_shape("exists", exists, norms.shape)
     examples = exists.sum(axis=1)
     mean = norms.sum(axis=1, where=exists) / jnp.where(examples > 0, examples, jnp.nan)
     masked = jnp.where(exists, norms, jnp.nan)
@@ -82,8 +106,11 @@ def half_life(norms: np.ndarray) -> float:
     Returns:
         Least-squares fit over the lags whose norm is finite and a normal float32 (a vanished gradient is 0 or
         subnormal, and has no slope); infinity where the norm does not decay, NaN with fewer than two such lags.
+
+    Raises:
+        ValueError: no numbers, or not one for each lag.
     """
-    norms = np.asarray(norms, np.float64)
+    norms = _curve(norms)
     lags = np.flatnonzero(np.isfinite(norms) & (norms > np.finfo(np.float32).tiny))
     if len(lags) < 2:
         return float("nan")
@@ -92,7 +119,29 @@ def half_life(norms: np.ndarray) -> float:
 
 
 def reach(norms: np.ndarray, share: float = 0.01) -> int:
-    """Largest lag whose norm (T,) is at least ``share`` of the norm at lag 0; 0 where all is zero or not finite."""
-    norms = np.asarray(norms, np.float64)
+    """Largest lag whose norm (T,) is at least ``share`` of the norm at lag 0; 0 where all is zero or not finite.
+
+    Raises:
+        ValueError: as ``half_life``, or a share that is not above 0 and at most 1.
+    """
+    norms = _curve(norms)
+    if not is_number(share) or not 0 < share <= 1:
+        raise ValueError(f"share must be above 0 and at most 1, as 0.01 for 1%, got {told(share)}")
     far = np.flatnonzero(np.isfinite(norms) & (norms > 0) & (norms >= share * norms[:1]))
     return int(far[-1]) if len(far) else 0
+
+
+def _curve(norms: Any) -> np.ndarray:
+    """Norms by lag as float64."""
+    try:
+        curve = np.asarray(norms, np.float64)
+    except jax.errors.TracerArrayConversionError:
+        raise
+    except (TypeError, ValueError):
+        raise ValueError(f"norms must be numbers (T,), one for each lag, got {told(norms)}") from None
+    if curve.ndim != 1:
+        raise ValueError(
+            f"norms must be (T,), one for each lag, got {told(norms)}; take the median over examples, as in "
+            "jnp.median(norms, axis=1)"
+        )
+    return curve

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.special import stdtrit  # quantiles of Student's t; scipy.stats takes a second to import
 
+from rnnjax.checks import is_number, told
+
 
 def seed_interval(
     values: np.ndarray, axis: int = 0, confidence: float = 0.95
@@ -11,7 +13,12 @@ def seed_interval(
 
     NaN does not count; where fewer than two numbers are left, low and high are NaN, and with none the mean is. An
     infinite value makes the mean infinite, and low and high NaN.
+
+    Raises:
+        ValueError: a confidence that is not between 0 and 1.
     """
+    if not is_number(confidence) or not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, as 0.95 for 95%, got {told(confidence)}")
     values = np.moveaxis(np.asarray(values, np.float64), axis, 0)
     known = ~np.isnan(values)
     n = known.sum(axis=0)

@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell, Params
-from rnnjax.diagnostics.linearise import Steps, recurrent_blocks
+from rnnjax.cells.fitting import check_params
+from rnnjax.checks import check_floats, check_whole, told
+from rnnjax.diagnostics.linearise import Steps, check_steps_of, recurrent_blocks
 from rnnjax.diagnostics.one_by_one import one_by_one
 
 
@@ -19,7 +21,12 @@ def step_jacobians(cell: Cell, params: Params, steps: Steps) -> jax.Array:
     """J_t = ∂(state after t)/∂(state before t), (T, ..., S, S); the identity past an example's end.
 
     T·...·S² numbers: take one example of a long batch.
+
+    Raises:
+        ValueError: steps or parameters of another cell.
     """
+    check_steps_of(cell, steps)
+    check_params(cell, params)
     blocks, eye = recurrent_blocks(cell, params), jnp.eye(cell.features, dtype=steps.f.dtype)
     m_h = jnp.einsum("...gj,ghj->...jh", steps.u, blocks)  # ∂m_t/∂h_{t-1} at fixed m_{t-1}
     m_m = _diagonal(steps.f, eye)
@@ -39,6 +46,12 @@ def _diagonal(values: jax.Array, eye: jax.Array) -> jax.Array:
     return values[..., None] * jnp.broadcast_to(eye, (*values.shape, eye.shape[-1]))
 
 
+def _check_square(jacobians: Any, axes: str) -> None:
+    check_floats("jacobians", jacobians, axes)
+    if jacobians.shape[-1] != jacobians.shape[-2]:
+        raise ValueError(f"jacobians must be {axes}, got {told(jacobians)}")
+
+
 class SingularValues(NamedTuple):
     """Natural logarithms, so that a product over thousands of steps neither under- nor overflows."""
 
@@ -53,6 +66,7 @@ class SingularValues(NamedTuple):
 
 def singular_values(jacobians: jax.Array) -> SingularValues:
     """Largest and smallest singular value of each matrix (..., S, S) by itself."""
+    _check_square(jacobians, "(..., S, S)")
     values = one_by_one(partial(jnp.linalg.svd, compute_uv=False), jacobians)
     return SingularValues(jnp.log(values[..., 0]), jnp.log(values[..., -1]))
 
@@ -69,7 +83,12 @@ def product_singular_values(jacobians: jax.Array, *, sweeps: int = 4) -> jax.Arr
     Args:
         jacobians: the factors, the first to be applied first.
         sweeps: at least 1; each costs T decompositions.
+
+    Raises:
+        ValueError: no such matrices, or no sweep.
     """
+    _check_square(jacobians, "(T, S, S)")
+    check_whole("sweeps", sweeps, 1)
 
     def step(q: Any, factor: jax.Array) -> tuple[jax.Array, jax.Array]:
         q, triangle = jnp.linalg.qr(factor @ q)
@@ -94,7 +113,15 @@ def extreme_singular_values(jacobians: jax.Array, counts: tuple[int, ...]) -> Si
     Args:
         jacobians: (T, S, S) factors, the first to be applied first.
         counts: P numbers from 1 to T.
+
+    Raises:
+        ValueError: no such matrices, or numbers of factors that are not there.
     """
+    _check_square(jacobians, "(T, S, S)")
+    if not isinstance(counts, tuple | list) or not counts:
+        raise ValueError(f"counts must be a tuple of numbers of factors, got {counts!r}")
+    for count in counts:
+        check_whole("each of counts", count, 1, jacobians.shape[0])
 
     def scaled(a: jax.Array, log: jax.Array) -> tuple[jax.Array, jax.Array]:
         size = jnp.max(jnp.abs(a))

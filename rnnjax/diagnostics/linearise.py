@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell, Params
-from rnnjax.recurrence import unroll
+from rnnjax.cells.fitting import check_params, check_state
+from rnnjax.checks import check_array, check_integers, told
+from rnnjax.recurrence import check_cell, unroll
 
 
 class Steps(NamedTuple):
@@ -51,11 +53,11 @@ def linearise(
         ``Steps``; without dropout, zoneout at its mean. Differentiable again, in reverse mode.
 
     Raises:
-        ValueError: shapes that do not fit together.
+        ValueError: as ``rnnjax.unroll``.
     """
+    _, states = unroll(cell, params, xs, state, lengths=lengths)
     if state is None:
         state = cell.initial_state(xs.shape[1:-1])
-    _, states = unroll(cell, params, xs, state, lengths=lengths)
     valid = jnp.ones(xs.shape[:-1], bool)
     if lengths is not None:
         at = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * jnp.ndim(lengths))
@@ -77,6 +79,28 @@ def linearise(
     return Steps(states, z_x, z_h, f, by_gate(u), r, by_gate(o), by_gate(u_x), by_gate(o_x), valid)
 
 
+def check_steps(steps: Any) -> None:
+    """Raise ValueError for what is no ``Steps``."""
+    if not isinstance(steps, Steps):
+        raise ValueError(f"steps must be what rnnjax.diagnostics.linearise gives, got {told(steps)}")
+
+
+def check_steps_of(cell: Any, steps: Any) -> None:
+    """``Steps`` of this cell.
+
+    Raises:
+        ValueError: they are of another cell, or something else.
+    """
+    check_cell(cell)
+    check_steps(steps)
+    gates, units = steps.u.shape[-2:]
+    if (gates, units) != (len(cell.gates), cell.features):
+        raise ValueError(
+            f"steps are those of a cell with {gates} gates and {units} units, "
+            f"but {type(cell).__name__}({cell.features}) has {len(cell.gates)} and {cell.features}"
+        )
+
+
 def recurrent_blocks(cell: Cell, params: Params) -> jax.Array:
     """W_h gate by gate, (G, H, H): ``[k]`` is (from, to) of gate k, in ``cell.state_dtype``."""
     blocks = params.w_h.reshape(cell.features, len(cell.gates), cell.features)
@@ -91,7 +115,13 @@ def pull(cell: Cell, params: Params, steps: Steps, cotangents: Any) -> Any:
         params: its parameters.
         steps: of any leading shape; each step is pulled back by itself.
         cotangents: ``cell.State`` of the same leading shape.
+
+    Raises:
+        ValueError: they do not belong together.
     """
+    check_steps_of(cell, steps)
+    check_params(cell, params)
+    check_state(cell, "cotangents", cotangents, steps.f.shape)
     ct_h = cotangents[0]
     dm = ct_h if not cell.has_separate_memory else cotangents[-1] + steps.r * ct_h
     dz = steps.u * dm[..., None, :]
@@ -107,7 +137,13 @@ def flip_valid(tree: Any, lengths: jax.Array) -> Any:
     """Each example's valid steps in reverse order, still at the front: (T, B, ...) arrays, ``lengths`` (B,).
 
     A layer that walks backwards is a forward layer on sequences flipped so, and lags count from its last step.
+
+    Raises:
+        ValueError: arrays without these axes, or lengths that do not fit them.
     """
+    for a in jax.tree.leaves(tree):
+        check_array("every array of tree", a, "(T, B, ...)")
+        check_integers("lengths", lengths, a.shape[1:2], 0, a.shape[0])
 
     def flip(a: jax.Array) -> jax.Array:
         at = jnp.arange(a.shape[0])[:, None]

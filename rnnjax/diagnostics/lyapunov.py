@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell, Params
+from rnnjax.cells.fitting import check_params
+from rnnjax.checks import check_whole
 from rnnjax.diagnostics.jacobians import step_jacobians
-from rnnjax.diagnostics.linearise import Steps
+from rnnjax.diagnostics.linearise import Steps, check_steps_of
 from rnnjax.diagnostics.one_by_one import one_by_one
 
 
@@ -33,8 +35,15 @@ def lyapunov_spectrum(cell: Cell, params: Params, steps: Steps, *, count: int | 
         params: its parameters.
         steps: from ``linearise``, of any batch shape; T counts each example's valid steps.
         count: K, how many exponents, from the largest; None means all S = H, or 2H for the LSTM.
+
+    Raises:
+        ValueError: steps or parameters of another cell, or more exponents than there are.
     """
+    check_steps_of(cell, steps)
+    check_params(cell, params)
     size = cell.features * (2 if cell.has_separate_memory else 1)
+    if count is not None:
+        check_whole("count", count, 1, size)
     batch_shape = steps.f.shape[1:-1]
     q = jnp.broadcast_to(jnp.eye(size, count or size, dtype=steps.f.dtype), (*batch_shape, size, count or size))
 

@@ -5,7 +5,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from rnnjax.cells import Cell
-from rnnjax.diagnostics.linearise import Steps
+from rnnjax.checks import check_array
+from rnnjax.diagnostics.linearise import Steps, check_steps_of
 from rnnjax.diagnostics.paths import Paths
 
 
@@ -23,7 +24,12 @@ def first_not_finite(cell: Cell, steps: Steps, paths: Paths) -> NotFinite | None
 
     Forward, the gates' inputs z^x + z^h and the states are searched from the first step on; if they are finite, the
     gradients at the gates' inputs from the last step back.
+
+    Raises:
+        ValueError: steps of another cell, or without a batch.
     """
+    check_steps_of(cell, steps)
+    check_array("steps.f", steps.f, "(T, B, H)")
     valid = np.asarray(steps.valid)[:, :, None, None]
     with np.errstate(invalid="ignore", over="ignore"):
         z = (np.asarray(steps.z_x) + np.asarray(steps.z_h)).reshape(steps.u.shape)

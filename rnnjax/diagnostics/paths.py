@@ -20,8 +20,10 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell, Params
+from rnnjax.cells.fitting import check_params, check_state
+from rnnjax.checks import is_array
 from rnnjax.diagnostics.gradients import safe_norm
-from rnnjax.diagnostics.linearise import Steps, recurrent_blocks
+from rnnjax.diagnostics.linearise import Steps, check_steps_of, recurrent_blocks
 
 
 class Paths(NamedTuple):
@@ -54,7 +56,13 @@ def paths(cell: Cell, params: Params, steps: Steps, ct_states: Any) -> Paths:
         ct_states: ``cell.State`` of (T, ..., H), ∂L/∂state at each step with no recurrence counted: what the loss
             reads of the stacked states. That of a step past an example's end counts at its last valid step, and so
             does that of a final state if it is added to the last step's.
+
+    Raises:
+        ValueError: they do not belong together.
     """
+    check_steps_of(cell, steps)
+    check_params(cell, params)
+    check_state(cell, "ct_states", ct_states, steps.f.shape)
     blocks = recurrent_blocks(cell, params)
     separate = cell.has_separate_memory
     zero = jnp.zeros_like(steps.f[0])
@@ -97,6 +105,8 @@ def paths(cell: Cell, params: Params, steps: Steps, ct_states: Any) -> Paths:
 
 def share(part: jax.Array, rest: jax.Array) -> jax.Array:
     """‖part‖ / (‖part‖ + ‖rest‖) over features: (..., H) → (...), between 0 and 1; NaN where both are 0."""
+    if is_array(part) and is_array(rest) and part.shape != rest.shape:
+        raise ValueError(f"part and rest must have one shape, got {part.shape} and {rest.shape}")
     a, b = safe_norm(part), safe_norm(rest)
     total = a + b
     return jnp.where(total > 0, a / jnp.where(total > 0, total, 1), jnp.nan)

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell, Params
+from rnnjax.cells.fitting import check_params, check_state
 from rnnjax.diagnostics.gradients import safe_norm
-from rnnjax.diagnostics.linearise import Steps, pull
+from rnnjax.diagnostics.linearise import Steps, check_steps_of, pull
 from rnnjax.diagnostics.lyapunov import lyapunov_spectrum
 
 
@@ -23,7 +24,13 @@ def omega(cell: Cell, params: Params, steps: Steps, cotangents: Any) -> jax.Arra
         params: its parameters.
         steps: from ``linearise``.
         cotangents: λ, ``Paths.state``; a step at which it is 0 does not count.
+
+    Raises:
+        ValueError: they do not belong together.
     """
+    check_steps_of(cell, steps)
+    check_params(cell, params)
+    check_state(cell, "cotangents", cotangents, steps.f.shape)
     steps, cotangents = jax.lax.stop_gradient((steps, cotangents))
     after, asked = jax.tree.map(lambda a: a[1:], (steps, cotangents))
     size = safe_norm(jnp.concatenate(asked, axis=-1))
@@ -44,5 +51,8 @@ def flossing(cell: Cell, params: Params, steps: Steps, *, count: int) -> jax.Arr
 
     Gradient flossing (Engelken 2023): exponents at 0 let gradients pass through many steps. Differentiable with
     respect to all that ``steps`` was made from.
+
+    Raises:
+        ValueError: as ``lyapunov_spectrum``.
     """
     return (lyapunov_spectrum(cell, params, steps, count=count).exponents ** 2).sum(axis=-1)

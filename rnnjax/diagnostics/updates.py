@@ -14,7 +14,13 @@ def update_ratios(updates: Any, params: Any) -> dict[str, jax.Array]:
     Args:
         updates: what the optimiser adds, in the structure of ``params``.
         params: the parameters before.
+
+    Raises:
+        ValueError: two structures that are not alike.
     """
+    wanted: Any = jax.tree.structure(params)
+    if wanted != jax.tree.structure(updates):
+        raise ValueError(f"updates must have the structure of params, {wanted}, got {jax.tree.structure(updates)}")
 
     def ratio(update: jax.Array, block: jax.Array) -> jax.Array:
         size = jnp.linalg.norm(block.ravel())

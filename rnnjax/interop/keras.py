@@ -7,6 +7,7 @@ import flax.linen as nn
 import numpy as np
 
 from rnnjax.cells import GRU, Cell, Params
+from rnnjax.checks import told
 from rnnjax.interop.shared import build, check_shapes, infer_cell, pack, to_array
 
 
@@ -37,6 +38,8 @@ def from_keras(weights: Sequence[Any], *, activation: str = "tanh") -> tuple[nn.
         ValueError: a number of arrays that no such layer has, shapes that do not fit together, a GRU with
             ``reset_after=False``, or an ``activation`` that the cell does not have.
     """
+    if not isinstance(weights, Sequence) or isinstance(weights, str | bytes):
+        raise ValueError(f"weights must be layer.get_weights(), a list of arrays, got {told(weights)}.")
     arrays = [to_array(f"weights[{k}]", value) for k, value in enumerate(weights)]
     sides = {2: ("",), 3: ("",), 4: ("forward ", "backward "), 6: ("forward ", "backward ")}.get(len(arrays))
     if sides is None:

@@ -8,7 +8,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from rnnjax.cells import GRU, LSTM, Cell, SimpleRNN
-from rnnjax.interop.shared import build, check_shapes, pack, to_array
+from rnnjax.interop.shared import build, check_mapping, check_shapes, pack, to_array
 
 
 class Layout(NamedTuple):
@@ -51,6 +51,7 @@ def from_linen(params: Mapping[str, Any], *, activation: str = "tanh") -> tuple[
         ValueError: parameters of another cell, missing or too many, shapes that do not fit together, or an
             ``activation`` that the cell does not have.
     """
+    check_mapping("params", params, "the parameters of one cell, as in variables['params']")
     while len(params) == 1 and isinstance(inner := next(iter(params.values())), Mapping):
         params = inner
     for layout in LAYOUTS:

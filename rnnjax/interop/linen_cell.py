@@ -6,6 +6,9 @@ import flax.linen as nn
 import jax
 
 from rnnjax.cells import Cell, Params
+from rnnjax.cells.fitting import check_held
+from rnnjax.checks import check_floats
+from rnnjax.recurrence import check_cell
 
 
 class LinenCell(nn.RNNCellBase):
@@ -23,6 +26,10 @@ class LinenCell(nn.RNNCellBase):
 
     cell: Cell
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_cell(self.cell)
+
     @nn.compact
     def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
         """One step.
@@ -33,7 +40,13 @@ class LinenCell(nn.RNNCellBase):
 
         Returns:
             The new state, and its output h (..., H).
+
+        Raises:
+            ValueError: carry, inputs and parameters that do not belong to the cell.
         """
+        check_floats("inputs", inputs, "(..., D)")
+        if self.has_variable("params", "cell"):
+            check_held(self.cell, self.get_variable("params", "cell"), inputs.shape[-1])
         params = Params(**self.param("cell", self.cell.init_dict, inputs.shape[-1]))
         return self.cell.step(params, carry, inputs)
 

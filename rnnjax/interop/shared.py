@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.cells import GRU, LSTM, Cell, Params, SimpleRNN
+from rnnjax.checks import told
 from rnnjax.modules import RNN, Bidirectional, Stack
 
 CELLS: dict[int, type[Cell]] = {len(cell.gates): cell for cell in (SimpleRNN, GRU, LSTM)}
@@ -31,6 +32,12 @@ def to_array(name: str, value: Any) -> np.ndarray:
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"{name} must hold floating-point numbers, got {array.dtype}.")
     return array
+
+
+def check_mapping(name: str, given: Any, wanted: str) -> None:
+    """Raise ValueError for what has no names and values, as a layer itself."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name} must be {wanted}, got {told(given)}.")
 
 
 def infer_cell(name: str, shape: tuple[int, ...]) -> tuple[type[Cell], int]:

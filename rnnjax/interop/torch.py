@@ -8,7 +8,7 @@ import flax.linen as nn
 import numpy as np
 
 from rnnjax.cells import Cell, Params
-from rnnjax.interop.shared import build, check_shapes, infer_cell, pack, to_array
+from rnnjax.interop.shared import build, check_mapping, check_shapes, infer_cell, pack, to_array
 
 TORCH_NAMES = {"SimpleRNN": "an nn.RNN", "GRU": "an nn.GRU", "LSTM": "an nn.LSTM"}
 
@@ -43,6 +43,7 @@ def from_torch(
         ValueError: no such layer under ``prefix``, keys that are missing or too many, shapes that do not fit
             together, ``proj_size``, or a ``nonlinearity`` that the cell does not have.
     """
+    check_mapping("state_dict", state_dict, "the state_dict() of a layer or of a whole model")
     chosen = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
     _check_start(chosen, state_dict, prefix)
     arrays = {name: to_array(prefix + name, value) for name, value in chosen.items()}

@@ -46,7 +46,7 @@ def load_run(path: Path) -> Run:
     return Run(
         path=path,
         experiment=str(config.get("experiment", "unknown")),
-        flags=dict(config.get("flags") or {}),
+        flags=_flags(path, config),
         environment=read_json(environment) if environment.exists() else {},
         members=tuple(sorted(members, key=lambda member: (member.parameters, member.label, member.seed))),
         unborn=tuple(folder.name for folder in folders if folder not in begun),
@@ -54,10 +54,18 @@ def load_run(path: Path) -> Run:
     )
 
 
+def _flags(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    file = path / "config.json"
+    flags = config.get("flags") or {}
+    if not isinstance(flags, dict):
+        raise UserError(f"'{file}' is damaged, expected an object under flags; restore it or run again.")
+    return flags
+
+
 def _whole(folder: Path, task: Task) -> Member:
     try:
         return read_member(folder, task)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UserError(
             f"The records in '{folder}' are damaged ({type(error).__name__}: {error}); "
             "expected what a run writes there: remove that folder or run again."

@@ -67,7 +67,7 @@ def read_task(file: Path) -> Task:
     """
     try:
         return parse_task(read_json(file)) if file.exists() else Task()
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"'{file}' is damaged ({type(error).__name__}: {error}); expected what a run writes there: run again."
         ) from error

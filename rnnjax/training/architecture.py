@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
-from rnnjax.training.settings import require
+from rnnjax.training.settings import require, require_sizes
 
 if TYPE_CHECKING:
     import flax.linen as nn
@@ -35,6 +35,7 @@ class Architecture:
     def __post_init__(self) -> None:
         require(self, "layers", self.layers >= 1, "at least 1")
         require(self, "dropout", 0 <= self.dropout < 1, "from 0 to below 1")
+        require_sizes(self)
 
     def model(
         self,

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from rnnjax.training.settings import require
+from rnnjax.training.settings import require, require_sizes
 
 OFF = "off"
 
@@ -66,3 +66,4 @@ class Execution:
             require(self, name, value is None or self.coordinator is not None, "given with --coordinator")
         if self.process_id is not None and self.num_processes is not None:
             require(self, "process_id", 0 <= self.process_id < self.num_processes, "below --num-processes")
+        require_sizes(self)

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -55,18 +55,12 @@ def run_study(folder: Path, trials: Sequence[Trial], execution: Execution, view:
         for some in plan(trials):
             if ended(some):
                 continue
-            with first_goes_ahead():
+            with first_goes_ahead(), _enough_memory(some[0].label):
                 found = groups(some)
             for group in (group for group in found if not ended(group.trials)):
                 try:
-                    _run_group(folder, group, execution, view, signals)
-                except jax.errors.JaxRuntimeError as error:
-                    if "RESOURCE_EXHAUSTED" not in str(error):
-                        raise
-                    raise UserError(
-                        f"{group.title}: the device has too little memory; give fewer --seeds at once, a smaller "
-                        "--batch-size, --features or sequence."
-                    ) from None
+                    with _enough_memory(group.title):
+                        _run_group(folder, group, execution, view, signals)
                 except OSError as error:
                     raise UserError(
                         f"The run folder {folder} cannot be written ({error.strerror or error}); mend that and go on "
@@ -78,6 +72,21 @@ def run_study(folder: Path, trials: Sequence[Trial], execution: Execution, view:
     failures = filter(None, (outcome(folder / "members" / trial.name) for trial in trials))
     if message := " ".join(failures):
         raise TrainingDivergedError(message)
+
+
+@contextlib.contextmanager
+def _enough_memory(title: str) -> Iterator[None]:
+    """UserError where the memory of a device, or of the machine, does not hold what ``title`` needs."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        of_machine = isinstance(error, MemoryError)
+        if not of_machine and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise UserError(
+            f"{title}: the {'machine' if of_machine else 'device'} has too little memory; give fewer "
+            f"{'--steps or ' if of_machine else ''}--seeds at once, a smaller --batch-size, --features or sequence."
+        ) from None
 
 
 def _run_group(folder: Path, group: Group, execution: Execution, view: ProgressView, signals: Stopping) -> None:

@@ -1,6 +1,5 @@
 """One run while its group trains: its files, its best parameters so far, and what went wrong with it."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from rnnjax.data.examples import Objective
 from rnnjax.errors import UserError
 from rnnjax.training.evaluation import Scores
 from rnnjax.training.objectives import BY_LOSS
-from rnnjax.training.records import write_bytes, write_json
+from rnnjax.training.records import read_json, write_bytes, write_json
 from rnnjax.training.steps import TrainMetrics
 from rnnjax.training.trial import Trial
 from rnnjax.training.writers import RECORDS, MemberWriter
@@ -105,10 +104,19 @@ class Member:
 
 
 def outcome(folder: Path) -> str | None:
-    """None while a member has not ended, "" if it has a result, else why it has none."""
+    """None while a member has not ended, "" if it has a result, else why it has none.
+
+    Raises:
+        UserError: the file that says why is damaged.
+    """
     if (folder / RESULT).exists():
         return ""
-    return str(json.loads((folder / FAILURE).read_text())["message"]) if (folder / FAILURE).exists() else None
+    if not (folder / FAILURE).exists():
+        return None
+    why = read_json(folder / FAILURE).get("message")
+    if not isinstance(why, str):
+        raise UserError(f"'{folder / FAILURE}' is damaged, expected a message in it; remove the folder around it.")
+    return why
 
 
 def _cut(path: Path, size: int) -> None:

@@ -29,10 +29,15 @@ class RecordWriter:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """All whole records of ``path``, in order; a torn last line is left out, a missing file has none."""
+    """All whole records of ``path``, in order; a torn last line is left out, a missing file has none.
+
+    Raises:
+        UserError: the file cannot be read.
+        json.JSONDecodeError: another line is torn.
+    """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = _text(path, errors="replace").split("\n")
     records = [json.loads(line) for line in lines[:-1] if line]
     try:
         return records + ([json.loads(lines[-1])] if lines[-1] else [])
@@ -44,15 +49,31 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-        UserError: the file holds something else.
+        UserError: the file cannot be read, or holds something else.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"'{path}' is damaged, not valid JSON ({error}); restore it or run again.") from error
+    value = read_value(path)
     if not isinstance(value, dict):
         raise UserError(f"'{path}' is damaged, expected a JSON object in it; restore it or run again.")
     return value
+
+
+def read_value(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        UserError: the file cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"'{path}' is damaged, not valid JSON ({error}); restore it or run again.") from error
+
+
+def _text(path: Path, errors: str = "strict") -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors=errors)
+    except OSError as error:
+        raise UserError(f"'{path}' cannot be read ({error.strerror}); restore it or run again.") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -69,6 +90,6 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError:
+    except BaseException:  # also Ctrl-C
         partial.unlink(missing_ok=True)
         raise

@@ -38,7 +38,7 @@ def run_folder(
 ) -> Iterator[Path]:
     """A new folder with config and environment in it, or that of a run to be continued; no one else works in it.
 
-    A new folder in which no member has begun when an error ends the run is taken back.
+    A new folder in which no member has begun when an error ends the run is taken back, as far as it was made.
 
     Args:
         out: where; None makes ``runs/<experiment>-<date>-<time>``.
@@ -53,9 +53,11 @@ def run_folder(
     if resume and out is None:
         raise UserError("--resume wants the folder of the run that is to be continued; name it with --out.")
     folder = Path(out) if out else Path("runs") / f"{config['experiment']}-{datetime.now():%Y%m%d-%H%M%S}"
+    above: list[Path] = []
     with contextlib.ExitStack() as stack:
         try:
             _refuse_what_is_there(folder, resume)
+            above = [parent for parent in folder.parents if not parent.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(run_lock(folder))
             begun = (folder / "config.json").exists()
@@ -65,12 +67,14 @@ def run_folder(
             (folder / "members").mkdir(exist_ok=True)
             environment = _environment(devices)
             if begun:
-                before = read_json(folder / "environment.json")
-                environment = before | {"resumed": [*before.get("resumed", []), environment]}
+                environment = _resumed(folder / "environment.json", environment)
             write_json(folder / "environment.json", environment)
             if not begun:
                 write_json(folder / "config.json", config)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                if not (folder / "config.json").exists():  # it is written last
+                    _discard(folder, above)
             raise UserError(
                 f"The output folder {folder} cannot be written ({error.strerror}); give one that can with --out."
             ) from None
@@ -78,7 +82,7 @@ def run_folder(
             yield folder
         except BaseException:
             if not begun and not any((folder / "members").iterdir()):
-                _discard(folder)
+                _discard(folder, above)
             raise
 
 
@@ -112,14 +116,25 @@ def _refuse_another(folder: Path, difference: Callable[[dict[str, Any]], list[st
         )
 
 
-def _discard(folder: Path) -> None:
-    """Take back what was made, for a start that failed before anything was trained."""
+def _discard(folder: Path, above: list[Path]) -> None:
+    """Take back what was made, for a start that failed before anything was trained, and the folders made ``above``."""
     with contextlib.suppress(OSError):  # what else lies there stays, and the error that brought us here is said
         for name in ("config.json", "environment.json"):
-            (folder / name).unlink()
-        (folder / "members").rmdir()
+            (folder / name).unlink(missing_ok=True)
+        if (folder / "members").exists():
+            (folder / "members").rmdir()
         (folder / LOCK).unlink(missing_ok=True)
-        folder.rmdir()
+        for made in (folder, *above):
+            made.rmdir()
+
+
+def _resumed(path: Path, environment: dict[str, Any]) -> dict[str, Any]:
+    """What was written of the run's beginning, where it still is, and ``environment``, in which it goes on."""
+    before = read_json(path) if path.exists() else {}
+    resumed = before.get("resumed", [])
+    if not isinstance(resumed, list):
+        raise UserError(f"'{path}' is damaged, expected a list under resumed; remove it, or run again.")
+    return before | {"resumed": [*resumed, environment]}
 
 
 def _environment(devices: list[str]) -> dict[str, Any]:

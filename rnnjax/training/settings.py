@@ -6,6 +6,8 @@ from typing import Literal
 
 from rnnjax.errors import UserError
 
+LARGEST = 2**31 - 1  # places of examples and steps are int32
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
@@ -60,6 +62,15 @@ class TrainingSettings:
         require(self, "curriculum", 0 <= self.curriculum <= 1, "from 0 to 1")
         require(self, "learning_rate", 0 < self.learning_rate < math.inf, "a number above 0")
         require(self, "seed", self.seed + self.seeds <= 2**32, "at most 2^32 with --seeds added")
+        require_sizes(self)
+
+
+def require_sizes(settings: object) -> None:
+    """Raise ``UserError`` naming the first flag of a dataclass whose whole number fits into no array."""
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]  # whoever calls it is one
+        value = getattr(settings, field.name)
+        if type(value) is int and field.name != "seed":
+            require(settings, field.name, value <= LARGEST, f"at most {LARGEST}")
 
 
 def require(settings: object, name: str, holds: bool, wanted: str) -> None:

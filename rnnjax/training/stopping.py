@@ -12,8 +12,11 @@ from typing import Self
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class StoppedError(Exception):
-    """A signal asked to stop, and all that was to be kept is on disk; ``status`` is the exit status that says so."""
+class StoppedError(BaseException):
+    """A signal asked to stop, and all that was to be kept is on disk; ``status`` is the exit status that says so.
+
+    Like KeyboardInterrupt it is no Exception: where a file that cannot be read is called damaged, it passes.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")

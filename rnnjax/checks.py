@@ -1,0 +1,140 @@
+"""What an argument must be, said before anything is compiled: its kind, dtype and shape, and values where it has any.
+
+Every check raises ValueError with the argument's name, what it must be, and what was given. Inside a transformation of
+JAX an array has a shape and a dtype, but no values: there, values are not looked at.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def is_array(value: Any) -> bool:
+    """Whether it is an array of JAX, traced or not, or of NumPy."""
+    return isinstance(value, jax.Array | np.ndarray)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number of Python or NumPy; a truth value is none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def told(value: Any) -> str:
+    """What a message calls a value that was given."""
+    if is_array(value):
+        return f"{value.dtype} of shape {value.shape}"
+    if value is None or isinstance(value, str | int | float | np.generic):
+        return repr(value)
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
+def known(array: Any) -> np.ndarray | None:
+    """The values of an array, None where it is traced or lies in part on another machine."""
+    if isinstance(array, jax.core.Tracer) or not getattr(array, "is_fully_addressable", True):
+        return None
+    return np.asarray(array)
+
+
+def check_array(name: str, value: Any, axes: str) -> None:
+    """An array with these ``axes``, as in "(T, ..., D)", in which dots stand for any number of them; none is empty."""
+    if not is_array(value):
+        raise ValueError(f"{name} must be an array {axes}, got {told(value)}")
+    names = axes.strip("(,)").split(", ")
+    fewest = len(names) - ("..." in names)
+    if value.ndim < fewest or ("..." not in names and value.ndim > fewest):
+        raise ValueError(f"{name} must be {axes}, got {told(value)}")
+    if 0 in value.shape:
+        raise ValueError(f"{name} must be {axes} without an axis of length 0, got {told(value)}")
+
+
+def check_floats(name: str, value: Any, axes: str) -> None:
+    """An array of floating-point numbers, see ``check_array``."""
+    if is_array(value) and not jnp.issubdtype(value.dtype, jnp.floating):
+        hint = ""
+        if jnp.issubdtype(value.dtype, jnp.integer):
+            hint = "; look word ids up in an embedding, or convert numbers with .astype(jnp.float32)"
+        raise ValueError(f"{name} must hold floating-point numbers, got {told(value)}{hint}")
+    check_array(name, value, axes)
+
+
+def check_integers(name: str, value: Any, shape: tuple[int, ...], least: int, most: int | None = None) -> None:
+    """An array of integers of this shape, from ``least`` to ``most``; a whole number will do for the shape ()."""
+    value = np.asarray(value) if is_whole(value) else value
+    if not is_array(value) or not jnp.issubdtype(value.dtype, jnp.integer):
+        raise ValueError(f"{name} must be an array of integers of shape {shape}, got {told(value)}")
+    if value.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
+    values = known(value)
+    if values is None or values.size == 0:
+        return
+    wrong = values[(values < least) | (values > (values.max() if most is None else most))]
+    if wrong.size:
+        span = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} must be {span}, got {wrong[0]}")
+
+
+def check_lengths(lengths: Any, batch_shape: tuple[int, ...], steps: int) -> None:
+    """Valid steps of each example of a batch, from 0 to ``steps``."""
+    if lengths is not None:
+        check_integers("lengths", lengths, batch_shape, 0, steps)
+
+
+def check_shape(name: str, value: Any, shape: tuple[int, ...]) -> None:
+    """An array of this shape."""
+    if not is_array(value):
+        raise ValueError(f"{name} must be an array of shape {shape}, got {told(value)}")
+    if value.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
+
+
+def check_whole(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """A whole number from ``least`` to ``most``."""
+    if not is_whole(value) or value < least or (most is not None and value > most):
+        span = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} must be a whole number {span}, got {told(value)}")
+
+
+def check_rate(name: str, value: Any) -> None:
+    """A share that dropout can silence."""
+    if not is_number(value) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {told(value)}")
+
+
+def check_finite(name: str, value: Any) -> None:
+    """A number that is neither infinite nor NaN."""
+    if not is_number(value) or not np.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, got {told(value)}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number of Python or NumPy; a truth value is none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def check_dtype(name: str, value: Any) -> None:
+    """The name or the type of floating-point numbers."""
+    try:
+        fits = bool(jnp.issubdtype(jnp.dtype(value), jnp.floating))
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} must be a floating-point dtype such as jnp.float32, got {value!r}")
+
+
+def check_key(key: Any) -> None:
+    """One key of JAX's random numbers, of the new or of the old kind."""
+    new = is_array(key) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0
+    if not new and not (is_array(key) and key.dtype == jnp.uint32 and key.ndim == 1):
+        raise ValueError(f"key must be one key from jax.random.key, got {told(key)}")
+
+
+def one_for_each(name: str, given: Any, layers: int) -> tuple[Any, ...]:
+    """``given``, a tuple with an entry for each layer; None for each of them where it is None."""
+    if given is None:
+        return (None,) * layers
+    if not isinstance(given, tuple | list) or hasattr(given, "_fields") or len(given) != layers:
+        what = f"a {type(given).__name__} of {len(given)}" if type(given) in (tuple, list) else told(given)
+        raise ValueError(f"{name} must be a tuple with one entry for each of {layers} layers, got {what}")
+    return tuple(given)

@@ -1,0 +1,112 @@
+"""Wrong folders, and folders with wrong files in them, for ``launch.py``; as ``cases_launch.py``."""
+
+FOLDERS = [
+    ("recall --out notes.txt", "The output folder notes.txt is a file; give another folder with --out."),
+    (
+        "recall --out notes.txt/run",
+        "The output folder notes.txt/run cannot be written (Not a directory); give one that can with --out.",
+    ),
+    ("recall --out photos", "The output folder photos is not empty; give another with --out, or remove it first."),
+    (
+        "recall --out run",
+        "The output folder run already holds a run; continue it with --resume, give another with --out, or remove it "
+        "first.",
+    ),
+    ("recall --resume", "--resume wants the folder of the run that is to be continued; name it with --out."),
+    (
+        "recall --resume --out run --steps 7",
+        "The run in run was started with other flags (--cells: lstm in the folder, simple lstm gru gru:chrono=200 "
+        "asked for; --steps: 400 in the folder, 7 asked for; --seeds: 1 in the folder, 3 asked for); give the same, or "
+        "another folder with --out.",
+    ),
+    (
+        "recall --resume --out broken-config",
+        "'broken-config/config.json' is damaged, not valid JSON (Expecting value: line 1 column 1 (char 0)); restore "
+        "it or run again.",
+    ),
+    (
+        "recall --resume --out other-version",
+        "The flags in the run's config.json are damaged or of another version (unknown: colour); restore it or run "
+        "again.",
+    ),
+    (
+        "recall --resume --cells lstm --seeds 1 --out broken-environment",
+        "'broken-environment/environment.json' is damaged, expected a list under resumed; remove it, or run again.",
+    ),
+    (
+        "recall --resume --cells lstm --seeds 1 --out broken-failure",
+        "'broken-failure/members/lstm-seed0/failure.json' is damaged, expected a message in it; remove the folder "
+        "around it.",
+    ),
+    ("report", "report wants at least one run folder, as in launch.py report runs/recall-20260101-120000."),
+    ("report nowhere", "'nowhere' is not a run folder (it holds no config.json); name a folder that a run wrote."),
+    ("report notes.txt", "'notes.txt' is not a run folder (it holds no config.json); name a folder that a run wrote."),
+    ("report empty", "'empty' is not a run folder (it holds no config.json); name a folder that a run wrote."),
+    (
+        "report broken-flags",
+        "'broken-flags/config.json' is damaged, expected an object under flags; restore it or run again.",
+    ),
+    (
+        "report broken-task",
+        "'broken-task/task.json' is damaged (ValueError: objective is 'guess', expected one of binary, classes, "
+        "number, symbols); expected what a run writes there: run again.",
+    ),
+    (
+        "report broken-member",
+        "The records in 'broken-member/members/lstm-seed0' are damaged (KeyError: 'parameters'); expected what a run "
+        "writes there: remove that folder or run again.",
+    ),
+    (
+        "report broken-result",
+        "'broken-result/members/lstm-seed0/result.json' is damaged, not valid JSON (Expecting value: line 1 column 1 "
+        "(char 0)); restore it or run again.",
+    ),
+    (
+        "report folder-for-file",
+        "'folder-for-file/members/lstm-seed0/metrics.jsonl' cannot be read (Is a directory); restore it or run again.",
+    ),
+    ("report run --out all", "--out is for shards of one study, and these are none; leave it out."),
+    ("compare run", "A comparison wants at least two run folders, got 1: name them one after another."),
+    ("compare run run", "'run' is named twice; name two or more different run folders."),
+    (
+        "compare run nowhere",
+        "'/home/you/nowhere' is not a run folder (it holds no config.json); name a folder that a run wrote.",
+    ),
+    (
+        "compare run broken-environment --out notes.txt",
+        "'notes.txt' exists and is not a comparison; name another file or remove it.",
+    ),
+    (
+        "explain nowhere --text film",
+        "'nowhere' is not a run folder (it holds no config.json); name a folder that a run wrote.",
+    ),
+    (
+        "explain run --text film",
+        "The run 'run' has not validated any cell yet; wait until it has, or name another run.",
+    ),
+    (
+        "explain no-words --text film",
+        "'no-words/vocabulary.json' does not exist: the run is older than this file, in which its words stand; run "
+        "again.",
+    ),
+    (
+        "explain broken-params --text film",
+        "The parameters in 'broken-params/members/lstm-seed0/params.msgpack' are damaged (their shapes are not those "
+        "of the run's flags and vocabulary); remove the folder around them or run again.",
+    ),
+    (
+        "explain adding --text film",
+        "The run 'adding' reads no words, it is of adding; name one of recall, imdb or text.",
+    ),
+    (
+        "explain trained --text xyzzy",
+        "The run knows no word of --text; give a text with words such as wonderful, horrifying, film.",
+    ),
+    (
+        "explain trained --text !!!",
+        "There is no word in --text; give a text with words such as wonderful, horrifying, film.",
+    ),
+]
+
+
+SHOWN = {"Folders and what is in them": FOLDERS}

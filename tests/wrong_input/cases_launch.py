@@ -1,0 +1,120 @@
+"""Wrong input for ``launch.py``: arguments, and the sentence that they get after "error: ".
+
+Each begins in a folder that ``folder.py`` has filled and ends with status 1. Those of ``SHOWN`` stand in
+docs/wrong-input.md as they are here; ``page.py`` prints it.
+"""
+
+FLAGS = [
+    ("recall --cells lstn", "There is no cell 'lstn'; choose from simple, lstm, gru, as in --cells simple lstm."),
+    (
+        "recall --cells lstm:chrono=soon",
+        "In 'lstm:chrono=soon', chrono must be a number of steps, at least 3, but 'soon' was given.",
+    ),
+    (
+        "recall --cells lstm:forget_bias=nan",
+        "In 'lstm:forget_bias=nan', forget_bias must be a number, but 'nan' was given.",
+    ),
+    (
+        "recall --cells gru:recurrent_init=random",
+        "In 'gru:recurrent_init=random', recurrent_init must be orthogonal or identity, or either with a scale as in "
+        "orthogonal*0.9, but 'random' was given.",
+    ),
+    ("recall --features 0", "--features must be at least 1, but 0 was given."),
+    ("recall --features 99999999999", "--features must be at most 2147483647, but 99999999999 was given."),
+    ("recall --batch-size -3", "--batch-size must be at least 1, but -3 was given."),
+    ("recall --learning-rate nan", "--learning-rate must be a number above 0, but nan was given."),
+    ("recall --dropout 1", "--dropout must be from 0 to below 1, but 1.0 was given."),
+    ("recall --curriculum 2", "--curriculum must be from 0 to 1, but 2.0 was given."),
+    ("recall --seed -1", "--seed must be 0 or more, but -1 was given."),
+    (
+        "recall --min-distance 30 --max-distance 20",
+        "--min-distance must be from 0 to --max-distance, but 30 was given.",
+    ),
+    ("adding --length 1", "--length must be at least 2, but 1 was given."),
+    ("temporal --marks 4", "--marks must be 2 or 3, but 4 was given."),
+    ("copying --pooling mean", "--pooling must be last where every step answers, but mean was given."),
+    ("trainability --gains 1 1", "--gains must be one or more numbers above 0, none twice, but (1.0, 1.0) was given."),
+    (
+        "recall --sweep learning_rate",
+        "--sweep wants name=value,value as in --sweep learning_rate=1e-3,3e-3, but 'learning_rate' was given.",
+    ),
+    ("recall --sweep features=8,many", "--sweep features wants a whole number, but 'many' was given."),
+    ("recall --shard 5/4", "--shard must be i/n with i from 1 to n, as in 1/4, but 5/4 was given."),
+    ("recall --model-devices 2", "--model-devices must be 1 without --parallel sharded, but 2 was given."),
+    ("recall --coordinator here", "--coordinator must be with --num-processes and --process-id, but here was given."),
+    (
+        "recall --coordinator here --num-processes 2 --process-id 1",
+        "--coordinator must be address:port, as in 10.0.0.1:8476, but here was given.",
+    ),
+    (
+        "adding --steps 2000000000 --cells lstm",
+        "train_examples is 128000000000, more than 2147483647; give fewer --steps or a smaller --batch-size.",
+    ),
+    (
+        "copying --delay 2000000000 --cells lstm",
+        "LSTM: the machine has too little memory; give fewer --steps or --seeds at once, a smaller --batch-size, "
+        "--features or sequence.",
+    ),
+]
+
+DATA = [
+    ("text --train nowhere.tsv", "There is no file nowhere.tsv; name one that exists."),
+    (
+        "text --train notes.txt",
+        "notes.txt is of no known kind; give a file whose name ends in .tsv, .csv, .jsonl.",
+    ),
+    (
+        "text --train columns.csv",
+        "No column of columns.csv is called label, class, sentiment, target or category: the first line must name the "
+        'columns (of JSON: in its keys) and has "text", "stars"; mend it, or give one of these with --label-column.',
+    ),
+    (
+        "text --train good.csv --text-column body",
+        'No column of good.csv is called "body": the first line must name the columns (of JSON: in its keys) and has '
+        '"text", "label"; mend it, or give one of these with --text-column.',
+    ),
+    (
+        "text --train one.csv",
+        'All labels of one.csv are "good"; give examples of at least two labels.',
+    ),
+    (
+        "text --train good.csv --test other.csv",
+        'Line 2 of other.csv has the label "ugly", which good.csv does not have; give one of "bad", "good".',
+    ),
+    (
+        "text --train good.csv --validation 0.6 --test-share 0.6",
+        "A validation fraction of 0.6 and a test fraction of 0.6 leave nothing to train on; give smaller ones.",
+    ),
+    (
+        "text --train few.csv",
+        "2 examples of 2 labels are too few for parts of 0 and 0 beside a training part with every label; give more "
+        "examples, or other fractions for the validation and the test part.",
+    ),
+    ("series --train nowhere.npz", "nowhere.npz is no file; name an .npz file."),
+    (
+        "series --train nan.npz",
+        "x of nan.npz holds NaN, infinity or a number too large for float32 in example 2, "
+        "counted from 0; mend it or leave it out.",
+    ),
+    ("series --train no-y.npz", "no-y.npz has no array y, but x; save x and y."),
+    ("series --train words.npz", "x of words.npz holds <U1; save numbers."),
+    (
+        "series --train shapes.npz",
+        "x of shapes.npz has the shape (3, 4), which does not fit 5 labels; give (N, T, D), (N, T), or with lengths "
+        "(their sum, D), none of them 0.",
+    ),
+    (
+        "series --train lengths.npz",
+        "lengths of lengths.npz holds float64 in the shape (2,); give an integer for each of the 2 labels.",
+    ),
+    ("series --train no-steps.npz", "Example 1 of no-steps.npz has the length 0; give every one a step."),
+    ("characters --file photos", "photos is a folder; name a file in it."),
+    (
+        "characters --file notes.txt",
+        "8 characters are too few for a training, a validation and a test part of at least one window of 100 "
+        "characters and one more; give a longer text, a smaller window or larger fractions.",
+    ),
+    ("imdb --data-dir nowhere", "The data folder nowhere does not exist; name an existing one with --data-dir."),
+]
+
+SHOWN = {"Flags": FLAGS, "Your own data": DATA}

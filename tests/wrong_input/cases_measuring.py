@@ -1,0 +1,121 @@
+"""Wrong input for what measures a network, reads weights or makes batches; as ``cases_library.py``."""
+
+DIAGNOSTICS = [
+    ("norms_by_lag(state, lengths, weights)", "tap_gradients must be an array (T, B, H), got LSTMState"),
+    ("norms_by_lag(xs[0], lengths, weights)", "tap_gradients must be (T, B, H), got float32 of shape (4, 3)"),
+    ("norms_by_lag(xs, lengths + 8, weights)", "lengths must be from 0 to 8, got 9"),
+    ("norms_by_lag(xs, lengths, weights[:3])", "loss_weights must have shape (4,), got (3,)"),
+    ("norms_by_lag(xs, lengths, -weights)", "loss_weights must be 0 or more, got -1.0"),
+    ("lag_statistics(xs[..., 0], lengths)", "exists must have shape (8, 4), got (4,)"),
+    (
+        "half_life(xs[..., 0])",
+        "norms must be (T,), one for each lag, got float32 of shape (8, 4); take the median over examples, as in "
+        "jnp.median(norms, axis=1)",
+    ),
+    ("half_life('strong')", "norms must be numbers (T,), one for each lag, got 'strong'"),
+    ("reach(xs[:, 0, 0], share=50)", "share must be above 0 and at most 1, as 0.01 for 1%, got 50"),
+    ("linearise(cell, params, xs, lengths=lengths + 8)", "lengths must be from 0 to 8, got 9"),
+    ("gate_values(cell, xs)", "steps must be what rnnjax.diagnostics.linearise gives, got float32 of shape (8, 4, 3)"),
+    (
+        "gate_values(GRU(5), steps)",
+        "steps are those of a cell with 4 gates and 5 units, but GRU(5) has 3 and 5",
+    ),
+    ("horizon(None)", "steps must be what rnnjax.diagnostics.linearise gives, got None"),
+    (
+        "keep_at_bias(GRU(5), params)",
+        "params.w_h must have shape (5, 15) for GRU(5), got float32 of shape (5, 20)",
+    ),
+    ("padding_read(xs, lengths, shortest=0)", "shortest must be a whole number of at least 1, got 0"),
+    ("step_jacobians(cell, None, steps)", "params must be what LSTM(5).init gives, got None"),
+    ("singular_values(xs)", "jacobians must be (..., S, S), got float32 of shape (8, 4, 3)"),
+    ("product_singular_values(square, sweeps=0)", "sweeps must be a whole number of at least 1, got 0"),
+    ("extreme_singular_values(square, (1, 9))", "each of counts must be a whole number from 1 to 8, got 9"),
+    ("extreme_singular_values(square, ())", "counts must be a tuple of numbers of factors, got ()"),
+    ("lyapunov_spectrum(cell, params, steps, count=11)", "count must be a whole number from 1 to 10, got 11"),
+    ("paths(cell, params, steps, state)", "ct_states.h must have shape (8, 4, 5), got (4, 5)"),
+    ("share(xs, xs[..., :2])", "part and rest must have one shape, got (8, 4, 3) and (8, 4, 2)"),
+    ("omega(cell, params, steps, xs)", "cotangents must be a LSTMState, got float32 of shape (8, 4, 3)"),
+    ("flossing(cell, params, steps, count=0)", "count must be a whole number from 1 to 10, got 0"),
+    (
+        "update_ratios({'w': xs}, {'v': xs})",
+        "updates must have the structure of params, PyTreeDef({'v': *}), got PyTreeDef({'w': *})",
+    ),
+    ("seed_interval(xs, confidence=95)", "confidence must be between 0 and 1, as 0.95 for 95%, got 95"),
+    ("check({'label': 'LSTM'})", "evidence must be a rnnjax.diagnostics.Evidence, got dict"),
+]
+
+WHOLE = [
+    (
+        "rnnjax.diagnose('lstm', params, xs, loss)",
+        "model must be a Flax module or a cell such as rnnjax.LSTM(128), got 'lstm'",
+    ),
+    ("rnnjax.diagnose(cell, params, xs, 0.5)", "loss must be a function, got 0.5"),
+    ("rnnjax.diagnose(cell, params, xs[0], loss)", "batch must be (T, B, D), got float32 of shape (4, 3)"),
+    ("rnnjax.diagnose(cell, params, (xs, lengths + 8), loss)", "lengths must be from 0 to 8, got 9"),
+    (
+        "rnnjax.diagnose(layer, params, {'text': 'a film'}, loss)",
+        "batch['text'] must be an array of numbers, got 'a film'",
+    ),
+    (
+        "rnnjax.diagnose(cell, params, xs, lambda final, ys: ys.mean())",
+        "the loss must be one number for each example, shape (4,), got (); return it before taking the mean",
+    ),
+    (
+        "rnnjax.diagnose(cell, params, xs, lambda final, ys: (ys, ys))",
+        "the loss must be one number for each example, shape (4,), got tuple; return it before taking the mean",
+    ),
+    (
+        "rnnjax.diagnose(cell, params, xs, lambda final, ys: final.h[:, 0] > 0)",
+        "the loss must hold floating-point numbers, got bool; return what is differentiated",
+    ),
+    ("word_connectivity(model, {}, tokens[0], lengths)", "tokens must be (B, T), got int32 of shape (8,)"),
+    ("word_connectivity(model, {}, tokens, lengths + 8)", "lengths must be from 0 to 8, got 9"),
+    ("swap_words(model, {}, tokens, lengths, lengths + 7, lengths)", "positions must be from 0 to 7, got 8"),
+    ("swap_words(model, {}, tokens, lengths, lengths, lengths + 8)", "new_ids must be from 0 to 8, got 9"),
+    (
+        "explain_text(model, {}, tokens[0, :0], 1)",
+        "tokens must be (T,) without an axis of length 0, got int32 of shape (0,)",
+    ),
+    ("explain_text(model, {}, tokens[0], 9)", "unknown must be a whole number from 0 to 8, got 9"),
+    (
+        "rnnjax.from_torch(model)",
+        "state_dict must be the state_dict() of a layer or of a whole model, got SequenceClassifier.",
+    ),
+    ("rnnjax.from_keras(model)", "weights must be layer.get_weights(), a list of arrays, got SequenceClassifier."),
+    ("rnnjax.from_keras([tokens, xs[0]])", "weights[0] must hold floating-point numbers, got int32."),
+    ("rnnjax.from_linen([xs])", "params must be the parameters of one cell, as in variables['params'], got list."),
+]
+
+DATA = [
+    (
+        "bucket_edges(np.zeros((2, 2), int), 1)",
+        "bucket_edges needs at least one bucket and at least one length, all lengths >= 1",
+    ),
+    (
+        "ordered_chunks(lengths, batch_size=0, edges=(8,), steps_per_chunk=1)",
+        "batch_size and steps_per_chunk must be at least 1, got 0 and 1",
+    ),
+    (
+        "ordered_chunks(lengths, batch_size=2, edges=(8, 4), steps_per_chunk=1)",
+        "edges must be one or more lengths that ascend, got (8, 4)",
+    ),
+    (
+        "ordered_chunks(lengths + 8, batch_size=2, edges=(4, 8), steps_per_chunk=1)",
+        "an example of 9 words is longer than the last edge, 8",
+    ),
+    (
+        "stream_chunks(0, 8, batch_size=2, steps_per_chunk=1)",
+        "count, length, batch_size and steps_per_chunk must be at least 1, got 0, 8, 2 and 1",
+    ),
+    ("build_vocabulary(['a film'], 1)", "size must be at least 2, for padding and the unknown word, got 1"),
+    (
+        "encode(['a film'], ('<pad>', '<unk>'), max_length=0, keep='last')",
+        "max_length must be at least 1 and keep one of last, first, got 0 and 'last'",
+    ),
+]
+
+SHOWN = {
+    "`rnnjax.diagnostics`": DIAGNOSTICS,
+    "`rnnjax.diagnose`, `rnnjax.explain`, imported weights": WHOLE,
+    "`rnnjax.data`": DATA,
+}

@@ -1,0 +1,93 @@
+"""The folder in which the commands of ``cases_launch.py`` begin: files of one's own, and runs with something broken."""
+
+import dataclasses
+import json
+
+import flax.serialization
+import jax
+import numpy as np
+
+import rnnjax
+from experiments.adding import Adding
+from experiments.flags import config_of
+from experiments.recall import Recall
+
+WORDS = ("<pad>", "<unk>", "wonderful", "horrifying", "film")
+SMALL = Recall(cells=("lstm",), training=dataclasses.replace(Recall().training, seeds=1))
+MEMBER = {"label": "LSTM", "cell": "lstm", "seed": 0, "parameters": 9, "steps": 4}
+TABLE = "text,label\n" + "a fine film,good\na dull film,bad\n" * 20
+
+
+def fill(place):
+    """Make all of it in ``place``, an empty folder."""
+    (place / "notes.txt").write_text("precious")
+    for name in ("empty", "photos"):
+        (place / name).mkdir()
+    (place / "photos" / "holiday.jpg").write_text("precious")
+    _tables(place)
+    _arrays(place)
+    _runs(place)
+
+
+def _tables(place):
+    (place / "good.csv").write_text(TABLE)
+    (place / "one.csv").write_text("text,label\n" + "a fine film,good\n" * 9)
+    (place / "few.csv").write_text("text,label\na fine film,good\na dull film,bad\n")
+    (place / "other.csv").write_text("text,label\na strange film,ugly\n")
+    (place / "columns.csv").write_text("text,stars\na fine film,5\n")
+
+
+def _arrays(place):
+    numbers, labels = np.zeros((5, 4, 2)), np.arange(5) % 2
+    holes = numbers.copy()
+    holes[2, 1] = np.nan
+    for name, arrays in {
+        "nan": {"x": holes, "y": labels},
+        "no-y": {"x": numbers},
+        "words": {"x": numbers.astype("U1"), "y": labels},
+        "shapes": {"x": numbers[:3, :, 0], "y": labels},
+        "lengths": {"x": numbers[:2], "y": labels[:2], "lengths": np.array([4.0, 2.0])},
+        "no-steps": {"x": numbers[:2], "y": labels[:2], "lengths": np.array([4, 0])},
+    }.items():
+        np.savez(place / f"{name}.npz", **arrays)
+
+
+def _runs(place):
+    for name, broken in {
+        "run": {},
+        "broken-config": {"config.json": ""},
+        "other-version": {"config.json": _with_another_flag(config_of(SMALL))},
+        "broken-environment": {"environment.json": {"resumed": 3}},
+        "broken-failure": {"members/lstm-seed0/failure.json": {}},
+        "broken-flags": {"config.json": {"experiment": "recall", "flags": [1]}},
+        "broken-task": {"task.json": {"objective": "guess"}},
+        "broken-member": {"members/lstm-seed0/member.json": {name: MEMBER[name] for name in ("label", "cell", "seed")}},
+        "broken-result": {"members/lstm-seed0/result.json": ""},
+        "folder-for-file": {"members/lstm-seed0/metrics.jsonl": None},
+        "no-words": {"members/lstm-seed0/params.msgpack": b""},
+        "broken-params": {"members/lstm-seed0/params.msgpack": _params(3), "vocabulary.json": list(WORDS)},
+        "trained": {"members/lstm-seed0/params.msgpack": _params(SMALL.features), "vocabulary.json": list(WORDS)},
+        "adding": {"config.json": config_of(Adding())},
+    }.items():
+        whole = {"config.json": config_of(SMALL), "environment.json": {}, "members/lstm-seed0/member.json": MEMBER}
+        for file, content in (whole | broken).items():
+            path = place / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is None:
+                path.mkdir()
+            elif isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def _with_another_flag(config):
+    return config | {"flags": config["flags"] | {"colour": "red"}}
+
+
+def _params(features):
+    """Zeros in the shapes of a model of that many units."""
+    cell = rnnjax.RNN(rnnjax.LSTM(features))
+    model = rnnjax.SequenceClassifier(len(WORDS), SMALL.embedding, cell)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1), np.int32))["params"]
+    return flax.serialization.to_bytes(jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes))

@@ -1,0 +1,72 @@
+"""A full disk, and an output that nobody reads: one sentence, and nothing half written."""
+
+import errno
+import os
+import sys
+
+import pytest
+from folder import fill
+from through_the_door import away_from_home
+
+import launch
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, tmp_path_factory, monkeypatch):
+    fill(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with away_from_home(tmp_path_factory, monkeypatch):
+        yield
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_full_disk_at_the_start_leaves_no_folder(there, tmp_path, capsys, monkeypatch):
+    if there:
+        (tmp_path / "new").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert launch.main(["recall", "--cells", "lstm", "--out", "new"]) == 1
+    said = "The output folder new cannot be written (No space left on device); give one that can with --out."
+    assert capsys.readouterr().err == f"error: {said}\n"
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("report run", "The report cannot be written into 'run' (No space left on device); make the folder writable."),
+        (
+            "compare run broken-environment",
+            "The comparison cannot be written to 'comparison.html' (No space left on device); name another file.",
+        ),
+    ],
+)
+def test_a_full_disk_at_the_end_is_said(arguments, said, tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert launch.main(arguments.split()) == 1
+    assert capsys.readouterr().err == f"error: {said}\n"
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_an_output_that_is_full_is_said(capsys, monkeypatch):
+    with open("/dev/full", "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        assert launch.main(["report", "run"]) == 1
+    assert capsys.readouterr().err == "error: The output cannot be written (No space left on device).\n"
+
+
+def test_an_output_that_nobody_reads_any_more_ends_quietly(capsys, monkeypatch):
+    reads, writes = os.pipe()
+    os.close(reads)
+    with open(writes, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        with pytest.raises(SystemExit) as ended:
+            launch.main(["report", "run"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == ""

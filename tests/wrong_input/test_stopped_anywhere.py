@@ -1,0 +1,149 @@
+"""Ctrl-C at any moment: one sentence, status 130, and nothing half written that the next command trips over."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from folder import fill
+from through_the_door import away_from_home
+
+import experiments.study
+import launch
+import rnnjax.data.recall
+import rnnjax.report.page
+from rnnjax.training import job, records
+from rnnjax.training.checkpoints import CheckpointStore
+from rnnjax.training.stopping import StoppedError
+
+ROOT = Path(__file__).parents[2]
+ARRAYS = {"state": np.arange(3.0)}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, tmp_path_factory, monkeypatch):
+    fill(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with away_from_home(tmp_path_factory, monkeypatch):
+        yield
+
+
+def press_ctrl_c(*_, **__):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)  # Python hears it at the next instruction; nobody waits so long
+    raise AssertionError("the signal was not heard")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place", "name"),
+    [
+        ("recall --cells lstm", rnnjax.data.recall, "recall"),
+        ("series --train good.npz", np, "load"),  # what cannot be loaded is called damaged
+        ("recall --cells lstm --steps 2", job, "prepare"),
+    ],
+    ids=["while data are drawn", "while a file is read", "while programs are compiled"],
+)
+def test_before_the_first_step(arguments, place, name, tmp_path, capsys, monkeypatch):
+    np.savez("good.npz", x=np.zeros((9, 2, 1)), y=np.arange(9) % 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, press_ctrl_c)
+        assert launch.main([*arguments.split(), "--out", "new"]) == 130
+    assert capsys.readouterr().err == "stopped by SIGINT; no run had begun.\n"
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["csv_text", "parquet_bytes", "drawn_sections", "write_bytes"])
+def test_while_a_report_is_drawn(name, tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    before = {path for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with monkeypatch.context() as patch:
+        patch.setattr(rnnjax.report.page, name, interrupted)
+        assert launch.main(["report", "run"]) == 130
+    assert capsys.readouterr().err == "stopped.\n"
+    left = {path for path in (tmp_path / "run").rglob("*") if path.is_file()} - before
+    assert not [path for path in left if path.suffix == ".partial"]
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_while_the_report_of_a_run_is_drawn_what_was_trained_stays(tmp_path, capsys, monkeypatch):
+    def trained(experiment, folder, view):
+        (folder / "members" / "lstm-seed0").mkdir()
+        (folder / "members" / "lstm-seed0" / "params.msgpack").write_text("precious")
+
+    def interrupted(run_folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiments.study, "run", trained)
+    with monkeypatch.context() as patch:
+        patch.setattr("rnnjax.report.printing.write_report", interrupted)
+        assert launch.main(["recall", "--out", "new"]) == 130
+    assert capsys.readouterr().err == "stopped.\n"
+    assert (tmp_path / "new" / "members" / "lstm-seed0" / "params.msgpack").read_text() == "precious"
+    assert launch.main(["report", "new"]) == 0
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def interrupted(handle):
+        raise KeyboardInterrupt
+
+    records.write_json(tmp_path / "empty" / "result.json", {"accuracy": 0.5})
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        records.write_json(tmp_path / "empty" / "result.json", {"accuracy": 0.9})
+    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["result.json"]
+    assert records.read_json(tmp_path / "empty" / "result.json") == {"accuracy": 0.5}
+
+
+def test_a_checkpoint_that_was_being_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    said = []
+    with CheckpointStore(tmp_path / "kept", keep=1, warn=said.append) as store:
+        store.save(7, ARRAYS, {"seconds": 1.0})
+        store.wait()
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "_read", lambda step, like: (_ for _ in ()).throw(StoppedError(signal.SIGINT)))
+            with pytest.raises(StoppedError):
+                store.restore(ARRAYS)
+        assert [path.name for path in (tmp_path / "kept").iterdir()] == ["7"]
+        assert store.restore(ARRAYS).step == 7
+    assert said == []
+
+
+SMALL = (
+    "recall --cells lstm --seeds 1 --features 4 --embedding 4 --steps 30 --batch-size 8 --max-distance 9"
+    " --min-distance 1 --log-gradients-every 10 --validate-every 0"
+)
+SAYS = re.compile(
+    r"stopped\.\n|(stopping after the step in work; a second time stops at once\.\n)?"
+    r"stopped by SIGINT; (no run had begun|go on with the same flags, --out \S+ and --resume)\.\n"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0])
+def test_at_any_second_and_the_same_command_goes_on(seconds, tmp_path):
+    command = [
+        sys.executable,
+        "launch.py",
+        *SMALL.split(),
+        "--compilation-cache",
+        "off",
+        "--out",
+        str(tmp_path / "new"),
+    ]
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(seconds)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode in (0, 130)
+    assert (running.returncode == 0 and said == "") or SAYS.fullmatch(said), said
+    again = [*command, *(["--resume"] if (tmp_path / "new").exists() else [])]
+    ended = subprocess.run(again, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "new" / "members" / "lstm-seed0" / "result.json").exists()
