@@ -200,7 +200,6 @@ class Stack(nn.Module):
         count = len(self.layers)
         states, all_taps = one_for_each("state", state, count), one_for_each("taps", taps, count)
         finals: list[Any] = []
-        finals = []
         for i, (layer, s, t) in enumerate(zip(self.layers, states, all_taps, strict=True)):
             if i > 0:
                 xs = nn.LayerNorm()(xs) if self.layer_norm else xs
