@@ -57,6 +57,9 @@ class Result:
 def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..., jax.Array]) -> Result:
     """Look at how the gradient of ``loss`` travels through every recurrent layer of a network.
 
+        result = rnnjax.diagnose(model, params, batch, loss)
+        rich.print(result.summary())
+
     Args:
         model: a Flax module that uses ``rnnjax.RNN`` somewhere, or a bare cell.
         params: the first argument of ``loss``; of a cell, its parameters.
@@ -72,10 +75,6 @@ def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..
 
     Raises:
         ValueError: the loss is not one number for each example, or no recurrent layer is called.
-
-    Example:
-        >>> result = rnnjax.diagnose(model, params, batch, loss)  # doctest: +SKIP
-        >>> rich.print(result.summary())  # doctest: +SKIP
     """
     if isinstance(model, Cell):
         params, loss = {"cell": {k: v for k, v in params._asdict().items() if v is not None}}, _of_cell(model, loss)

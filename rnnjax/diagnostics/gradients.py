@@ -82,6 +82,10 @@ def half_life(norms: np.ndarray) -> float:
     Returns:
         Least-squares fit over the lags whose norm is finite and a normal float32 (a vanished gradient is 0 or
         subnormal, and has no slope); infinity where the norm does not decay, NaN with fewer than two such lags.
+
+    Examples:
+        >>> round(half_life(0.5 ** (np.arange(40) / 3)), 6)
+        3.0
     """
     norms = np.asarray(norms, np.float64)
     lags = np.flatnonzero(np.isfinite(norms) & (norms > np.finfo(np.float32).tiny))
