@@ -60,6 +60,9 @@ class Result:
 def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..., jax.Array]) -> Result:
     """Look at how the gradient of ``loss`` travels through every recurrent layer of a network.
 
+        result = rnnjax.diagnose(model, params, batch, loss)
+        rich.print(result.summary())
+
     Args:
         model: a Flax module that uses ``rnnjax.RNN`` somewhere, or a bare cell.
         params: the first argument of ``loss``; of a cell, its parameters.
@@ -76,10 +79,6 @@ def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..
     Raises:
         ValueError: the loss is not one number for each example, or no recurrent layer is called; or an argument is of
             another kind or shape than is told above.
-
-    Example:
-        >>> result = rnnjax.diagnose(model, params, batch, loss)  # doctest: +SKIP
-        >>> rich.print(result.summary())  # doctest: +SKIP
     """
     _check(model, params, batch, loss)
     if isinstance(model, Cell):

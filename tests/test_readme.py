@@ -15,6 +15,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
+def test_every_example_has_its_test_below():
+    assert len(EXAMPLES) == 2
+
+
 def test_the_example_runs_and_prints_a_half_life(capsys):
     exec(compile(EXAMPLES[0], "README.md", "exec"), {})
     halves = float(re.search(r"halves every ([0-9.]+) steps", capsys.readouterr().out)[1])

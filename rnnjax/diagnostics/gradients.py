@@ -109,6 +109,10 @@ def half_life(norms: np.ndarray) -> float:
 
     Raises:
         ValueError: no numbers, or not one for each lag.
+
+    Examples:
+        >>> round(half_life(0.5 ** (np.arange(40) / 3)), 6)
+        3.0
     """
     norms = _curve(norms)
     lags = np.flatnonzero(np.isfinite(norms) & (norms > np.finfo(np.float32).tiny))

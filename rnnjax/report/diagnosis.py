@@ -44,7 +44,8 @@ class LayerDiagnosis:
 
     ``by_lag`` maps a quantity to its quantiles by lag: the norms "m" (and the LSTM's "h"), "belt", "detour",
     "enters k" and "into k" of each gate k, and "belt_share", "keep" and "gate k", which are no norms. ``horizon``
-    is in time steps, ``count`` (L,) holds the examples that reach each lag.
+    is in time steps, ``count`` (L,) holds the examples that reach each lag. Of a cell that does not tell its gates'
+    values there is no ``saturation`` and no "gate k".
     """
 
     name: str
@@ -125,7 +126,7 @@ def _layer(told: dict[str, Any]) -> LayerDiagnosis:
         units=int(told["units"]),
         count=count,
         by_lag={str(name): _levels(name, levels, count) for name, levels in told["by_lag"].items()},
-        saturation={str(gate): as_float(share) for gate, share in told["saturation"].items()},
+        saturation={str(gate): as_float(share) for gate, share in (told["saturation"] or {}).items()},
         **{name: as_float(told[name]) for name in ("keep_at_bias", "horizon", "belt_share", "omega", "padding_read")},
         lyapunov=Lyapunov(row(lyapunov["exponents"]), *_rows(lyapunov, "steps", "largest")) if lyapunov else None,
         singular=Singular(*_rows(singular, "lag", "largest", "smallest")) if singular else None,

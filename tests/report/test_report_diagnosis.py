@@ -51,6 +51,12 @@ def test_an_old_run_has_no_diagnosis_and_says_nothing_of_it(member):
     np.testing.assert_array_equal(found.gradient_norms, [0.3])
 
 
+def test_a_cell_of_ones_own_need_not_tell_the_values_of_its_gates():
+    told = {"step": 0, "examples": 4, "loss": 0.7, "layers": [layer_record("GRU", saturation=None)]}
+    (layer,) = parse_diagnosis(told).layers
+    assert (layer.saturation, layer.gates) == ({}, ("r", "u", "n"))
+
+
 def test_a_lag_that_no_example_reaches_has_no_number():
     record = layer_record("GRU", np.ones(3), np.ones(3), count=[4, 4, 0])
     told = {"step": 0, "examples": 4, "loss": 0.7, "layers": [record]}

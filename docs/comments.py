@@ -1,0 +1,21 @@
+"""Griffe extension: what stands behind a field of a named tuple, ``h: jax.Array  # (..., H)``, is its description."""
+
+import re
+from typing import Any
+
+import griffe
+
+COMMENT = re.compile(r"^(?P<name>\w+): .*?  # (?P<said>.+)$")
+
+
+class Comments(griffe.Extension):
+    """Adds an "Attributes" section to the docstring of a class whose fields are explained by comments."""
+
+    def on_class_members(self, *, cls: griffe.Class, **kwargs: Any) -> None:
+        """Called when all members of ``cls`` are known."""
+        if cls.docstring is None or "Attributes:" in cls.docstring.value:
+            return
+        found = [COMMENT.match(line.strip()) for line in cls.lines]
+        told = [f"    {match['name']}: {match['said']}" for match in found if match and match["name"] in cls.members]
+        if told:
+            cls.docstring.value += "\n\nAttributes:\n" + "\n".join(told)

@@ -1,0 +1,41 @@
+"""A cell of your own: the minimal gated unit, whose one gate resets and forgets."""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import rnnjax
+
+
+class MinimalGatedUnitState(NamedTuple):
+    """Memory and output are one."""
+
+    h: jax.Array  # (..., H)
+
+
+@dataclasses.dataclass(frozen=True)
+class MinimalGatedUnit(rnnjax.Cell):
+    """Minimal gated unit, reset after the product; gates packed as f, n:
+
+        f_t = σ(z^x_f + z^h_f)
+        n_t = tanh(z^x_n + f_t·z^h_n)
+        h_t = (1 - f_t)·h_{t-1} + f_t·n_t
+
+    Zhou, Wu, Zhang & Zhou (2016).
+    """
+
+    gates: ClassVar[tuple[str, ...]] = ("f", "n")
+    State: ClassVar[type] = MinimalGatedUnitState
+
+    def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
+        """f_t and n_t, packed (..., 2·H)."""
+        (f_x, n_x), (f_h, n_h) = (jnp.split(z, 2, axis=-1) for z in (z_x, z_h))
+        f = jax.nn.sigmoid(f_x + f_h)
+        return jnp.concatenate([f, jnp.tanh(n_x + f * n_h)], axis=-1)
+
+    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
+        """h_t = (1 - f)·h_{t-1} + f·n."""
+        f, n = jnp.split(self.gate_values(z_x, z_h), 2, axis=-1)
+        return (1.0 - f) * m + f * n
