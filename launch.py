@@ -21,6 +21,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Union
@@ -29,6 +30,7 @@ import tyro
 
 from experiments.flags import EXPERIMENTS
 from rnnjax.errors import UserError
+from rnnjax.training.stopping import none_lost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +93,9 @@ def main(arguments: list[str] | None = None, *, program: str = "launch.py") -> i
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show → shows ?, and the run goes on
     try:
-        status = _run(sys.argv[1:] if arguments is None else arguments, program)
-        sys.stdout.flush()
+        with none_lost(lambda error: signal.SIGINT if isinstance(error, KeyboardInterrupt) else None):
+            status = _run(sys.argv[1:] if arguments is None else arguments, program)
+            sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

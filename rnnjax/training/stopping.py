@@ -5,11 +5,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AGAIN = 0.05  # seconds until a signal that was lost is sent again
 
 
 class StoppedError(BaseException):
@@ -23,6 +24,31 @@ class StoppedError(BaseException):
         self.status = 128 + number
 
 
+@contextlib.contextmanager
+def none_lost(signal_of: Callable[[BaseException | None], int | None]) -> Iterator[None]:
+    """While entered, a signal is sent again whose exception got nowhere.
+
+    That is so where Python calls something while it collects garbage, as JAX has it do: nothing raised there gets out.
+
+    Args:
+        signal_of: the signal that raised an exception, None where it was none.
+    """
+    before = sys.unraisablehook
+
+    def send_again(lost: "sys.UnraisableHookArgs") -> None:
+        number = signal_of(lost.exc_value)
+        if number is None:
+            before(lost)
+        else:
+            threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = send_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
 class Stopping:
     """While entered, a signal raises ``StoppedError`` at once, or inside ``deferred`` when that asks for it.
 
@@ -33,6 +59,7 @@ class Stopping:
         self._number: int | None = None
         self._deferred = False
         self._before: dict[int, object] = {}
+        self._lost = contextlib.ExitStack()
 
     @property
     def requested(self) -> bool:
@@ -55,12 +82,20 @@ class Stopping:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
+            self._lost.enter_context(none_lost(self._signal_of))
             self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)  # type: ignore[arg-type]
+        self._lost.close()
+
+    def _signal_of(self, error: BaseException | None) -> int | None:
+        if not isinstance(error, StoppedError):
+            return None
+        number, self._number = self._number, None  # or it would be the second one
+        return number
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if self._number is not None:

@@ -1,10 +1,12 @@
 """A signal is heard at once, or when the step in work is done; a second one ends the process."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -49,6 +51,45 @@ def test_inside_deferred_it_waits_until_it_is_asked_for(number, capsys):
             stopping.stop()
     assert stopped.value.status == STATUS[number]
     assert capsys.readouterr().err == "stopping after the step in work; a second time stops at once.\n"
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_a_signal_that_comes_while_garbage_is_collected_is_heard(number, while_collecting):
+    """Nothing that is raised there gets out, so it is sent again; it does not count as a second one."""
+
+    def collect():
+        while_collecting(lambda: send(number))
+        time.sleep(10)
+
+    with pytest.raises(StoppedError) as stopped, Stopping():
+        collect()
+    assert stopped.value.status == STATUS[number]
+
+
+def test_other_errors_of_garbage_are_left_to_who_was_told_before(while_collecting, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_type))
+    with Stopping():
+        while_collecting(lambda: 1 / 0)
+    assert told == [ZeroDivisionError]
+
+
+@pytest.fixture
+def while_collecting():
+    """A function that runs another one once while Python collects garbage."""
+    waiting = []
+
+    def callback(phase, info):
+        while waiting:
+            waiting.pop()()
+
+    def run(function):
+        waiting.append(function)
+        gc.collect()
+
+    gc.callbacks.append(callback)
+    yield run
+    gc.callbacks.remove(callback)
 
 
 def test_after_deferred_a_signal_stops_at_once_again():

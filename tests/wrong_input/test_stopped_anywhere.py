@@ -1,5 +1,6 @@
 """Ctrl-C at any moment: one sentence, status 130, and nothing half written that the next command trips over."""
 
+import gc
 import os
 import re
 import signal
@@ -70,6 +71,26 @@ def test_while_a_report_is_drawn(name, tmp_path, capsys, monkeypatch):
     left = {path for path in (tmp_path / "run").rglob("*") if path.is_file()} - before
     assert not [path for path in left if path.suffix == ".partial"]
     assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_while_python_collects_garbage(capsys, monkeypatch):
+    """What is raised in a callback of the collector gets nowhere, and JAX has one."""
+    presses = [signal.SIGINT]
+
+    def callback(phase, info):
+        while presses:
+            os.kill(os.getpid(), presses.pop())
+
+    def collects(run):
+        gc.callbacks.append(callback)
+        gc.collect()
+        gc.callbacks.remove(callback)
+        time.sleep(10)
+
+    monkeypatch.setattr(rnnjax.report.page, "csv_text", collects)
+    assert launch.main(["report", "run"]) == 130
+    assert not presses
+    assert capsys.readouterr().err == "stopped.\n"
 
 
 def test_while_the_report_of_a_run_is_drawn_what_was_trained_stays(tmp_path, capsys, monkeypatch):
