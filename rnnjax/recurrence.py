@@ -53,7 +53,7 @@ def unroll(
             divide T, as much again for a copy that is filled up.
 
     Returns:
-        (final, states): a ``cell.State`` of (..., H), and one of (T, ..., H).
+        ``final`` and ``states``, a ``cell.State`` of (..., H) and one of (T, ..., H).
 
     Raises:
         ValueError: shapes that do not fit together, no step at all, or an unknown ``backward`` or ``store_every``.

@@ -42,8 +42,8 @@ def _diagonal(values: jax.Array, eye: jax.Array) -> jax.Array:
 class SingularValues(NamedTuple):
     """Natural logarithms, so that a product over thousands of steps neither under- nor overflows."""
 
-    log_largest: jax.Array
-    log_smallest: jax.Array
+    log_largest: jax.Array  # (...)
+    log_smallest: jax.Array  # (...)
 
     @property
     def log_condition(self) -> jax.Array:
