@@ -5,7 +5,7 @@ from typing import Any
 
 import griffe
 
-COMMENT = re.compile(r"^(?P<name>\w+): .*?  # (?P<said>.+)$")
+FIELD = re.compile(r"^(?P<name>\w+): [^#]*# (?P<said>.+)$")
 
 
 class Comments(griffe.Extension):
@@ -15,7 +15,7 @@ class Comments(griffe.Extension):
         """Called when all members of ``cls`` are known."""
         if cls.docstring is None or "Attributes:" in cls.docstring.value:
             return
-        found = [COMMENT.match(line.strip()) for line in cls.lines]
-        told = [f"    {match['name']}: {match['said']}" for match in found if match and match["name"] in cls.members]
-        if told:
+        found = [match for line in cls.lines if (match := FIELD.match(line.strip())) and match["name"] in cls.members]
+        if found:
+            told = [f"    {match['name']}: {match['said']}" for match in found]
             cls.docstring.value += "\n\nAttributes:\n" + "\n".join(told)

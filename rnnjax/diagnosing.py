@@ -73,7 +73,7 @@ def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..
             and its outputs (T, B, H).
 
     Returns:
-        The result; all of it belongs to each example's own loss. One compilation and one run: about ten seconds for
+        The result; all of it belongs to each example's own loss. One compilation and one run, about ten seconds for
         500 steps of 32 examples and 128 units on two CPU cores.
 
     Raises:

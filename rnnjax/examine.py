@@ -40,13 +40,13 @@ class Layer:
     cell: Cell = flax.struct.field(pytree_node=False)
     reverse: bool = flax.struct.field(pytree_node=False)
     count: jax.Array  # (T,) examples that reach each lag
-    by_lag: dict[str, jax.Array]
-    saturation: jax.Array | None  # (G,)
+    by_lag: dict[str, jax.Array]  # each (3, T), see above
+    saturation: jax.Array | None  # (G,) share of each gate's values that are stuck
     keep_at_bias: jax.Array  # () mean over units
     horizon: jax.Array  # () median over units, in steps
     belt_share: jax.Array  # () mean of the median share over the lags from 1 on that a quarter of the examples reach
     omega: jax.Array  # () mean over examples
-    padding_read: jax.Array  # ()
+    padding_read: jax.Array  # () share of the steps read that look like padding
     lyapunov: Lyapunov  # of the longest example: (S,) and (T, S)
     product: jax.Array  # (P, 2) log largest and smallest singular value over the last 1, 2, 4, ... steps of it
     longest: jax.Array  # () its steps
@@ -56,11 +56,11 @@ class Examined(NamedTuple):
     """What ``examine`` finds."""
 
     losses: jax.Array  # (B,)
-    calls: tuple[LayerCall, ...]
-    steps: tuple[Steps, ...]
-    paths: tuple[Paths, ...]
-    backward: tuple[Backward, ...]
-    layers: tuple[Layer, ...]
+    calls: tuple[LayerCall, ...]  # what each recurrent layer was given
+    steps: tuple[Steps, ...]  # its linearised steps
+    paths: tuple[Paths, ...]  # the parts of its memory's gradient
+    backward: tuple[Backward, ...]  # what the loss asks of it
+    layers: tuple[Layer, ...]  # what was measured of it
 
 
 def examine(loss: Loss, params: Any, batch: Any) -> Examined:

@@ -55,7 +55,7 @@ def unroll(
             divide T, as much again for a copy that is filled up.
 
     Returns:
-        (final, states): a ``cell.State`` of (..., H), and one of (T, ..., H).
+        ``final`` and ``states``, a ``cell.State`` of (..., H) and one of (T, ..., H).
 
     Raises:
         ValueError: shapes or dtypes that do not fit together, no step or no example at all, lengths that do not

@@ -10,9 +10,9 @@ import numpy as np
 class Origin(NamedTuple):
     """Where the first number that is not finite was made; None where that is not known, or lies outside the layers."""
 
-    phase: Literal["forward", "backward"]
-    layer: str | None
-    gate: str | None
+    phase: Literal["forward", "backward"]  # pass
+    layer: str | None  # path of the module, with slashes
+    gate: str | None  # of ``cell.gates``
     timestep: int | None  # 0 = first step of the sequence
     step: int | None  # training step
 

@@ -33,8 +33,8 @@ def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax
         loss_weights: (B,) the w_b (1/B under a batch mean); an example of weight 0 does not count.
 
     Returns:
-        (norms, exists), both (T, B): entry (l, b) belongs to step lengths[b] - 1 - l, and ``exists`` says whether
-        the example counts and has such a step; the norm is 0 where it does not.
+        ``norms`` and ``exists``, both (T, B). Entry (l, b) belongs to step lengths[b] - 1 - l, and ``exists`` says
+        whether the example counts and has such a step; the norm is 0 where it does not.
 
     Raises:
         ValueError: another shape or dtype; lengths or weights that no example can have, where they are not traced.

@@ -55,8 +55,8 @@ def _check_square(jacobians: Any, axes: str) -> None:
 class SingularValues(NamedTuple):
     """Natural logarithms, so that a product over thousands of steps neither under- nor overflows."""
 
-    log_largest: jax.Array
-    log_smallest: jax.Array
+    log_largest: jax.Array  # (...)
+    log_smallest: jax.Array  # (...)
 
     @property
     def log_condition(self) -> jax.Array:

@@ -13,10 +13,10 @@ from rnnjax.diagnostics.paths import Paths
 class NotFinite(NamedTuple):
     """The first NaN or infinity in the order of computation."""
 
-    phase: Literal["forward", "backward"]
-    timestep: int
+    phase: Literal["forward", "backward"]  # pass
+    timestep: int  # 0 = first step of the sequence
     gate: str | None  # None: it came from outside into all of several gates, or no gate's input but the state has it
-    example: int
+    example: int  # its place in the batch
 
 
 def first_not_finite(cell: Cell, steps: Steps, paths: Paths) -> NotFinite | None:
