@@ -15,7 +15,7 @@ from through_the_door import away_from_home
 from rnnjax.cells import spec
 
 WITH_CODE = [page for page in sorted(DOCS.rglob("*.md")) if any(blocks(page, "python"))]
-TRAINS = "launch.main("
+LONG = ("launch.main(", "rnnjax.diagnose(")  # blocks that take more than a moment
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
@@ -50,18 +50,23 @@ def reader(tmp_path, tmp_path_factory, monkeypatch):
         yield
 
 
+def is_long(block):
+    return any(call in block.code for call in LONG)
+
+
 @pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
 def test_the_code_of_a_page_runs(page, reader):
-    run(page, [block for block in blocks(page, "python") if TRAINS not in block.code])
+    run(page, [block for block in blocks(page, "python") if not is_long(block)])
 
 
-@pytest.mark.slow  # it trains, and draws a report
-def test_a_cell_of_ones_own_trains_beside_the_others(reader, tmp_path):
-    page = DOCS / "how-to/own-cell.md"
-    assert [one for one in WITH_CODE if TRAINS in read(one)] == [page]
-    assert run(page, [block for block in blocks(page, "python") if not block.output])["status"] == 0
-    (report,) = tmp_path.glob("runs/*/report.html")
-    assert "CoupledLSTM forget_bias=3" in report.read_text(encoding="utf-8")
+@pytest.mark.slow  # with the blocks that are left out above
+@pytest.mark.parametrize("page", [page for page in WITH_CODE if any(map(is_long, blocks(page, "python")))], ids=name_of)
+def test_all_of_the_code_of_a_page_runs(page, reader, tmp_path):
+    known = run(page, blocks(page, "python"))
+    if "status" in known:
+        (report,) = tmp_path.glob("runs/*/report.html")
+        assert known["status"] == 0
+        assert "CoupledLSTM forget_bias=3" in report.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["minimal_gated_unit", "coupled_lstm"])
