@@ -58,7 +58,7 @@ def loop(case, params, xs, state):
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(case=cases())
 def test_fused_autodiff_and_a_loop_of_steps_are_one_function(x64, case):
     cell, shape = case.cell, (case.steps, *case.batch_shape, INPUTS)

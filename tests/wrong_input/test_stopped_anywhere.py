@@ -147,7 +147,7 @@ SAYS = re.compile(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0])
+@pytest.mark.parametrize("seconds", [1.0, 2.5, 4.0, 7.0])
 def test_at_any_second_and_the_same_command_goes_on(seconds, tmp_path):
     command = [
         sys.executable,
