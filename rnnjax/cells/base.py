@@ -106,7 +106,10 @@ class Cell:
         return self.State(h_t if tap is None else h_t + tap[0], m_t)
 
     def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array | None:
-        """Values of the gates, packed (..., G·H), for diagnostics alone; None where a cell does not name them."""
+        """Values of the gates, packed (..., G·H); None where a cell does not name them.
+
+        Diagnostics show them; the fused scan computes them on a CPU so that XLA does it fast, and does not use them.
+        """
         return None
 
     def init_bias(self, key: jax.Array) -> tuple[jax.Array, jax.Array | None]:
