@@ -1,14 +1,12 @@
 """A layer of rnnjax for ``flax.nnx``; apart from all else, since not every flax has an nnx that fits its jax."""
 
-import math
 from importlib.metadata import version
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 
-from rnnjax.cells import Cell, DropoutMasks, Params
-from rnnjax.recurrence import unroll
+from rnnjax.cells import Cell, Params
+from rnnjax.modules import RNN
 
 try:
     from flax import nnx
@@ -51,8 +49,7 @@ class NnxRNN(nnx.Module):
         store_every: int | None = None,
     ) -> None:
         params = cell.init(rngs.params(), in_features)
-        self.cell, self.reverse, self.time_major = cell, reverse, time_major
-        self.backward, self.store_every = backward, store_every
+        self.layer = RNN(cell, reverse=reverse, time_major=time_major, backward=backward, store_every=store_every)
         self.w_x, self.w_h, self.b = nnx.Param(params.w_x), nnx.Param(params.w_h), nnx.Param(params.b)
         self.b_h = None if params.b_h is None else nnx.Param(params.b_h)
 
@@ -70,35 +67,26 @@ class NnxRNN(nnx.Module):
         taps: Any = None,
         key: jax.Array | None = None,
     ) -> tuple[Any, jax.Array]:
-        """Run over ``xs`` (B, T, D).
+        """As ``RNN``, over ``xs`` (B, T, D).
 
         Args:
             xs: inputs.
             lengths: (B,) valid steps of each example.
             state: ``cell.State`` of (B, H) to start from; None starts from zeros.
             taps: ``cell.State`` of zeros (B, T, H).
-            key: from ``jax.random.key``, to draw the cell's masks of dropout and zoneout from; None as in evaluation.
-
-        Returns:
-            The state after each example's last valid step, and outputs h (B, T, H).
+            key: from ``jax.random.key``, the stream "dropout" of a training step; None as in evaluation.
         """
-        if not self.time_major:
-            xs, taps = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), (xs, taps))
-        dropout = DropoutMasks(None, None)
-        if key is not None:
-            steps, *batch_shape, in_features = xs.shape
-            rows = jnp.arange(math.prod(batch_shape)).reshape(batch_shape)
-            dropout = self.cell.dropout_masks(key, rows, in_features, steps)
-        final, states = unroll(
-            self.cell, self.params, xs, state, lengths=lengths, reverse=self.reverse, taps=taps, dropout=dropout,
-            backward=self.backward, store_every=self.store_every,
+        held = {name: value for name, value in self.params._asdict().items() if value is not None}
+        result: Any = self.layer.apply(
+            {"params": {"cell": held}}, xs, lengths=lengths, state=state, taps=taps, train=key is not None,
+            rngs=None if key is None else {"dropout": key},
         )  # fmt: skip
-        return final, states.h if self.time_major else jnp.swapaxes(states.h, 0, 1)
+        return result
 
     def initial_state(self, batch: int) -> Any:
-        """Zeros to start from, each (B, H)."""
-        return self.cell.initial_state((batch,))
+        """As ``RNN``."""
+        return self.layer.initial_state(batch)
 
     def zero_taps(self, batch: int, steps: int) -> Any:
-        """Zeros shaped like the stacked states, (B, T, H) or (T, B, H)."""
-        return self.cell.initial_state((steps, batch) if self.time_major else (batch, steps))
+        """As ``RNN``."""
+        return self.layer.zero_taps(batch, steps)

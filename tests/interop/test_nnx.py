@@ -21,7 +21,6 @@ from sequences import (
 )
 
 import rnnjax
-from rnnjax.cells import DropoutMasks
 
 BATCH = len(LENGTHS)
 OPTIONS = {
@@ -131,15 +130,14 @@ def test_it_trains_in_a_module_of_the_readers_own(nnx):
     assert jax.tree.all(jax.tree.map(lambda a, b: not np.array_equal(a, b), before, after))
 
 
-def test_a_key_draws_dropout_and_zoneout(nnx):
+def test_a_key_draws_dropout_and_zoneout_as_in_the_linen_module(nnx):
     cell = rnnjax.LSTM(5, input_dropout=0.5, recurrent_dropout=0.5, zoneout=0.5)
-    layer = rnnjax.NnxRNN(cell, INPUTS, rngs=nnx.Rngs(0))
-    xs = batch_of(cell)
-    masks = cell.dropout_masks(jax.random.key(1), jnp.arange(BATCH), INPUTS, STEPS)
-    assert all(mask is not None for mask in masks)
-    for key, dropout in ((jax.random.key(1), masks), (None, DropoutMasks(None, None))):
-        final, states = rnnjax.unroll(cell, layer.params, xs.swapaxes(0, 1), dropout=dropout)
-        assert_close(layer(xs, key=key), (final, states.h.swapaxes(0, 1)), 1e-6)
+    layer, module, params = pair(nnx, cell)
+    xs, key = batch_of(cell), jax.random.key(1)
+    dropped = layer(xs, key=key)
+    expected = module.apply({"params": {"cell": params}}, xs, train=True, rngs={"dropout": key})
+    assert_close(dropped, expected, 1e-6)
+    assert float(jnp.abs(dropped[1] - layer(xs)[1]).max()) > 0.01
 
 
 def test_without_nnx_a_sentence_says_what_to_do():

@@ -5,18 +5,10 @@ import os
 import sys
 
 import pytest
-from folder import fill
-from through_the_door import away_from_home
 
 import launch
 
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, tmp_path_factory, monkeypatch):
-    fill(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    with away_from_home(tmp_path_factory, monkeypatch):
-        yield
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def full(*_):

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from folder import fill
-from through_the_door import away_from_home
 
 import experiments.study
 import launch
@@ -22,16 +20,9 @@ from rnnjax.training import job, records
 from rnnjax.training.checkpoints import CheckpointStore
 from rnnjax.training.stopping import StoppedError
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
 ROOT = Path(__file__).parents[2]
 ARRAYS = {"state": np.arange(3.0)}
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, tmp_path_factory, monkeypatch):
-    fill(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    with away_from_home(tmp_path_factory, monkeypatch):
-        yield
 
 
 def press_ctrl_c(*_, **__):
