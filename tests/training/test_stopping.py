@@ -85,7 +85,8 @@ def while_collecting():
 
     def run(function):
         waiting.append(function)
-        gc.collect()
+        while waiting:  # or another thread is collecting, and this one need not
+            gc.collect()
 
     gc.callbacks.append(callback)
     yield run
