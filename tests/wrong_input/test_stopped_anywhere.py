@@ -1,6 +1,5 @@
 """Ctrl-C at any moment: one sentence, status 130, and nothing half written that the next command trips over."""
 
-import gc
 import os
 import re
 import signal
@@ -64,26 +63,36 @@ def test_while_a_report_is_drawn(name, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "run" / "report.html").exists()
 
 
-def test_while_python_collects_garbage(capsys, monkeypatch):
-    """What is raised in a callback of the collector gets nowhere, and JAX has one."""
-    presses = [signal.SIGINT]
+COLLECTS = """
+import gc, os, signal, sys, time
+import launch
+import rnnjax.report.page
 
-    def callback(phase, info):
-        while presses:
-            os.kill(os.getpid(), presses.pop())
+presses = [signal.SIGINT]
 
-    def collects(run):
-        gc.collect()  # what other tests have left: their own code, too, runs and can swallow a signal
-        gc.callbacks.append(callback)
-        while presses:  # or another thread is collecting, and this one need not
-            gc.collect()
-        gc.callbacks.remove(callback)
-        time.sleep(10)
 
-    monkeypatch.setattr(rnnjax.report.page, "csv_text", collects)
-    assert launch.main(["report", "run"]) == 130
-    assert not presses
-    assert capsys.readouterr().err == "stopped.\n"
+def callback(phase, info):
+    while presses:
+        os.kill(os.getpid(), presses.pop())
+
+
+def collects(run):
+    gc.callbacks.append(callback)
+    gc.collect()
+    gc.callbacks.remove(callback)
+    time.sleep(10)
+
+
+rnnjax.report.page.csv_text = collects
+sys.exit(launch.main(["report", "run"]))
+"""
+
+
+def test_while_python_collects_garbage():
+    """What is raised in a callback of the collector gets nowhere, and JAX has one; in a process without pytest's."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", COLLECTS], capture_output=True, env=environment, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (130, "stopped.\n")
 
 
 def test_while_the_report_of_a_run_is_drawn_what_was_trained_stays(tmp_path, capsys, monkeypatch):
