@@ -20,17 +20,22 @@
 import contextlib
 import dataclasses
 import io
+import itertools
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Union
 
-import tyro
+try:
+    import tyro
 
-from experiments.flags import EXPERIMENTS
-from rnnjax.errors import UserError
-from rnnjax.training.stopping import none_lost
+    from experiments.flags import EXPERIMENTS
+    from rnnjax.errors import UserError
+    from rnnjax.training.stopping import none_lost
+except KeyboardInterrupt:  # Ctrl-C in the quarter of a second that this takes
+    print("stopped.", file=sys.stderr)
+    sys.exit(130)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Explain:
     text: str
 
 
+COMPLETION_FLAGS, SHELLS = ("--tyro-print-completion", "--tyro-write-completion"), ("bash", "zsh", "tcsh", "fish")
 TYPED = "python launch.py"  # as it is called from a checkout
 COMMANDS = EXPERIMENTS | {"report": Report, "compare": Compare, "explain": Explain}
 Command: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in COMMANDS.items())]  # noqa: UP007
@@ -102,9 +108,9 @@ def main(arguments: list[str] | None = None, *, program: str = "launch.py") -> i
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
-    except OSError as error:  # whoever writes a file says so; without a name it is what is printed
-        what = f"'{error.filename}'" if error.filename else "The output"
-        print(f"error: {what} cannot be written ({error.strerror or error}).", file=sys.stderr)
+    except OSError as error:  # whoever reads or writes a file says so; without a name it is what is printed
+        what = f"'{error.filename}' cannot be read or written" if error.filename else "The output cannot be written"
+        print(f"error: {what} ({error.strerror or error}).", file=sys.stderr)
         _print_no_more()
         return 1
     return status
@@ -112,6 +118,9 @@ def main(arguments: list[str] | None = None, *, program: str = "launch.py") -> i
 
 def _run(arguments: list[str], program: str) -> int:
     """The exit status of a command that ends well, or that a signal has ended."""
+    for flag, shell in itertools.pairwise(arguments):
+        if flag in COMPLETION_FLAGS and shell not in SHELLS:
+            raise UserError(f"{flag} {shell}: there are completions for {', '.join(SHELLS)}; give one of them.")
     command = tyro.cli(Command, args=arguments or ["recall"], description=_about(program), prog=program)
     if isinstance(command, Report):
         from rnnjax.report.printing import merged, print_reports

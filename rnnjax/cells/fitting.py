@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import jax
+
 from rnnjax.checks import (
     check_array,
     check_dtype,
@@ -82,9 +84,13 @@ def check_held(cell: "Cell", held: Any, in_features: int) -> None:
     """
     from rnnjax.cells.base import Params
 
-    if not hasattr(held, "keys") or not {"w_x", "w_h", "b"} <= set(held) <= set(Params._fields):
+    biases = jax.eval_shape(cell.init_bias, jax.random.key(0))
+    wanted = ["w_x", "w_h", *(name for name, b in zip(("b", "b_h"), biases, strict=True) if b is not None)]
+    if not hasattr(held, "keys") or set(held) != set(wanted):
         names = ", ".join(map(str, held)) if hasattr(held, "keys") else told(held)
-        raise ValueError(f"the parameters under 'cell' must be w_x, w_h and b, of a GRU also b_h, got {names}")
+        raise ValueError(
+            f"the parameters of {type(cell).__name__} under 'cell' must be {', '.join(wanted)}, got {names or 'none'}"
+        )
     check_params(cell, Params(**held), in_features)
 
 

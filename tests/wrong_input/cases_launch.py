@@ -5,6 +5,10 @@ docs/wrong-input.md as they are here; ``page.py`` prints it.
 """
 
 FLAGS = [
+    (
+        "--tyro-write-completion powershell completions",
+        "--tyro-write-completion powershell: there are completions for bash, zsh, tcsh, fish; give one of them.",
+    ),
     ("recall --cells lstn", "There is no cell 'lstn'; choose from simple, lstm, gru, as in --cells simple lstm."),
     (
         "recall --cells lstm:chrono=soon",

@@ -88,11 +88,11 @@ MODULES = [
     ("layer.apply(variables, xs[..., :2])", "xs has 2 features, but params.w_x expects 3"),
     (
         "rnnjax.RNN(GRU(5)).apply(variables, xs)",
-        "params.w_h must have shape (5, 15) for GRU(5), got float32 of shape (5, 20)",
+        "the parameters of GRU under 'cell' must be w_x, w_h, b, b_h, got w_x, w_h, b",
     ),
     (
         "layer.apply({'params': {'cell': {'kernel': xs}}}, xs)",
-        "the parameters under 'cell' must be w_x, w_h and b, of a GRU also b_h, got kernel",
+        "the parameters of LSTM under 'cell' must be w_x, w_h, b, got kernel",
     ),
     ("layer.apply(variables, xs, lengths=np.full(8, 5))", "lengths must be from 0 to 4, got 5"),
     ("rnnjax.Bidirectional(cell, cell)", "forward_rnn must be a rnnjax.RNN, got LSTM"),

@@ -30,6 +30,16 @@ def press_ctrl_c(*_, **__):
     raise AssertionError("the signal was not heard")
 
 
+def test_while_it_is_being_imported(tmp_path):
+    """By the module that takes longest, before anything runs that could listen."""
+    module = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(10)\n"
+    (tmp_path / "tyro.py").write_text(module)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, ROOT / "launch.py", "--help"]
+    done = subprocess.run(command, capture_output=True, env=environment, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped.\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "place", "name"),
     [
@@ -91,7 +101,8 @@ sys.exit(launch.main(["report", "run"]))
 def test_while_python_collects_garbage():
     """What is raised in a callback of the collector gets nowhere, and JAX has one; in a process without pytest's."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", COLLECTS], capture_output=True, env=environment, text=True, timeout=120)
+    command = [sys.executable, "-c", COLLECTS]
+    done = subprocess.run(command, capture_output=True, env=environment, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (130, "stopped.\n")
 
 
