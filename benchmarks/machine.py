@@ -3,9 +3,8 @@
 import os
 import platform
 import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-
-import numpy as np
 
 PACKAGES = ("jax", "jaxlib", "flax", "keras", "tensorflow_cpu", "tensorflow", "torch", "equinox", "dm-haiku", "numpy")
 
@@ -38,16 +37,32 @@ def _processor() -> str:
     return " ".join([named.get("model name", "unknown processor"), *vectors[:1]])
 
 
-def multiply_adds_a_second(size: int = 2048, rounds: int = 5) -> float:
+def multiply_adds_a_second(size: int = 2048) -> float:
     """Of the fastest of a few large products of matrices, on all cores: what no layer can exceed."""
     import jax
 
-    a = jax.random.normal(jax.random.key(0), (size, size))
-    product = jax.jit(lambda a: a @ a)
-    product(a).block_until_ready()
+    a, product = jax.random.normal(jax.random.key(0), (size, size)), jax.jit(lambda a: a @ a)
+    return size**3 / _fastest(lambda: product(a).block_until_ready())
+
+
+def bytes_a_second(size: int = 2**25) -> float:
+    """Read and written by the fastest of a few sums of two large arrays, on all cores, in the place of the first."""
+    import jax
+
+    a, b = (jax.random.normal(jax.random.key(i), (size,)) for i in (0, 1))
+    total, place = jax.jit(lambda a, b: a + b, donate_argnums=0), [a]
+
+    def add() -> None:
+        place[0] = total(place[0], b).block_until_ready()
+
+    return 3 * a.nbytes / _fastest(add)
+
+
+def _fastest(call: Callable[[], object], rounds: int = 5) -> float:
+    """Seconds, without those of the first call, which compiles."""
     seconds = []
-    for _ in range(rounds):
+    for _ in range(1 + rounds):
         began = time.perf_counter()
-        product(a).block_until_ready()
+        call()
         seconds.append(time.perf_counter() - began)
-    return size**3 / float(np.min(seconds))
+    return min(seconds[1:])
