@@ -18,12 +18,11 @@ class CoupledLSTMState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class CoupledLSTM(rnnjax.Cell):
-    """LSTM without peepholes whose input gate is 1 - f; with z = z^x + z^h, gates packed as f, g, o:
+    """LSTM without peepholes whose input gate is 1 - f; gates f, g, o of z = z^x + z^h (CIFG, Greff et al. 2017).
 
-        c_t = σ(z_f)·c_{t-1} + (1 - σ(z_f))·tanh(z_g)
-        h_t = σ(z_o)·tanh(c_t)
+        c_t = σ(z_f)·c_{t-1} + (1 - σ(z_f))·tanh(z_g);   h_t = σ(z_o)·tanh(c_t)
 
-    CIFG, coupled input and forget gate, in Greff et al. (2017).
+    The memory c_t is a convex mixture of the old one and of what is written.
     """
 
     forget_bias: float = 1.0
