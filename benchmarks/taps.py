@@ -1,10 +1,13 @@
 """``python -m benchmarks.taps``: a step of training with and without the gradient of every timestep.
 
-The step is the whole of it: word vectors, layer, loss, backward pass, clipping, Adam.
+The step is the whole of it, as training compiles it for all cores: word vectors, layer, loss, backward pass, clipping,
+Adam.
 """
 
 import dataclasses
 import time
+from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,10 +21,13 @@ from benchmarks.cases import CellName
 from benchmarks.machine import machine
 from benchmarks.peers import ALL
 from benchmarks.peers.ours import CELLS
-from rnnjax.training.bundles import init_state
+from rnnjax.training.bundles import ExampleArrays, init_state, log_step, train_chunk
+from rnnjax.training.execution import Execution
 from rnnjax.training.optimizer import make_optimizer
+from rnnjax.training.parallel import choose_layout, settle_devices
 from rnnjax.training.settings import TrainingSettings
-from rnnjax.training.steps import Batch, make_knobs, make_train_step
+from rnnjax.training.steps import STATE, make_knobs, make_train_step
+from rnnjax.training.tasks import Role, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Taps:
 def main() -> None:
     """Measure, and print a table."""
     flags, console = tyro.cli(Taps), Console()
+    settle_devices(Execution())
     table = Table("cell", "log off", "log on", "ratio", title=machine(), title_justify="left")
     for cell in flags.cells:
         off, on = _seconds(flags, cell, console)
@@ -59,23 +66,42 @@ def main() -> None:
 def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray, np.ndarray]:
     rng, shape = np.random.default_rng(0), (flags.batch, flags.steps)
     lengths = rng.integers(flags.steps // 4, flags.steps, size=flags.batch, endpoint=True)
-    inputs = rng.integers(2, flags.vocabulary, size=shape).astype(np.int32)
-    batch = Batch(inputs, lengths, rng.integers(2, size=flags.batch), np.ones(flags.batch, np.float32))
+    words = rng.integers(2, flags.vocabulary, size=shape).astype(np.int32)
+    examples = ExampleArrays(words, lengths.astype(np.int32), rng.integers(2, size=flags.batch).astype(np.int32))
     model = rnnjax.SequenceClassifier(flags.vocabulary, flags.features, rnnjax.RNN(CELLS[cell](flags.features)))
     settings = TrainingSettings()
     optimizer, knobs = make_optimizer(settings, 1000), make_knobs(settings, jax.random.key(1))
-    steps = [
-        jax.jit(make_train_step(model, optimizer, settings, log_gradients=log), donate_argnums=1)
-        for log in (False, True)
+    state = init_state(model, optimizer, words[:1, :1], None, jax.random.key(0))
+    layout = choose_layout(Execution(), 1, flags.batch)
+    chunk = np.arange(flags.batch, dtype=np.int32)[None], np.ones((1, flags.batch), np.float32)
+    roles, arguments = (Role.MEMBER, Role.SHARED, STATE, Role.BATCH, Role.BATCH), (knobs, examples, state, *chunk)
+    numbers = {
+        False: (np.int32(0), np.int32(1)),
+        True: (np.int32(0),),
+    }  # the first step of the chunk, and where it ends
+    programs, states = {}, {}
+    for log, given in numbers.items():
+        step = make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares(state.params))
+        function, returns = (log_step, (2, None, None)) if log else (train_chunk, (2, None))
+        all_roles = (*roles, *[Role.SHARED] * len(given))
+        task = Task(partial(function, step, flags.steps), all_roles, (*arguments, *given), returns, donated=(2,))
+        programs[log], states[log] = layout.lower(task)(), layout.put(STATE, _of_one_member(state))
+    placed = [
+        layout.put(role, a if role is Role.SHARED else _of_one_member(a))
+        for role, a in zip(roles, arguments, strict=True)
     ]
-    states = [init_state(model, optimizer, inputs[:1, :1], None, jax.random.key(0)) for _ in steps]
-    seconds = np.zeros((len(steps), flags.rounds + 2))
-    for turn in track(range(flags.rounds + 2), cell, console=console, transient=True):
-        for i in (0, 1) if turn % 2 else (1, 0):
+    seconds = np.zeros((2, flags.rounds + 1))
+    for turn in track(range(flags.rounds + 1), cell, console=console, transient=True):
+        for log in (False, True) if turn % 2 else (True, False):
             began = time.perf_counter()
-            states[i], *_ = jax.block_until_ready(steps[i](knobs, states[i], batch))
-            seconds[i, turn] = time.perf_counter() - began
-    return seconds[0, 2:], seconds[1, 2:]  # without the rounds in which it compiled and warmed up
+            placed[2] = states[log]
+            states[log], *_ = jax.block_until_ready(programs[log](*placed, *numbers[log]))
+            seconds[int(log), turn] = time.perf_counter() - began
+    return seconds[0, 1:], seconds[1, 1:]  # without the round in which it warmed up
+
+
+def _of_one_member(tree: Any) -> Any:
+    return jax.tree.map(lambda a: np.asarray(a)[None], tree)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,17 @@ from rnnjax.training.layouts import Layout, MeshLayout, PmapLayout
 from rnnjax.training.tasks import Task, Together
 
 FEWEST_ROWS = 16  # of a batch, that a core is given for itself
+SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
 
 
 def settle_devices(execution: Execution) -> None:
-    """Settle platform and number of CPU devices, before the first use of JAX."""
+    """Settle platform and number of CPU devices, before the first use of JAX.
+
+    A CPU's cores are devices that all work at once, so no program need be ordered for threads of its own.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    if SCHEDULER not in given:
+        os.environ["XLA_FLAGS"] = f"{given} {SCHEDULER}=false".strip()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if execution.platform is not None:
         jax.config.update("jax_platforms", execution.platform + ",cpu" * (execution.platform != "cpu"))
