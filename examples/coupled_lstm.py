@@ -20,9 +20,7 @@ class CoupledLSTMState(NamedTuple):
 class CoupledLSTM(rnnjax.Cell):
     """LSTM without peepholes whose input gate is 1 - f; gates f, g, o of z = z^x + z^h (CIFG, Greff et al. 2017).
 
-        c_t = σ(z_f)·c_{t-1} + (1 - σ(z_f))·tanh(z_g);   h_t = σ(z_o)·tanh(c_t)
-
-    The memory c_t is a convex mixture of the old one and of what is written.
+    c_t = σ(z_f)·c_{t-1} + (1 - σ(z_f))·tanh(z_g);   h_t = σ(z_o)·tanh(c_t)
     """
 
     forget_bias: float = 1.0
