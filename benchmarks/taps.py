@@ -75,10 +75,7 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
     layout = choose_layout(Execution(), 1, flags.batch)
     chunk = np.arange(flags.batch, dtype=np.int32)[None], np.ones((1, flags.batch), np.float32)
     roles, arguments = (Role.MEMBER, Role.SHARED, STATE, Role.BATCH, Role.BATCH), (knobs, examples, state, *chunk)
-    numbers = {
-        False: (np.int32(0), np.int32(1)),
-        True: (np.int32(0),),
-    }  # the first step of the chunk, and where it ends
+    numbers = {False: (np.int32(0), np.int32(1)), True: (np.int32(0),)}  # the step's place in the chunk, and the end
     programs, states = {}, {}
     for log, given in numbers.items():
         step = make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares(state.params))
