@@ -5,6 +5,7 @@ otherwise: nearly all of them run for less time than they take to compile.
 """
 
 import os
+import signal
 from importlib.metadata import version
 
 os.environ.setdefault(
@@ -20,6 +21,7 @@ import pytest
 
 from rnnjax import scans
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored by what it runs in the background
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
