@@ -1,6 +1,7 @@
 """Which devices a group takes, out of eight."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 
@@ -104,6 +105,20 @@ def test_settling_devices_that_are_in_use_changes_nothing():
     assert jax.local_device_count() == 8
     parallel.settle_devices(Execution(cpu_devices=3))
     assert jax.local_device_count() == jax.config.jax_num_cpu_devices == 8
+
+
+@pytest.mark.parametrize(
+    ("given", "settled"),
+    [
+        ("", f"{parallel.SCHEDULER}=false"),
+        ("--xla_dump_to=/tmp", f"--xla_dump_to=/tmp {parallel.SCHEDULER}=false"),
+        (f"{parallel.SCHEDULER}=true", f"{parallel.SCHEDULER}=true"),
+    ],
+)
+def test_xla_orders_programs_for_one_thread_unless_it_was_told_otherwise(given, settled, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", given)
+    parallel.settle_devices(Execution(cpu_devices=8))
+    assert os.environ["XLA_FLAGS"] == settled
 
 
 THREE = """
