@@ -22,7 +22,6 @@ import dataclasses
 import io
 import itertools
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Union
@@ -32,7 +31,7 @@ try:
 
     from experiments.flags import EXPERIMENTS
     from rnnjax.errors import UserError
-    from rnnjax.training.stopping import none_lost
+    from rnnjax.training.stopping import ctrl_c_raises
 except KeyboardInterrupt:  # Ctrl-C in the quarter of a second that this takes
     print("stopped.", file=sys.stderr)
     sys.exit(130)
@@ -99,7 +98,7 @@ def main(arguments: list[str] | None = None, *, program: str = "launch.py") -> i
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show → shows ?, and the run goes on
     try:
-        with none_lost(lambda error: signal.SIGINT if isinstance(error, KeyboardInterrupt) else None):
+        with ctrl_c_raises():
             status = _run(sys.argv[1:] if arguments is None else arguments, program)
             sys.stdout.flush()
     except UserError as error:

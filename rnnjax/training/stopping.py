@@ -10,7 +10,8 @@ from types import FrameType
 from typing import Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-AGAIN = 0.05  # seconds until a signal that was lost is sent again
+AGAIN = 0.05  # seconds until a signal that could not be heard is sent again
+Handler = Callable[[int, FrameType | None], None]
 
 
 class StoppedError(BaseException):
@@ -22,6 +23,50 @@ class StoppedError(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.status = 128 + number
+
+
+def between_imports(handle: Handler) -> Handler:
+    """A signal handler for which the signal is sent again and again while a module is being imported.
+
+    C++ that is being set up then may end the process at an exception, or hand on another one.
+    """
+    under_way = _is_importing(sys._getframe())  # an import that will last as long as what is begun here
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if _is_importing(frame) and not under_way:
+            _send_again(number)
+        else:
+            handle(number, frame)
+
+    return handler
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
+
+
+def _send_again(number: int) -> None:
+    threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
+
+
+@contextlib.contextmanager
+def ctrl_c_raises() -> Iterator[None]:
+    """While entered, Ctrl-C raises KeyboardInterrupt wherever it comes, once what is being imported has been.
+
+    It does nothing where somebody else listens already, or in a thread, where Python cannot catch signals.
+    """
+    listens = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    if listens or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with none_lost(lambda error: signal.SIGINT if isinstance(error, KeyboardInterrupt) else None):
+        signal.signal(signal.SIGINT, between_imports(signal.default_int_handler))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
@@ -40,7 +85,7 @@ def none_lost(signal_of: Callable[[BaseException | None], int | None]) -> Iterat
         if number is None:
             before(lost)
         else:
-            threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
+            _send_again(number)
 
     sys.unraisablehook = send_again
     try:
@@ -83,7 +128,8 @@ class Stopping:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._lost.enter_context(none_lost(self._signal_of))
-            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+            heard = between_imports(self._handle)
+            self._before = {number: signal.signal(number, heard) for number in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:

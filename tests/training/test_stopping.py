@@ -1,6 +1,7 @@
 """A signal is heard at once, or when the step in work is done; a second one ends the process."""
 
 import gc
+import importlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from rnnjax.training.stopping import SIGNALS, StoppedError, Stopping
+from rnnjax.training.stopping import SIGNALS, StoppedError, Stopping, ctrl_c_raises
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -64,6 +65,44 @@ def test_a_signal_that_comes_while_garbage_is_collected_is_heard(number, while_c
     with pytest.raises(StoppedError) as stopped, Stopping():
         collect()
     assert stopped.value.status == STATUS[number]
+
+
+@pytest.fixture
+def begins_slowly(tmp_path, monkeypatch):
+    """A function that imports a module during which the signal of this number comes, and that waits afterwards."""
+
+    def imported(number):
+        source = f"import os, signal, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(0.2)\nbegun = True\n"
+        (tmp_path / "begins_slowly.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+        importlib.import_module("begins_slowly")
+        time.sleep(10)
+
+    yield imported
+    assert sys.modules.pop("begins_slowly").begun
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_a_module_that_is_being_imported_is_there_before_a_signal_is_heard(number, begins_slowly):
+    with pytest.raises(StoppedError) as stopped, Stopping():
+        begins_slowly(number)
+    assert stopped.value.status == STATUS[number]
+
+
+def test_ctrl_c_waits_for_an_import_and_the_handler_is_restored(begins_slowly):
+    with pytest.raises(KeyboardInterrupt), ctrl_c_raises():
+        begins_slowly(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_is_begun_by_an_import_hears_ctrl_c_all_the_same(tmp_path, monkeypatch):
+    """Or a program whose first module does all the work could not be stopped."""
+    source = "import os, signal, time\nfrom rnnjax.training.stopping import ctrl_c_raises\n"
+    source += "with ctrl_c_raises():\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(10)\n"
+    (tmp_path / "works_at_import.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        importlib.import_module("works_at_import")
 
 
 def test_other_errors_of_garbage_are_left_to_who_was_told_before(while_collecting, monkeypatch):
