@@ -11,7 +11,9 @@ from importlib.metadata import version
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_cpu_parallel_codegen_split_count=1"  # from 0.11.1 on, XLA stops at the other one, which it has dropped
-    + " --xla_cpu_use_fusion_emitters=false" * (tuple(map(int, version("jaxlib").split(".")[:3])) < (0, 11, 1)),
+    + " --xla_cpu_use_fusion_emitters=false" * ((jaxlib := [*map(int, version("jaxlib").split(".")[:3])]) < [0, 11, 1])
+    # where a processor multiplies bfloat16 itself, it stops at some matrices of three or four rows
+    + " --xla_cpu_max_isa=AVX2" * (jaxlib < [0, 8]),
 )
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before it is loaded: see rnnjax/blas.py
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
