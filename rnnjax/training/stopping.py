@@ -55,18 +55,18 @@ def _send_again(number: int) -> None:
 def ctrl_c_raises() -> Iterator[None]:
     """While entered, Ctrl-C raises KeyboardInterrupt wherever it comes, once what is being imported has been.
 
-    It does nothing where somebody else listens already, or in a thread, where Python cannot catch signals.
+    Where somebody else listens already, or in a thread, where Python cannot catch signals, the handler stays as it is.
     """
-    listens = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    if listens or threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    in_main = threading.current_thread() is threading.main_thread()
+    ours = in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with none_lost(lambda error: signal.SIGINT if isinstance(error, KeyboardInterrupt) else None):
-        signal.signal(signal.SIGINT, between_imports(signal.default_int_handler))
+        if ours:
+            signal.signal(signal.SIGINT, between_imports(signal.default_int_handler))
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
