@@ -21,7 +21,7 @@ from benchmarks.cases import CellName
 from benchmarks.machine import machine
 from benchmarks.peers import ALL
 from benchmarks.peers.ours import CELLS
-from rnnjax.training.bundles import ExampleArrays, init_state, log_step, train_chunk
+from rnnjax.training.bundles import ExampleArrays, init_state, train_chunk
 from rnnjax.training.execution import Execution
 from rnnjax.training.optimizer import make_optimizer
 from rnnjax.training.parallel import choose_layout, settle_devices
@@ -75,13 +75,13 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
     layout = choose_layout(Execution(), 1, flags.batch)
     chunk = np.arange(flags.batch, dtype=np.int32)[None], np.ones((1, flags.batch), np.float32)
     roles, arguments = (Role.MEMBER, Role.SHARED, STATE, Role.BATCH, Role.BATCH), (knobs, examples, state, *chunk)
-    numbers = {False: (np.int32(0), np.int32(1)), True: (np.int32(0),)}  # the step's place in the chunk, and the end
+    only_step = np.int32(0), np.int32(1)  # of the chunk: the first, and one after the last
+    all_roles = (*roles, Role.SHARED, Role.SHARED)
     programs, states = {}, {}
-    for log, given in numbers.items():
+    for log in (False, True):
         step = make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares(state.params))
-        function, returns = (log_step, (2, None, None)) if log else (train_chunk, (2, None))
-        all_roles = (*roles, *[Role.SHARED] * len(given))
-        task = Task(partial(function, step, flags.steps), all_roles, (*arguments, *given), returns, donated=(2,))
+        chunk_of_steps = partial(train_chunk, step, flags.steps)
+        task = Task(chunk_of_steps, all_roles, (*arguments, *only_step), (2, None, None), donated=(2,))
         programs[log], states[log] = layout.lower(task)(), layout.put(STATE, _of_one_member(state))
     placed = [
         layout.put(role, a if role is Role.SHARED else _of_one_member(a))
@@ -92,7 +92,7 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
         for log in (False, True) if turn % 2 else (True, False):
             began = time.perf_counter()
             placed[2] = states[log]
-            states[log], *_ = jax.block_until_ready(programs[log](*placed, *numbers[log]))
+            states[log], *_ = jax.block_until_ready(programs[log](*placed, *only_step))
             seconds[int(log), turn] = time.perf_counter() - began
     return seconds[0, 1:], seconds[1, 1:]  # without the round in which it warmed up
 

@@ -16,8 +16,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
 from rnnjax.cells import Cell, DropoutMasks, Params
+from rnnjax.ordering import after
 
 CACHE_BYTES = 2**20  # of gate inputs that are worked on while they are in a CPU core's cache
 FEWEST_STEPS = 8  # in a chunk, or its products would be too small
@@ -84,14 +86,6 @@ def _no_gates(cell: Cell, state: Any) -> jax.Array | None:
     return jax.tree.map(jnp.zeros_like, _gates_apart(cell, z, z))
 
 
-def _after(gates: Any, tree: Any) -> Any:
-    """``tree`` as it is, in a way that needs the ``gates``."""
-    for values in jax.tree.leaves(gates):
-        never = jnp.any(values < -jnp.inf)
-        tree = jax.tree.map(lambda a, never=never: jnp.where(never, 0, a), tree)
-    return tree
-
-
 def _transposed(a: jax.Array) -> jax.Array:
     """aᵀ, on a CPU as an array of its own, which its matrix products like better than a transposed operand."""
     return a.T if jax.default_backend() != "cpu" else jax.lax.optimization_barrier(a.T)
@@ -156,19 +150,19 @@ def _forward(
 
     carry = state, _no_gates(cell, state)
     (final, gates), (states, z) = _by_chunks(chunk, carry, (xs, mask, taps, hold), steps_in_a_chunk(cell, xs))
-    return _after(gates, final), states, (*z, gates)
+    return after(gates, final), states, (*z, gates)
 
 
-def _fused_forward(
-    cell: Cell, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
-) -> Any:
-    final, states, z = _forward(cell, params, xs, state, mask, taps, hold, mask_h)
-    return (final, states), (params, xs, state, mask, taps, hold, mask_h, states, z)
+def _fused_forward(cell: Cell, *arguments: Any) -> Any:
+    values = custom_vjp_primal_tree_values(arguments)
+    final, states, z = _forward(cell, *values)
+    return (final, states), (*values, states, z)
 
 
 def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
     params, xs, state, mask, taps, hold, mask_h, states, (*z, gates_forward) = residuals
-    ct_final, ct_states = cotangents
+    ct_final, ct_states = _known_zeros_as_none(cotangents)
+    ct_final = jax.tree.map(_plus, jax.tree.map(jnp.zeros_like, state), ct_final)
     length = steps_in_a_chunk(cell, xs)
     w_h_transposed = _transposed(params.w_h)
 
@@ -180,7 +174,7 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
 
     def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
         (carry, _), (ct_t, m_prev, (z_x_t, z_h_t), mask_t, tap_t, hold_t) = carry, inputs
-        total = jax.tree.map(jnp.add, ct_t, carry)  # ∂L/∂(the state as it leaves step t)
+        total = jax.tree.map(_plus, carry, ct_t)  # ∂L/∂(the state as it leaves step t)
         into_step = _hold(mask_t, total, jax.tree.map(jnp.zeros_like, total))
 
         def advance(z: Any, m: jax.Array, tap: Any) -> Any:
@@ -209,8 +203,18 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
     carry = (ct_final, _no_gates(cell, state)), jax.tree.map(jnp.zeros_like, params)
     inputs = xs, states, ct_states, z, mask, taps, hold
     ((d_state, gates), d_params), (d_xs, totals) = _by_chunks(chunk, carry, inputs, length, entering, reverse=True)
-    d_params = d_params._replace(b=_after((gates, gates_forward), d_params.b))
+    d_params = d_params._replace(b=after((gates, gates_forward), d_params.b))
     return d_params, d_xs, d_state, None, totals, None, None
+
+
+def _known_zeros_as_none(tree: Any) -> Any:
+    """Cotangents, None for those of an output that nothing depends on: T·N·H zeros need not be written and read."""
+    known = lambda a: isinstance(a, SymbolicZero)  # noqa: E731
+    return jax.tree.map(lambda a: None if known(a) else a, tree, is_leaf=known)
+
+
+def _plus(a: jax.Array, b: jax.Array | None) -> jax.Array:
+    return a if b is None else a + b
 
 
 def _pull_params(
@@ -235,4 +239,4 @@ def _pull_params(
     return Params(d_w_x, d_w_h, d_b, None if params.b_h is None else d_b)
 
 
-fused_scan.defvjp(_fused_forward, _fused_backward)
+fused_scan.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)

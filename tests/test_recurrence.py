@@ -54,15 +54,15 @@ def make_case(cell, batch_shape, given, steps=STEPS, lengths=LENGTHS):
     return arguments, other
 
 
-def fused_and_autodiff(cell, arguments, options):
-    """(gradient of a loss that reads everything, (final, states)) with either backward pass.
+def fused_and_autodiff(cell, arguments, options, read=lambda results: results):
+    """(gradient of a loss that reads everything, or so much, (final, states)) with either backward pass.
 
     The plain scan always stores every step, so that it also judges ``store_every``.
     """
 
     def loss(arguments, options):
         results = rnnjax.unroll(cell, **arguments, **options)
-        return total(results), results
+        return total(read(results)), results
 
     @jax.jit
     def both(arguments):
@@ -94,6 +94,24 @@ def test_fused_is_autodiff_in_chunks(x64, two_steps_a_chunk, name, case):
     assert scans.steps_in_a_chunk(cell, jnp.zeros((STEPS, 4, INPUTS))) == 2
     fused, autodiff = fused_and_autodiff(cell, arguments, options | other)
     assert_close(fused, autodiff, 1e-12)
+
+
+READ = {
+    "final": lambda results: results[0],
+    "states": lambda results: results[1],
+    "the memory of states": lambda results: results[1][-1],
+    "final h, and the memory of states": lambda results: (results[0].h, results[1][-1]),
+}
+
+
+@pytest.mark.parametrize("given", ["", "lengths state taps"])
+@pytest.mark.parametrize("read", READ)
+@pytest.mark.parametrize("name", CELLS)
+def test_fused_is_autodiff_where_the_loss_reads_a_part(x64, name, read, given):
+    arguments, other = make_case(CELLS[name], (4,), given)
+    fused, autodiff = fused_and_autodiff(CELLS[name], arguments, other, READ[read])
+    assert_close(fused, autodiff, 1e-12)
+    assert all(np.any(a != 0) for a in jax.tree.leaves(fused[0]["params"]))
 
 
 @pytest.mark.parametrize(

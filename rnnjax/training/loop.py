@@ -90,11 +90,10 @@ def train(
 def _run(prepared: Prepared, segment: Segment, state: TrainState) -> tuple[TrainState, TrainMetrics, StepLog | None]:
     """Start a segment; metrics are (M, K), those of its steps in their places; no log unless it is logged."""
     chunk, programs = widened(segment.chunk, prepared.batch), prepared.programs
+    program = (programs.log if segment.log else programs.train)[chunk.length]
     indices, weights = prepared.layout.put(Role.BATCH, (chunk.indices, chunk.weights))
-    arguments = (prepared.knobs, prepared.examples, state, indices, weights, np.int32(segment.start))
-    if segment.log:
-        return programs.log[chunk.length](*arguments)
-    return *programs.train[chunk.length](*arguments, np.int32(segment.stop)), None
+    start, stop = np.int32(segment.start), np.int32(segment.stop)
+    return program(prepared.knobs, prepared.examples, state, indices, weights, start, stop)
 
 
 def _origin(prepared: Prepared, i: int, segment: Segment, state: TrainState, step: int) -> dict[str, Any]:

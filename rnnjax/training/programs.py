@@ -10,7 +10,7 @@ import numpy as np
 from rnnjax.capture import Loss
 from rnnjax.diagnostics.evidence import Origin
 from rnnjax.examine import Layer, examine, origin_of
-from rnnjax.training.bundles import ExampleArrays, Kind, evaluate_chunk, init_state, log_step, train_chunk
+from rnnjax.training.bundles import ExampleArrays, Kind, evaluate_chunk, init_state, train_chunk
 from rnnjax.training.layouts import Layout
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.parallel import compile_side_by_side
@@ -31,10 +31,9 @@ from rnnjax.training.tasks import Role, Task
 class Programs(NamedTuple):
     """The compiled programs of members that train together; the first three by static length T.
 
-    ``train[T](knobs, examples, state, indices, weights, start, stop) -> (state, metrics)`` takes the steps
+    ``train[T](knobs, examples, state, indices, weights, start, stop) -> (state, metrics, None)`` takes the steps
     start..stop-1 of a chunk (K, B); metrics are (K,), zero outside of them.
-    ``log[T](knobs, examples, state, indices, weights, k) -> (state, metrics, log)`` takes the one step k; metrics
-    as above.
+    ``log[T]`` does so too, and returns the log of the last step in the place of None.
     ``evaluate[T](params, examples, indices, stop) -> (losses, correct)``, both of indices' shape, zero from
     batch ``stop`` on.
     These take arrays that the layout has put into place, and every array has an axis for the members before the
@@ -91,20 +90,18 @@ def build_programs(
     chunk = (np.zeros(train_shape, np.int32), np.zeros(train_shape, np.float32))
     reads = Role.SHARED if share_examples else Role.MEMBER
     shares = layout.shares(state.params)
-    roles = (Role.MEMBER, reads, STATE, Role.BATCH, Role.BATCH, Role.SHARED)
-    arguments = (knobs, examples, state, *chunk, zero)
-    step, logging = (
-        make_train_step(model, optimizer, settings, log_gradients=log, **kind._asdict(), shares=shares)
-        for log in (False, True)
-    )
+    roles = (Role.MEMBER, reads, STATE, Role.BATCH, Role.BATCH, Role.SHARED, Role.SHARED)
+    arguments = (knobs, examples, state, *chunk, zero, zero)
+    steps = {
+        what: make_train_step(model, optimizer, settings, log_gradients=log, **kind._asdict(), shares=shares)
+        for what, log in (("train", False), ("log", settings.log_gradients_every > 0))
+        if log or what == "train"
+    }
     tasks: dict[Any, Task] = {}
     for T in lengths:
-        train = partial(train_chunk, step, T)
-        tasks["train", T] = Task(train, (*roles, Role.SHARED), (*arguments, zero), returns=(2, None), donated=(2,))
-        if settings.log_gradients_every > 0:
-            tasks["log", T] = Task(
-                partial(log_step, logging, T), roles, arguments, returns=(2, None, None), donated=(2,)
-            )
+        for what, step in steps.items():
+            train = partial(train_chunk, step, T)
+            tasks[what, T] = Task(train, roles, arguments, returns=(2, None, None), donated=(2,))
         evaluate = partial(evaluate_chunk, make_eval_step(model, **kind._asdict()), shares, T)
         eval_roles = (Role.PARAMS, reads, Role.BATCH, Role.SHARED)
         eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)

@@ -11,7 +11,8 @@ import optax
 
 from rnnjax.capture import Loss
 from rnnjax.data.examples import Objective
-from rnnjax.diagnostics import LagStatistics, lag_statistics, norms_by_lag, update_ratios
+from rnnjax.diagnostics import lag_statistics, norms_by_lag, update_ratios
+from rnnjax.ordering import after
 from rnnjax.training.objectives import score
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.penalties import FLOSSED_EXAMPLES, gradient_penalty
@@ -141,23 +142,33 @@ def make_train_step(
         updates, opt_state = rule.update(grads, state.opt_state, state.params)
         metrics = TrainMetrics(loss, accuracy, shares.norm(grads))
         halted = state.halted | ~(jnp.isfinite(metrics.loss) & jnp.isfinite(metrics.gradient_norm))
+        if log_gradients:
+            sizes = shares.norms(state.params)
+            halted = after(sizes, halted)  # so they are known before anything new takes the memory of the old
         carried = ()
         if restart_every is not None:  # without what only fills the batch, so that it fits any number of devices
             carried = jax.tree.map(lambda new, old: new[: len(old)], shares.gather(final, axis=0), state.carry)
         new = TrainState(optax.apply_updates(state.params, updates), opt_state, state.step + 1, halted, carried)
         new = jax.tree.map(lambda a, b: jnp.where(halted, b, a), new, state._replace(halted=halted))
+        new = new._replace(opt_state=after(new.params, new.opt_state))  # or XLA would copy the old moments first
         if not log_gradients:
             return new, metrics, None
 
-        def statistics(tap_grad_BTH: jax.Array) -> LagStatistics:
-            norms = norms_by_lag(jnp.swapaxes(tap_grad_BTH, 0, 1), batch.lengths, weights)
-            return lag_statistics(*shares.gather(norms, axis=1))
-
-        changes = jax.tree.map(jnp.subtract, new.params, state.params)  # Adam's updates would have to be made twice
-        ratios = update_ratios(shares.norms(changes), shares.norms(state.params))
-        return new, metrics, StepLog(jax.tree.map(statistics, tap_grads), ratios)
+        changes = jax.tree.map(lambda change: jnp.where(halted, 0, change), shares.norms(updates))
+        ratios = update_ratios(changes, sizes)
+        return new, metrics, StepLog(_statistics(tap_grads, batch.lengths, weights, shares), ratios)
 
     return train_step
+
+
+def _statistics(tap_grads: Any, lengths: jax.Array, weights: jax.Array, shares: Shares) -> Any:
+    """Of the gradients (B, T, H) of every tap, those over the whole batch, in one exchange."""
+    by_lag = [norms_by_lag(jnp.swapaxes(a, 0, 1), lengths, weights) for a in jax.tree.leaves(tap_grads)]
+    exists = by_lag[0][1]  # one for all, as are the lengths
+    packed = jnp.stack([*(norms for norms, _ in by_lag), exists])
+    *norms, exists = shares.gather(packed, axis=2)
+    statistics = [lag_statistics(some, exists > 0) for some in norms]
+    return jax.tree.unflatten(jax.tree.structure(tap_grads), statistics)
 
 
 def carried_in(state: TrainState, restart_every: int | None, rows: jax.Array) -> Any:

@@ -54,11 +54,11 @@ def caller(tiny, programs, chunk):
 def test_a_chunk_is_its_steps_one_by_one(tiny):
     chunk = full_chunk(tiny)
     run, log = (caller(tiny, programs, chunk) for programs in (tiny.programs.train, tiny.programs.log))
-    together, metrics = fetch(tiny, run(None, 0, 3))
+    together, metrics, _ = fetch(tiny, run(None, 0, 3))
 
     state, rows = None, []
     for k in range(3):
-        state, row, _ = log(state, k)
+        state, row, _ = log(state, k, k + 1)
         row = fetch(tiny, row)
         assert all(np.flatnonzero(values).tolist() == [k] for values in (row.loss, row.gradient_norm))
         rows.append(jax.tree.map(lambda values, k=k: values[k], row))
@@ -67,8 +67,8 @@ def test_a_chunk_is_its_steps_one_by_one(tiny):
     rows = jax.tree.map(lambda *a: np.stack(a), *rows)
     assert_close((state.params, rows), (together.params, metrics), 1e-5)  # two programs may round differently
 
-    state, _ = run(None, 0, 1)
-    state, later = fetch(tiny, run(state, 1, 3))
+    state, *_ = run(None, 0, 1)
+    state, later, _ = fetch(tiny, run(state, 1, 3))
     assert_same(state, together)
     assert np.all(later.loss[:1] == 0)
     assert_same(later.loss[1:], metrics.loss[1:])
@@ -80,7 +80,7 @@ def test_a_program_takes_the_rows_that_the_indices_name(tiny):
     batch = Batch(split.inputs[rows, : chunk.length], split.lengths[rows], split.labels[rows], chunk.weights[1])
     step = jax.jit(make_train_step(tiny.model, make_optimizer(SETTINGS, 20), SETTINGS, log_gradients=True))
     expected = step(KNOBS, fresh(tiny), batch)
-    state, metrics, log = fetch(tiny, caller(tiny, tiny.programs.log, chunk)(None, 1))
+    state, metrics, log = fetch(tiny, caller(tiny, tiny.programs.log, chunk)(None, 1, 2))
     metrics = jax.tree.map(lambda values: values[1], metrics)
     assert_close(tuple(metrics), tuple(map(np.asarray, expected[1])), 1e-5)
     assert_close(state.params, expected[0].params, 1e-5)
