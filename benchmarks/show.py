@@ -64,7 +64,7 @@ def draw(measured: list[dict[str, Any]]) -> bytes:
         panel.scatter(times, places[there], s=44, color=hue, label=name, zorder=3)
     panel.axvline(1, color=FAINT, linewidth=1.5)
     panel.set_xscale("log")
-    panel.set_xticks([0.5, 1, 2, 4, 8, 16], ["½", "1", "2", "4", "8", "16"])
+    panel.set_xticks([0.5, 1, 2, 4, 8, 16, 32, 64], ["½", "1", "2", "4", "8", "16", "32", "64"])
     panel.minorticks_off()
     panel.set_yticks(places, [_title(case) for case in measured], fontsize=9)
     panel.set_xlabel("time of a forward and a backward pass, as a multiple of rnnjax on all cores", color=INK)

@@ -1,6 +1,5 @@
-"""rnnjax with the sequences of a batch divided over devices, as training divides them: on a CPU, one device a core."""
+"""rnnjax as training has it: the sequences of a batch divided over devices, on a CPU one a core, and memory kept."""
 
-import os
 from functools import partial
 from typing import Any
 
@@ -12,8 +11,10 @@ from benchmarks.cases import Case
 from benchmarks.peers import Layer
 from benchmarks.peers.jax_layer import jax_layer
 from benchmarks.peers.ours import module_of
+from rnnjax.training.execution import Execution
+from rnnjax.training.parallel import settle_devices
 
-jax.config.update("jax_num_cpu_devices", os.cpu_count())
+settle_devices(Execution())
 
 
 def build(case: Case) -> Layer:
