@@ -209,7 +209,10 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
 
 def _known_zeros_as_none(tree: Any) -> Any:
     """Cotangents, None for those of an output that nothing depends on: T·N·H zeros need not be written and read."""
-    known = lambda a: isinstance(a, SymbolicZero)  # noqa: E731
+
+    def known(a: Any) -> bool:
+        return isinstance(a, SymbolicZero)
+
     return jax.tree.map(lambda a: None if known(a) else a, tree, is_leaf=known)
 
 

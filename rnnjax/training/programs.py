@@ -93,9 +93,8 @@ def build_programs(
     roles = (Role.MEMBER, reads, STATE, Role.BATCH, Role.BATCH, Role.SHARED, Role.SHARED)
     arguments = (knobs, examples, state, *chunk, zero, zero)
     steps = {
-        what: make_train_step(model, optimizer, settings, log_gradients=log, **kind._asdict(), shares=shares)
-        for what, log in (("train", False), ("log", settings.log_gradients_every > 0))
-        if log or what == "train"
+        what: make_train_step(model, optimizer, settings, log_gradients=what == "log", **kind._asdict(), shares=shares)
+        for what in (("train", "log") if settings.log_gradients_every > 0 else ("train",))
     }
     tasks: dict[Any, Task] = {}
     for T in lengths:
