@@ -24,7 +24,7 @@ SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
 
 
 def settle_devices(execution: Execution) -> None:
-    """Settle platform and number of CPU devices, before the first use of JAX.
+    """Settle platform, number of CPU devices and what becomes of freed memory, before the first use of JAX.
 
     A CPU's cores are devices that all work at once, so no program need be ordered for threads of its own.
     """

@@ -84,6 +84,13 @@ def test_lag_statistics_are_over_the_examples_that_reach_the_lag():
     assert np.all(np.isnan(actual.quantiles[:, -1]))
 
 
+def test_quantiles_are_right_for_numbers_of_either_sign_and_without_end():
+    numbers = jnp.array([[-3.0, 2.0, -0.5, 0.0, -1e-30], [1.0, jnp.inf, 3.0, jnp.inf, 2.0]])
+    actual = lag_statistics(numbers, jnp.ones((2, 5), bool)).quantiles
+    np.testing.assert_allclose(actual[:, 0], np.quantile(np.array(numbers[0]), QUANTILES), rtol=1e-6)
+    np.testing.assert_allclose(actual[:, 1], [1.4, 3.0, np.inf], rtol=1e-6)
+
+
 def test_a_norm_that_is_not_a_number_is_not_left_out():
     """A gradient that blew up in one example must be seen, where that example has the lag and only there."""
     norms = jnp.array([[1.0, jnp.nan, 3.0], [1.0, jnp.nan, 3.0]])
