@@ -61,7 +61,8 @@ class MeshLayout:
         return math.ceil(self.members / self.mesh.shape["member"]) * self.mesh.shape["member"]
 
     def shares(self, params: Any) -> Shares:  # noqa: D102
-        return Shares("data", jax.tree.map(lambda a: self._in_parts(a.shape), params))
+        parts = jax.tree.map(lambda a: self._in_parts(a.shape), params)
+        return Shares("data", parts, in_blocks=self.mesh.shape["model"] == 1)
 
     def batch_size(self, size: int) -> int:  # noqa: D102
         return math.ceil(size / self.mesh.shape["data"]) * self.mesh.shape["data"]

@@ -7,15 +7,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from rnnjax.capture import Loss
 from rnnjax.data.examples import Objective
 from rnnjax.diagnostics import lag_statistics, norms_by_lag, update_ratios
-from rnnjax.ordering import after
 from rnnjax.training.objectives import score
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.penalties import FLOSSED_EXAMPLES, gradient_penalty
+from rnnjax.training.rule import apply_rule
 from rnnjax.training.settings import TrainingSettings
 from rnnjax.training.tasks import WHOLE, Role, Shares
 
@@ -138,23 +137,24 @@ def make_train_step(
         params, gradient = shares.whole(state.params), jax.value_and_grad(total, (0, 1), has_aux=True)
         (_, (measured, final)), (grads, tap_grads) = gradient(params, taps)
         (loss, accuracy), grads = shares.sum(measured), shares.sum_gradients(grads)
-        rule = optimizer(knobs.learning_rate, knobs.clip, shares.norm)
-        updates, opt_state = rule.update(grads, state.opt_state, state.params)
-        metrics = TrainMetrics(loss, accuracy, shares.norm(grads))
-        halted = state.halted | ~(jnp.isfinite(metrics.loss) & jnp.isfinite(metrics.gradient_norm))
-        if log_gradients:
-            sizes = shares.norms(state.params)
-            halted = after(sizes, halted)  # so they are known before anything new takes the memory of the old
+        gradient_norm = shares.norm(grads)
+        metrics = TrainMetrics(loss, accuracy, gradient_norm)
+        halted = state.halted | ~(jnp.isfinite(loss) & jnp.isfinite(gradient_norm))
+        rule = optimizer(knobs.learning_rate, knobs.clip, lambda _: gradient_norm)
+        new_params, opt_state, squares = apply_rule(
+            rule, grads, state.params, state.opt_state, halted, squares=log_gradients, in_blocks=shares.in_blocks
+        )
         carried = ()
         if restart_every is not None:  # without what only fills the batch, so that it fits any number of devices
             carried = jax.tree.map(lambda new, old: new[: len(old)], shares.gather(final, axis=0), state.carry)
-        new = TrainState(optax.apply_updates(state.params, updates), opt_state, state.step + 1, halted, carried)
-        new = jax.tree.map(lambda a, b: jnp.where(halted, b, a), new, state._replace(halted=halted))
-        new = new._replace(opt_state=after(new.params, new.opt_state))  # or XLA would copy the old moments first
+        step, carried = jax.tree.map(
+            lambda old, new: jnp.where(halted, old, new), (state.step, state.carry), (state.step + 1, carried)
+        )
+        new = TrainState(new_params, opt_state, step, halted, carried)
         if not log_gradients:
             return new, metrics, None
 
-        changes = jax.tree.map(lambda change: jnp.where(halted, 0, change), shares.norms(updates))
+        changes, sizes = (shares.roots(jax.tree.map(lambda _, s, i=i: s[i], new_params, squares)) for i in (0, 1))
         ratios = update_ratios(changes, sizes)
         return new, metrics, StepLog(_statistics(tap_grads, batch.lengths, weights, shares), ratios)
 

@@ -25,6 +25,7 @@ class Shares:
 
     axis: str | None = None
     parts: Any = False  # in the structure of the parameters, or for all of them
+    in_blocks: bool = True  # whether rows that are held may be changed block by block; not where the compiler has them
 
     def sum(self, tree: Any) -> Any:
         """Sum over all shares."""
@@ -50,17 +51,17 @@ class Shares:
             lambda parted, some: jax.tree.map(own, some) if parted else self.sum(some), self.parts, grads
         )
 
-    def norms(self, tree: Any) -> Any:
-        """The norm of every whole array, of which the rows are given that are held here."""
+    def roots(self, squares: Any) -> Any:
+        """The norm of every whole array, of the sums of squares of the rows that are held here."""
 
-        def norm(parted: bool, a: jax.Array) -> jax.Array:
-            return jnp.sqrt(self.sum(jnp.sum(a * a)) if parted else jnp.sum(a * a))
+        def root(parted: bool, square: jax.Array) -> jax.Array:
+            return jnp.sqrt(self.sum(square) if parted else square)
 
-        return jax.tree.map(lambda parted, some: jax.tree.map(partial(norm, parted), some), self.parts, tree)
+        return jax.tree.map(lambda parted, some: jax.tree.map(partial(root, parted), some), self.parts, squares)
 
     def norm(self, tree: Any) -> jax.Array:
-        """The norm of all of them."""
-        return optax.tree.norm(self.norms(tree))
+        """The norm of all numbers of whole arrays, of which the rows are given that are held here."""
+        return optax.tree.norm(self.roots(jax.tree.map(lambda a: jnp.sum(a * a), tree)))
 
     def rows(self, size: int) -> jax.Array:
         """Which examples of the whole batch the ``size`` ones of this share are."""
