@@ -15,12 +15,13 @@ LARGE, PRIME, FLAT = (4096, 128), (4099, 128), (2**20,)  # in blocks; no number 
 
 
 def trees(shape, count=4):
-    keys = jax.random.split(jax.random.key(0), count)
-    shapes = {"large": shape, "small": {"b": (7,), "w": (8, 9)}}
-    return [
-        jax.tree.map(lambda shape: jax.random.normal(key, shape), shapes, is_leaf=lambda a: isinstance(a, tuple))
-        for key in keys
-    ]
+    def draw(key):
+        return {
+            "large": jax.random.normal(key, shape),
+            "small": {"b": jax.random.normal(key, (7,)), "w": jax.random.normal(key, (8, 9))},
+        }
+
+    return [draw(key) for key in jax.random.split(jax.random.key(0), count)]
 
 
 @pytest.mark.parametrize("shape", [LARGE, PRIME, FLAT])
