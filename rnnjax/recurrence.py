@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from rnnjax.cells import Cell, DropoutMasks, Params
 from rnnjax.cells.fitting import check_params, check_state
 from rnnjax.checks import check_floats, check_lengths, check_shape, is_whole, told
+from rnnjax.norms import arrays_of, ask_for_norms
 from rnnjax.scans import fused_scan, plain_scan
 
 SCANS = {"fused": fused_scan, "autodiff": plain_scan}
@@ -39,7 +40,8 @@ def unroll(
             ``states[t]`` has read x_t..x_end, and past an example's end it is still the initial state.
         taps: zeros shaped like ``states``. They are added to the states (the memory before it is read out, a
             separate h after), so the gradient with respect to them is the total ∂L/∂m_t and ∂L/∂h_t of every
-            step: exactly zero past an example's end. SimpleRNN and GRU have the one tap ``h``. Inside
+            step: exactly zero past an example's end. SimpleRNN and GRU have the one tap ``h``. Those of
+            ``rnnjax.norm_taps`` have the norms of these gradients instead, (T, ..., 1), in less time and memory. Inside
             ``shard_map`` give them as a sharded input, or JAX sums their gradient over the devices.
         backward: "fused" has a backward pass of its own (reverse mode, once); "autodiff" leaves the plain scan
             to JAX, for forward mode and higher derivatives. Same numbers.
@@ -187,9 +189,8 @@ def _check(
     ):
         if mask is not None:
             check_shape(f"dropout.{name}", mask, shape)
-    for name, tree, shape in (
-        ("state", state, (*batch_shape, cell.features)),
-        ("taps", taps, (*xs.shape[:-1], cell.features)),
-    ):
-        if tree is not None:
-            check_state(cell, name, tree, shape)
+    if state is not None:
+        check_state(cell, "state", state, (*batch_shape, cell.features))
+    if taps is not None:
+        numbers = 1 if ask_for_norms(taps) else cell.features
+        check_state(cell, "taps", arrays_of(taps), (*xs.shape[:-1], numbers))

@@ -4,7 +4,7 @@ Both take time-major rows and return lax.scan's order:
 
     scan(cell, params, xs, state, mask, taps, hold, mask_h) -> (final, states)
 
-    xs (T, N, D), state of (N, H), mask (T, N, 1) bool or None, taps of (T, N, H) or None,
+    xs (T, N, D), state of (N, H), mask (T, N, 1) bool or None, taps of (T, N, H), of NormTap (T, N, 1) or None,
     hold (T, N, H) bool or None, mask_h (N, H) or None.
 
 A step where the mask is false keeps its state; its tap is not added. ``rnnjax.unroll`` is the door to both.
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
 from rnnjax.cells import Cell, DropoutMasks, Params
+from rnnjax.norms import as_zeros, ask_for_norms, norms_of
 from rnnjax.ordering import after
 
 CACHE_BYTES = 2**20  # of gate inputs that are worked on while they are in a CPU core's cache
@@ -32,6 +33,7 @@ def plain_scan(
 
     def body(state: Any, inputs: Any) -> tuple[Any, Any]:
         x_t, mask_t, tap_t, hold_t = inputs
+        tap_t = as_zeros(tap_t, cell.features)
         new, _ = cell.step(params, state, x_t, dropout=DropoutMasks(None, mask_h, hold_t), tap=tap_t)
         new = _hold(mask_t, new, state)
         return new, new
@@ -57,8 +59,13 @@ def fused_scan(
     ``taps``. On a CPU the products x W_x, dW_h, dW_x, db and dx go in chunks of a few steps, before z and dz have
     left its cache; on an accelerator all steps are one chunk.
     """
-    final, states, _ = _forward(cell, params, xs, state, mask, taps, hold, mask_h)
+    final, states, _ = _forward(cell, params, xs, state, mask, _added(taps), hold, mask_h)
     return final, states
+
+
+def _added(taps: Any) -> Any:
+    """Those that are added to the states."""
+    return None if ask_for_norms(taps) else taps
 
 
 def _hold(mask: jax.Array | None, new: Any, old: Any) -> Any:
@@ -154,8 +161,8 @@ def _forward(
 
 
 def _fused_forward(cell: Cell, *arguments: Any) -> Any:
-    values = custom_vjp_primal_tree_values(arguments)
-    final, states, z = _forward(cell, *values)
+    params, xs, state, mask, taps, *rest = values = custom_vjp_primal_tree_values(arguments)
+    final, states, z = _forward(cell, params, xs, state, mask, _added(taps), *rest)
     return (final, states), (*values, states, z)
 
 
@@ -163,7 +170,7 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
     params, xs, state, mask, taps, hold, mask_h, states, (*z, gates_forward) = residuals
     ct_final, ct_states = _known_zeros_as_none(cotangents)
     ct_final = jax.tree.map(_plus, jax.tree.map(jnp.zeros_like, state), ct_final)
-    length = steps_in_a_chunk(cell, xs)
+    length, for_norms = steps_in_a_chunk(cell, xs), ask_for_norms(taps)
     w_h_transposed = _transposed(params.w_h)
 
     def project_h(h: jax.Array) -> jax.Array:
@@ -175,6 +182,8 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
     def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
         (carry, _), (ct_t, m_prev, (z_x_t, z_h_t), mask_t, tap_t, hold_t) = carry, inputs
         total = jax.tree.map(_plus, carry, ct_t)  # ∂L/∂(the state as it leaves step t)
+        if for_norms:
+            tap_t = jax.tree.map(jnp.zeros_like, total)
         into_step = _hold(mask_t, total, jax.tree.map(jnp.zeros_like, total))
 
         def advance(z: Any, m: jax.Array, tap: Any) -> Any:
@@ -193,18 +202,33 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
         d_state, d_params = carry
         (xs, states, ct_states, *rest), entering = inputs
         before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), entering, states)
-        d_state, ((dz_x, dz_h), totals) = jax.lax.scan(body, d_state, (ct_states, before[-1], *rest), reverse=True)
+        outputs = tuple(rest[0]), states if taps is not None else None
+        d_state, ((dz_x, dz_h), totals) = _backwards(body, d_state, (ct_states, before[-1], *rest), outputs)
         (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
         more = _pull_params(cell, params, xs, _drop(before[0], mask_h), dz_x, dz_h)
         d_params = jax.tree.map(jnp.add, d_params, more)
-        return (d_state, d_params), (d_xs, totals)
+        return (d_state, d_params), (d_xs, norms_of(totals) if for_norms else totals)
 
     entering = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[length - 1 : -1 : length]]), state, states)
     carry = (ct_final, _no_gates(cell, state)), jax.tree.map(jnp.zeros_like, params)
-    inputs = xs, states, ct_states, z, mask, taps, hold
+    inputs = xs, states, ct_states, z, mask, _added(taps), hold
     ((d_state, gates), d_params), (d_xs, totals) = _by_chunks(chunk, carry, inputs, length, entering, reverse=True)
     d_params = d_params._replace(b=after((gates, gates_forward), d_params.b))
     return d_params, d_xs, d_state, None, totals, None, None
+
+
+def _backwards(body: Callable[..., Any], carry: Any, inputs: Any, outputs: Any) -> Any:
+    """``lax.scan`` of ``body`` in reverse, whose new carry waits for the step's outputs, which are like ``outputs``."""
+    steps = jax.tree.leaves(inputs)[0].shape[0]
+
+    def step(k: Any, loop: Any) -> Any:
+        carry, rows = loop
+        t = (steps - 1 - k).astype(jnp.uint32)  # unsigned, or each use would ask whether it counts from the end
+        carry, new = body(carry, jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, t, keepdims=False), inputs))
+        rows = jax.tree.map(lambda a, b: jax.lax.dynamic_update_index_in_dim(a, b, t, 0), rows, new)
+        return (after(rows, carry[0]), carry[1]), rows
+
+    return jax.lax.fori_loop(0, steps, step, (carry, jax.tree.map(jnp.zeros_like, outputs)))
 
 
 def _known_zeros_as_none(tree: Any) -> Any:

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.checks import check_array, check_floats, check_integers, check_shape, is_array, is_number, known, told
+from rnnjax.checks import check_array, check_floats, check_integers, check_shape, is_number, known, told
+from rnnjax.norms import safe_norm
 
 QUANTILES = (0.1, 0.5, 0.9)
 ROUNDING = 1e-12  # a slope of log norm this flat is none
@@ -47,19 +48,14 @@ def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax
     if weights is not None and not (weights >= 0).all():
         raise ValueError(f"loss_weights must be 0 or more, got {weights[~(weights >= 0)][0]}")
     norms = safe_norm(tap_gradients.astype(jnp.promote_types(tap_gradients.dtype, jnp.float32)))
+    return of_own_loss(norms, lengths, loss_weights)
+
+
+def of_own_loss(norms: jax.Array, lengths: jax.Array, loss_weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """``norms_by_lag`` out of the norms (T, B) of the gradient of Σ_b w_b·L_b, as taps for norms give them."""
     norms, exists = by_lag(norms, lengths)
     exists = exists & (loss_weights > 0)[None, :]
     return jnp.where(exists, norms / jnp.where(loss_weights > 0, loss_weights, 1)[None, :], 0), exists
-
-
-def safe_norm(vectors: jax.Array) -> jax.Array:
-    """‖v‖₂ over the last axis: (..., H) → (...), right also where the squares would be too small for the dtype."""
-    if not is_array(vectors) or vectors.ndim == 0 or vectors.shape[-1] == 0:
-        raise ValueError(f"vectors must be an array (..., H), got {told(vectors)}")
-    scale = jnp.max(jnp.abs(vectors), axis=-1)
-    usable = jnp.isfinite(scale) & (scale > 0)
-    unit = vectors / jnp.where(usable, scale, 1)[..., None]
-    return jnp.where(usable, scale * jnp.linalg.norm(unit, axis=-1), scale)
 
 
 def by_lag(values: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:

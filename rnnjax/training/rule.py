@@ -18,7 +18,7 @@ class Applied(NamedTuple):
 
     params: Any
     opt_state: Any
-    squares: Any  # of each array a (ΣΔw², Σw²), w before the step; None where they were not asked for
+    squares: Any  # ΣΔw² and Σw² of each array, w before the step: two trees; None where they were not asked for
 
 
 def apply_rule(
@@ -65,7 +65,7 @@ def apply_rule(
     return Applied(
         jax.tree.unflatten(structure, new_params),
         jax.tree.map(of_all, opt_state, *kept, is_leaf=of_params),
-        jax.tree.unflatten(structure, sums) if squares else None,
+        [jax.tree.unflatten(structure, some) for some in zip(*sums, strict=True)] if squares else None,
     )
 
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from rnnjax.capture import Loss
 from rnnjax.data.examples import Objective
-from rnnjax.diagnostics import lag_statistics, norms_by_lag, update_ratios
+from rnnjax.diagnostics import lag_statistics, update_ratios
+from rnnjax.diagnostics.gradients import of_own_loss
+from rnnjax.norms import is_norm_tap, norm_taps
 from rnnjax.training.objectives import score
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.penalties import FLOSSED_EXAMPLES, gradient_penalty
@@ -114,7 +116,7 @@ def make_train_step(
     def train_step(knobs: Knobs, state: TrainState, batch: Batch) -> tuple[TrainState, TrainMetrics, StepLog | None]:
         rows = shares.rows(len(batch.weights))
         weights = batch.weights / shares.sum(batch.weights.sum())
-        taps = model.zero_taps(*batch.inputs.shape[:2]) if log_gradients else None
+        taps = norm_taps(model.zero_taps(*batch.inputs.shape[:2])) if log_gradients else None
         carry = carried_in(state, restart_every, rows)
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(knobs.key), state.step)}
 
@@ -135,7 +137,7 @@ def make_train_step(
             return loss + penalty, ((loss, jnp.sum(correct * weights)), final)
 
         params, gradient = shares.whole(state.params), jax.value_and_grad(total, (0, 1), has_aux=True)
-        (_, (measured, final)), (grads, tap_grads) = gradient(params, taps)
+        (_, (measured, final)), (grads, norms) = gradient(params, taps)
         (loss, accuracy), grads = shares.sum(measured), shares.sum_gradients(grads)
         gradient_norm = shares.norm(grads)
         metrics = TrainMetrics(loss, accuracy, gradient_norm)
@@ -154,21 +156,29 @@ def make_train_step(
         if not log_gradients:
             return new, metrics, None
 
-        changes, sizes = (shares.roots(jax.tree.map(lambda _, s, i=i: s[i], new_params, squares)) for i in (0, 1))
-        ratios = update_ratios(changes, sizes)
-        return new, metrics, StepLog(_statistics(tap_grads, batch.lengths, weights, shares), ratios)
+        return new, metrics, _log(norms, squares, batch.lengths, weights, shares)
 
     return train_step
 
 
-def _statistics(tap_grads: Any, lengths: jax.Array, weights: jax.Array, shares: Shares) -> Any:
-    """Of the gradients (B, T, H) of every tap, those over the whole batch, in one exchange."""
-    by_lag = [norms_by_lag(jnp.swapaxes(a, 0, 1), lengths, weights) for a in jax.tree.leaves(tap_grads)]
+def _log(norms: Any, squares: Any, lengths: jax.Array, weights: jax.Array, shares: Shares) -> StepLog:
+    """Of the whole batch and whole parameters, in one exchange.
+
+    Args:
+        norms: of the gradient of every tap, ``NormTap`` of (B, T, 1).
+        squares: of ``apply_rule``.
+        lengths: (B,).
+        weights: (B,) those that the loss was summed with.
+        shares: of the batch.
+    """
+    taps, structure = jax.tree.flatten(norms, is_leaf=is_norm_tap)
+    by_lag = [of_own_loss(jnp.swapaxes(tap.norm[..., 0], 0, 1), lengths, weights) for tap in taps]
     exists = by_lag[0][1]  # one for all, as are the lengths
-    packed = jnp.stack([*(norms for norms, _ in by_lag), exists])
-    *norms, exists = shares.gather(packed, axis=2)
-    statistics = [lag_statistics(some, exists > 0) for some in norms]
-    return jax.tree.unflatten(jax.tree.structure(tap_grads), statistics)
+    told, squares = shares.side_by_side((jnp.stack([*(norms for norms, _ in by_lag), exists]), squares))
+    *all_norms, exists = jnp.concatenate(told, axis=-1)
+    gradients = [lag_statistics(some, exists > 0) for some in all_norms]
+    changes, sizes = (jax.tree.map(jnp.sqrt, shares.over_rows(sums)) for sums in squares)
+    return StepLog(jax.tree.unflatten(structure, gradients), update_ratios(changes, sizes))
 
 
 def carried_in(state: TrainState, restart_every: int | None, rows: jax.Array) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 Together = Literal["vmap", "map"]
 
@@ -51,17 +52,24 @@ class Shares:
             lambda parted, some: jax.tree.map(own, some) if parted else self.sum(some), self.parts, grads
         )
 
-    def roots(self, squares: Any) -> Any:
-        """The norm of every whole array, of the sums of squares of the rows that are held here."""
+    def side_by_side(self, tree: Any) -> Any:
+        """Every share's arrays along a new first axis, in one exchange."""
+        numbers, restore = ravel_pytree(tree)
+        return jax.vmap(restore)(self.gather(numbers[None], axis=0))
 
-        def root(parted: bool, square: jax.Array) -> jax.Array:
-            return jnp.sqrt(self.sum(square) if parted else square)
+    def over_rows(self, sums: Any) -> Any:
+        """Sums over the rows of whole arrays, of ``side_by_side`` sums over those that each share holds."""
 
-        return jax.tree.map(lambda parted, some: jax.tree.map(partial(root, parted), some), self.parts, squares)
+        def total(parted: bool, a: jax.Array) -> jax.Array:
+            return a.sum(axis=0) if parted else a[0]
+
+        return jax.tree.map(lambda parted, some: jax.tree.map(partial(total, parted), some), self.parts, sums)
 
     def norm(self, tree: Any) -> jax.Array:
         """The norm of all numbers of whole arrays, of which the rows are given that are held here."""
-        return optax.tree.norm(self.roots(jax.tree.map(lambda a: jnp.sum(a * a), tree)))
+        squares = jax.tree.map(lambda a: jnp.sum(a * a), tree)
+        squares = jax.tree.map(lambda parted, some: self.sum(some) if parted else some, self.parts, squares)
+        return jnp.sqrt(optax.tree.sum(squares))
 
     def rows(self, size: int) -> jax.Array:
         """Which examples of the whole batch the ``size`` ones of this share are."""
