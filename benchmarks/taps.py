@@ -75,13 +75,16 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
     layout = choose_layout(Execution(), 1, flags.batch)
     chunk = np.arange(flags.batch, dtype=np.int32)[None], np.ones((1, flags.batch), np.float32)
     roles, arguments = (Role.MEMBER, Role.SHARED, STATE, Role.BATCH, Role.BATCH), (knobs, examples, state, *chunk)
-    only_step = np.int32(0), np.int32(1)  # of the chunk: the first, and one after the last
-    all_roles = (*roles, Role.SHARED, Role.SHARED)
+    steps = {
+        log: make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares(state.params))
+        for log in (False, True)
+    }
+    numbers = {log: (np.int32(0), np.int32(1), np.int32(log)) for log in steps}  # the first step of the chunk
+    all_roles = (*roles, Role.SHARED, Role.SHARED, Role.SHARED)
     programs, states = {}, {}
-    for log in (False, True):
-        step = make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares(state.params))
-        chunk_of_steps = partial(train_chunk, step, flags.steps)
-        task = Task(chunk_of_steps, all_roles, (*arguments, *only_step), (2, None, None), donated=(2,))
+    for log in steps:
+        chunk_of_steps = partial(train_chunk, steps[False], steps[True] if log else None, flags.steps)
+        task = Task(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donated=(2,))
         programs[log], states[log] = layout.lower(task)(), layout.put(STATE, _of_one_member(state))
     placed = [
         layout.put(role, a if role is Role.SHARED else _of_one_member(a))
@@ -92,7 +95,7 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
         for log in (False, True) if turn % 2 else (True, False):
             began = time.perf_counter()
             placed[2] = states[log]
-            states[log], *_ = jax.block_until_ready(programs[log](*placed, *only_step))
+            states[log], *_ = jax.block_until_ready(programs[log](*placed, *numbers[log]))
             seconds[int(log), turn] = time.perf_counter() - began
     return seconds[0, 1:], seconds[1, 1:]  # without the round in which it warmed up
 

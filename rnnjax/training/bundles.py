@@ -1,5 +1,6 @@
 """Several steps in one compiled loop, over data that already lies on the device: pure functions of one member."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -58,6 +59,7 @@ def as_numbers(inputs: Any) -> Any:
 
 def train_chunk(
     step: TrainStep,
+    logged_step: TrainStep | None,
     length: int,
     knobs: Any,
     examples: Any,
@@ -66,24 +68,38 @@ def train_chunk(
     weights: Any,
     start: Any,
     stop: Any,
+    log: Any,
 ) -> tuple[TrainState, TrainMetrics, StepLog | None]:
     """The steps start..stop-1 of a chunk (K, B), cut to ``length``; metrics are (K,), zero outside of them.
 
-    The log is that of the last step, where the step has one. It is carried through the loop also where one step alone
-    is logged, for in a loop the state is changed in place.
+    Where ``log`` is 1 and not 0, the last of them is ``logged_step``, whose log is returned; else one of zeros, or
+    None. It, too, runs in a loop, for there the state is changed in place.
     """
 
-    def take(k: Any, state: Any) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+    def take(step: TrainStep, k: Any, state: Any) -> tuple[TrainState, TrainMetrics, StepLog | None]:
         return step(knobs, state, _batch(examples, indices[k], weights[k], length))
 
-    def body(k: Any, carry: Any) -> Any:
-        state, metrics, _ = carry
-        state, new, log = take(k, state)
-        return state, jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), metrics, new), log
+    def put(k: Any, metrics: TrainMetrics, new: TrainMetrics) -> TrainMetrics:
+        return jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), metrics, new)
 
-    *_, log = jax.eval_shape(take, start, state)
+    def plain(k: Any, carry: Any) -> Any:
+        state, metrics = carry
+        state, new, _ = take(step, k, state)
+        return state, put(k, metrics, new)
+
     nothing = TrainMetrics(*[jnp.zeros(indices.shape[0]) for _ in TrainMetrics._fields])
-    return jax.lax.fori_loop(start, stop, body, (state, nothing, jax.tree.map(jnp.zeros_like, log)))
+    state, metrics = jax.lax.fori_loop(start, stop - log, plain, (state, nothing))
+    if logged_step is None:
+        return state, metrics, None
+
+    def logged(k: Any, carry: Any) -> Any:
+        state, metrics, _ = carry
+        state, new, log = take(logged_step, k, state)
+        return state, put(k, metrics, new), log
+
+    *_, shapes = jax.eval_shape(partial(take, logged_step), start, state)
+    no_log = jax.tree.map(jnp.zeros_like, shapes)
+    return jax.lax.fori_loop(stop - log, stop, logged, (state, metrics, no_log))
 
 
 def evaluate_chunk(

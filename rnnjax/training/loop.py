@@ -54,7 +54,7 @@ def train(
             if failed is not None:
                 write_json(member.folder / "diverged.json", _origin(prepared, i, segment, state, failed))
             elif log is not None:
-                member.writer.log(segment.step, segment.epoch, mine[1])
+                member.writer.log(segment.end - 1, segment.epoch, mine[1])
         losses = [metrics.loss[i, segment.stop - 1] for i, member in enumerate(members) if member.failure is None]
         progress(segment.end, float(np.mean(losses)) if losses else float("nan"))
 
@@ -89,11 +89,12 @@ def train(
 
 def _run(prepared: Prepared, segment: Segment, state: TrainState) -> tuple[TrainState, TrainMetrics, StepLog | None]:
     """Start a segment; metrics are (M, K), those of its steps in their places; no log unless it is logged."""
-    chunk, programs = widened(segment.chunk, prepared.batch), prepared.programs
-    program = (programs.log if segment.log else programs.train)[chunk.length]
+    chunk = widened(segment.chunk, prepared.batch)
     indices, weights = prepared.layout.put(Role.BATCH, (chunk.indices, chunk.weights))
-    start, stop = np.int32(segment.start), np.int32(segment.stop)
-    return program(prepared.knobs, prepared.examples, state, indices, weights, start, stop)
+    numbers = map(np.int32, (segment.start, segment.stop, segment.log))
+    program = prepared.programs.train[chunk.length]
+    state, metrics, log = program(prepared.knobs, prepared.examples, state, indices, weights, *numbers)
+    return state, metrics, log if segment.log else None
 
 
 def _origin(prepared: Prepared, i: int, segment: Segment, state: TrainState, step: int) -> dict[str, Any]:

@@ -29,15 +29,15 @@ from rnnjax.training.tasks import Role, Task
 
 
 class Programs(NamedTuple):
-    """The compiled programs of members that train together; the first three by static length T.
+    """The compiled programs of members that train together; the first two by static length T.
 
-    ``train[T](knobs, examples, state, indices, weights, start, stop) -> (state, metrics, None)`` takes the steps
-    start..stop-1 of a chunk (K, B); metrics are (K,), zero outside of them.
-    ``log[T]`` does so too, and returns the log of the last step in the place of None.
+    ``train[T](knobs, examples, state, indices, weights, start, stop, log) -> (state, metrics, log)`` takes the steps
+    start..stop-1 of a chunk (K, B) and logs the last one if ``log`` is 1, not 0; metrics are (K,), zero outside of the
+    steps; the log is None where none is wanted in the whole run.
     ``evaluate[T](params, examples, indices, stop) -> (losses, correct)``, both of indices' shape, zero from
     batch ``stop`` on.
     These take arrays that the layout has put into place, and every array has an axis for the members before the
-    ones named here; ``train`` and ``log`` reuse the memory of the state they are given. The others are for one member:
+    ones named here; ``train`` reuses the memory of the state it is given. The others are for one member:
 
     ``init[cell](key) -> state``.
     ``examine(params, batch) -> (losses, layers)`` with a ``rnnjax.examine.Layer`` for each recurrent layer.
@@ -45,7 +45,6 @@ class Programs(NamedTuple):
     """
 
     train: dict[int, Any]
-    log: dict[int, Any]
     evaluate: dict[int, Any]
     init: dict[Any, Callable[[jax.Array], TrainState]]
     examine: Any
@@ -90,17 +89,18 @@ def build_programs(
     chunk = (np.zeros(train_shape, np.int32), np.zeros(train_shape, np.float32))
     reads = Role.SHARED if share_examples else Role.MEMBER
     shares = layout.shares(state.params)
-    roles = (Role.MEMBER, reads, STATE, Role.BATCH, Role.BATCH, Role.SHARED, Role.SHARED)
-    arguments = (knobs, examples, state, *chunk, zero, zero)
-    steps = {
-        what: make_train_step(model, optimizer, settings, log_gradients=what == "log", **kind._asdict(), shares=shares)
-        for what in (("train", "log") if settings.log_gradients_every > 0 else ("train",))
-    }
+    roles = (Role.MEMBER, reads, STATE, Role.BATCH, Role.BATCH, Role.SHARED, Role.SHARED, Role.SHARED)
+    arguments = (knobs, examples, state, *chunk, zero, zero, zero)
+    step, logged_step = (
+        make_train_step(model, optimizer, settings, log_gradients=log, **kind._asdict(), shares=shares)
+        for log in (False, True)
+    )
+    if settings.log_gradients_every == 0:
+        logged_step = None
     tasks: dict[Any, Task] = {}
     for T in lengths:
-        for what, step in steps.items():
-            train = partial(train_chunk, step, T)
-            tasks[what, T] = Task(train, roles, arguments, returns=(2, None, None), donated=(2,))
+        train = partial(train_chunk, step, logged_step, T)
+        tasks["train", T] = Task(train, roles, arguments, returns=(2, None, None), donated=(2,))
         evaluate = partial(evaluate_chunk, make_eval_step(model, **kind._asdict()), shares, T)
         eval_roles = (Role.PARAMS, reads, Role.BATCH, Role.SHARED)
         eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
@@ -114,7 +114,6 @@ def build_programs(
 
     return Programs(
         train=named("train"),
-        log=named("log"),
         evaluate=named("evaluate"),
         init=named("init"),
         examine=compiled["examine", 0],

@@ -20,7 +20,7 @@ class Segment(NamedTuple):
     chunk: Chunk  # of one run, or of several side by side
     start: int
     stop: int
-    log: bool  # log its gradients; such a segment is a single step
+    log: bool  # the gradients of its last step
     validate: bool  # after it
 
     @property
@@ -95,9 +95,6 @@ def _cut(chunk: Chunk, epoch: int, first: int, total: int, settings: TrainingSet
         number, last = first + k, first + k == total - 1
         log = log_every > 0 and (number % log_every == 0 or last)
         validate = (number + 1) % validate_every == 0 or last
-        if log and k > start:
-            yield segment(start, k)
-            start = k
         if log or validate or k == chunk.steps - 1 or k + 1 - start == most:
             yield segment(start, k + 1, log=log, validate=validate)
             start = k + 1

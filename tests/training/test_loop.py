@@ -134,7 +134,7 @@ def poisoned(tiny, step, spoilt=with_nan):
 
         return run
 
-    return tiny.programs._replace(log={T: spoil(program) for T, program in tiny.programs.log.items()})
+    return tiny.programs._replace(train={T: spoil(program) for T, program in tiny.programs.train.items()})
 
 
 @pytest.mark.parametrize("step", [0, 6])

@@ -38,9 +38,9 @@ def fetch(tiny, tree):
     return member_of(tiny.prepared.layout.fetch(tree), 0)
 
 
-def caller(tiny, programs, chunk):
+def caller(tiny, chunk):
     """(state, numbers) -> what the program of the chunk's length returns; a state of one's own at first."""
-    program = programs[chunk.length]
+    program = tiny.programs.train[chunk.length]
     places = put(tiny, Role.BATCH, (chunk.indices, chunk.weights))
     knobs = put(tiny, Role.MEMBER, KNOBS)
 
@@ -53,22 +53,22 @@ def caller(tiny, programs, chunk):
 
 def test_a_chunk_is_its_steps_one_by_one(tiny):
     chunk = full_chunk(tiny)
-    run, log = (caller(tiny, programs, chunk) for programs in (tiny.programs.train, tiny.programs.log))
-    together, metrics, _ = fetch(tiny, run(None, 0, 3))
+    run = caller(tiny, chunk)
+    together, metrics, _ = fetch(tiny, run(None, 0, 3, 0))
 
     state, rows = None, []
     for k in range(3):
-        state, row, _ = log(state, k, k + 1)
+        state, row, _ = run(state, k, k + 1, 1)
         row = fetch(tiny, row)
         assert all(np.flatnonzero(values).tolist() == [k] for values in (row.loss, row.gradient_norm))
         rows.append(jax.tree.map(lambda values, k=k: values[k], row))
     state = fetch(tiny, state)
     assert int(state.step) == 3
     rows = jax.tree.map(lambda *a: np.stack(a), *rows)
-    assert_close((state.params, rows), (together.params, metrics), 1e-5)  # two programs may round differently
+    assert_close((state.params, rows), (together.params, metrics), 1e-5)  # a logged step may round differently
 
-    state, *_ = run(None, 0, 1)
-    state, later, _ = fetch(tiny, run(state, 1, 3))
+    state, *_ = run(None, 0, 1, 0)
+    state, later, _ = fetch(tiny, run(state, 1, 3, 0))
     assert_same(state, together)
     assert np.all(later.loss[:1] == 0)
     assert_same(later.loss[1:], metrics.loss[1:])
@@ -80,7 +80,7 @@ def test_a_program_takes_the_rows_that_the_indices_name(tiny):
     batch = Batch(split.inputs[rows, : chunk.length], split.lengths[rows], split.labels[rows], chunk.weights[1])
     step = jax.jit(make_train_step(tiny.model, make_optimizer(SETTINGS, 20), SETTINGS, log_gradients=True))
     expected = step(KNOBS, fresh(tiny), batch)
-    state, metrics, log = fetch(tiny, caller(tiny, tiny.programs.log, chunk)(None, 1, 2))
+    state, metrics, log = fetch(tiny, caller(tiny, chunk)(None, 1, 2, 1))
     metrics = jax.tree.map(lambda values: values[1], metrics)
     assert_close(tuple(metrics), tuple(map(np.asarray, expected[1])), 1e-5)
     assert_close(state.params, expected[0].params, 1e-5)
