@@ -41,8 +41,23 @@ def plain_scan(
     return jax.lax.scan(body, state, (xs, mask, taps, hold))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def fused_scan(
+    cell: Cell, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
+) -> tuple[Any, Any]:
+    """``_fused_scan`` of whole chunks: as many steps are added as are missing, which keep the state."""
+    steps = len(xs)
+    missing = -steps % steps_in_a_chunk(cell, xs)
+    if missing:
+        mask = jnp.ones_like(xs[..., :1], bool) if mask is None else mask
+        xs, mask, taps, hold = jax.tree.map(
+            lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]), (xs, mask, taps, hold)
+        )
+    final, states = _fused_scan(cell, params, xs, state, mask, taps, hold, mask_h)
+    return final, jax.tree.map(lambda a: a[:steps], states)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _fused_scan(
     cell: Cell, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
 ) -> tuple[Any, Any]:
     """``plain_scan`` with the input product hoisted out of the loop and every weight product after it.
@@ -104,7 +119,7 @@ def _drop(h: jax.Array, mask_h: jax.Array | None) -> jax.Array:
 
 
 def steps_in_a_chunk(cell: Cell, xs: jax.Array) -> int:
-    """How many of the T steps are worked on before the next: a divisor of T, or all where none is large enough."""
+    """How many of the T steps are worked on before the next ones; where that does not divide T, steps are added."""
     steps, rows, _ = xs.shape
     if jax.default_backend() != "cpu":
         return steps
@@ -112,7 +127,7 @@ def steps_in_a_chunk(cell: Cell, xs: jax.Array) -> int:
     if most >= steps:
         return steps
     best = max(k for k in range(1, most + 1) if steps % k == 0)
-    return best if 2 * best >= FEWEST_STEPS else steps
+    return best if 2 * best >= most else -(-steps // -(-steps // most))
 
 
 def _by_chunks(
@@ -266,4 +281,4 @@ def _pull_params(
     return Params(d_w_x, d_w_h, d_b, None if params.b_h is None else d_b)
 
 
-fused_scan.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)
+_fused_scan.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)

@@ -86,12 +86,13 @@ def test_fused_is_autodiff_in_float64(x64, name, case):
     assert all(np.any(a != 0) and a.dtype == jnp.float64 for a in jax.tree.leaves(fused))
 
 
-@pytest.mark.parametrize("case", ["two batch dimensions, reverse", "stored every fourth"])
+@pytest.mark.parametrize("steps", [STEPS, STEPS - 1])  # one that 2 does not divide
+@pytest.mark.parametrize("case", ["bare", "two batch dimensions, reverse", "stored every fourth"])
 @pytest.mark.parametrize("name", CELLS)
-def test_fused_is_autodiff_in_chunks(x64, two_steps_a_chunk, name, case):
+def test_fused_is_autodiff_in_chunks(x64, monkeypatch, name, case, steps):
+    monkeypatch.setattr(scans, "steps_in_a_chunk", lambda cell, xs: 2)
     cell, (batch_shape, given, options) = ZONED[name], CASES[case]
-    arguments, other = make_case(cell, batch_shape, given)
-    assert scans.steps_in_a_chunk(cell, jnp.zeros((STEPS, 4, INPUTS))) == 2
+    arguments, other = make_case(cell, batch_shape, given, steps, np.minimum(LENGTHS, steps))
     fused, autodiff = fused_and_autodiff(cell, arguments, options | other)
     assert_close(fused, autodiff, 1e-12)
 
@@ -123,9 +124,11 @@ def test_fused_is_autodiff_where_the_loss_reads_a_part(x64, name, read, given):
         (rnnjax.SimpleRNN(128), (512, 32), 64),
         (rnnjax.LSTM(128), (16, 32), 16),
         (rnnjax.LSTM(512), (100, 256), 5),  # not one step fits; the divisor of 100 below the fewest steps, 8
-        (rnnjax.LSTM(128), (505, 32), 5),
-        (rnnjax.LSTM(128), (502, 32), 502),  # 2 are too few
-        (rnnjax.LSTM(128), (509, 32), 509),  # a prime: nothing divides it
+        (rnnjax.LSTM(128), (505, 32), 16),  # 5 is less than half of it, so the last of 32 chunks is filled up
+        (rnnjax.LSTM(128), (513, 32), 9),
+        (rnnjax.LSTM(128), (201, 32), 16),
+        (rnnjax.LSTM(64), (201, 32), 29),  # 7 chunks, two steps more than there are
+        (rnnjax.LSTM(128), (17, 32), 9),
     ],
 )
 def test_steps_in_a_chunk(cell, shape, expected):
