@@ -79,7 +79,7 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
         log: make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares(state.params))
         for log in (False, True)
     }
-    numbers = {log: (np.int32(0), np.int32(1), np.int32(log)) for log in steps}  # the first step of the chunk
+    numbers = {log: (np.int32(0), np.int32(1), np.int32(log - 1)) for log in steps}  # one step, or the log of it
     all_roles = (*roles, Role.SHARED, Role.SHARED, Role.SHARED)
     programs, states = {}, {}
     for log in steps:

@@ -68,12 +68,13 @@ def train_chunk(
     weights: Any,
     start: Any,
     stop: Any,
-    log: Any,
+    logged: Any,
 ) -> tuple[TrainState, TrainMetrics, StepLog | None]:
     """The steps start..stop-1 of a chunk (K, B), cut to ``length``; metrics are (K,), zero outside of them.
 
-    Where ``log`` is 1 and not 0, the last of them is ``logged_step``, whose log is returned; else one of zeros, or
-    None. It, too, runs in a loop, for there the state is changed in place.
+    The step ``logged``, if it is one of them, is taken by ``logged_step``, whose log is returned; else one of zeros, or
+    None. It, too, runs in a loop, for there the state is changed in place; and one more around both, so that the steps
+    before it and those after it are compiled once.
     """
 
     def take(step: TrainStep, k: Any, state: Any) -> tuple[TrainState, TrainMetrics, StepLog | None]:
@@ -88,18 +89,25 @@ def train_chunk(
         return state, put(k, metrics, new)
 
     nothing = TrainMetrics(*[jnp.zeros(indices.shape[0]) for _ in TrainMetrics._fields])
-    state, metrics = jax.lax.fori_loop(start, stop - log, plain, (state, nothing))
     if logged_step is None:
-        return state, metrics, None
+        return *jax.lax.fori_loop(start, stop, plain, (state, nothing)), None
 
-    def logged(k: Any, carry: Any) -> Any:
+    def log(k: Any, carry: Any) -> Any:
         state, metrics, _ = carry
-        state, new, log = take(logged_step, k, state)
-        return state, put(k, metrics, new), log
+        state, new, found = take(logged_step, k, state)
+        return state, put(k, metrics, new), found
+
+    at = jnp.where((start <= logged) & (logged < stop), logged, stop)
+
+    def turn(i: Any, carry: Any) -> Any:  # the first ends with the logged step, the second takes what is left
+        state, metrics, found = carry
+        first, last = jnp.where(i == 0, start, at + 1), jnp.where(i == 0, at, stop)
+        state, metrics = jax.lax.fori_loop(first, last, plain, (state, metrics))
+        now = (i == 0) & (at < stop)
+        return jax.lax.fori_loop(last, last + now, log, (state, metrics, found))
 
     *_, shapes = jax.eval_shape(partial(take, logged_step), start, state)
-    no_log = jax.tree.map(jnp.zeros_like, shapes)
-    return jax.lax.fori_loop(stop - log, stop, logged, (state, metrics, no_log))
+    return jax.lax.fori_loop(0, 2, turn, (state, nothing, jax.tree.map(jnp.zeros_like, shapes)))
 
 
 def evaluate_chunk(

@@ -53,8 +53,8 @@ def train(
             failed = member.record(range(segment.step, segment.end), segment.epoch, mine[0], segment.start)
             if failed is not None:
                 write_json(member.folder / "diverged.json", _origin(prepared, i, segment, state, failed))
-            elif log is not None:
-                member.writer.log(segment.end - 1, segment.epoch, mine[1])
+            if segment.log is not None and (failed is None or segment.log < failed):
+                member.writer.log(segment.log, segment.epoch, mine[1])
         losses = [metrics.loss[i, segment.stop - 1] for i, member in enumerate(members) if member.failure is None]
         progress(segment.end, float(np.mean(losses)) if losses else float("nan"))
 
@@ -88,13 +88,14 @@ def train(
 
 
 def _run(prepared: Prepared, segment: Segment, state: TrainState) -> tuple[TrainState, TrainMetrics, StepLog | None]:
-    """Start a segment; metrics are (M, K), those of its steps in their places; no log unless it is logged."""
+    """Start a segment; metrics are (M, K), those of its steps in their places; no log unless one of them is logged."""
     chunk = widened(segment.chunk, prepared.batch)
     indices, weights = prepared.layout.put(Role.BATCH, (chunk.indices, chunk.weights))
-    numbers = map(np.int32, (segment.start, segment.stop, segment.log))
+    logged = -1 if segment.log is None else segment.start + segment.log - segment.step
+    numbers = map(np.int32, (segment.start, segment.stop, logged))
     program = prepared.programs.train[chunk.length]
     state, metrics, log = program(prepared.knobs, prepared.examples, state, indices, weights, *numbers)
-    return state, metrics, log if segment.log else None
+    return state, metrics, None if segment.log is None else log
 
 
 def _origin(prepared: Prepared, i: int, segment: Segment, state: TrainState, step: int) -> dict[str, Any]:

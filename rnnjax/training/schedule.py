@@ -20,7 +20,7 @@ class Segment(NamedTuple):
     chunk: Chunk  # of one run, or of several side by side
     start: int
     stop: int
-    log: bool  # the gradients of its last step
+    log: int | None  # number in the run of the step whose gradients are logged, one at most
     validate: bool  # after it
 
     @property
@@ -87,14 +87,18 @@ def _cut(chunk: Chunk, epoch: int, first: int, total: int, settings: TrainingSet
     log_every = settings.log_gradients_every
     validate_every = settings.validate_every or total // settings.epochs
 
-    def segment(start: int, stop: int, *, log: bool = False, validate: bool = False) -> Segment:
+    def segment(start: int, stop: int, log: int | None, *, validate: bool = False) -> Segment:
         return Segment(epoch, first + start, chunk, start, stop, log, validate)
 
-    start = 0
+    start, logged = 0, None
     for k in range(chunk.steps):
         number, last = first + k, first + k == total - 1
-        log = log_every > 0 and (number % log_every == 0 or last)
         validate = (number + 1) % validate_every == 0 or last
-        if log or validate or k == chunk.steps - 1 or k + 1 - start == most:
-            yield segment(start, k + 1, log=log, validate=validate)
-            start = k + 1
+        if log_every > 0 and (number % log_every == 0 or last):
+            if logged is not None:
+                yield segment(start, k, logged)
+                start = k
+            logged = number
+        if validate or k == chunk.steps - 1 or k + 1 - start == most:
+            yield segment(start, k + 1, logged, validate=validate)
+            start, logged = k + 1, None

@@ -54,11 +54,11 @@ def caller(tiny, chunk):
 def test_a_chunk_is_its_steps_one_by_one(tiny):
     chunk = full_chunk(tiny)
     run = caller(tiny, chunk)
-    together, metrics, _ = fetch(tiny, run(None, 0, 3, 0))
+    together, metrics, _ = fetch(tiny, run(None, 0, 3, -1))
 
     state, rows = None, []
     for k in range(3):
-        state, row, _ = run(state, k, k + 1, 1)
+        state, row, _ = run(state, k, k + 1, k)
         row = fetch(tiny, row)
         assert all(np.flatnonzero(values).tolist() == [k] for values in (row.loss, row.gradient_norm))
         rows.append(jax.tree.map(lambda values, k=k: values[k], row))
@@ -67,11 +67,28 @@ def test_a_chunk_is_its_steps_one_by_one(tiny):
     rows = jax.tree.map(lambda *a: np.stack(a), *rows)
     assert_close((state.params, rows), (together.params, metrics), 1e-5)  # a logged step may round differently
 
-    state, *_ = run(None, 0, 1, 0)
-    state, later, _ = fetch(tiny, run(state, 1, 3, 0))
+    state, *_ = run(None, 0, 1, -1)
+    state, later, _ = fetch(tiny, run(state, 1, 3, -1))
     assert_same(state, together)
     assert np.all(later.loss[:1] == 0)
     assert_same(later.loss[1:], metrics.loss[1:])
+
+
+def test_any_step_of_a_chunk_may_be_logged(tiny):
+    run = caller(tiny, full_chunk(tiny))
+    plain, metrics, nothing = fetch(tiny, run(None, 0, 3, -1))
+    assert not any(np.any(a) for a in jax.tree.leaves(nothing))
+    logs = []
+    for k in range(3):
+        state, same, log = fetch(tiny, run(None, 0, 3, k))
+        assert_close((state.params, same), (plain.params, metrics), 1e-5)
+        logs.append(log)
+    state = None
+    for k in range(3):
+        state, _, alone = run(state, k, k + 1, k)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-7), fetch(tiny, alone), logs[k])
+    *_, outside = fetch(tiny, run(None, 0, 1, 2))
+    assert_same(outside, nothing)
 
 
 def test_a_program_takes_the_rows_that_the_indices_name(tiny):

@@ -29,8 +29,9 @@ def test_segments_do_each_step_once_and_everything_when_it_is_due(
         assert segment.end - segment.step <= (most or 8)
         assert segment.epoch == segment.step // per_epoch
         done += range(segment.step, segment.end)
-        if segment.log:
-            logged.append(segment.end - 1)
+        if segment.log is not None:
+            assert segment.step <= segment.log < segment.end
+            logged.append(segment.log)
         if segment.validate:
             validated.append(segment.end)
     assert done == list(range(total))
@@ -48,6 +49,17 @@ def test_segments_are_as_long_as_they_may_be():
 
     assert sizes(None) == sizes(8) == sizes(99) == [3, 8, 8]
     assert sizes(3) == [2, 2, 3, 3, 3, 3, 3]
+
+
+def test_a_log_cuts_no_segment_unless_there_are_two():
+    lengths = np.ones(2 * 16, int)
+
+    def sizes(log_every):
+        settings = TrainingSettings(batch_size=2, steps_per_program=8, log_gradients_every=log_every)
+        return [s.end - s.step for s in schedule(lengths, settings, edges=(1,), seed=0)]
+
+    assert sizes(0) == sizes(20) == [8, 8]
+    assert sizes(3) == [3, 3, 2, 4, 3, 1]  # logged are 0, 3, 6; 9, 12, and 15, the last
 
 
 @pytest.mark.parametrize("most", [None, 2])
