@@ -107,7 +107,8 @@ def train_chunk(
         return jax.lax.fori_loop(last, last + now, log, (state, metrics, found))
 
     *_, shapes = jax.eval_shape(partial(take, logged_step), start, state)
-    return jax.lax.fori_loop(0, 2, turn, (state, nothing, jax.tree.map(jnp.zeros_like, shapes)))
+    turns = jnp.where(at + 1 < stop, 2, 1)
+    return jax.lax.fori_loop(0, turns, turn, (state, nothing, jax.tree.map(jnp.zeros_like, shapes)))
 
 
 def evaluate_chunk(
