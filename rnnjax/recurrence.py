@@ -41,7 +41,7 @@ def unroll(
         taps: zeros shaped like ``states``. They are added to the states (the memory before it is read out, a
             separate h after), so the gradient with respect to them is the total ∂L/∂m_t and ∂L/∂h_t of every
             step: exactly zero past an example's end. SimpleRNN and GRU have the one tap ``h``. Those of
-            ``rnnjax.norm_taps`` have the norms of these gradients instead, (T, ..., 1), in less time and memory. Inside
+            ``rnnjax.norms.norm_taps`` get the norms of these gradients instead, (T, ..., 1), in less memory. Inside
             ``shard_map`` give them as a sharded input, or JAX sums their gradient over the devices.
         backward: "fused" has a backward pass of its own (reverse mode, once); "autodiff" leaves the plain scan
             to JAX, for forward mode and higher derivatives. Same numbers.

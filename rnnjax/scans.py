@@ -10,7 +10,6 @@ Both take time-major rows and return lax.scan's order:
 A step where the mask is false keeps its state; its tap is not added. ``rnnjax.unroll`` is the door to both.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,11 +18,9 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
 from rnnjax.cells import Cell, DropoutMasks, Params
+from rnnjax.chunks import by_chunks, filled_up, scan_backwards, steps_in_a_chunk
 from rnnjax.norms import as_zeros, ask_for_norms, norms_of
 from rnnjax.ordering import after
-
-CACHE_BYTES = 2**20  # of gate inputs that are worked on while they are in a CPU core's cache
-FEWEST_STEPS = 8  # in a chunk, or its products would be too small
 
 
 def plain_scan(
@@ -46,12 +43,7 @@ def fused_scan(
 ) -> tuple[Any, Any]:
     """``_fused_scan`` of whole chunks: as many steps are added as are missing, which keep the state."""
     steps = len(xs)
-    missing = -steps % steps_in_a_chunk(cell, xs)
-    if missing:
-        mask = jnp.ones_like(xs[..., :1], bool) if mask is None else mask
-        xs, mask, taps, hold = jax.tree.map(
-            lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]), (xs, mask, taps, hold)
-        )
+    xs, mask, taps, hold = filled_up(steps_in_a_chunk(cell, xs), xs, mask, taps, hold)
     final, states = _fused_scan(cell, params, xs, state, mask, taps, hold, mask_h)
     return final, jax.tree.map(lambda a: a[:steps], states)
 
@@ -118,33 +110,6 @@ def _drop(h: jax.Array, mask_h: jax.Array | None) -> jax.Array:
     return h if mask_h is None else h * jnp.broadcast_to(mask_h, h.shape)
 
 
-def steps_in_a_chunk(cell: Cell, xs: jax.Array) -> int:
-    """How many of the T steps are worked on before the next ones; where that does not divide T, steps are added."""
-    steps, rows, _ = xs.shape
-    if jax.default_backend() != "cpu":
-        return steps
-    most = max(FEWEST_STEPS, CACHE_BYTES // (rows * len(cell.gates) * cell.features * cell.state_dtype.itemsize))
-    if most >= steps:
-        return steps
-    best = max(k for k in range(1, most + 1) if steps % k == 0)
-    return best if 2 * best >= most else -(-steps // -(-steps // most))
-
-
-def _by_chunks(
-    body: Callable[..., Any], carry: Any, inputs: Any, length: int, entering: Any = None, reverse: bool = False
-) -> Any:
-    """``lax.scan`` of ``body(carry, (inputs, entering))`` over ``length`` rows of the inputs, and one row of the other.
-
-    ``entering`` has a row for each chunk.
-    """
-    steps = jax.tree.leaves(inputs)[0].shape[0]
-    if length == steps:
-        return body(carry, (inputs, jax.tree.map(lambda a: a[0], entering)))
-    chunks = jax.tree.map(lambda a: a.reshape(-1, length, *a.shape[1:]), inputs)
-    carry, outputs = jax.lax.scan(body, carry, (chunks, entering), reverse=reverse)
-    return carry, jax.tree.map(lambda a: a.reshape(steps, *a.shape[2:]), outputs)
-
-
 def _forward(
     cell: Cell, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
 ) -> tuple[Any, Any, tuple[jax.Array | None, jax.Array, jax.Array | None]]:
@@ -171,7 +136,7 @@ def _forward(
         return carry, (states, (None if cell.additive else z_x, z_h))
 
     carry = state, _no_gates(cell, state)
-    (final, gates), (states, z) = _by_chunks(chunk, carry, (xs, mask, taps, hold), steps_in_a_chunk(cell, xs))
+    (final, gates), (states, z) = by_chunks(chunk, carry, (xs, mask, taps, hold), steps_in_a_chunk(cell, xs))
     return after(gates, final), states, (*z, gates)
 
 
@@ -218,7 +183,7 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
         (xs, states, ct_states, *rest), entering = inputs
         before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), entering, states)
         outputs = tuple(rest[0]), states if taps is not None else None
-        d_state, ((dz_x, dz_h), totals) = _backwards(body, d_state, (ct_states, before[-1], *rest), outputs)
+        d_state, ((dz_x, dz_h), totals) = scan_backwards(body, d_state, (ct_states, before[-1], *rest), outputs)
         (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
         more = _pull_params(cell, params, xs, _drop(before[0], mask_h), dz_x, dz_h)
         d_params = jax.tree.map(jnp.add, d_params, more)
@@ -227,23 +192,9 @@ def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
     entering = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[length - 1 : -1 : length]]), state, states)
     carry = (ct_final, _no_gates(cell, state)), jax.tree.map(jnp.zeros_like, params)
     inputs = xs, states, ct_states, z, mask, _added(taps), hold
-    ((d_state, gates), d_params), (d_xs, totals) = _by_chunks(chunk, carry, inputs, length, entering, reverse=True)
+    ((d_state, gates), d_params), (d_xs, totals) = by_chunks(chunk, carry, inputs, length, entering, reverse=True)
     d_params = d_params._replace(b=after((gates, gates_forward), d_params.b))
     return d_params, d_xs, d_state, None, totals, None, None
-
-
-def _backwards(body: Callable[..., Any], carry: Any, inputs: Any, outputs: Any) -> Any:
-    """``lax.scan`` of ``body`` in reverse, whose new carry waits for the step's outputs, which are like ``outputs``."""
-    steps = jax.tree.leaves(inputs)[0].shape[0]
-
-    def step(k: Any, loop: Any) -> Any:
-        carry, rows = loop
-        t = (steps - 1 - k).astype(jnp.uint32)  # unsigned, or each use would ask whether it counts from the end
-        carry, new = body(carry, jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, t, keepdims=False), inputs))
-        rows = jax.tree.map(lambda a, b: jax.lax.dynamic_update_index_in_dim(a, b, t, 0), rows, new)
-        return (after(rows, carry[0]), carry[1]), rows
-
-    return jax.lax.fori_loop(0, steps, step, (carry, jax.tree.map(jnp.zeros_like, outputs)))
 
 
 def _known_zeros_as_none(tree: Any) -> Any:

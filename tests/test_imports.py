@@ -9,9 +9,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Lowest first; "rnnjax" is the package's own door, for those outside of it.
 LAYERS = (
-    "errors", "blas", "checks", "cells", "norms", "ordering", "scans", "recurrence", "modules", "pooling", "classifier",
-    "interop", "diagnostics", "capture", "examine", "layer_record", "explain", "data", "training", "report",
-    "diagnosing", "rnnjax", "experiments", "launch",
+    "errors", "blas", "checks", "cells", "norms", "ordering", "chunks", "scans", "recurrence", "modules", "pooling",
+    "classifier", "interop", "diagnostics", "capture", "examine", "layer_record", "explain", "data", "training",
+    "report", "diagnosing", "rnnjax", "experiments", "launch",
 )  # fmt: skip
 FORBIDDEN = {
     "matplotlib": {*LAYERS} - {"report"},

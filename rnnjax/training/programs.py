@@ -95,11 +95,10 @@ def build_programs(
         make_train_step(model, optimizer, settings, log_gradients=log, **kind._asdict(), shares=shares)
         for log in (False, True)
     )
-    if settings.log_gradients_every == 0:
-        logged_step = None
+    logs = logged_step if settings.log_gradients_every > 0 else None
     tasks: dict[Any, Task] = {}
     for T in lengths:
-        train = partial(train_chunk, step, logged_step, T)
+        train = partial(train_chunk, step, logs, T)
         tasks["train", T] = Task(train, roles, arguments, returns=(2, None, None), donated=(2,))
         evaluate = partial(evaluate_chunk, make_eval_step(model, **kind._asdict()), shares, T)
         eval_roles = (Role.PARAMS, reads, Role.BATCH, Role.SHARED)

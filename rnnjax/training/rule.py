@@ -45,7 +45,7 @@ def apply_rule(
         squares: whether to sum the squares of ΔW and W.
         in_blocks: whether there may be blocks; where the compiler divides a matrix, it would gather it for each.
     """
-    structure = jax.tree.structure(params)
+    structure: Any = jax.tree.structure(params)
 
     def of_params(node: Any) -> bool:
         return jax.tree.structure(node) == structure
