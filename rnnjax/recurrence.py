@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from rnnjax.cells import Cell, DropoutMasks, Params
 from rnnjax.cells.fitting import check_params, check_state
 from rnnjax.checks import check_floats, check_lengths, check_shape, is_whole, told
+from rnnjax.chunks import filled_up
 from rnnjax.norms import arrays_of, ask_for_norms
 from rnnjax.scans import fused_scan, plain_scan
 
@@ -108,12 +109,9 @@ def _segments(
     steps = xs.shape[0]
     if store_every >= steps:
         return scan(cell, params, xs, state, mask, taps, hold, mask_h)
-    padding = -steps % store_every
-    if padding and mask is None:
-        mask = jnp.ones_like(xs[..., :1], bool)
+    filled = filled_up(store_every, xs, mask, taps, hold)
 
-    def cut(a: jax.Array) -> jax.Array:  # a padded step is masked, so it keeps the state
-        a = jnp.pad(a, [(0, padding), (0, 0), (0, 0)])
+    def cut(a: jax.Array) -> jax.Array:
         return a.reshape(-1, store_every, *a.shape[1:])
 
     @jax.checkpoint
@@ -121,7 +119,7 @@ def _segments(
         xs, mask, taps, hold = inputs
         return scan(cell, params, xs, state, mask, taps, hold, mask_h)
 
-    final, states = jax.lax.scan(segment, state, jax.tree.map(cut, (xs, mask, taps, hold)))
+    final, states = jax.lax.scan(segment, state, jax.tree.map(cut, filled))
     return final, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:steps], states)
 
 

@@ -43,14 +43,15 @@ def fused_scan(
 ) -> tuple[Any, Any]:
     """``_fused_scan`` of whole chunks: as many steps are added as are missing, which keep the state."""
     steps = len(xs)
-    xs, mask, taps, hold = filled_up(steps_in_a_chunk(cell, xs), xs, mask, taps, hold)
-    final, states = _fused_scan(cell, params, xs, state, mask, taps, hold, mask_h)
+    length = steps_in_a_chunk(cell, xs)
+    xs, mask, taps, hold = filled_up(length, xs, mask, taps, hold)
+    final, states = _fused_scan(cell, length, params, xs, state, mask, taps, hold, mask_h)
     return final, jax.tree.map(lambda a: a[:steps], states)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _fused_scan(
-    cell: Cell, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
+    cell: Cell, length: int, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
 ) -> tuple[Any, Any]:
     """``plain_scan`` with the input product hoisted out of the loop and every weight product after it.
 
@@ -66,7 +67,7 @@ def _fused_scan(
     ``taps``. On a CPU the products x W_x, dW_h, dW_x, db and dx go in chunks of a few steps, before z and dz have
     left its cache; on an accelerator all steps are one chunk.
     """
-    final, states, _ = _forward(cell, params, xs, state, mask, _added(taps), hold, mask_h)
+    final, states, _ = _forward(cell, length, params, xs, state, mask, _added(taps), hold, mask_h)
     return final, states
 
 
@@ -111,7 +112,7 @@ def _drop(h: jax.Array, mask_h: jax.Array | None) -> jax.Array:
 
 
 def _forward(
-    cell: Cell, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
+    cell: Cell, length: int, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
 ) -> tuple[Any, Any, tuple[jax.Array | None, jax.Array, jax.Array | None]]:
     """Final state, stacked states, and what the backward pass reads.
 
@@ -136,21 +137,21 @@ def _forward(
         return carry, (states, (None if cell.additive else z_x, z_h))
 
     carry = state, _no_gates(cell, state)
-    (final, gates), (states, z) = by_chunks(chunk, carry, (xs, mask, taps, hold), steps_in_a_chunk(cell, xs))
+    (final, gates), (states, z) = by_chunks(chunk, carry, (xs, mask, taps, hold), length)
     return after(gates, final), states, (*z, gates)
 
 
-def _fused_forward(cell: Cell, *arguments: Any) -> Any:
+def _fused_forward(cell: Cell, length: int, *arguments: Any) -> Any:
     params, xs, state, mask, taps, *rest = values = custom_vjp_primal_tree_values(arguments)
-    final, states, z = _forward(cell, params, xs, state, mask, _added(taps), *rest)
+    final, states, z = _forward(cell, length, params, xs, state, mask, _added(taps), *rest)
     return (final, states), (*values, states, z)
 
 
-def _fused_backward(cell: Cell, residuals: Any, cotangents: Any) -> Any:
+def _fused_backward(cell: Cell, length: int, residuals: Any, cotangents: Any) -> Any:
     params, xs, state, mask, taps, hold, mask_h, states, (*z, gates_forward) = residuals
     ct_final, ct_states = _known_zeros_as_none(cotangents)
     ct_final = jax.tree.map(_plus, jax.tree.map(jnp.zeros_like, state), ct_final)
-    length, for_norms = steps_in_a_chunk(cell, xs), ask_for_norms(taps)
+    for_norms = ask_for_norms(taps)
     w_h_transposed = _transposed(params.w_h)
 
     def project_h(h: jax.Array) -> jax.Array:
