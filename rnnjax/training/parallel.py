@@ -1,7 +1,6 @@
 """Devices: what there is, what a group of runs takes of it, and programs compiled for that."""
 
 import contextlib
-import ctypes
 import math
 import os
 import sys
@@ -15,10 +14,10 @@ from jax.sharding import AxisType, Mesh
 
 from rnnjax.errors import UserError
 from rnnjax.training.execution import Execution
+from rnnjax.training.heap import settle_heap
 from rnnjax.training.layouts import Layout, MeshLayout, PmapLayout
 from rnnjax.training.tasks import Task, Together
 
-M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 FEWEST_ROWS = 16  # of a batch, that a core is given for itself
 SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
 
@@ -37,19 +36,7 @@ def settle_devices(execution: Execution) -> None:
     with contextlib.suppress(RuntimeError):  # JAX is in use: what it has is counted when it is checked
         jax.config.update("jax_num_cpu_devices", execution.cpu_devices or cores)
     if sys.platform == "linux":
-        keep_memory()
-
-
-def keep_memory() -> None:
-    """Have glibc keep for the next program what one has freed.
-
-    It gives large blocks back to the kernel, which clears every page of them again: at 500 words a step that is called
-    alone then takes half as long again. Other C libraries are left as they are.
-    """
-    with contextlib.suppress(AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_ARENA_MAX, 1)):
-            mallopt(option, value)
+        settle_heap()
 
 
 def check_devices(execution: Execution) -> None:

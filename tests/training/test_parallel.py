@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import platform
 import subprocess
 import sys
 
@@ -120,29 +119,6 @@ def test_xla_orders_programs_for_one_thread_unless_it_was_told_otherwise(given, 
     monkeypatch.setenv("XLA_FLAGS", given)
     parallel.settle_devices(Execution(cpu_devices=8))
     assert os.environ["XLA_FLAGS"] == settled
-
-
-AGAIN = """
-import resource
-import numpy as np
-from rnnjax.training.parallel import keep_memory
-keep_memory()
-faults = []
-for _ in range(3):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(2**26, np.uint8)
-    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(*faults)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a C library of another kind keeps what it likes")
-def test_memory_that_was_freed_is_there_again_without_being_cleared():
-    environment = os.environ | {"NUMPY_MADVISE_HUGEPAGE": "0"}  # or there are few pages, and large
-    command = [sys.executable, "-c", AGAIN]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
-    first, *again = map(int, told.stdout.split())
-    assert first > 1000 > 10 > max(again)
 
 
 THREE = """
