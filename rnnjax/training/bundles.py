@@ -9,7 +9,8 @@ import numpy as np
 
 from rnnjax.data.examples import Dataset, Objective
 from rnnjax.training.optimizer import Optimizer
-from rnnjax.training.steps import Batch, EvalStep, StepLog, TrainMetrics, TrainState, TrainStep
+from rnnjax.training.packed import Packed, pack
+from rnnjax.training.steps import Batch, EvalStep, TrainMetrics, TrainState, TrainStep
 from rnnjax.training.tasks import Shares
 
 
@@ -69,16 +70,17 @@ def train_chunk(
     start: Any,
     stop: Any,
     logged: Any,
-) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+) -> tuple[TrainState, TrainMetrics, Packed | None]:
     """The steps start..stop-1 of a chunk (K, B), cut to ``length``; metrics are (K,), zero outside of them.
 
-    The step ``logged``, if it is one of them, is taken by ``logged_step``, whose log is returned; else one of zeros, or
-    None. It, too, runs in a loop, for there the state is changed in place; and one more around both, so that the steps
-    before it and those after it are compiled once.
+    The step ``logged``, if it is one of them, is taken by ``logged_step``, whose log is returned in one piece; else one
+    of zeros, or None. It, too, runs in a loop, for there the state is changed in place; and one more around both, so
+    that the steps before it and those after it are compiled once.
     """
 
-    def take(step: TrainStep, k: Any, state: Any) -> tuple[TrainState, TrainMetrics, StepLog | None]:
-        return step(knobs, state, _batch(examples, indices[k], weights[k], length))
+    def take(step: TrainStep, k: Any, state: Any) -> tuple[TrainState, TrainMetrics, Packed | None]:
+        state, metrics, found = step(knobs, state, _batch(examples, indices[k], weights[k], length))
+        return state, metrics, None if found is None else pack(found)
 
     def put(k: Any, metrics: TrainMetrics, new: TrainMetrics) -> TrainMetrics:
         return jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), metrics, new)

@@ -17,7 +17,7 @@ def settle_heap() -> None:
 
     glibc gives large blocks back to the kernel, which clears every page of them again: at 500 words a step that is
     called alone then takes half as long again. And a step reads hundreds of megabytes in order, for which a core must
-    look up where each page of 4 KiB lies; most distributions give larger ones only to who asks.
+    look up where each page of 4 KiB lies; many kernels give larger ones only to who asks.
     """
     with contextlib.suppress(AttributeError):
         libc = ctypes.CDLL(None)

@@ -12,10 +12,11 @@ from rnnjax.training.endurance import Endurance, Progressed
 from rnnjax.training.evaluation import evaluate
 from rnnjax.training.group import widened
 from rnnjax.training.member import Member
+from rnnjax.training.packed import Packed
 from rnnjax.training.prepared import Prepared, member_of
 from rnnjax.training.records import write_json
 from rnnjax.training.schedule import Segment
-from rnnjax.training.steps import Batch, StepLog, TrainMetrics, TrainState
+from rnnjax.training.steps import Batch, TrainMetrics, TrainState
 from rnnjax.training.tasks import Role
 
 
@@ -41,7 +42,7 @@ def train(
     """
     layout = prepared.layout
     done, state, seconds = begun
-    running: deque[tuple[Segment, TrainMetrics, StepLog | None]] = deque()
+    running: deque[tuple[Segment, TrainMetrics, Packed | None]] = deque()
 
     def record_oldest() -> None:
         segment, metrics, log = running.popleft()
@@ -54,7 +55,7 @@ def train(
             if failed is not None:
                 write_json(member.folder / "diverged.json", _origin(prepared, i, segment, state, failed))
             if segment.log is not None and (failed is None or segment.log < failed):
-                member.writer.log(segment.log, segment.epoch, mine[1])
+                member.writer.log(segment.log, segment.epoch, mine[1].unpack())
         losses = [metrics.loss[i, segment.stop - 1] for i, member in enumerate(members) if member.failure is None]
         progress(segment.end, float(np.mean(losses)) if losses else float("nan"))
 
@@ -87,7 +88,7 @@ def train(
     return Progressed(done, state, seconds)
 
 
-def _run(prepared: Prepared, segment: Segment, state: TrainState) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+def _run(prepared: Prepared, segment: Segment, state: TrainState) -> tuple[TrainState, TrainMetrics, Packed | None]:
     """Start a segment; metrics are (M, K), those of its steps in their places; no log unless one of them is logged."""
     chunk = widened(segment.chunk, prepared.batch)
     indices, weights = prepared.layout.put(Role.BATCH, (chunk.indices, chunk.weights))

@@ -33,7 +33,7 @@ class Programs(NamedTuple):
 
     ``train[T](knobs, examples, state, indices, weights, start, stop, logged) -> (state, metrics, log)`` takes the steps
     start..stop-1 of a chunk (K, B) and logs the one that is ``logged``, -1 for none; metrics are (K,), zero outside of
-    the steps; the log is None where none is wanted in the whole run.
+    the steps; the log is ``Packed``, or None where none is wanted in the whole run.
     ``evaluate[T](params, examples, indices, stop) -> (losses, correct)``, both of indices' shape, zero from
     batch ``stop`` on.
     These take arrays that the layout has put into place, and every array has an axis for the members before the

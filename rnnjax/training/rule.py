@@ -18,7 +18,7 @@ class Applied(NamedTuple):
 
     params: Any
     opt_state: Any
-    squares: Any  # ΣΔw² and Σw² of each array, w before the step: two trees; None where they were not asked for
+    squares: Any  # ΣΔw² of each array; None where they were not asked for
 
 
 def apply_rule(
@@ -42,7 +42,7 @@ def apply_rule(
         params: a tree, not an array by itself.
         opt_state: of the rule.
         halted: (), whether nothing changes.
-        squares: whether to sum the squares of ΔW and W.
+        squares: whether to sum the squares of ΔW.
         in_blocks: whether there may be blocks; where the compiler divides a matrix, it would gather it for each.
     """
     structure: Any = jax.tree.structure(params)
@@ -65,14 +65,18 @@ def apply_rule(
     return Applied(
         jax.tree.unflatten(structure, new_params),
         jax.tree.map(of_all, opt_state, *kept, is_leaf=of_params),
-        [jax.tree.unflatten(structure, some) for some in zip(*sums, strict=True)] if squares else None,
+        jax.tree.unflatten(structure, sums) if squares else None,
     )
 
 
 def _apply(
     rule: Any, grad: Any, param: Any, kept: Any, halted: Any, *, squares: bool, rows: int | None
 ) -> tuple[Any, Any, Any]:
-    """Of one array: the new one, what is kept of it, and the squares; so many ``rows`` at a time, or all."""
+    """Of one array: the new one, what is kept of it, and its squares; so many ``rows`` at a time, or all.
+
+    XLA's CPU compiler runs a loop's body straight through only where that has few instructions: hence the loop counts
+    rows, without a sign, and the next count waits for the last of them, or it would be copied.
+    """
 
     def of_rows(a: Any) -> bool:
         return a.shape == param.shape
@@ -90,17 +94,23 @@ def _apply(
         updates = jnp.where(halted, 0, updates)
         new = optax.apply_updates(old, updates)
         if squares:
-            more = jnp.sum(updates**2), jnp.sum(old**2)
-            new, sums = after(more, new), jax.tree.map(jnp.add, sums, more)  # or ``old`` would be copied for them
+            more = jnp.sum(updates**2)
+            new, sums = after(more, new), sums + more  # or moments would be copied for them
         whole, new_kept = put(whole, new), jax.tree.map(lambda a, b: jnp.where(halted, a, b), old_kept, new_kept)
         new_kept = after(whole, new_kept)
         return whole, jax.tree.map(lambda a, b: put(a, b) if of_rows(a) else b, whole_kept, new_kept), sums
 
     zero = jnp.zeros((), param.dtype)
-    begun = param, kept, (zero, zero) if squares else None
+    begun = param, kept, zero if squares else None
     if rows is None:
         return change(0, begun)
-    return jax.lax.fori_loop(0, len(param) // rows, lambda k, carry: change(k * rows, carry), begun)
+
+    def block(loop: Any) -> Any:
+        first, carry = loop
+        carry = change(first, carry)
+        return after([a for a in jax.tree.leaves(carry[1]) if of_rows(a)], first + rows), carry
+
+    return jax.lax.while_loop(lambda loop: loop[0] < len(param), block, (jnp.uint32(0), begun))[1]
 
 
 def _rows_of_a_block(shape: tuple[int, ...]) -> int | None:

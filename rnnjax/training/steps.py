@@ -13,6 +13,7 @@ from rnnjax.data.examples import Objective
 from rnnjax.diagnostics import lag_statistics, update_ratios
 from rnnjax.diagnostics.gradients import of_own_loss
 from rnnjax.norms import is_norm_tap, norm_taps
+from rnnjax.ordering import after
 from rnnjax.training.objectives import score
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.penalties import FLOSSED_EXAMPLES, gradient_penalty
@@ -136,6 +137,9 @@ def make_train_step(
                 )  # fmt: skip
             return loss + penalty, ((loss, jnp.sum(correct * weights)), final)
 
+        if log_gradients:  # at once, for parameters in parts will be read to be gathered, too
+            sizes = jax.tree.map(lambda a: jnp.sum(a * a), state.params)
+            batch = batch._replace(lengths=after(sizes, batch.lengths))
         params, gradient = shares.whole(state.params), jax.value_and_grad(total, (0, 1), has_aux=True)
         (_, (measured, final)), (grads, norms) = gradient(params, taps)
         (loss, accuracy), grads = shares.sum(measured), shares.sum_gradients(grads)
@@ -156,7 +160,7 @@ def make_train_step(
         if not log_gradients:
             return new, metrics, None
 
-        return new, metrics, _log(norms, squares, batch.lengths, weights, shares)
+        return new, metrics, _log(norms, (squares, sizes), batch.lengths, weights, shares)
 
     return train_step
 
@@ -166,7 +170,7 @@ def _log(norms: Any, squares: Any, lengths: jax.Array, weights: jax.Array, share
 
     Args:
         norms: of the gradient of every tap, ``NormTap`` of (B, T, 1).
-        squares: of ``apply_rule``.
+        squares: ΣΔw² and Σw² of every parameter, of the rows that are held here, before the step.
         lengths: (B,).
         weights: (B,) those that the loss was summed with.
         shares: of the batch.

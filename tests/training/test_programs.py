@@ -101,6 +101,7 @@ def test_a_program_takes_the_rows_that_the_indices_name(tiny):
     metrics = jax.tree.map(lambda values: values[1], metrics)
     assert_close(tuple(metrics), tuple(map(np.asarray, expected[1])), 1e-5)
     assert_close(state.params, expected[0].params, 1e-5)
+    log = log.unpack()
     assert_same(log.gradients.h.examples, expected[2].gradients.h.examples)
     assert_close(log.updates, expected[2].updates, 1e-5)
 

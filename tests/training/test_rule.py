@@ -33,13 +33,11 @@ def test_it_does_what_optax_does_and_tells_the_squares_of_the_change(shape, in_b
     actual, state = params, RULE.init(params)
     apply = jax.jit(lambda *given: apply_rule(RULE, *given, jnp.array(False), squares=True, in_blocks=in_blocks))
     for grad in grads:
-        before = wanted
         updates, wanted_state = RULE.update(grad, wanted_state, wanted)
         wanted = optax.apply_updates(wanted, updates)
         actual, state, squares = apply(grad, actual, state)
-        for told, tree in zip(squares, (updates, before), strict=True):
-            wanted_squares = jax.tree.map(lambda a: np.sum(np.square(a)), tree)
-            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), told, wanted_squares)
+        wanted_squares = jax.tree.map(lambda a: np.sum(np.square(a)), updates)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), squares, wanted_squares)
     assert jax.tree.structure(state) == jax.tree.structure(wanted_state)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), actual, wanted)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), state, wanted_state)
@@ -54,7 +52,7 @@ def test_nothing_changes_where_a_run_has_halted(squares, broken):
     *after, sums = apply_rule(RULE, grads, params, begun, jnp.array(True), squares=squares)
     jax.tree.map(np.testing.assert_array_equal, tuple(after), (params, begun))
     if squares:
-        assert sums[0]["large"] == 0 < sums[1]["large"]
+        assert not any(jax.tree.leaves(sums))
 
 
 @pytest.mark.parametrize("squares", [True, False])
@@ -64,9 +62,9 @@ def test_a_large_matrix_and_its_moments_are_changed_where_they_lie(optimized, sq
             params, state, _ = carry
             grads = jax.tree.map(lambda a: 1 + a * a, params)
             new, state, sums = apply_rule(RULE, grads, params, state, jnp.array(False), squares=squares)
-            return new, state, (sums[0]["large"], sums[1]["large"]) if squares else (jnp.zeros(()), jnp.zeros(()))
+            return new, state, sums["large"] if squares else jnp.zeros(())
 
-        return jax.lax.fori_loop(0, count, step, (params, state, (jnp.zeros(()), jnp.zeros(()))))
+        return jax.lax.fori_loop(0, count, step, (params, state, jnp.zeros(())))
 
     params = trees(LARGE)[0]
     shapes = jax.eval_shape(lambda: (params, RULE.init(params)))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -192,3 +193,28 @@ def test_dropout_is_another_at_every_step():
 
     assert loss(KEY, 0) == loss(KEY, 0)
     assert len({loss(KEY, 0), loss(KEY, 1), loss(jax.random.key(1), 0)}) == 3
+
+
+@pytest.mark.parametrize("log_gradients", [True, False])
+def test_word_vectors_are_changed_where_they_lie(optimized, log_gradients):
+    model = rnnjax.SequenceClassifier(4096, 128, rnnjax.RNN(rnnjax.SimpleRNN(4)))
+    optimizer, knobs, batch = make_optimizer(SETTINGS, steps=10), make_knobs(SETTINGS, KEY), make_batch()
+    step = make_train_step(model, optimizer, SETTINGS, log_gradients=log_gradients)
+
+    def start(key):
+        params = model.init(key, np.zeros((1, 1), np.int32))["params"]
+        return TrainState(params, optimizer(0.0, 1.0).init(params), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+
+    def steps(count, state):
+        def take(_, carry):
+            state, _ = carry
+            state, _, log = step(knobs, state, batch)
+            return state, log.updates if log_gradients else {}
+
+        blocks = jax.eval_shape(step, knobs, state, batch)[2].updates if log_gradients else {}
+        return jax.lax.fori_loop(0, count, take, (state, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), blocks)))
+
+    shapes = jax.eval_shape(start, KEY)
+    text = jax.jit(steps, donate_argnums=1).lower(np.int32(0), shapes).compile().as_text()
+    assert "f32[256,128]" in text  # a block of them
+    assert not re.findall(r"f32\[4096,128\]\S* copy\(", text)
