@@ -54,6 +54,17 @@ def test_norms_of_vectors_whose_squares_float32_cannot_hold():
     np.testing.assert_allclose(norms, [5e-30, 5e30, 5.0, 0.0, inf, inf, nan, nan], rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_norms_of_vectors_of_every_size(x64, dtype):
+    rng, info = np.random.default_rng(0), np.finfo(dtype)
+    sizes = 2.0 ** np.arange(info.minexp + info.nmant, info.maxexp - 4)
+    vectors = (rng.normal(size=(len(sizes), 128)) * rng.uniform(size=(len(sizes), 128)) ** 40).astype(dtype)
+    vectors[:, 0] = 1  # so large that the least ones never count alone
+    exact = np.linalg.norm(vectors.astype(np.longdouble), axis=-1)
+    norms = safe_norm(jnp.array(vectors * sizes[:, None].astype(dtype)))
+    np.testing.assert_allclose(norms / sizes, exact, rtol=4 * info.eps)
+
+
 def test_values_by_lag_count_back_from_the_last_valid_step():
     values = np.arange(12.0).reshape(4, 3)
     values[3, 1] = np.nan  # past the end of example 1
