@@ -78,6 +78,7 @@ def safe_norm(vectors: jax.Array) -> jax.Array:
         ValueError: another kind of array.
     """
     check_floats("vectors", vectors, "(..., H)")
+    vectors = jnp.asarray(vectors)
     large = jnp.asarray(2.0 ** (-3 * jnp.finfo(vectors.dtype).minexp // 4), vectors.dtype)
     squares = jnp.sum(jnp.square(vectors), axis=-1)
     factor = jnp.where(squares < 1 / large, large, jnp.where(squares > large, 1 / large, 1))

@@ -49,9 +49,16 @@ def test_update_ratios_are_named_by_their_path():
 def test_norms_of_vectors_whose_squares_float32_cannot_hold():
     inf, nan = np.inf, np.nan
     vectors = [[3e-30, 4e-30], [3e30, 4e30], [3.0, 4.0], [0.0, 0.0], [inf, 1.0], [-inf, 0.0], [nan, 1.0], [inf, nan]]
-    norms = safe_norm(jnp.array(vectors, jnp.float32))
-    assert norms.dtype == jnp.float32
-    np.testing.assert_allclose(norms, [5e-30, 5e30, 5.0, 0.0, inf, inf, nan, nan], rtol=1e-6)
+    for given in (jnp.array(vectors, jnp.float32), np.array(vectors)):
+        norms = safe_norm(given)
+        assert norms.dtype == jnp.float32
+        np.testing.assert_allclose(norms, [5e-30, 5e30, 5.0, 0.0, inf, inf, nan, nan], rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [3.0, np.array(3.0), np.ones((2, 0)), np.ones(3, int)])
+def test_only_vectors_have_norms(wrong):
+    with pytest.raises(ValueError, match=r"^vectors must "):
+        safe_norm(wrong)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
