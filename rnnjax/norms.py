@@ -75,11 +75,11 @@ def safe_norm(vectors: jax.Array) -> jax.Array:
     them in one pass, the largest |v_i| in two.
 
     Raises:
-        ValueError: another kind of array.
+        ValueError: no array of floating-point numbers, or an axis of length 0.
     """
     check_floats("vectors", vectors, "(..., H)")
     vectors = jnp.asarray(vectors)
     large = jnp.asarray(2.0 ** (-3 * jnp.finfo(vectors.dtype).minexp // 4), vectors.dtype)
-    squares = jnp.sum(jnp.square(vectors), axis=-1)
+    squares = jnp.sum(jnp.square(vectors), axis=-1)  # from 1/large to large, no square that was lost would count
     factor = jnp.where(squares < 1 / large, large, jnp.where(squares > large, 1 / large, 1))
     return jnp.sqrt(jnp.sum(jnp.square(vectors * factor[..., None]), axis=-1)) / factor
