@@ -1,7 +1,7 @@
 """``python -m benchmarks.taps``: a step of training with and without the gradient of every timestep.
 
 The step is the whole of it, as training compiles it for all cores: word vectors, layer, loss, backward pass, clipping,
-Adam.
+Adam. With ``--every 50``, calls of fifty steps, of which one is logged, are compared with calls of fifty without.
 """
 
 import dataclasses
@@ -40,6 +40,7 @@ class Taps:
         steps: words of each; the lengths are drawn from a quarter of it upwards.
         features: units, and numbers in a word vector.
         vocabulary: words.
+        every: steps of a call, of which one is logged.
         rounds: of which the median is told.
     """
 
@@ -48,6 +49,7 @@ class Taps:
     steps: int = 200
     features: int = 128
     vocabulary: int = 20000
+    every: int = 1
     rounds: int = 31
 
 
@@ -64,22 +66,24 @@ def main() -> None:
 
 
 def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray, np.ndarray]:
-    rng, shape = np.random.default_rng(0), (flags.batch, flags.steps)
-    lengths = rng.integers(flags.steps // 4, flags.steps, size=flags.batch, endpoint=True)
-    words = rng.integers(2, flags.vocabulary, size=shape).astype(np.int32)
-    examples = ExampleArrays(words, lengths.astype(np.int32), rng.integers(2, size=flags.batch).astype(np.int32))
+    rng, reviews = np.random.default_rng(0), flags.every * flags.batch
+    lengths = rng.integers(flags.steps // 4, flags.steps, size=reviews, endpoint=True)
+    words = rng.integers(2, flags.vocabulary, size=(reviews, flags.steps)).astype(np.int32)
+    examples = ExampleArrays(words, lengths.astype(np.int32), rng.integers(2, size=reviews).astype(np.int32))
     model = rnnjax.SequenceClassifier(flags.vocabulary, flags.features, rnnjax.RNN(CELLS[cell](flags.features)))
     settings = TrainingSettings()
     optimizer, knobs = make_optimizer(settings, 1000), make_knobs(settings, jax.random.key(1))
     state = init_state(model, optimizer, words[:1, :1], None, jax.random.key(0))
     layout = choose_layout(Execution(), 1, flags.batch)
-    chunk = np.arange(flags.batch, dtype=np.int32)[None], np.ones((1, flags.batch), np.float32)
+    indices = np.arange(reviews, dtype=np.int32).reshape(flags.every, flags.batch)
+    chunk = indices, np.ones(indices.shape, np.float32)
     roles, arguments = (Role.MEMBER, Role.SHARED, STATE, Role.BATCH, Role.BATCH), (knobs, examples, state, *chunk)
     steps = {
         log: make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares(state.params))
         for log in (False, True)
     }
-    numbers = {log: (np.int32(0), np.int32(1), np.int32(log - 1)) for log in steps}  # one step, or the log of it
+    logged = {False: -1, True: flags.every // 2}  # which step of a call
+    numbers = {log: (np.int32(0), np.int32(flags.every), np.int32(logged[log])) for log in steps}
     all_roles = (*roles, Role.SHARED, Role.SHARED, Role.SHARED)
     programs, states = {}, {}
     for log in steps:
