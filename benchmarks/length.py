@@ -15,13 +15,16 @@ from rich.table import Table
 
 import rnnjax
 from benchmarks.machine import machine
+from rnnjax.training.execution import Execution
+from rnnjax.training.parallel import settle_devices
 
 
 @dataclasses.dataclass(frozen=True)
 class Lengths:
     """Time the gradient of an LSTM's last output, keeping every state for the backward pass or every k-th.
 
-    k is the largest divisor of T up to √T; another would take a padded copy of the inputs.
+    k is the largest divisor of T up to √T; another would take a padded copy of the inputs. Lengths take turns within a
+    round, each for as many steps as the longest has; a ratio is that of a step's time to the longest's, round by round.
 
     Attributes:
         steps: lengths T.
@@ -39,24 +42,29 @@ class Lengths:
 def main() -> None:
     """Measure, and print a table; memory is what the compiled program asks for beside its arguments."""
     flags, console = tyro.cli(Lengths), Console()
-    table = Table(
-        "T", "time a step", "memory", "k", "every k-th: time a step", "memory", title=machine(), title_justify="left"
-    )
-    for steps in flags.steps:
-        programs = [_program(flags, steps, every) for every in (None, _near_root(steps))]
-        seconds = np.zeros((2, flags.rounds + 1))
-        for turn in track(range(flags.rounds + 1), f"T={steps}", console=console, transient=True):
-            for i, (run, _) in enumerate(programs):
-                began = time.perf_counter()
+    settle_devices(Execution())
+    longest = max(flags.steps)
+    keys = [(steps, every) for steps in flags.steps for every in (None, _near_root(steps))]
+    programs = {key: _program(flags, *key) for key in keys}
+    seconds = np.zeros((flags.rounds + 1, len(keys)))  # of one step
+    for turn in track(range(flags.rounds + 1), "rounds", console=console, transient=True):
+        for i, (steps, every) in enumerate(keys):
+            run, calls = programs[steps, every][0], longest // steps
+            began = time.perf_counter()
+            for _ in range(calls):
                 jax.block_until_ready(run())
-                seconds[i, turn] = time.perf_counter() - began
-        median = np.median(seconds[:, 1:], axis=1) / steps
-        fields = [
-            field
-            for i, (_, memory) in enumerate(programs)
-            for field in (f"{1e6 * median[i]:.2f} µs", f"{memory / 2**20:.1f} MiB")
-        ]
-        table.add_row(f"{steps:,}", *fields[:2], str(_near_root(steps)), *fields[2:])
+            seconds[turn, i] = (time.perf_counter() - began) / (calls * steps)
+    of_rounds = seconds[1:].reshape(flags.rounds, len(flags.steps), 2)
+    times = np.median(of_rounds, axis=0)
+    ratios = np.median(of_rounds / of_rounds[:, [flags.steps.index(longest)]], axis=0)
+    names = ("a step", "ratio", "memory")
+    table = Table("T", *names, "k", *names, title=machine(), title_justify="left")
+    for row, steps in enumerate(flags.steps):
+        plain, stored = (
+            (f"{1e6 * times[row, i]:.2f} µs", f"{ratios[row, i]:.2f}", f"{programs[steps, every][1] / 2**20:.1f} MiB")
+            for i, every in enumerate((None, _near_root(steps)))
+        )
+        table.add_row(f"{steps:,}", *plain, str(_near_root(steps)), *stored)
     console.print(table)
 
 
