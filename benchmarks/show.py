@@ -9,13 +9,11 @@ import numpy as np
 import tyro
 
 from benchmarks.cases import Case
-from benchmarks.layer import PASSES
+from benchmarks.layer import DIVIDED, PASSES, times_ours
 from rnnjax.report.style import FAINT, INK, KNOWN, OTHERS, WIDE, panels, png
 
 CELLS = {"simple": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
-DIVIDED = "rnnjax, all cores"
 TITLES = ("forward", "forward + backward")
-Rounds = dict[str, list[float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,27 +38,22 @@ def main() -> None:
         print("| | " + " | ".join(f"{title} | times ours" for title in TITLES) + " |\n|---|" + "---:|" * 4)
         for name in case["seconds"][PASSES[0]]:
             fields = []
-            for what in PASSES:
-                fields += [f"{1e3 * np.median(case['seconds'][what][name]):.1f} ms", f"{ratio(case, what, name):.2f}"]
+            for rounds in (case["seconds"][what] for what in PASSES):
+                fields += [f"{1e3 * np.median(rounds[name]):.1f} ms", f"{times_ours(rounds, name):.2f}"]
             print(f"| {name} | " + " | ".join(fields) + " |")
     if flags.figure is not None:
         Path(flags.figure).write_bytes(draw(measured))
 
 
-def ratio(case: dict[str, Any], what: str, name: str) -> float:
-    """How many times as long as ours on all cores: the median of the ratios of each round."""
-    rounds: Rounds = case["seconds"][what]
-    return float(np.median(np.array(rounds[name]) / np.array(rounds[DIVIDED])))
-
-
 def draw(measured: list[dict[str, Any]]) -> bytes:
     """A row for each case: every peer's time for a forward and backward pass, as a multiple of ours on all cores."""
-    names = list(dict.fromkeys(name for case in measured for name in case["seconds"][PASSES[1]] if name != DIVIDED))
+    seconds = [case["seconds"][PASSES[1]] for case in measured]
+    names = list(dict.fromkeys(name for of_case in seconds for name in of_case if name != DIVIDED))
     figure, (panel,) = panels(1, WIDE, 0.45 * len(measured))
     places = -np.arange(len(measured))
     for name, hue in zip(names, (KNOWN["LSTM"], "#9ECAE9", *OTHERS, KNOWN["GRU"]), strict=False):
-        there = [name in case["seconds"][PASSES[1]] for case in measured]
-        times = [ratio(case, PASSES[1], name) for case, is_there in zip(measured, there, strict=True) if is_there]
+        times = [times_ours(of_case, name) for of_case in seconds if name in of_case]
+        there = [name in of_case for of_case in seconds]
         panel.scatter(times, places[there], s=44, color=hue, label=name, zorder=3)
     panel.axvline(1, color=FAINT, linewidth=1.5)
     panel.set_xscale("log")
