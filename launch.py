@@ -1,7 +1,7 @@
 """rnnjax from the command line: train recurrent networks side by side and see their gradients.
 
-    python launch.py                     the main job: recall, offline, about three minutes on two cores
-    python launch.py recall [flags]      the same with your flags
+    python launch.py                     the main job: recall, offline, a few minutes on two cores
+    python launch.py [recall] [flags]    the same with your flags
     python launch.py imdb [flags]        25,000 real movie reviews
     python launch.py adding | copying | temporal | mnist | characters [flags]
                                          the field's long-memory tasks, published figures beside ours
@@ -79,6 +79,7 @@ class Explain:
 
 
 COMPLETION_FLAGS, SHELLS = ("--tyro-print-completion", "--tyro-write-completion"), ("bash", "zsh", "tcsh", "fish")
+FOR_ALL = ("--help", *COMPLETION_FLAGS)  # flags before a command; others are recall's
 TYPED = "python launch.py"  # as it is called from a checkout
 COMMANDS = EXPERIMENTS | {"report": Report, "compare": Compare, "explain": Explain}
 Command: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in COMMANDS.items())]  # noqa: UP007
@@ -120,7 +121,10 @@ def _run(arguments: list[str], program: str) -> int:
     for flag, shell in itertools.pairwise(arguments):
         if flag in COMPLETION_FLAGS and shell not in SHELLS:
             raise UserError(f"{flag} {shell}: there are completions for {', '.join(SHELLS)}; give one of them.")
-    command = tyro.cli(Command, args=arguments or ["recall"], description=_about(program), prog=program)
+    first = arguments[0] if arguments else "--"
+    if first.startswith("--") and first not in FOR_ALL:
+        arguments = ["recall", *arguments]
+    command = tyro.cli(Command, args=arguments, description=_about(program), prog=program)
     if isinstance(command, Report):
         from rnnjax.report.printing import merged, print_reports
 

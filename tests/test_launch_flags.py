@@ -113,7 +113,8 @@ def test_no_arguments_mean_the_main_job(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "other")
     monkeypatch.setattr(sys, "argv", ["launch.py", "recall", "--steps", "7", "--no-tensorboard", "--no-resume"])
     assert launch.main() == 0
-    assert seen == [Recall(), Recall(steps=7)]
+    assert launch.main(["--steps", "8", "--out", "here"]) == 0
+    assert seen == [Recall(), Recall(steps=7), Recall(steps=8, out="here")]
 
 
 def test_flags_of_execution_and_of_a_sweep_are_understood(tmp_path, monkeypatch):
