@@ -121,8 +121,7 @@ def _run(arguments: list[str], program: str) -> int:
     for flag, shell in itertools.pairwise(arguments):
         if flag in COMPLETION_FLAGS and shell not in SHELLS:
             raise UserError(f"{flag} {shell}: there are completions for {', '.join(SHELLS)}; give one of them.")
-    first = arguments[0] if arguments else "--"
-    if first.startswith("--") and first not in FOR_ALL:
+    if not arguments or (arguments[0].startswith("--") and arguments[0] not in FOR_ALL):
         arguments = ["recall", *arguments]
     command = tyro.cli(Command, args=arguments, description=_about(program), prog=program)
     if isinstance(command, Report):
