@@ -10,7 +10,7 @@ import optax
 from rnnjax.ordering import after
 
 LEAST_IN_BLOCKS = 2**18  # numbers in a matrix that a CPU changes block by block
-BLOCK = 2**15  # most numbers in a block, so that it, its gradient and its moments fit into a core's cache
+BLOCK = 2**14  # most numbers in a block, so that all that is read and written of it fits into a core's cache
 
 
 class Applied(NamedTuple):
@@ -18,7 +18,8 @@ class Applied(NamedTuple):
 
     params: Any
     opt_state: Any
-    squares: Any  # ΣΔw² of each array; None where they were not asked for
+    changes: Any = None  # ΣΔw² of each array, where squares were asked for
+    sizes: Any = None  # Σw², before the step
 
 
 def apply_rule(
@@ -42,7 +43,7 @@ def apply_rule(
         params: a tree, not an array by itself.
         opt_state: of the rule.
         halted: (), whether nothing changes.
-        squares: whether to sum the squares of ΔW.
+        squares: whether to sum those of ΔW and of W.
         in_blocks: whether there may be blocks; where the compiler divides a matrix, it would gather it for each.
     """
     structure: Any = jax.tree.structure(params)
@@ -65,17 +66,18 @@ def apply_rule(
     return Applied(
         jax.tree.unflatten(structure, new_params),
         jax.tree.map(of_all, opt_state, *kept, is_leaf=of_params),
-        jax.tree.unflatten(structure, sums) if squares else None,
+        *[jax.tree.unflatten(structure, some) for some in zip(*sums, strict=True)],
     )
 
 
 def _apply(
     rule: Any, grad: Any, param: Any, kept: Any, halted: Any, *, squares: bool, rows: int | None
 ) -> tuple[Any, Any, Any]:
-    """Of one array: the new one, what is kept of it, and its squares; so many ``rows`` at a time, or all.
+    """Of one array: the new one, what is kept of it, and its sums of squares; so many ``rows`` at a time, or all.
 
-    XLA's CPU compiler runs a loop's body straight through only where that has few instructions: hence the loop counts
-    rows, without a sign, and the next count waits for the last of them, or it would be copied.
+    Squares of blocks add up in arrays of a block's shape, which XLA's CPU compiler vectorises; to sum all of each block
+    costs as much as Adam. It runs a loop's body straight through only where that has few instructions: hence the loop
+    counts rows, without a sign, and the next count waits for the last of them, or it would be copied.
     """
 
     def of_rows(a: Any) -> bool:
@@ -94,23 +96,26 @@ def _apply(
         updates = jnp.where(halted, 0, updates)
         new = optax.apply_updates(old, updates)
         if squares:
-            more = jnp.sum(updates**2)
-            new, sums = after(more, new), sums + more  # or moments would be copied for them
+            sums = jax.tree.map(lambda total, a: total + a**2, sums, (updates, old))
+            new = after(sums, new)  # or what they read would be copied for them
         whole, new_kept = put(whole, new), jax.tree.map(lambda a, b: jnp.where(halted, a, b), old_kept, new_kept)
         new_kept = after(whole, new_kept)
         return whole, jax.tree.map(lambda a, b: put(a, b) if of_rows(a) else b, whole_kept, new_kept), sums
 
-    zero = jnp.zeros((), param.dtype)
-    begun = param, kept, zero if squares else None
+    zeros = jnp.zeros_like(param if rows is None else param[:rows])
+    begun = param, kept, (zeros, zeros) if squares else ()
     if rows is None:
-        return change(0, begun)
+        param, kept, sums = change(0, begun)
+        return param, kept, jax.tree.map(jnp.sum, sums)
 
     def block(loop: Any) -> Any:
         first, carry = loop
         carry = change(first, carry)
         return after([a for a in jax.tree.leaves(carry[1]) if of_rows(a)], first + rows), carry
 
-    return jax.lax.while_loop(lambda loop: loop[0] < len(param), block, (jnp.uint32(0), begun))[1]
+    end = len(param)
+    _, (param, kept, sums) = jax.lax.while_loop(lambda loop: loop[0] < end, block, (jnp.uint32(0), begun))
+    return param, kept, jax.tree.map(jnp.sum, sums)
 
 
 def _rows_of_a_block(shape: tuple[int, ...]) -> int | None:

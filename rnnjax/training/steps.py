@@ -13,7 +13,6 @@ from rnnjax.data.examples import Objective
 from rnnjax.diagnostics import lag_statistics, update_ratios
 from rnnjax.diagnostics.gradients import of_own_loss
 from rnnjax.norms import is_norm_tap, norm_taps
-from rnnjax.ordering import after
 from rnnjax.training.objectives import score
 from rnnjax.training.optimizer import Optimizer
 from rnnjax.training.penalties import FLOSSED_EXAMPLES, gradient_penalty
@@ -137,9 +136,6 @@ def make_train_step(
                 )  # fmt: skip
             return loss + penalty, ((loss, jnp.sum(correct * weights)), final)
 
-        if log_gradients:  # at once, for parameters in parts will be read to be gathered, too
-            sizes = jax.tree.map(lambda a: jnp.sum(a * a), state.params)
-            batch = batch._replace(lengths=after(sizes, batch.lengths))
         params, gradient = shares.whole(state.params), jax.value_and_grad(total, (0, 1), has_aux=True)
         (_, (measured, final)), (grads, norms) = gradient(params, taps)
         (loss, accuracy), grads = shares.sum(measured), shares.sum_gradients(grads)
@@ -147,7 +143,7 @@ def make_train_step(
         metrics = TrainMetrics(loss, accuracy, gradient_norm)
         halted = state.halted | ~(jnp.isfinite(loss) & jnp.isfinite(gradient_norm))
         rule = optimizer(knobs.learning_rate, knobs.clip, lambda _: gradient_norm)
-        new_params, opt_state, squares = apply_rule(
+        new_params, opt_state, changes, sizes = apply_rule(
             rule, grads, state.params, state.opt_state, halted, squares=log_gradients, in_blocks=shares.in_blocks
         )
         carried = ()
@@ -160,7 +156,7 @@ def make_train_step(
         if not log_gradients:
             return new, metrics, None
 
-        return new, metrics, _log(norms, (squares, sizes), batch.lengths, weights, shares)
+        return new, metrics, _log(norms, (changes, sizes), batch.lengths, weights, shares)
 
     return train_step
 
