@@ -94,9 +94,11 @@ def train_chunk(
     if logged_step is None:
         return *jax.lax.fori_loop(start, stop, plain, (state, nothing)), None
 
+    take_logged = jax.jit(partial(take, logged_step), inline=True)  # which traces it once, for its shapes and itself
+
     def log(k: Any, carry: Any) -> Any:
         state, metrics, _ = carry
-        state, new, found = take(logged_step, k, state)
+        state, new, found = take_logged(k, state)
         return state, put(k, metrics, new), found
 
     at = jnp.where((start <= logged) & (logged < stop), logged, stop)
@@ -108,7 +110,7 @@ def train_chunk(
         now = (i == 0) & (at < stop)
         return jax.lax.fori_loop(last, last + now, log, (state, metrics, found))
 
-    *_, shapes = jax.eval_shape(partial(take, logged_step), start, state)
+    *_, shapes = jax.eval_shape(take_logged, start, state)
     turns = jnp.where(at + 1 < stop, 2, 1)
     return jax.lax.fori_loop(0, turns, turn, (state, nothing, jax.tree.map(jnp.zeros_like, shapes)))
 

@@ -1,6 +1,7 @@
 """Devices: what there is, what a group of runs takes of it, and programs compiled for that."""
 
 import contextlib
+import gc
 import math
 import os
 import sys
@@ -103,15 +104,19 @@ def compile_side_by_side(
 ) -> dict[Any, Any]:
     """Programs by name, ahead of their first call: those of ``layout``, and (function, arguments) for one device.
 
-    One is traced, which keeps Python busy, while those before it are compiled, which does not.
+    One is traced, which keeps Python busy, while those before it are compiled, which does not. Tracing makes millions
+    of objects and hardly any garbage, so none is looked for meanwhile.
     """
-    pool = ThreadPoolExecutor()
+    pool, collects = ThreadPoolExecutor(), gc.isenabled()
+    gc.disable()
     try:
         waiting = {name: pool.submit(jax.jit(run).lower(*given).compile) for name, (run, given) in alone.items()}
         waiting |= {name: pool.submit(layout.lower(task)) for name, task in tasks.items()}
         return {name: future.result() for name, future in waiting.items()}
     finally:  # after Ctrl-C, what has not begun to compile need not
         pool.shutdown(wait=False, cancel_futures=True)
+        if collects:
+            gc.enable()
 
 
 def is_first() -> bool:

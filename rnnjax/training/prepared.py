@@ -66,9 +66,10 @@ def prepare(group: Group, layout: Layout) -> Prepared:
         )
         compile_seconds = time.perf_counter() - began
         examples = placed.result()
-    keys = [jax.random.split(jax.random.key(trial.seed)) for trial in group.trials]
-    knobs = stacked([make_knobs(trial.settings, key[1]) for trial, key in zip(group.trials, keys, strict=True)])
-    fresh = stacked([programs.init[trial.cell](key[0]) for trial, key in zip(group.trials, keys, strict=True)])
+    split = jax.jit(lambda key: tuple(jax.random.split(key)))  # one small program instead of three
+    keys = [split(jax.random.key(trial.seed)) for trial in group.trials]
+    knobs = stacked([make_knobs(trial.settings, own) for trial, (_, own) in zip(group.trials, keys, strict=True)])
+    fresh = stacked([programs.init[trial.cell](key) for trial, (key, _) in zip(group.trials, keys, strict=True)])
     return Prepared(
         group, layout, programs, examples, layout.put(Role.MEMBER, knobs), knobs.key, fresh, steps, batch, eval_batch,
         eval_chunk, compile_seconds,

@@ -1,6 +1,8 @@
 """Which devices a group takes, out of eight."""
 
+import contextlib
 import dataclasses
+import gc
 import os
 import subprocess
 import sys
@@ -177,3 +179,15 @@ def test_programs_come_under_their_names():
 def test_what_goes_wrong_while_compiling_is_raised():
     with pytest.raises(KeyError, match="broken"):
         parallel.compile_side_by_side(Remembering(), {"a": "one", "b": "broken"}, {})
+
+
+@pytest.mark.parametrize("collects", [True, False])
+@pytest.mark.parametrize("task", ["one", "broken"])
+def test_garbage_is_collected_afterwards_as_before(collects, task, monkeypatch):
+    switched = []
+    monkeypatch.setattr(gc, "isenabled", lambda: collects)
+    monkeypatch.setattr(gc, "disable", lambda: switched.append("off"))
+    monkeypatch.setattr(gc, "enable", lambda: switched.append("on"))
+    with contextlib.suppress(KeyError):
+        parallel.compile_side_by_side(Remembering(), {"a": task}, {})
+    assert switched == (["off", "on"] if collects else ["off"])
