@@ -104,8 +104,8 @@ def compile_side_by_side(
 ) -> dict[Any, Any]:
     """Programs by name, ahead of their first call: those of ``layout``, and (function, arguments) for one device.
 
-    One is traced, which keeps Python busy, while those before it are compiled, which does not. Tracing makes millions
-    of objects and hardly any garbage, so none is looked for meanwhile.
+    One is traced, which keeps Python busy, while those before it are compiled, which does not. What tracing
+    makes stays, for the most part, so Python looks for no garbage meanwhile.
     """
     pool, collects = ThreadPoolExecutor(), gc.isenabled()
     gc.disable()
