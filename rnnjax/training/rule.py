@@ -75,8 +75,8 @@ def _apply(
 ) -> tuple[Any, Any, Any]:
     """Of one array: the new one, what is kept of it, and its sums of squares; so many ``rows`` at a time, or all.
 
-    Squares of blocks add up in arrays of a block's shape: XLA's CPU compiler vectorises that, while a sum over each block
-    can take as long as the rule. A loop's body it runs straight through only where that has few instructions: hence the
+    Squares of blocks add up in arrays of a block's shape: XLA's CPU compiler vectorises that, while a sum over each
+    block can take as long as the rule. It runs a loop's body straight through only where that has few instructions, so the
     loop counts rows, without a sign, and the next count waits for the last of them, or it would be copied.
     """
 
