@@ -76,8 +76,8 @@ def _apply(
     """Of one array: the new one, what is kept of it, and its sums of squares; so many ``rows`` at a time, or all.
 
     Squares of blocks add up in arrays of a block's shape: XLA's CPU compiler vectorises that, while a sum over each
-    block can take as long as the rule. It runs a loop's body straight through only where that has few instructions, so the
-    loop counts rows, without a sign, and the next count waits for the last of them, or it would be copied.
+    block can take as long as the rule. It runs a loop's body straight through only where that has few instructions,
+    so the loop counts rows, without a sign, and the next count waits for the last of them, or it would be copied.
     """
 
     def of_rows(a: Any) -> bool:
