@@ -29,9 +29,9 @@ from typing import Annotated, Any, NoReturn, Union
 try:
     import tyro
 
-    from experiments.flags import EXPERIMENTS
+    from experiments.registry import EXPERIMENTS
     from rnnjax.errors import UserError
-    from rnnjax.training.stopping import ctrl_c_raises
+    from rnnjax.runtime.signals import ctrl_c_raises
 except KeyboardInterrupt:  # Ctrl-C in the quarter of a second that this takes
     print("stopped.", file=sys.stderr)
     sys.exit(130)
@@ -133,7 +133,7 @@ def _run(arguments: list[str], program: str) -> int:
     elif isinstance(command, Explain):
         _explain(command.run, command.text)
     else:
-        from experiments.conduct import conduct
+        from experiments.run import conduct
 
         return conduct(command)
     return 0
@@ -148,7 +148,7 @@ def _print_no_more() -> None:
 def _compare(runs: tuple[Path, ...], out: Path) -> None:
     from rich.console import Console
 
-    from rnnjax.report.compare import write_comparison
+    from rnnjax.report.comparison import write_comparison
 
     page = write_comparison(runs, out)
     Console().print(f"comparison: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
@@ -158,8 +158,8 @@ def _explain(run: Path, text: str) -> None:
     from rich.console import Console
 
     from experiments.restore import read_text, restore_run
-    from rnnjax.data.examples import UNKNOWN
-    from rnnjax.explain import explain_text
+    from rnnjax.analysis.word_attribution import explain_text
+    from rnnjax.data.dataset import UNKNOWN
     from rnnjax.report.terminal import TextView, legend
 
     console = Console()

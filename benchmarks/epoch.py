@@ -21,8 +21,8 @@ from rich.table import Table
 from benchmarks.cases import GATES, CellName
 from benchmarks.machine import bytes_a_second, machine, multiply_adds_a_second, versions
 from benchmarks.peers import ALL
-from rnnjax.data.examples import Examples
-from rnnjax.data.imdb import imdb
+from rnnjax.data.dataset import Examples
+from rnnjax.data.tfds.imdb import imdb
 from rnnjax.errors import UserError
 
 OURS = "rnnjax"

@@ -15,8 +15,8 @@ from rich.table import Table
 
 import rnnjax
 from benchmarks.machine import machine
-from rnnjax.training.execution import Execution
-from rnnjax.training.parallel import settle_devices
+from rnnjax.config.execution import Execution
+from rnnjax.sharding.devices import settle_devices
 
 
 @dataclasses.dataclass(frozen=True)

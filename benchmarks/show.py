@@ -10,7 +10,7 @@ import tyro
 
 from benchmarks.cases import Case
 from benchmarks.layer import DIVIDED, PASSES, times_ours
-from rnnjax.report.style import FAINT, INK, KNOWN, OTHERS, WIDE, panels, png
+from rnnjax.report.figures.style import FAINT, INK, KNOWN, OTHERS, WIDE, panels, png
 
 CELLS = {"simple": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 TITLES = ("forward", "forward + backward")

@@ -21,13 +21,13 @@ from benchmarks.cases import CellName
 from benchmarks.machine import machine
 from benchmarks.peers import ALL
 from benchmarks.peers.ours import CELLS
-from rnnjax.training.bundles import ExampleArrays, init_state, train_chunk
-from rnnjax.training.execution import Execution
-from rnnjax.training.optimizer import make_optimizer
-from rnnjax.training.parallel import choose_layout, settle_devices
-from rnnjax.training.settings import TrainingSettings
-from rnnjax.training.steps import STATE, make_knobs, make_train_step
-from rnnjax.training.tasks import Role, Task
+from rnnjax.config.execution import Execution
+from rnnjax.config.training import TrainingSettings
+from rnnjax.sharding.devices import choose_layout, settle_devices
+from rnnjax.sharding.program_spec import Role, Task
+from rnnjax.training.step.multi_step import ExampleArrays, init_state, train_chunk
+from rnnjax.training.step.optimizer import make_optimizer
+from rnnjax.training.step.train_step import STATE, make_knobs, make_train_step
 
 
 @dataclasses.dataclass(frozen=True)

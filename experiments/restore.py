@@ -8,18 +8,18 @@ import flax.serialization
 import jax
 import numpy as np
 
-from experiments.experiment import Experiment, WordExperiment
-from experiments.flags import experiment_from_config
-from experiments.imdb import Imdb
-from experiments.recall import Recall
+from experiments.base import Experiment, WordExperiment
+from experiments.registry import experiment_from_config
 from experiments.study import trials
-from experiments.text import Text
-from rnnjax.data.examples import SPECIAL_WORDS, Sizes
+from experiments.tasks.imdb import Imdb
+from experiments.tasks.recall import Recall
+from experiments.tasks.text import Text
+from rnnjax.data.dataset import SPECIAL_WORDS, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
-from rnnjax.report.task import read_task
-from rnnjax.training.records import read_json, read_value
-from rnnjax.training.trial import Trial
+from rnnjax.runs.json_io import read_json, read_value
+from rnnjax.runs.task import read_task
+from rnnjax.training.run_spec import Trial
 
 # flags that decide how a text is read
 OF_WORDS = (

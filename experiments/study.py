@@ -5,24 +5,15 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from experiments.experiment import Experiment
-from experiments.sweepable import CELL, INIT, joined, own_flags, parsed, sweepable, text_of, with_flags
-from rnnjax.cells.spec import CELLS, cell_from_spec, label_of
+from experiments.base import Experiment
+from experiments.sweep import CELL, INIT, joined, own_flags, parsed, sweepable, text_of, with_flags
+from rnnjax.cells.registry import CELLS, cell_from_spec, label_of
+from rnnjax.config.execution import Execution
+from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
-from rnnjax.training.execution import Execution
-from rnnjax.training.progress import ProgressView
-from rnnjax.training.settings import TrainingSettings
-from rnnjax.training.trial import Trial
-
-
-def run(experiment: Experiment, folder: Path, view: ProgressView) -> None:
-    """Train and test every run of a study, or of its shard, into ``folder``."""
-    from rnnjax.training.job import run_study
-
-    run_study(folder, trials(experiment, view.line), experiment.execution, view)
+from rnnjax.training.run_spec import Trial
 
 
 def trials(experiment: Experiment, progress: Callable[[str], None]) -> tuple[Trial, ...]:
@@ -38,6 +29,12 @@ def trials(experiment: Experiment, progress: Callable[[str], None]) -> tuple[Tri
     Raises:
         UserError: a cell, a sweep or a shard that is wrong.
     """
+    study = [trial for part in experiment.studies() for trial in _trials(part, progress)]
+    return shard_of(tuple(study), experiment.shard)
+
+
+def _trials(experiment: Experiment, progress: Callable[[str], None]) -> tuple[Trial, ...]:
+    """All runs of one study."""
     axes = _axes(experiment)
     study = tuple(
         trial
@@ -48,7 +45,7 @@ def trials(experiment: Experiment, progress: Callable[[str], None]) -> tuple[Tri
     if len({trial.name for trial in study}) < len(study) or not study:
         told = " ".join(experiment.cells) or "none"
         raise UserError(f"--cells wants at least one cell and none twice, but {told} was given.")
-    return shard_of(study, experiment.shard)
+    return study
 
 
 def _axes(experiment: Experiment) -> dict[str, tuple[Any, ...]]:

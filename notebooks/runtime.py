@@ -74,8 +74,8 @@ def find_device(expect: str) -> str:
     """
     import jax
 
-    from rnnjax.training.execution import Execution
-    from rnnjax.training.parallel import settle_devices
+    from rnnjax.config.execution import Execution
+    from rnnjax.sharding.devices import settle_devices
 
     settle_devices(Execution())
     devices = jax.devices()

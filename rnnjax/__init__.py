@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnnjax import diagnostics
     from rnnjax.cells import GRU, LSTM, Cell, Glorot, Identity, Orthogonal, Params, SimpleRNN
-    from rnnjax.classifier import SequenceClassifier
-    from rnnjax.diagnosing import diagnose
+    from rnnjax.core.unroll import unroll
+    from rnnjax.diagnosis import diagnose
     from rnnjax.interop import LinenCell, from_keras, from_linen, from_torch
     from rnnjax.interop.nnx import NnxRNN as NnxRNN  # not in __all__: not every flax has an nnx that fits its jax
-    from rnnjax.modules import RNN, Bidirectional, Stack
-    from rnnjax.recurrence import unroll
+    from rnnjax.nn.classifier import SequenceClassifier
+    from rnnjax.nn.recurrent import RNN, Bidirectional, Stack
 
 __version__ = "0.1.0"
 
@@ -39,12 +39,12 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("GRU", "LSTM", "Cell", "Glorot", "Identity", "Orthogonal", "Params", "SimpleRNN"), "rnnjax.cells"),
-    **dict.fromkeys(("RNN", "Bidirectional", "Stack"), "rnnjax.modules"),
+    **dict.fromkeys(("RNN", "Bidirectional", "Stack"), "rnnjax.nn.recurrent"),
     **dict.fromkeys(("LinenCell", "from_keras", "from_linen", "from_torch"), "rnnjax.interop"),
     "NnxRNN": "rnnjax.interop.nnx",
-    "SequenceClassifier": "rnnjax.classifier",
-    "diagnose": "rnnjax.diagnosing",
-    "unroll": "rnnjax.recurrence",
+    "SequenceClassifier": "rnnjax.nn.classifier",
+    "diagnose": "rnnjax.diagnosis",
+    "unroll": "rnnjax.core.unroll",
 }
 
 

@@ -15,13 +15,13 @@ os.environ.setdefault(
     # where a processor multiplies bfloat16 itself, it stops at some matrices of three or four rows
     + " --xla_cpu_max_isa=AVX2" * (jaxlib < [0, 8]),
 )
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before it is loaded: see rnnjax/blas.py
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before it is loaded: see rnnjax/runtime/blas.py
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 import pytest
 
-from rnnjax import chunks
+from rnnjax.core import chunks
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored by what it runs in the background
 jax.config.update("jax_platforms", "cpu")

@@ -84,3 +84,38 @@ def assert_close(actual, expected, tolerance):
 def assert_same(actual, expected):
     """Every array of a tree equal to its partner in every bit."""
     jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+def make_case(cell, batch_shape, given, steps=STEPS, lengths=LENGTHS):
+    """(differentiable, other) keyword arguments of ``unroll``; the taps are random, not zero."""
+    arguments = {"params": make_params(cell), "xs": make_inputs(cell, batch_shape, steps)}
+    other = {}
+    if "state" in given:
+        arguments["state"] = make_state(cell, batch_shape)
+    if "taps" in given:
+        arguments["taps"] = normal_like(zero_taps(cell, batch_shape, steps), 7, 0.1)
+    if "lengths" in given:
+        other["lengths"] = jnp.array(lengths).reshape(batch_shape) if batch_shape else jnp.array(5)
+    if "dropout" in given:
+        dropping = cell.replace(input_dropout=0.3, recurrent_dropout=0.4)
+        rows = jnp.arange(int(np.prod(batch_shape))).reshape(batch_shape)
+        other["dropout"] = dropping.dropout_masks(jax.random.key(11), rows, INPUTS, steps)
+    return arguments, other
+
+
+def fused_and_autodiff(cell, arguments, options, read=lambda results: results):
+    """(gradient of a loss that reads everything, or so much, (final, states)) with either backward pass.
+
+    The plain scan always stores every step, so that it also judges ``store_every``.
+    """
+
+    def loss(arguments, options):
+        results = rnnjax.unroll(cell, **arguments, **options)
+        return total(read(results)), results
+
+    @jax.jit
+    def both(arguments):
+        plain = options | {"backward": "autodiff", "store_every": None}
+        return [jax.grad(loss, has_aux=True)(arguments, chosen) for chosen in (options, plain)]
+
+    return both(arguments)

@@ -7,9 +7,9 @@ import jax
 import pytest
 
 import launch
-from rnnjax.report.evidence import raised
-from rnnjax.report.run import load_run
-from rnnjax.report.summary import groups
+from rnnjax.report.summary.alarm_evidence import raised
+from rnnjax.report.summary.seed_groups import groups
+from rnnjax.runs.reader import load_run
 
 pytestmark = pytest.mark.slow
 OFF = ("--compilation-cache", "off")

@@ -1,34 +1,45 @@
-"""Imports run downward only, and some libraries have one place."""
+"""Imports run downward only, file by file and without a circle, and some libraries have one place."""
 
 import ast
+import graphlib
 import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Lowest first; "rnnjax" is the package's own door, for those outside of it.
-LAYERS = (
-    "errors", "blas", "checks", "cells", "norms", "ordering", "chunks", "scans", "recurrence", "modules", "pooling",
-    "classifier", "interop", "diagnostics", "capture", "examine", "layer_record", "explain", "data", "training",
-    "report", "diagnosing", "rnnjax", "experiments", "launch",
-)  # fmt: skip
-FORBIDDEN = {
-    "matplotlib": {*LAYERS} - {"report"},
-    "bokeh": {*LAYERS} - {"report"},
-    "flax": {"checks", "cells", "recurrence", "scans", "diagnostics"},
-    "jax": {"data"},
+MOST_FILES = 15  # in a folder of source
+# Lowest first; of each floor the rooms, which do not import each other unless a lower one is named.
+FLOORS = (
+    ("rnnjax/errors", "rnnjax/typing", "rnnjax/runtime/"),
+    ("rnnjax/formatting", "rnnjax/argument_checks"),
+    ("rnnjax/cells/", "rnnjax/data/"),
+    ("rnnjax/core/",),
+    ("rnnjax/nn/",),
+    ("rnnjax/diagnostics/", "rnnjax/interop/"),
+    ("rnnjax/analysis/", "rnnjax/config/"),
+    ("rnnjax/runs/", "rnnjax/sharding/", "rnnjax/distributed/"),
+    ("rnnjax/training/step/",),
+    ("rnnjax/training/", "rnnjax/report/"),
+    ("rnnjax/diagnosis",),
+    ("rnnjax/__init__",),
+    ("experiments/",),
+    ("launch",),
+)
+FORBIDDEN = {  # library -> the only rooms that may import it, or those that may not
+    "matplotlib": lambda room: room != "rnnjax/report/",
+    "bokeh": lambda room: room != "rnnjax/report/",
+    "flax": lambda room: room in {"rnnjax/argument_checks", "rnnjax/cells/", "rnnjax/core/", "rnnjax/diagnostics/"},
+    "jax": lambda room: room == "rnnjax/data/",
 }
 CELLS_MAY = {"jax", "numpy", *sys.stdlib_module_names}
-DATA_MAY = {"data", "errors"}  # all else below it needs jax
 
 
-def layer_of(module):
-    """The layer that a dotted name belongs to, None where it is not ours."""
-    top, _, rest = module.partition(".")
-    if top != "rnnjax":
-        return top if top in LAYERS[-2:] else None
-    return rest.split(".")[0] if rest.split(".")[0] in LAYERS else "rnnjax"
+def place_of(path):
+    """(floor, room) of a file without its ending; the longest room that fits."""
+    places = [(len(room), floor, room) for floor, rooms in enumerate(FLOORS) for room in rooms]
+    found = [place for place in places if path == place[2] or (place[2].endswith("/") and path.startswith(place[2]))]
+    return max(found)[1:] if found else None
 
 
 def imported(path, source):
@@ -43,20 +54,36 @@ def imported(path, source):
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def violations(path, source):
-    """One sentence for each import that ``path`` (relative to the root) may not have."""
-    layer = layer_of(".".join(Path(path).with_suffix("").parts))
-    if layer == "rnnjax" and path != "rnnjax/__init__.py":
-        return [f"{path} has no place in LAYERS"]
-    for_door = path == "rnnjax/__init__.py"
+def file_of(name, files):
+    """The file without its ending that a dotted name is in; None where it is not ours."""
+    parts = name.split(".")
+    if parts[0] not in ("rnnjax", "experiments", "launch"):
+        return None
+    for cut in range(len(parts), 0, -1):
+        path = "/".join(parts[:cut])
+        if path in files:
+            return path
+        if f"{path}/__init__" in files:
+            return f"{path}/__init__"
+    raise LookupError(name)
+
+
+def violations(path, source, files):
+    """One sentence for each import that ``path`` (relative to the root, without its ending) may not have."""
+    place = place_of(path)
+    if place is None:
+        return [f"{path} is on no floor"]
+    floor, room = place
     found = []
-    for name in imported(path, source):
-        target, library = layer_of(name), name.split(".")[0]
+    for name in imported(f"{path}.py", source):
+        target, library = file_of(name, files), name.split(".")[0]
         if target is None:
-            wrong = layer in FORBIDDEN.get(library, ()) or (layer == "cells" and library not in CELLS_MAY)
+            wrong = FORBIDDEN.get(library, lambda room: False)(room)
+            wrong |= room == "rnnjax/cells/" and library not in CELLS_MAY
         else:
-            upward = LAYERS.index(target) > LAYERS.index(layer)
-            wrong = not for_door and (upward or (layer == "data" and target not in DATA_MAY))
+            other_floor, other_room = place_of(target)
+            wrong = other_floor > floor or (other_floor == floor and other_room != room)
+            wrong |= room == "rnnjax/data/" and other_room not in (room, "rnnjax/errors", "rnnjax/typing")
         if wrong:
             found.append(f"{path} must not import {name}")
     return found
@@ -64,65 +91,101 @@ def violations(path, source):
 
 def sources():
     files = [*(ROOT / "rnnjax").rglob("*.py"), *(ROOT / "experiments").rglob("*.py"), ROOT / "launch.py"]
-    return {f.relative_to(ROOT).as_posix(): f.read_text(encoding="utf-8") for f in files if f.exists()}
+    return {f.relative_to(ROOT).with_suffix("").as_posix(): f.read_text(encoding="utf-8") for f in files}
 
 
-def test_the_repository_imports_downward():
-    files = sources()
-    assert {"rnnjax/errors.py", "rnnjax/cells/base.py", "rnnjax/recurrence.py"} <= set(files)
-    assert [line for path, source in files.items() for line in violations(path, source)] == []
+FILES = sources()
+
+
+def circle(files):
+    """A circle of files that import each other, empty where there is none. Imports for types alone count."""
+    graph = {
+        path: {
+            target for name in imported(f"{path}.py", source) if (target := file_of(name, files)) not in (None, path)
+        }
+        for path, source in files.items()
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_every_file_imports_downward():
+    assert {"rnnjax/errors", "rnnjax/cells/base", "rnnjax/core/unroll"} <= FILES.keys()
+    assert [line for path, source in FILES.items() for line in violations(path, source, FILES)] == []
+
+
+def test_no_circle_of_files():
+    assert circle(FILES) == []
+
+
+def test_a_circle_is_found_also_where_it_is_imported_late_or_for_types():
+    late = "def f():\n    from rnnjax import b"
+    typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from rnnjax.a import A"
+    assert set(circle({"rnnjax/a": late, "rnnjax/b": typed, "rnnjax/__init__": ""})) == {"rnnjax/a", "rnnjax/b"}
+    assert circle({"rnnjax/a": late, "rnnjax/b": "", "rnnjax/__init__": ""}) == []
+
+
+def test_no_folder_holds_more_files_than_one_can_look_over():
+    folders = {}
+    for path in FILES:
+        folders.setdefault(str(Path(path).parent), []).append(path)
+    assert {folder: len(files) for folder, files in folders.items() if len(files) > MOST_FILES} == {}
 
 
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("rnnjax/cells/lstm.py", "from rnnjax.scans import plain_scan"),
-        ("rnnjax/cells/lstm.py", "import flax.linen as nn"),
-        ("rnnjax/cells/lstm.py", "import optax"),
-        ("rnnjax/cells/lstm.py", "import rnnjax"),
-        ("rnnjax/cells/lstm.py", "from rnnjax import unroll"),
-        ("rnnjax/cells/lstm.py", "from .. import recurrence"),
-        ("rnnjax/cells/lstm.py", "from ..recurrence import unroll"),
-        ("rnnjax/cells/lstm.py", "def late():\n    import rnnjax.recurrence"),
-        ("rnnjax/scans.py", "from rnnjax.recurrence import unroll"),
-        ("rnnjax/scans.py", "from . import recurrence"),
-        ("rnnjax/recurrence.py", "from rnnjax.modules import RNN"),
-        ("rnnjax/recurrence.py", "from flax import linen"),
-        ("rnnjax/modules.py", "import rnnjax.diagnostics.gradients"),
-        ("rnnjax/diagnostics/gradients.py", "from rnnjax.training.records import read_records"),
-        ("rnnjax/diagnostics/gradients.py", "from rnnjax import training"),
-        ("rnnjax/diagnostics/gradients.py", "import flax"),
-        ("rnnjax/data/recall.py", "import jax.numpy as jnp"),
-        ("rnnjax/data/recall.py", "if True:\n    from jax import random"),
-        ("rnnjax/data/recall.py", "from rnnjax.diagnostics import reach"),
-        ("rnnjax/training/loop.py", "from rnnjax.report.page import write_report"),
-        ("rnnjax/training/loop.py", "import matplotlib.pyplot as plt"),
-        ("rnnjax/report/page.py", "import experiments.recall"),
-        ("experiments/recall.py", "from launch import main"),
-        ("experiments/recall.py", "from matplotlib import pyplot"),
-        ("launch.py", "import matplotlib"),
-        ("rnnjax/errors.py", "from rnnjax.cells import Cell"),
-        ("rnnjax/elsewhere.py", ""),
+        ("rnnjax/cells/lstm", "from rnnjax.core.fused import fused_scan"),
+        ("rnnjax/cells/lstm", "import flax.linen as nn"),
+        ("rnnjax/cells/lstm", "import optax"),
+        ("rnnjax/cells/lstm", "import rnnjax"),
+        ("rnnjax/cells/lstm", "from rnnjax import unroll"),
+        ("rnnjax/cells/lstm", "from ..core import unroll"),
+        ("rnnjax/cells/lstm", "def late():\n    import rnnjax.core.unroll"),
+        ("rnnjax/core/unroll", "from rnnjax.nn.recurrent import RNN"),
+        ("rnnjax/core/unroll", "from flax import linen"),
+        ("rnnjax/nn/recurrent", "import rnnjax.diagnostics.gradients"),
+        ("rnnjax/diagnostics/gradients", "from rnnjax.runs.reader import load_run"),
+        ("rnnjax/diagnostics/gradients", "from rnnjax import training"),
+        ("rnnjax/diagnostics/gradients", "import flax"),
+        ("rnnjax/data/synthetic/recall", "import jax.numpy as jnp"),
+        ("rnnjax/data/synthetic/recall", "if True:\n    from jax import random"),
+        ("rnnjax/data/synthetic/recall", "from rnnjax.diagnostics import reach"),
+        ("rnnjax/training/train_loop", "from rnnjax.report.run_report import write_report"),
+        ("rnnjax/report/run_report", "from rnnjax.training.train_loop import train"),
+        ("rnnjax/runs/reader", "from rnnjax.training.step.train_step import Batch"),
+        ("rnnjax/training/step/train_step", "from rnnjax.training.train_loop import train"),
+        ("rnnjax/training/train_loop", "import matplotlib.pyplot as plt"),
+        ("rnnjax/report/run_report", "import experiments.base"),
+        ("experiments/base", "from launch import main"),
+        ("experiments/base", "from matplotlib import pyplot"),
+        ("launch", "import matplotlib"),
+        ("rnnjax/errors", "from rnnjax.cells import Cell"),
+        ("rnnjax/elsewhere", ""),
     ],
 )
 def test_an_import_upward_is_found(path, source):
-    assert len(violations(path, source)) == 1
+    assert len(violations(path, source, FILES)) == 1
 
 
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("launch.py", "import rnnjax, experiments.recall\nfrom rnnjax.report.page import write_report"),
-        ("experiments/recall.py", "from rnnjax import LSTM\nfrom experiments import imdb\nimport jax, optax"),
-        ("rnnjax/report/page.py", "import matplotlib\nfrom rnnjax.training.records import read_records"),
-        ("rnnjax/training/loop.py", "from rnnjax.data import batches\nimport flax.linen, optax"),
-        ("rnnjax/data/recall.py", "import numpy as np\nfrom . import examples\nfrom ..errors import UserError"),
-        ("rnnjax/diagnostics/gradients.py", "import jax\nfrom rnnjax.recurrence import unroll"),
-        ("rnnjax/recurrence.py", "from rnnjax.cells import Cell\nfrom rnnjax.scans import fused_scan"),
-        ("rnnjax/cells/lstm.py", "import jax, numpy, dataclasses\nfrom rnnjax.cells.base import Cell"),
-        ("rnnjax/cells/spec.py", "from rnnjax.errors import UserError\nfrom .base import Cell"),
-        ("rnnjax/__init__.py", "from rnnjax.modules import RNN\nfrom rnnjax import diagnostics"),
+        ("launch", "import rnnjax, experiments.base\nfrom rnnjax.report.run_report import write_report"),
+        ("experiments/base", "from rnnjax import LSTM\nfrom experiments.tasks import imdb\nimport jax, optax"),
+        ("rnnjax/report/run_report", "import matplotlib\nfrom rnnjax.runs.reader import load_run"),
+        ("rnnjax/training/train_loop", "from rnnjax.data import batching\nimport flax.linen, optax"),
+        ("rnnjax/training/train_loop", "from rnnjax.training.step.train_step import Batch"),
+        ("rnnjax/data/synthetic/recall", "import numpy as np\nfrom .. import dataset\nfrom ...errors import UserError"),
+        ("rnnjax/diagnostics/gradients", "import jax\nfrom rnnjax.core.unroll import unroll"),
+        ("rnnjax/core/unroll", "from rnnjax.cells import Cell\nfrom rnnjax.core.fused import fused_scan"),
+        ("rnnjax/cells/lstm", "import jax, numpy, dataclasses\nfrom rnnjax.cells.base import Cell"),
+        ("rnnjax/cells/registry", "from rnnjax.errors import UserError\nfrom .base import Cell"),
+        ("rnnjax/__init__", "from rnnjax.nn.recurrent import RNN\nfrom rnnjax import diagnostics"),
     ],
 )
 def test_an_import_downward_is_allowed(path, source):
-    assert violations(path, source) == []
+    assert violations(path, source, FILES) == []

@@ -41,8 +41,12 @@ def run(*command, **options):
 def wheel(tmp_path_factory):
     """Built from a copy, so that the build leaves nothing in the checkout; without the network."""
     folder = tmp_path_factory.mktemp("wheel")
-    left_out = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "runs", "shared")
-    shutil.copytree(ROOT, folder / "copy", ignore=left_out)
+
+    def ignored(above, names):
+        at_top = {"build", "dist", "runs", "shared"} if Path(above) == ROOT else set()
+        return {*shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")(above, names), *at_top}
+
+    shutil.copytree(ROOT, folder / "copy", ignore=ignored)
     run(sys.executable, "-c", BUILD, folder, cwd=folder / "copy")
     (built,) = folder.glob("*.whl")
     return built

@@ -8,7 +8,7 @@ import math
 import jax
 
 import launch
-from rnnjax.training.compilation import keep_programs
+from rnnjax.sharding.compilation_cache import keep_programs
 
 SMALL = "--cells lstm --features 4 --seeds 1 --epochs 1 --batch-size 8 --log-gradients-every 0 --compilation-cache off"
 

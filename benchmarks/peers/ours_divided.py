@@ -11,8 +11,8 @@ from benchmarks.cases import Case
 from benchmarks.peers import Layer
 from benchmarks.peers.jax_layer import jax_layer
 from benchmarks.peers.ours import module_of
-from rnnjax.training.execution import Execution
-from rnnjax.training.parallel import settle_devices
+from rnnjax.config.execution import Execution
+from rnnjax.sharding.devices import settle_devices
 
 settle_devices(Execution())
 

@@ -9,25 +9,17 @@ A cell defines ``gates``, ``State``, ``update`` and, where it shows something ot
 """
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from rnnjax.argument_checks import check_key, check_whole
 from rnnjax.cells.dropout import NO_DROPOUT, DropoutMasks, draw_masks
-from rnnjax.cells.fitting import check_options, check_step
 from rnnjax.cells.initializers import Glorot, Initializer, Orthogonal
-from rnnjax.checks import check_key, check_whole
-
-
-class Params(NamedTuple):
-    """Parameters of one cell; kernels are (in, G·H), gates in the cell's order."""
-
-    w_x: jax.Array  # (D, G·H)
-    w_h: jax.Array  # (H, G·H)
-    b: jax.Array  # (G·H,) added to z^x
-    b_h: jax.Array | None = None  # (G·H,) added to z^h, only where the cell treats z^x and z^h differently
+from rnnjax.cells.params import Params
+from rnnjax.cells.validation import check_options, check_step
 
 
 @dataclasses.dataclass(frozen=True)

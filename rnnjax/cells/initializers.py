@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from rnnjax.checks import check_finite
+from rnnjax.argument_checks import check_finite
 
 Initializer = Callable[[jax.Array, tuple[int, ...], DTypeLike], jax.Array]
 

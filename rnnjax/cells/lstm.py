@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells.base import Cell
-from rnnjax.cells.fitting import check_keep_gate
 from rnnjax.cells.initializers import chrono_bias
+from rnnjax.cells.validation import check_keep_gate
 
 
 class LSTMState(NamedTuple):

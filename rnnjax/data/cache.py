@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnjax.data.examples import PADDING, Dataset, Examples
+from rnnjax.data.dataset import PADDING, Dataset, Examples
 
 FORMAT = 1  # raise it whenever the same settings would give other arrays than before
 

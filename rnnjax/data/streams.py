@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnnjax.data.batches import Chunk
+from rnnjax.data.batching import Chunk
 
 
 def stream_chunks(count: int, length: int, *, batch_size: int, steps_per_chunk: int) -> list[Chunk]:

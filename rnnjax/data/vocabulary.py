@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from rnnjax.data.examples import PADDING, SPECIAL_WORDS, UNKNOWN
+from rnnjax.data.dataset import PADDING, SPECIAL_WORDS, UNKNOWN
 
 Keep = Literal["last", "first"]
 KEEP_CHOICES = get_args(Keep)

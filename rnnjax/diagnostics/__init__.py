@@ -1,7 +1,9 @@
 """Pure functions of arrays that say what a gradient does on its way through time."""
 
-from rnnjax.diagnostics.alarms import Alarm, Evidence, Origin, check
+from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, Origin, check
+from rnnjax.diagnostics.confidence_intervals import seed_interval
 from rnnjax.diagnostics.gates import gate_values, horizon, keep_at_bias, padding_read, saturation
+from rnnjax.diagnostics.gradient_paths import Paths, paths, share
 from rnnjax.diagnostics.gradients import (
     QUANTILES,
     LagStatistics,
@@ -12,7 +14,6 @@ from rnnjax.diagnostics.gradients import (
     reach,
     safe_norm,
 )
-from rnnjax.diagnostics.intervals import seed_interval
 from rnnjax.diagnostics.jacobians import (
     SingularValues,
     extreme_singular_values,
@@ -20,11 +21,10 @@ from rnnjax.diagnostics.jacobians import (
     singular_values,
     step_jacobians,
 )
-from rnnjax.diagnostics.linearise import Steps, flip_valid, linearise, pull
+from rnnjax.diagnostics.linearization import Steps, flip_valid, linearise, pull
 from rnnjax.diagnostics.lyapunov import Lyapunov, lyapunov_spectrum
-from rnnjax.diagnostics.origin import NotFinite, first_not_finite
-from rnnjax.diagnostics.paths import Paths, paths, share
-from rnnjax.diagnostics.regularisers import flossing, omega
+from rnnjax.diagnostics.nonfinite import NotFinite, first_not_finite
+from rnnjax.diagnostics.regularizers import flossing, omega
 from rnnjax.diagnostics.updates import update_ratios
 
 __all__ = [

@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rnnjax.argument_checks import check_array, check_integers, check_whole
 from rnnjax.cells import Cell, Params
-from rnnjax.cells.fitting import check_params
-from rnnjax.checks import check_array, check_integers, check_whole
-from rnnjax.diagnostics.linearise import Steps, check_steps, check_steps_of
-from rnnjax.recurrence import check_cell
+from rnnjax.cells.validation import check_params
+from rnnjax.core.unroll import check_cell
+from rnnjax.diagnostics.linearization import Steps, check_steps, check_steps_of
 
 FLAT = 0.04  # of the steepest slope: σ(z) within 1% of its ends, tanh(z) within 2%
 

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.checks import check_array, check_floats, check_integers, check_shape, is_number, known, told
-from rnnjax.norms import safe_norm
+from rnnjax.argument_checks import check_array, check_floats, check_integers, check_shape, is_number, known, told
+from rnnjax.core.taps import safe_norm
 
 QUANTILES = (0.1, 0.5, 0.9)
 ROUNDING = 1e-12  # a slope of log norm this flat is none

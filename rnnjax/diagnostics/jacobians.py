@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnnjax.argument_checks import check_floats, check_whole, told
 from rnnjax.cells import Cell, Params
-from rnnjax.cells.fitting import check_params
-from rnnjax.checks import check_floats, check_whole, told
-from rnnjax.diagnostics.linearise import Steps, check_steps_of, recurrent_blocks
-from rnnjax.diagnostics.one_by_one import one_by_one
+from rnnjax.cells.validation import check_params
+from rnnjax.diagnostics.linearization import Steps, check_steps_of, recurrent_blocks
+from rnnjax.diagnostics.sequential_map import one_by_one
 
 
 def step_jacobians(cell: Cell, params: Params, steps: Steps) -> jax.Array:

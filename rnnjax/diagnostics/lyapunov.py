@@ -5,12 +5,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnnjax.argument_checks import check_whole
 from rnnjax.cells import Cell, Params
-from rnnjax.cells.fitting import check_params
-from rnnjax.checks import check_whole
+from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.jacobians import step_jacobians
-from rnnjax.diagnostics.linearise import Steps, check_steps_of
-from rnnjax.diagnostics.one_by_one import one_by_one
+from rnnjax.diagnostics.linearization import Steps, check_steps_of
+from rnnjax.diagnostics.sequential_map import one_by_one
 
 
 class Lyapunov(NamedTuple):

@@ -6,9 +6,9 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
+from rnnjax.argument_checks import told
 from rnnjax.cells import GRU, Cell, Params
-from rnnjax.checks import told
-from rnnjax.interop.shared import build, check_shapes, infer_cell, pack, to_array
+from rnnjax.interop.convert import build, check_shapes, infer_cell, pack, to_array
 
 
 def from_keras(weights: Sequence[Any], *, activation: str = "tanh") -> tuple[nn.Module, dict[str, Any]]:

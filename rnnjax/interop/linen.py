@@ -8,7 +8,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from rnnjax.cells import GRU, LSTM, Cell, SimpleRNN
-from rnnjax.interop.shared import build, check_mapping, check_shapes, pack, to_array
+from rnnjax.interop.convert import build, check_mapping, check_shapes, pack, to_array
 
 
 class Layout(NamedTuple):

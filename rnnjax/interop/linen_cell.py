@@ -5,10 +5,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from rnnjax.argument_checks import check_floats
 from rnnjax.cells import Cell, Params
-from rnnjax.cells.fitting import check_held
-from rnnjax.checks import check_floats
-from rnnjax.recurrence import check_cell
+from rnnjax.cells.validation import check_held
+from rnnjax.core.unroll import check_cell
 
 
 class LinenCell(nn.RNNCellBase):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 
 from rnnjax.cells import Cell, Params
-from rnnjax.modules import RNN
+from rnnjax.nn.recurrent import RNN
 
 try:
     from flax import nnx

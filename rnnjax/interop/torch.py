@@ -8,7 +8,7 @@ import flax.linen as nn
 import numpy as np
 
 from rnnjax.cells import Cell, Params
-from rnnjax.interop.shared import build, check_mapping, check_shapes, infer_cell, pack, to_array
+from rnnjax.interop.convert import build, check_mapping, check_shapes, infer_cell, pack, to_array
 
 TORCH_NAMES = {"SimpleRNN": "an nn.RNN", "GRU": "an nn.GRU", "LSTM": "an nn.LSTM"}
 

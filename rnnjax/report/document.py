@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from rnnjax.report.page_style import CSS
-from rnnjax.report.sections import Section
+from rnnjax.report.sections.rendering import Section
 
 MARK = '<meta name="generator" content="rnnjax {kind}">'
 WITHOUT_SCRIPTS = "<noscript><style>.live { display: none; } .still { display: block; }</style></noscript>"

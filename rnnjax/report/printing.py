@@ -6,14 +6,14 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 
 from rnnjax.errors import UserError
-from rnnjax.report.alarm_section import rich_alarms
-from rnnjax.report.merge import merge_runs, merged_folder, shards_of_one_study
-from rnnjax.report.page import write_report
-from rnnjax.report.published import rich_published
-from rnnjax.report.run import load_run
-from rnnjax.report.solved import rich_solved
-from rnnjax.report.table import rich_table
-from rnnjax.report.trainability_section import rich_trainability
+from rnnjax.report.run_report import write_report
+from rnnjax.report.sections.alarms import rich_alarms
+from rnnjax.report.sections.solved import rich_solved
+from rnnjax.report.sections.trainability import rich_trainability
+from rnnjax.report.tables.published import rich_published
+from rnnjax.report.tables.summary_table import rich_table
+from rnnjax.runs.merge import merge_runs, merged_folder, shards_of_one_study
+from rnnjax.runs.reader import load_run
 
 
 def merged(runs: tuple[Path, ...], out: Path | None) -> tuple[Path, ...]:

@@ -14,9 +14,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from rnnjax.explain import Explanation
-from rnnjax.report.run import Floats
-from rnnjax.report.wording import percent
+from rnnjax.analysis.word_attribution import Explanation
+from rnnjax.formatting import percent
+from rnnjax.runs.reader import Floats
 
 QUIET, LOUD = (28, 28, 28), (255, 140, 0)  # backgrounds from share 0 to 1, told apart with any colour vision
 POSITIVE, NEGATIVE = "rgb(86,180,233)", "rgb(213,94,0)"

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnjax.data.batches import Chunk, epoch_chunks
-from rnnjax.data.examples import Dataset
+from rnnjax.config.training import TrainingSettings
+from rnnjax.data.batching import Chunk, epoch_chunks
+from rnnjax.data.dataset import Dataset
 from rnnjax.data.streams import stream_chunks
-from rnnjax.training.settings import TrainingSettings
 
 
 class Segment(NamedTuple):

@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from rnnjax.data.imdb import imdb
-from rnnjax.data.prepare import prepare_imdb
+from rnnjax.data.tfds.builder import prepare_imdb
+from rnnjax.data.tfds.imdb import imdb
 
 OPINIONS = {"pos": "Wonderful", "neg": "Horrifying"}
 

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from rnnjax.data.idx import FILES
+from rnnjax.data.tfds.idx import FILES
 
 TRAIN, TEST = 20, 6
 NAMES = [name for names in FILES.values() for name in names]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnjax.data import cache
-from rnnjax.data.prepare import prepared_folder
+from rnnjax.data.tfds.builder import prepared_folder
 
 
 def test_the_cache_gives_back_what_was_encoded(load, tmp_path, same):

@@ -12,7 +12,7 @@ import pytest
 from pages import DOCS, ROOT, blocks, name_of, read
 from through_the_door import away_from_home
 
-from rnnjax.cells import spec
+from rnnjax.cells import registry as spec
 
 WITH_CODE = [page for page in sorted(DOCS.rglob("*.md")) if any(blocks(page, "python"))]
 LONG = ("launch.main(", "rnnjax.diagnose(")  # blocks that take more than a moment

@@ -13,8 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
-from sequences import FEATURES, INPUTS, LENGTHS, STEPS, WIDE, assert_close, make_inputs, make_params, make_state, total
-from test_recurrence import fused_and_autodiff, make_case
+from sequences import (
+    FEATURES,
+    INPUTS,
+    LENGTHS,
+    STEPS,
+    WIDE,
+    assert_close,
+    fused_and_autodiff,
+    make_case,
+    make_inputs,
+    make_params,
+    make_state,
+    total,
+)
 
 import rnnjax
 from examples.coupled_lstm import CoupledLSTM

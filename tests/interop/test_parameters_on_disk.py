@@ -51,7 +51,7 @@ def test_through_safetensors(trained, tmp_path):
 
 
 def test_through_orbax(trained, tmp_path):
-    """Without our own store, which tests/training/test_checkpoints.py is about."""
+    """Without our own store, which tests/runs/test_checkpoint_store.py is about."""
     params, answer = trained
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "params", params)

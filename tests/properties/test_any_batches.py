@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnjax.data.batches import bucket_edges, epoch_chunks, ordered_chunks
+from rnnjax.data.batching import bucket_edges, epoch_chunks, ordered_chunks
 from rnnjax.data.streams import stream_chunks
 from rnnjax.data.vocabulary import build_vocabulary, encode, split_words
 

@@ -7,15 +7,15 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.adding import Adding
-from experiments.copying import Copying
-from experiments.flags import config_of, difference, experiment_from_config
-from experiments.imdb import Imdb
-from experiments.recall import Recall
-from experiments.temporal import Temporal
-from rnnjax.training.architecture import Architecture
-from rnnjax.training.records import RecordWriter, read_json, read_records, write_json
-from rnnjax.training.settings import TrainingSettings
+from experiments.registry import config_of, difference, experiment_from_config
+from experiments.tasks.adding import Adding
+from experiments.tasks.copying import Copying
+from experiments.tasks.imdb import Imdb
+from experiments.tasks.recall import Recall
+from experiments.tasks.temporal import Temporal
+from rnnjax.config.model import Architecture
+from rnnjax.config.training import TrainingSettings
+from rnnjax.runs.json_io import RecordWriter, read_json, read_records, write_json
 
 NUMBERS = st.floats(allow_nan=False) | st.integers(-(2**53), 2**53)
 VALUES = st.recursive(

@@ -8,12 +8,12 @@ import pytest
 from synthetic_diagnosis import layer_record, write_diagnosis
 from synthetic_run import write_member, write_run
 
-from rnnjax.report import style
-from rnnjax.report.belt_figures import belt_share
-from rnnjax.report.page import write_report
-from rnnjax.report.run import load_run
-from rnnjax.report.score_figures import accuracy_against_distance, learning_curves
-from rnnjax.report.summary import groups
+from rnnjax.report.figures import style
+from rnnjax.report.figures.gradient_paths import belt_share
+from rnnjax.report.figures.scores import accuracy_against_distance, learning_curves
+from rnnjax.report.run_report import write_report
+from rnnjax.report.summary.seed_groups import groups
+from rnnjax.runs.reader import load_run
 
 LAGS = np.arange(41)
 INITS = ("chrono=201", "recurrent_init=orthogonal")

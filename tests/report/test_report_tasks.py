@@ -13,16 +13,16 @@ from synthetic_diagnosis import LAGS, layer_record, write_diagnosis
 from synthetic_run import write_member, write_number_task, write_run, write_symbols_task, write_task
 
 from rnnjax.errors import UserError
-from rnnjax.report.compare import write_comparison
-from rnnjax.report.evidence import evidence_of, raised
-from rnnjax.report.page import write_report
-from rnnjax.report.run import load_run
-from rnnjax.report.sentences import learning, verdict
-from rnnjax.report.summary import groups
-from rnnjax.report.table import note, rich_table
-from rnnjax.report.table_fields import header, rows
-from rnnjax.report.task import parse_task
-from rnnjax.report.wording import Nouns, loss
+from rnnjax.formatting import Nouns, loss
+from rnnjax.report.comparison import write_comparison
+from rnnjax.report.run_report import write_report
+from rnnjax.report.summary.alarm_evidence import evidence_of, raised
+from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.tables.fields import header, rows
+from rnnjax.report.tables.summary_table import note, rich_table
+from rnnjax.report.text.headline import learning, verdict
+from rnnjax.runs.reader import load_run
+from rnnjax.runs.task import parse_task
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from rnnjax.explain import Explanation
+from rnnjax.analysis.word_attribution import Explanation
 from rnnjax.report.terminal import TextView, decisive, legend, shares
 
 WORDS = ("horrifying", "[bold]", "foo", "the", "film", "ended", "well")

@@ -3,8 +3,8 @@
 import numpy as np
 
 import rnnjax
-from rnnjax.data.characters import characters
-from rnnjax.training.settings import TrainingSettings
+from rnnjax.config.training import TrainingSettings
+from rnnjax.data.files.language_model import characters
 
 WINDOW, STREAMS = 5, 3
 TEXT = "".join(np.random.default_rng(0).choice(list("abcde "), size=430))

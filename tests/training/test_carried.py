@@ -11,19 +11,19 @@ from carried import DATASET, LSTM, SETTINGS, STREAMS, WINDOW, make_model
 from sequences import assert_close, assert_same
 from studies import make_trial, mesh_layout, pmap_layout, run
 
+from rnnjax.config.execution import Execution
 from rnnjax.data.streams import stream_chunks
-from rnnjax.training.checkpoints import CheckpointStore
-from rnnjax.training.endurance import Endurance, Progressed
-from rnnjax.training.evaluation import evaluate
-from rnnjax.training.execution import Execution
-from rnnjax.training.group import groups
-from rnnjax.training.loop import train
-from rnnjax.training.member import Member
-from rnnjax.training.prepared import EVAL_BATCH_FACTOR, member_of, prepare, stacked
-from rnnjax.training.records import read_records
-from rnnjax.training.steps import STATE, Batch, make_knobs
-from rnnjax.training.stopping import StoppedError, Stopping
-from rnnjax.training.tasks import Role
+from rnnjax.runs.checkpoint_store import CheckpointStore
+from rnnjax.runs.json_io import read_records
+from rnnjax.runtime.signals import StoppedError, Stopping
+from rnnjax.sharding.program_spec import Role
+from rnnjax.training.checkpointing import Endurance, Progressed
+from rnnjax.training.ensemble import groups
+from rnnjax.training.evaluate import evaluate
+from rnnjax.training.run_state import Member
+from rnnjax.training.setup import EVAL_BATCH_FACTOR, member_of, prepare, stacked
+from rnnjax.training.step.train_step import STATE, Batch, make_knobs
+from rnnjax.training.train_loop import train
 
 # training windows as 3 streams, those of the other splits as 12
 COUNTS = [len(part.lengths) for part in DATASET[:3]]

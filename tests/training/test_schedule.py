@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from studies import SETTINGS, make_dataset
 
+from rnnjax.config.training import TrainingSettings
 from rnnjax.training.schedule import schedule, shape_of, total_steps
-from rnnjax.training.settings import TrainingSettings
 
 
 @pytest.mark.parametrize("steps_of_buckets", [(1,), (19,), (2, 5, 1, 7)])

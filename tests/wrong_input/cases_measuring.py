@@ -15,7 +15,10 @@ DIAGNOSTICS = [
     ("half_life('strong')", "norms must be numbers (T,), one for each lag, got 'strong'"),
     ("reach(xs[:, 0, 0], share=50)", "share must be above 0 and at most 1, as 0.01 for 1%, got 50"),
     ("linearise(cell, params, xs, lengths=lengths + 8)", "lengths must be from 0 to 8, got 9"),
-    ("gate_values(cell, xs)", "steps must be what rnnjax.diagnostics.linearise gives, got float32 of shape (8, 4, 3)"),
+    (
+        "gate_values(cell, xs)",
+        "steps must be what rnnjax.diagnostics.linearise gives, got float32 of shape (8, 4, 3)",
+    ),
     (
         "gate_values(GRU(5), steps)",
         "steps are those of a cell with 4 gates and 5 units, but GRU(5) has 3 and 5",
@@ -116,6 +119,6 @@ DATA = [
 
 SHOWN = {
     "`rnnjax.diagnostics`": DIAGNOSTICS,
-    "`rnnjax.diagnose`, `rnnjax.explain`, imported weights": WHOLE,
+    "`rnnjax.diagnose`, `rnnjax.analysis.word_attribution`, imported weights": WHOLE,
     "`rnnjax.data`": DATA,
 }

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 
 import rnnjax
-from experiments.adding import Adding
-from experiments.flags import config_of
-from experiments.recall import Recall
+from experiments.registry import config_of
+from experiments.tasks.adding import Adding
+from experiments.tasks.recall import Recall
 
 WORDS = ("<pad>", "<unk>", "wonderful", "horrifying", "film")
 SMALL = Recall(cells=("lstm",), training=dataclasses.replace(Recall().training, seeds=1))

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import rnnjax
-from rnnjax import diagnostics, explain
+from rnnjax import diagnostics
+from rnnjax.analysis import word_attribution as explain
 from rnnjax.cells import DropoutMasks, Params
-from rnnjax.data.batches import bucket_edges, ordered_chunks
+from rnnjax.data.batching import bucket_edges, ordered_chunks
 from rnnjax.data.streams import stream_chunks
 from rnnjax.data.vocabulary import build_vocabulary, encode
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import experiments.study
+import experiments.run
 import launch
-import rnnjax.data.recall
-import rnnjax.report.page
-from rnnjax.training import job, records
-from rnnjax.training.checkpoints import CheckpointStore
-from rnnjax.training.stopping import StoppedError
+import rnnjax.data.synthetic.recall
+import rnnjax.report.run_report
+from rnnjax.runs import json_io as records
+from rnnjax.runs.checkpoint_store import CheckpointStore
+from rnnjax.runtime.signals import StoppedError
+from rnnjax.training import study as job
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ def test_while_it_is_being_imported(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "place", "name"),
     [
-        ("recall --cells lstm", rnnjax.data.recall, "recall"),
+        ("recall --cells lstm", rnnjax.data.synthetic.recall, "recall"),
         ("series --train good.npz", np, "load"),  # what cannot be loaded is called damaged
         ("recall --cells lstm --steps 2", job, "prepare"),
     ],
@@ -65,7 +66,7 @@ def test_while_a_report_is_drawn(name, tmp_path, capsys, monkeypatch):
 
     before = {path for path in (tmp_path / "run").rglob("*") if path.is_file()}
     with monkeypatch.context() as patch:
-        patch.setattr(rnnjax.report.page, name, interrupted)
+        patch.setattr(rnnjax.report.run_report, name, interrupted)
         assert launch.main(["report", "run"]) == 130
     assert capsys.readouterr().err == "stopped.\n"
     left = {path for path in (tmp_path / "run").rglob("*") if path.is_file()} - before
@@ -76,7 +77,7 @@ def test_while_a_report_is_drawn(name, tmp_path, capsys, monkeypatch):
 COLLECTS = """
 import gc, os, signal, sys, time
 import launch
-import rnnjax.report.page
+import rnnjax.report.run_report
 
 presses = [signal.SIGINT]
 
@@ -93,7 +94,7 @@ def collects(run):
     time.sleep(10)
 
 
-rnnjax.report.page.csv_text = collects
+rnnjax.report.run_report.csv_text = collects
 sys.exit(launch.main(["report", "run"]))
 """
 
@@ -114,7 +115,7 @@ def test_while_the_report_of_a_run_is_drawn_what_was_trained_stays(tmp_path, cap
     def interrupted(run_folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiments.study, "run", trained)
+    monkeypatch.setattr(experiments.run, "train", trained)
     with monkeypatch.context() as patch:
         patch.setattr("rnnjax.report.printing.write_report", interrupted)
         assert launch.main(["recall", "--out", "new"]) == 130

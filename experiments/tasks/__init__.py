@@ -1,0 +1,1 @@
+"""One file for each experiment: a frozen dataclass of its flags."""

@@ -1,0 +1,64 @@
+"""Copy memory: ten symbols are shown, and after a long delay they are to be said again."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import tyro
+
+from experiments.base import Published, StepwiseExperiment
+from rnnjax.config.training import TrainingSettings, require
+
+if TYPE_CHECKING:
+    from rnnjax.data.dataset import Dataset
+
+BAI = "Bai, Kolter & Koltun 2018, figure 3"
+DEFAULT_TRAINING = TrainingSettings(
+    epochs=6, batch_size=64, learning_rate=3e-3, schedule="cosine", validate_every=100, log_gradients_every=50, seeds=3
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Copying(StepwiseExperiment):
+    """Copy memory (Hochreiter & Schmidhuber 1997; Arjovsky, Shah & Bengio 2016): say ten symbols again after a delay.
+
+    Who remembers nothing does best by saying blank until the go sign and then guessing, with a cross-entropy of
+    10·ln 8/(delay + 20) a step.
+
+    Attributes:
+        steps: training steps in an epoch; an example comes once in each.
+        delay: steps between the last symbol that is shown and the first that is to be said.
+    """
+
+    cells: tuple[str, ...] = ("simple", "lstm", "gru")
+    features: int = 64
+    training: Annotated[TrainingSettings, tyro.conf.arg(name="")] = DEFAULT_TRAINING
+    steps: int = 500
+    delay: int = 50
+
+    published: ClassVar[tuple[Published, ...]] = tuple(
+        Published(model, cell, "test loss", 0.02, "delay 1000, stays at the baseline", BAI)
+        for model, cell in (("RNN", "simplernn"), ("LSTM", "lstm"), ("GRU", "gru"))
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("steps", "delay"):
+            require(self, name, getattr(self, name) >= 1, "at least 1")
+
+    @property
+    def longest(self) -> int:
+        """Steps of a sequence."""
+        return self.delay + 20
+
+    def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
+        """The sequences of ``seed``; there is no stage of it that ``progress`` is told."""
+        from rnnjax.data.synthetic.copying import copying
+
+        return copying(
+            delay=self.delay,
+            train_examples=self.steps * self.training.batch_size,
+            validation_examples=500,
+            test_examples=1000,
+            seed=seed,
+        )

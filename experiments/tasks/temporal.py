@@ -1,0 +1,76 @@
+"""Temporal order: two or three marks stand far apart among distractors; in which order did they come?"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import tyro
+
+from experiments.base import Experiment, Published
+from rnnjax.config.training import TrainingSettings, require
+
+if TYPE_CHECKING:
+    from rnnjax.data.dataset import Dataset
+
+PASCANU = "Pascanu, Mikolov & Bengio 2013, section 4.1.1"
+DEFAULT_TRAINING = TrainingSettings(
+    epochs=4, batch_size=64, learning_rate=3e-3, schedule="cosine", validate_every=100, log_gradients_every=50, seeds=3
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Temporal(Experiment):
+    """Temporal order problem (Hochreiter & Schmidhuber 1997, experiment 6; Pascanu, Mikolov & Bengio 2013).
+
+    Among distractors a, b, c and d each sequence holds two or three marks X or Y, the first near its beginning; the
+    order of the marks is to be named at the end.
+
+    Attributes:
+        steps: training steps in an epoch; an example comes once in each.
+        length: longest sequence, in steps.
+        min_length: shortest sequence; all are equally long if not given.
+        marks: 2 with four possible orders, or 3 with eight.
+    """
+
+    cells: tuple[str, ...] = ("simple", "simple:omega=2", "lstm", "gru")
+    features: int = 50
+    training: Annotated[TrainingSettings, tyro.conf.arg(name="")] = DEFAULT_TRAINING
+    steps: int = 500
+    length: int = 100
+    min_length: int | None = None
+    marks: int = 2
+
+    published: ClassVar[tuple[Published, ...]] = (
+        Published("RNN, clipping and Ω", "simplernn", "test accuracy", 1.0, "T=50 to 200, in every run", PASCANU),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, "steps", self.steps >= 1, "at least 1")
+        require(self, "length", self.length >= 10, "at least 10")
+        shortest = self.length if self.min_length is None else self.min_length
+        require(self, "min_length", 10 <= shortest <= self.length, "from 10 to --length")
+        require(self, "marks", self.marks in (2, 3), "2 or 3")
+
+    @property
+    def longest(self) -> int:
+        """Steps of the longest sequence."""
+        return self.length
+
+    def about(self) -> dict[str, Any]:
+        """What the report must know of it, as JSON has it; others' figures are of two marks."""
+        return super().about() if self.marks == 2 else {**super().about(), "published": []}
+
+    def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
+        """The sequences of ``seed``; there is no stage of it that ``progress`` is told."""
+        from rnnjax.data.synthetic.temporal_order import temporal_order
+
+        return temporal_order(
+            min_length=self.length if self.min_length is None else self.min_length,
+            max_length=self.length,
+            marks=self.marks,
+            train_examples=self.steps * self.training.batch_size,
+            validation_examples=1000,
+            test_examples=2000,
+            seed=seed,
+        )

@@ -1,0 +1,99 @@
+"""Text: your own texts with labels, from a tsv, csv or jsonl file."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import tyro
+
+from experiments.base import WordExperiment
+from rnnjax.config.training import TrainingSettings, require
+
+if TYPE_CHECKING:
+    from rnnjax.data.dataset import Dataset
+
+DEFAULT_TRAINING = TrainingSettings(epochs=5, batch_size=32, learning_rate=1e-3, schedule="cosine", buckets=4)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Text(WordExperiment):
+    """Embedding → SimpleRNN, LSTM or GRU → Dense on texts of your own, of two or more classes.
+
+    Files end in .tsv, .csv or .jsonl; the first line of a tsv or csv file names the columns.
+
+    Attributes:
+        train: file with texts and labels to train on.
+        test: file with texts and labels to test on; a part of --train if not given.
+        text_column: column of the texts; text, or another usual name, if not given.
+        label_column: column of the labels; label, or another usual name, if not given.
+        vocabulary: largest number of word ids, padding and unknown included: the most frequent words of the training
+            part.
+        max_length: longest text, in words.
+        keep: which end of a longer text is kept.
+        validation: share of the training texts that is set aside to choose the best epoch.
+        test_share: share of the training texts that is tested on without --test.
+    """
+
+    training: Annotated[TrainingSettings, tyro.conf.arg(name="")] = DEFAULT_TRAINING
+    train: str
+    test: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    vocabulary: int = 20000
+    max_length: int = 500
+    keep: Literal["last", "first"] = "last"
+    validation: float = 0.1
+    test_share: float = 0.1
+
+    example: ClassVar[str] = "text"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, "max_length", self.max_length >= 1, "at least 1")
+        require(self, "vocabulary", self.vocabulary >= 3, "at least 3, since padding and unknown count")
+        for name in ("validation", "test_share"):
+            require(self, name, 0 < getattr(self, name) < 1, "above 0 and below 1")
+
+    @property
+    def longest(self) -> int:
+        """Words of the longest text."""
+        return self.max_length
+
+    def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
+        """The texts, one object for all seeds; ``progress`` is called with one line at each stage."""
+        return _dataset(
+            self.train, self.test, self.text_column, self.label_column, self.vocabulary, self.max_length, self.keep,
+            self.validation, self.test_share, progress,
+        )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=4)  # progress is the same for all runs of one study
+def _dataset(
+    train: str,
+    test: str | None,
+    text_column: str | None,
+    label_column: str | None,
+    vocabulary: int,
+    max_length: int,
+    keep: Literal["last", "first"],
+    validation: float,
+    test_share: float,
+    progress: Callable[[str], None],
+) -> "Dataset":
+    from rnnjax.data.files.text_classification import labelled_text
+
+    return labelled_text(
+        train=Path(train),
+        test=None if test is None else Path(test),
+        text_column=text_column,
+        label_column=label_column,
+        vocabulary_size=vocabulary,
+        max_length=max_length,
+        keep=keep,
+        validation_fraction=validation,
+        test_fraction=test_share,
+        seed=0,
+        progress=progress,
+    )

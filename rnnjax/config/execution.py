@@ -1,0 +1,69 @@
+"""The flags that say where and how safely a job runs; what it computes does not depend on them."""
+
+import dataclasses
+from typing import Literal
+
+from rnnjax.config.training import require, require_sizes
+
+OFF = "off"
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """On which devices a job runs, and what survives when it is stopped.
+
+    Attributes:
+        parallel: how programs use several devices: jit divides the runs that share a program over the devices, and
+            each batch over what is left; sharded divides large parameters as well, over --model-devices; pmap divides
+            each batch by JAX's older way.
+        devices: number of devices to use; all local ones if not given.
+        model_devices: devices over which parameters are divided with --parallel sharded.
+        platform: where to run; the fastest that is there if not given.
+        cpu_devices: virtual devices that the CPU is divided into; if not given, one for each core, used as far as
+            there is enough work for it.
+        coordinator: address:port of the first of several processes; found by itself under SLURM, Open MPI and on TPU
+            pods.
+        num_processes: number of processes, with --coordinator.
+        process_id: number of this process, from 0, with --coordinator.
+        checkpoint_every: steps between two checkpoints; 0 leaves it to --checkpoint-minutes.
+        checkpoint_minutes: minutes between two checkpoints; 0 leaves it to --checkpoint-every, and both 0 switch
+            checkpoints off, but for one when a run is stopped.
+        keep_checkpoints: newest checkpoints to keep; the best parameters are kept beside them.
+        compilation_cache: folder in which compiled programs are kept for the next start; the user's cache folder if
+            not given, off for none.
+        resume: continue the run in --out where it was stopped, or begin it.
+    """
+
+    parallel: Literal["jit", "pmap", "sharded"] = "jit"
+    devices: int | None = None
+    model_devices: int = 1
+    platform: Literal["cpu", "gpu", "tpu"] | None = None
+    cpu_devices: int | None = None
+    coordinator: str | None = None
+    num_processes: int | None = None
+    process_id: int | None = None
+    checkpoint_every: int = 0
+    checkpoint_minutes: float = 2.0
+    keep_checkpoints: int = 2
+    compilation_cache: str | None = None
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "cpu_devices", "num_processes"):
+            value = getattr(self, name)
+            require(self, name, value is None or value >= 1, "at least 1")
+        for name in ("model_devices", "keep_checkpoints"):
+            require(self, name, getattr(self, name) >= 1, "at least 1")
+        for name in ("checkpoint_every", "checkpoint_minutes"):
+            require(self, name, getattr(self, name) >= 0, "0 or more")
+        require(
+            self, "model_devices", self.model_devices == 1 or self.parallel == "sharded", "1 without --parallel sharded"
+        )
+        given = self.num_processes is not None, self.process_id is not None
+        require(self, "coordinator", self.coordinator is None or all(given), "with --num-processes and --process-id")
+        for name in ("num_processes", "process_id"):
+            value = getattr(self, name)
+            require(self, name, value is None or self.coordinator is not None, "given with --coordinator")
+        if self.process_id is not None and self.num_processes is not None:
+            require(self, "process_id", 0 <= self.process_id < self.num_processes, "below --num-processes")
+        require_sizes(self)

@@ -1,0 +1,194 @@
+"""Unrolling a cell along time: ``unroll`` and the helpers that only it needs."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.argument_checks import check_floats, check_lengths, check_shape, is_whole, told
+from rnnjax.cells import Cell, DropoutMasks, Params
+from rnnjax.cells.validation import check_params, check_state
+from rnnjax.core.chunks import filled_up
+from rnnjax.core.fused import fused_scan, plain_scan
+from rnnjax.core.taps import arrays_of, ask_for_norms
+
+SCANS = {"fused": fused_scan, "autodiff": plain_scan}
+
+
+def unroll(
+    cell: Cell,
+    params: Params,
+    xs: jax.Array,
+    state: Any = None,
+    *,
+    lengths: jax.Array | None = None,
+    reverse: bool = False,
+    taps: Any = None,
+    backward: Literal["fused", "autodiff"] = "fused",
+    dropout: DropoutMasks = DropoutMasks(None, None),
+    store_every: int | None = None,
+) -> tuple[Any, Any]:
+    """Run ``cell`` along the first axis of ``xs``; carry first in the result, as ``lax.scan`` has it.
+
+    Args:
+        cell: any cell of ``rnnjax.cells``.
+        params: its parameters.
+        xs: (T, ..., D), time-major, any batch shape between, also none.
+        state: the state before the first step, each (..., H); None starts from zeros.
+        lengths: (...) integers in 0..T, the number of valid steps of each example; None means T. A step past an
+            example's end keeps its state, so ``final`` is the state after its last valid step.
+        reverse: walk from each example's last valid step to its first. States stay at the step that made them:
+            ``states[t]`` has read x_t..x_end, and past an example's end it is still the initial state.
+        taps: zeros shaped like ``states``. They are added to the states (the memory before it is read out, a
+            separate h after), so the gradient with respect to them is the total ∂L/∂m_t and ∂L/∂h_t of every
+            step: exactly zero past an example's end. SimpleRNN and GRU have the one tap ``h``. Those of
+            ``rnnjax.core.taps.norm_taps`` get the norms of these gradients instead, (T, ..., 1), in less memory. Inside
+            ``shard_map`` give them as a sharded input, or JAX sums their gradient over the devices.
+        backward: "fused" has a backward pass of its own (reverse mode, once); "autodiff" leaves the plain scan
+            to JAX, for forward mode and higher derivatives. Same numbers.
+        dropout: masks from ``cell.dropout_masks``: of x and h one for all steps, of zoneout one for each step,
+            which goes with the x_t of its place; constants, no gradient flows to them. Without its
+            mask, zoneout is at its mean.
+        store_every: k keeps only every k-th state for the backward pass and computes the rest again, segment by
+            segment. With G gates, S state arrays (2 for the LSTM, else 1) and Z = G where the cell reads
+            z^x + z^h (SimpleRNN, LSTM), 2G otherwise, the forward pass then keeps (T/k)·B·S·H + k·B·(Z + S)·H
+            numbers instead of T·B·(Z + S)·H, for one more forward pass; least at k ≈ √(T·S/(Z + S)) ("fused";
+            "autodiff" keeps more for each step). The inputs and, where they are used, the returned states and
+            the taps still take T·B·(D + S·H + S·H), and the zoneout mask a byte for each T·B·H; where k does not
+            divide T, as much again for a copy that is filled up.
+
+    Returns:
+        ``final`` and ``states``, a ``cell.State`` of (..., H) and one of (T, ..., H).
+
+    Raises:
+        ValueError: shapes or dtypes that do not fit together, no step or no example at all, lengths that do not
+            fit (looked at where they are not traced), or an unknown ``backward`` or ``store_every``.
+    """
+    _check(cell, params, xs, state, lengths, taps, dropout, backward, store_every)
+    steps, batch_shape, features = xs.shape[0], xs.shape[1:-1], cell.features
+    if state is None:
+        state = cell.initial_state(batch_shape)
+    if dropout.x is not None:
+        xs = xs * dropout.x[None]
+
+    def rows(tree: Any, lead: tuple[int, ...]) -> Any:
+        return jax.tree.map(lambda a: a.reshape(*lead, -1, a.shape[-1]), tree)
+
+    xs, taps, hold = rows((xs, taps, dropout.hold), (steps,))
+    state, mask_h = rows((state, dropout.h), ())
+    state = jax.tree.map(lambda a: a.astype(cell.state_dtype), state)
+    mask = None
+    if lengths is not None:
+        mask = jnp.arange(steps)[:, None, None] < jnp.reshape(lengths, (1, -1, 1))
+        xs = jnp.where(mask, xs, 0)  # or NaN in the padding would reach the weights as 0·NaN
+    if reverse:
+        xs, taps, mask, hold = _flip((xs, taps, mask, hold))
+
+    arguments = _vary_alike((params, xs, state, mask, taps, hold, mask_h))
+    final, states = _segments(SCANS[backward], cell, *arguments, store_every=store_every or steps)
+    if reverse:
+        states = _flip(states)
+    final = jax.tree.map(lambda a: a.reshape(*batch_shape, features), final)
+    return final, jax.tree.map(lambda a: a.reshape(steps, *batch_shape, features), states)
+
+
+def _segments(
+    scan: Any,
+    cell: Cell,
+    params: Params,
+    xs: jax.Array,
+    state: Any,
+    mask: Any,
+    taps: Any,
+    hold: Any,
+    mask_h: Any,
+    *,
+    store_every: int,
+) -> tuple[Any, Any]:
+    """``scan`` in segments of ``store_every`` steps, each computed again in the backward pass."""
+    steps = xs.shape[0]
+    if store_every >= steps:
+        return scan(cell, params, xs, state, mask, taps, hold, mask_h)
+    filled = filled_up(store_every, xs, mask, taps, hold)
+
+    def cut(a: jax.Array) -> jax.Array:
+        return a.reshape(-1, store_every, *a.shape[1:])
+
+    @jax.checkpoint
+    def segment(state: Any, inputs: Any) -> tuple[Any, Any]:
+        xs, mask, taps, hold = inputs
+        return scan(cell, params, xs, state, mask, taps, hold, mask_h)
+
+    final, states = jax.lax.scan(segment, state, jax.tree.map(cut, filled))
+    return final, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:steps], states)
+
+
+def _flip(tree: Any) -> Any:
+    return jax.tree.map(lambda a: a[::-1], tree)
+
+
+def _vary_alike(tree: Any) -> Any:
+    """Inside ``shard_map``, mark every array as varying over the axes that any of them varies over.
+
+    A scan's carry and a custom backward pass must keep that type; the sum over devices that a shared
+    parameter's gradient needs is then added by JAX outside of them.
+    """
+
+    def axes_of(a: jax.Array) -> frozenset[str]:
+        kind: Any = jax.typeof(a)
+        return kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma  # jax < 0.10
+
+    axes = frozenset().union(*map(axes_of, jax.tree.leaves(tree)))
+
+    def vary(a: jax.Array) -> jax.Array:
+        missing = tuple(axes - axes_of(a))
+        if not missing:
+            return a
+        if hasattr(jax.lax, "pcast"):
+            return jax.lax.pcast(a, missing, to="varying")
+        return jax.lax.pvary(a, missing)  # type: ignore[attr-defined]  # its name before jax 0.8
+
+    return jax.tree.map(vary, tree)
+
+
+def check_cell(cell: Any) -> None:
+    """Raise ValueError for what is no cell, as a class or the name of one."""
+    if not isinstance(cell, Cell):
+        raise ValueError(f"cell must be a cell such as rnnjax.LSTM(128), got {told(cell)}")
+
+
+def _check(
+    cell: Cell,
+    params: Params,
+    xs: Any,
+    state: Any,
+    lengths: Any,
+    taps: Any,
+    dropout: DropoutMasks,
+    backward: str,
+    store_every: Any,
+) -> None:
+    """Shapes that fit together, said before anything is compiled."""
+    if backward not in SCANS:
+        raise ValueError(f"backward must be one of {', '.join(SCANS)}, got {backward!r}")
+    if store_every is not None and not (is_whole(store_every) and store_every >= 1):
+        raise ValueError(f"store_every must be a positive number of steps, got {store_every!r}")
+    check_cell(cell)
+    check_floats("xs", xs, "(T, ..., D)")
+    check_params(cell, params, xs.shape[-1])
+    batch_shape = xs.shape[1:-1]
+    check_lengths(lengths, batch_shape, xs.shape[0])
+    if not isinstance(dropout, DropoutMasks):
+        raise ValueError(f"dropout must be what {type(cell).__name__}.dropout_masks gives, got {told(dropout)}")
+    for name, mask, shape in (
+        ("x", dropout.x, (*batch_shape, xs.shape[-1])),
+        ("h", dropout.h, (*batch_shape, cell.features)),
+        ("hold", dropout.hold, (*xs.shape[:-1], cell.features)),
+    ):
+        if mask is not None:
+            check_shape(f"dropout.{name}", mask, shape)
+    if state is not None:
+        check_state(cell, "state", state, (*batch_shape, cell.features))
+    if taps is not None:
+        numbers = 1 if ask_for_norms(taps) else cell.features
+        check_state(cell, "taps", arrays_of(taps), (*xs.shape[:-1], numbers))

@@ -1,0 +1,1 @@
+"""Synthetic tasks in which the distance to be remembered is known."""

@@ -1,0 +1,1 @@
+"""Data sets of TensorFlow Datasets, without TensorFlow."""

@@ -1,0 +1,112 @@
+"""Belt and detour: the gradient of the memory, taken apart by the way that it came.
+
+∂L/∂m_t is a sum over all ways from m_t to the loss. Some lead only along f = ∂m_t/∂m_{t-1}, the conveyor belt, until
+the memory is read out; the others pass through W_h at least once, and they are told apart by the gate through which
+they first do. The parts are exact and sum to the total:
+
+    ∂L/∂m_t = direct_t + belt_t + Σ_k enters_k,t
+
+    dh_t       = ct_h[t] + Σ_k via_k,t                  via_k,t = dz_k,t+1 W_hkᵀ
+    direct_t   = ct_m[t] + r_t·ct_h[t]                  the loss at this very step
+    belt_t     = f_{t+1}·(direct_{t+1} + belt_{t+1})
+    enters_k,t = r_t·via_k,t + f_{t+1}·enters_k,t+1
+
+with ct the loss's own gradient at each state, no recurrence counted.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.argument_checks import is_array
+from rnnjax.cells import Cell, Params
+from rnnjax.cells.validation import check_params, check_state
+from rnnjax.diagnostics.gradients import safe_norm
+from rnnjax.diagnostics.linearization import Steps, check_steps_of, recurrent_blocks
+
+
+class Paths(NamedTuple):
+    """The parts of ∂L/∂m_t, and the totals; time-major, 0 past an example's end."""
+
+    direct: jax.Array  # (T, ..., H) from the loss at step t itself
+    belt: jax.Array  # (T, ..., H) from later steps, along f only
+    enters: jax.Array  # (T, ..., G, H) from later steps, through W_h at least once, by the gate it enters first
+    state: Any  # cell.State of (T, ..., H): ∂L/∂(state after step t), h and memory as two independent variables
+    dz_x: jax.Array  # (T, ..., G, H) ∂L/∂z^x_k, the gradient at the gates' inputs
+
+    @property
+    def detour(self) -> jax.Array:
+        """(T, ..., H): all that passed through W_h."""
+        return self.enters.sum(axis=-2)
+
+    @property
+    def memory(self) -> jax.Array:
+        """∂L/∂m_t (T, ..., H), the total derivative: what ``taps`` give for the memory."""
+        return self.direct + self.belt + self.detour
+
+
+def paths(cell: Cell, params: Params, steps: Steps, ct_states: Any) -> Paths:
+    """Walk the gradient back through ``steps``.
+
+    Args:
+        cell: the cell.
+        params: its parameters.
+        steps: from ``linearise``.
+        ct_states: ``cell.State`` of (T, ..., H), ∂L/∂state at each step with no recurrence counted: what the loss
+            reads of the stacked states. That of a step past an example's end counts at its last valid step, and so
+            does that of a final state if it is added to the last step's.
+
+    Raises:
+        ValueError: they do not belong together.
+    """
+    check_steps_of(cell, steps)
+    check_params(cell, params)
+    check_state(cell, "ct_states", ct_states, steps.f.shape)
+    blocks = recurrent_blocks(cell, params)
+    separate = cell.has_separate_memory
+    zero = jnp.zeros_like(steps.f[0])
+    zeros = jnp.zeros_like(steps.u[0])
+
+    def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
+        step, ct = inputs
+        held, belt, entered, via = carry
+        ct = jax.tree.map(jnp.add, ct, held)
+        r = step.r[..., None, :]
+        direct = ct[-1] + step.r * ct[0] if separate else ct[0]
+        enters = entered + (r * via if separate else via)
+        dh = ct[0] + via.sum(axis=-2)
+        memory = direct + belt + enters.sum(axis=-2)
+        dz = step.u * memory[..., None, :]
+        dz_x = step.u_x * memory[..., None, :]
+        if separate:
+            dz, dz_x = dz + step.o * dh[..., None, :], dz_x + step.o_x * dh[..., None, :]
+        state = cell.make_state(dh, ct[-1] + belt + entered.sum(axis=-2)) if separate else cell.State(memory)
+
+        back = (
+            jax.tree.map(jnp.zeros_like, ct),
+            step.f * (direct + belt),
+            step.f[..., None, :] * enters,
+            jnp.einsum("...gj,ghj->...gh", dz, blocks),
+        )
+        past_end = (ct, belt, entered, via)
+        here = (direct, belt, enters, state, dz_x)
+
+        def where_valid(new: jax.Array, old: jax.Array) -> jax.Array:
+            return jnp.where(step.valid.reshape(*step.valid.shape, *(1,) * (new.ndim - step.valid.ndim)), new, old)
+
+        nothing = jax.tree.map(jnp.zeros_like, here)
+        return jax.tree.map(where_valid, back, past_end), jax.tree.map(where_valid, here, nothing)
+
+    carry = (jax.tree.map(lambda a: jnp.zeros_like(a[0]), ct_states), zero, zeros, zeros)
+    _, parts = jax.lax.scan(body, carry, (steps, ct_states), reverse=True)
+    return Paths(*parts)
+
+
+def share(part: jax.Array, rest: jax.Array) -> jax.Array:
+    """‖part‖ / (‖part‖ + ‖rest‖) over features: (..., H) → (...), between 0 and 1; NaN where both are 0."""
+    if is_array(part) and is_array(rest) and part.shape != rest.shape:
+        raise ValueError(f"part and rest must have one shape, got {part.shape} and {rest.shape}")
+    a, b = safe_norm(part), safe_norm(rest)
+    total = a + b
+    return jnp.where(total > 0, a / jnp.where(total > 0, total, 1), jnp.nan)

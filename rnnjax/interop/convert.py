@@ -1,0 +1,130 @@
+"""What every import shares: arrays read and checked by name, then cells, modules and their parameters.
+
+Shapes: D inputs, H features, G gates of the cell.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from rnnjax.argument_checks import told
+from rnnjax.cells import GRU, LSTM, Cell, Params, SimpleRNN
+from rnnjax.nn.recurrent import RNN, Bidirectional, Stack
+
+CELLS: dict[int, type[Cell]] = {len(cell.gates): cell for cell in (SimpleRNN, GRU, LSTM)}
+
+
+def to_array(name: str, value: Any) -> np.ndarray:
+    """``value`` as a NumPy array; a torch tensor leaves its graph and its device first.
+
+    Raises:
+        ValueError: it is no array of floating-point numbers; the message says which ``name`` it has.
+    """
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu().numpy()
+        array = np.asarray(value)
+    except TypeError as error:
+        raise ValueError(f"{name} cannot be read as a NumPy array ({error}); give it as float32.") from error
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ValueError(f"{name} must hold floating-point numbers, got {array.dtype}.")
+    return array
+
+
+def check_mapping(name: str, given: Any, wanted: str) -> None:
+    """Raise ValueError for what has no names and values, as a layer itself."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name} must be {wanted}, got {told(given)}.")
+
+
+def infer_cell(name: str, shape: tuple[int, ...]) -> tuple[type[Cell], int]:
+    """The cell and its H, from the ``shape`` of a packed recurrent kernel, (H, G·H) or (G·H, H).
+
+    Raises:
+        ValueError: the one side is not 1, 3 or 4 times the other.
+    """
+    features, packed = (min(shape), max(shape)) if len(shape) == 2 else (0, 0)
+    if features == 0 or packed % features or packed // features not in CELLS:
+        raise ValueError(
+            f"{name} has shape {shape}, but one side must be 1, 3 or 4 times the other: H for a simple RNN, "
+            "3·H for a GRU, 4·H for an LSTM."
+        )
+    return CELLS[packed // features], features
+
+
+def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], origin: str) -> None:
+    """Nothing missing, nothing more, and every array as ``shapes`` has it.
+
+    Raises:
+        ValueError: names what does not fit into ``origin``, the layer that the arrays seem to be from.
+    """
+    for what, names in (("lack", shapes.keys() - arrays.keys()), ("also hold", arrays.keys() - shapes.keys())):
+        if names:
+            raise ValueError(f"The weights look like {origin}, but they {what} {', '.join(sorted(names))}.")
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(
+                f"The weights look like {origin}, where {name} has shape {shape}, but {arrays[name].shape} was given."
+            )
+
+
+def pack(
+    cell: type[Cell], w_x: np.ndarray, w_h: np.ndarray, b: np.ndarray | None = None, b_h: np.ndarray | None = None
+) -> Params:
+    """Parameters as ``cell`` keeps them, of one dtype.
+
+    Args:
+        cell: the type of cell.
+        w_x: (D, G·H), gates in the cell's order, as in all the others.
+        w_h: (H, G·H).
+        b: (G·H,) added to x W_x; None stands for zeros.
+        b_h: (G·H,) added to h W_h, None for zeros; a cell that reads the sum of the two products has b + b_h as b.
+    """
+    zeros = np.zeros(w_h.shape[1], w_h.dtype)
+    b, b_h = zeros if b is None else b, zeros if b_h is None else b_h
+    arrays = [w_x, w_h, b + b_h] if cell.additive else [w_x, w_h, b, b_h]
+    dtype = np.result_type(*arrays)
+    return Params(*[jnp.asarray(a.astype(dtype)) for a in arrays])  # a copy: the origin may be trained further
+
+
+def build(layers: Sequence[Sequence[tuple[type[Cell], Params]]], activation: str) -> tuple[nn.Module, dict[str, Any]]:
+    """The module of all layers, and its parameters.
+
+    Args:
+        layers: bottom layer first, each with its one direction or with forward and backward, from ``pack``.
+        activation: of the simple RNN, "tanh" or "relu"; the other cells have tanh alone.
+
+    Raises:
+        ValueError: an activation that the cell does not have.
+    """
+    built = [_layer(directions, activation) for directions in layers]
+    if len(built) == 1:
+        return built[0]
+    return Stack(tuple(module for module, _ in built)), {f"layers_{k}": params for k, (_, params) in enumerate(built)}
+
+
+def _layer(directions: Sequence[tuple[type[Cell], Params]], activation: str) -> tuple[nn.Module, dict[str, Any]]:
+    """``RNN`` of one direction, ``Bidirectional`` of two."""
+    cells = [_cell(cell, params, activation) for cell, params in directions]
+    trees = [{"cell": {name: a for name, a in params._asdict().items() if a is not None}} for _, params in directions]
+    if len(cells) == 1:
+        return RNN(cells[0]), trees[0]
+    return Bidirectional(RNN(cells[0]), RNN(cells[1], reverse=True)), dict(
+        zip(("forward_rnn", "backward_rnn"), trees, strict=True)
+    )
+
+
+def _cell(cell: type[Cell], params: Params, activation: str) -> Cell:
+    """A cell of the size and the dtype of ``params``."""
+    features, dtype = params.w_h.shape[0], params.w_h.dtype.type
+    if cell is SimpleRNN:
+        return SimpleRNN(features, activation=activation, param_dtype=dtype)  # type: ignore[arg-type]  # it checks
+    if activation != "tanh":
+        raise ValueError(
+            f"rnnjax's {cell.__name__} has tanh alone, so the weights of one with {activation!r} in its place "
+            "cannot be imported."
+        )
+    return cell(features, param_dtype=dtype)

@@ -1,0 +1,134 @@
+"""The tutorial's model as a Flax (linen) module: word vectors → any recurrent module → one dense layer."""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rnnjax.argument_checks import (
+    check_array,
+    check_finite,
+    check_floats,
+    check_integers,
+    check_rate,
+    check_whole,
+    told,
+)
+from rnnjax.nn.pooling import POOLINGS, Pooling, pooled
+from rnnjax.nn.recurrent import drop_by_row, is_time_major
+
+
+class SequenceClassifier(nn.Module):
+    """Embedding(vocabulary, E) → recurrent → Dense(classes), as a rule on the output after the last valid step.
+
+    Attributes:
+        vocabulary: number of token ids; 0 where inputs are numbers, which the recurrent part then reads as they are.
+        embedding: E; 0 gives ids to the recurrent part as one-hot vectors.
+        recurrent: ``RNN``, ``Bidirectional`` or ``Stack``, batch-major.
+        classes: logits per example; 1 stands for a binary label under a sigmoid, or for a number.
+        embedding_scale: standard deviation of the initial word vectors: how loudly a word speaks to the cell.
+        pooling: what the dense layer reads, see ``rnnjax.nn.pooling``; "every" gives logits at every step.
+        layer_norm: normalise what the dense layer reads over its features.
+        dropout: share of what the dense layer reads that is silenced.
+        word_dropout: share of the words that are silenced in an example, see ``drop_words``.
+    """
+
+    vocabulary: int
+    embedding: int
+    recurrent: nn.Module
+    classes: int = 1
+    embedding_scale: float = 0.1
+    pooling: Pooling | Literal["every"] = "last"
+    layer_norm: bool = False
+    dropout: float = 0.0
+    word_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("vocabulary", 0), ("embedding", 0), ("classes", 1)):
+            check_whole(name, getattr(self, name), least)
+        for name in ("dropout", "word_dropout"):
+            check_rate(name, getattr(self, name))
+        check_finite("embedding_scale", self.embedding_scale)
+        if self.pooling not in (*POOLINGS, "every"):
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)} or every, got {self.pooling!r}")
+        if not isinstance(self.recurrent, nn.Module):
+            raise ValueError(f"recurrent must be a module such as rnnjax.RNN(cell), got {told(self.recurrent)}")
+        if is_time_major(self.recurrent):
+            raise ValueError("SequenceClassifier is batch-major: its recurrent part must not have time_major=True")
+        if self.word_dropout and not self.vocabulary:
+            raise ValueError(f"word_dropout is {self.word_dropout}, but without a vocabulary no words are read")
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        lengths: jax.Array | None = None,
+        state: Any = None,
+        taps: Any = None,
+        train: bool = False,
+        rows: jax.Array | None = None,
+    ) -> tuple[Any, jax.Array]:
+        """Classify ``inputs``, (B, T) integers or (B, T, D) numbers; other arguments as ``RNN``.
+
+        Returns:
+            The final state of the recurrent part, and logits (B, classes), or (B, T, classes) of every step.
+
+        Raises:
+            ValueError: as ``RNN``; or inputs of another kind than the model reads, ids that it has no vector for, or
+                an example of no step where its outputs are pooled (values are looked at where they are not traced).
+        """
+        self._check(inputs, lengths)
+        xs = self._vectors(inputs) if self.vocabulary else inputs
+        if train and self.word_dropout:
+            xs = drop_words(self.make_rng("dropout"), self.word_dropout, inputs, xs, rows)
+        final, ys = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train, rows=rows)
+        read = ys if self.pooling == "every" else pooled(self.pooling, final, ys, lengths)
+        if self.layer_norm:
+            read = nn.LayerNorm()(read)
+        if train and self.dropout:
+            read = drop_by_row(self.make_rng("dropout"), self.dropout, read, rows)
+        return final, nn.Dense(self.classes)(read)
+
+    def _check(self, inputs: Any, lengths: Any) -> None:
+        if not self.vocabulary:
+            check_floats("inputs", inputs, "(B, T, D)")
+        else:
+            check_array("inputs", inputs, "(B, T)")
+            check_integers("inputs", inputs, inputs.shape, 0, self.vocabulary - 1)
+        if lengths is not None:
+            least = 0 if self.pooling in ("last", "every") else 1  # of no output there is no mean
+            check_integers("lengths", lengths, inputs.shape[:1], least, inputs.shape[1])
+
+    def _vectors(self, tokens: jax.Array) -> jax.Array:
+        if not self.embedding:
+            return jax.nn.one_hot(tokens, self.vocabulary)
+        embedding_init = nn.initializers.normal(self.embedding_scale)
+        return nn.Embed(self.vocabulary, self.embedding, embedding_init=embedding_init)(tokens)
+
+    def initial_state(self, batch: int) -> Any:
+        """The recurrent part's state before the first step."""
+        return self.recurrent.initial_state(batch)
+
+    def zero_taps(self, batch: int, steps: int) -> Any:
+        """The recurrent part's taps."""
+        return self.recurrent.zero_taps(batch, steps)
+
+
+def drop_words(
+    key: jax.Array, rate: float, words: jax.Array, xs: jax.Array, rows: jax.Array | None = None
+) -> jax.Array:
+    """``xs`` (B, T, E) with the vectors of some ``words`` (B, T) silenced, each wherever it stands in its example.
+
+    Gal & Ghahramani (2016), section 4.2: a mask over the rows of the embedding matrix, drawn for each example. What is
+    kept is scaled up by 1/(1 - rate). A mask depends on ``key`` and the example's row alone; None counts the rows.
+    """
+    rows = jnp.arange(len(words)) if rows is None else rows
+
+    def kept(row: jax.Array, word: jax.Array) -> jax.Array:
+        return jax.random.bernoulli(jax.random.fold_in(jax.random.fold_in(key, row), word), 1.0 - rate)
+
+    mask = jax.vmap(jax.vmap(kept, (None, 0)))(rows, words)
+    return jnp.where(mask[..., None], xs / (1.0 - rate), 0)

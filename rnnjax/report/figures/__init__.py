@@ -1,0 +1,1 @@
+"""Static figures, drawn with matplotlib."""

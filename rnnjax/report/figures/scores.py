@@ -1,0 +1,149 @@
+"""Pictures of what was learnt: accuracy against distance, and the learning curves."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from rnnjax.report.figures import style
+from rnnjax.report.summary.seed_groups import Group, accuracy_by_distance, mean
+from rnnjax.report.summary.task import baselines, by_loss, chance, chance_loss, nouns_of
+from rnnjax.runs.reader import Floats
+
+MARKERS = "osD^vPX*"
+Steps = tuple[Floats, Floats, Floats]
+HIGHEST = 3.0  # times the loss of guessing: what is above is cut off, so that the others stay readable
+TENFOLD = 10.0  # from this ratio of the largest to the smallest loss on, the axis is logarithmic
+
+
+def accuracy_against_distance(labels: tuple[Group, ...], columns: int = style.WIDE) -> Figure | None:
+    """Accuracy by the number of steps between clue and answer, mean and single seeds; None where not measured."""
+    measured = [(group, found) for group in labels if (found := accuracy_by_distance(group)) is not None]
+    if not measured:
+        return None
+    colour = style.colours([group.label for group in labels])
+    figure, (panel,) = style.panels(1, columns, height=2.8)
+    for place, (group, (distances, accuracies)) in enumerate(measured):
+        _seeds_and_mean(panel, distances, accuracies, colour[group.label], group.label, place, len(measured))
+    _guessing(panel, chance(labels))
+    nouns = nouns_of(labels)
+    panel.set_xlabel(f"{nouns.steps} between the {nouns.clue} and the end of the {nouns.example}", fontsize=10.5)
+    _accuracy_axis(panel, "right answers (test)")
+    _legend(figure, panel, columns)
+    return figure
+
+
+def learning_curves(labels: tuple[Group, ...], columns: int = style.WIDE) -> Figure | None:
+    """Validation accuracy and loss against the training step; None where nothing was validated.
+
+    The loss alone, beside the baseline, where it is the main score.
+    """
+    validated = [(group, by_step(group)) for group in labels if any(len(m.validation.steps) for m in group.members)]
+    if not validated:
+        return None
+    if by_loss(labels):
+        return _losses(validated, labels, columns)
+    colour = style.colours([group.label for group in labels])
+    figure, (right, loss) = style.panels(2, columns, height=2.6, share_y=False)
+    for place, (group, (steps, accuracies, losses)) in enumerate(validated):
+        for panel, values in ((right, accuracies), (loss, losses)):
+            _seeds_and_mean(panel, steps, values, colour[group.label], group.label, place, len(validated))
+    _guessing(right, chance(labels))
+    for level in chance_losses(labels):
+        loss.axhline(level, color=style.INK, linewidth=1, linestyle=":")
+    _accuracy_axis(right, "right answers (validation)")
+    loss.set_ylabel("loss (validation)", fontsize=10.5)
+    loss.set_ylim(0, highest_loss(labels, [losses for _, (_, _, losses) in validated]))
+    figure.supxlabel("training step", fontsize=10.5)
+    _legend(figure, right, columns)
+    return figure
+
+
+def _losses(validated: list[tuple[Group, Steps]], labels: tuple[Group, ...], columns: int) -> Figure:
+    """The loss, mean and single seeds, and the baseline as a dashed line."""
+    colour, known = style.colours([group.label for group in labels]), baselines(labels)
+    figure, (panel,) = style.panels(1, columns, height=2.8)
+    for place, (group, (steps, _, losses)) in enumerate(validated):
+        _seeds_and_mean(panel, steps, losses, colour[group.label], group.label, place, len(validated))
+    for place, (text, level) in enumerate(known.items()):
+        named = f"remembers nothing: {text}" if len(known) == 1 else "remembers nothing" if place == 0 else None
+        panel.axhline(level, color=style.INK, linewidth=1, linestyle="--", zorder=4, label=named)
+    if logarithmic([losses for _, (_, _, losses) in validated], known):
+        panel.set_yscale("log")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
+    panel.set_xlabel("training step", fontsize=10.5)
+    panel.set_ylabel("loss (validation)", fontsize=10.5)
+    _legend(figure, panel, columns)
+    return figure
+
+
+def logarithmic(losses: list[Floats], beside: Mapping[str, float]) -> bool:
+    """Whether losses of any shape, with the baselines, span more than a factor of ten."""
+    every = np.concatenate([np.ravel(values) for values in losses] + [np.array(list(beside.values()))])
+    every = every[np.isfinite(every)]
+    return bool(every.size and every.min() > 0 and every.max() > TENFOLD * every.min())
+
+
+def chance_losses(labels: tuple[Group, ...]) -> list[float]:
+    """What answering without having remembered anything costs, in rising order; more than one where tasks differ."""
+    known = (chance_loss(member) for group in labels for member in group.members)
+    return sorted({level for level in known if level is not None})
+
+
+def highest_loss(labels: tuple[Group, ...], losses: list[Floats]) -> float:
+    """Where an axis of losses that begins at 0 ends; 1 where nothing is known."""
+    levels = [*chance_losses(labels), *(float(values[np.isfinite(values)].max(initial=0)) for values in losses)]
+    cut = HIGHEST * max(chance_losses(labels), default=np.inf)
+    return min(cut, 1.05 * max(levels, default=0)) or 1.0
+
+
+def by_step(group: Group) -> Steps:
+    """Steps (S,), accuracies and losses (members, S), NaN where a member has no record."""
+    scores = [member.validation for member in group.members if len(member.validation.steps)]
+    steps = np.array(sorted({int(step) for score in scores for step in score.steps}), np.float64)
+    accuracies, losses = np.full((2, len(scores), len(steps)), np.nan)
+    for row, score in enumerate(scores):
+        at = np.searchsorted(steps, score.steps)
+        accuracies[row, at], losses[row, at] = score.accuracy, score.loss
+    return steps, accuracies, np.where(np.isfinite(losses), losses, np.nan)
+
+
+def _seeds_and_mean(panel: Axes, x: Floats, values: Floats, tint: str, label: str, place: int, of: int) -> None:
+    """Thin lines: single seeds; thick line: their mean where every seed has a value."""
+    if len(values) > 1:
+        for seed in values:
+            known = ~np.isnan(seed)
+            panel.plot(x[known], seed[known], color=tint, linewidth=0.8, alpha=0.5)
+    width = 1.8 + min(0.8, 4 / of) * (of - 1 - place)  # thinner on top, so that curves at the same height are all seen
+    every = ~np.isnan(values).any(axis=0)
+    panel.plot(
+        x[every],
+        mean(values)[every],
+        color=tint,
+        linewidth=width,
+        marker=MARKERS[place % len(MARKERS)],
+        markersize=5,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        label=style.literal(label),
+    )
+
+
+def _guessing(panel: Axes, level: float | None) -> None:
+    if level is not None:
+        panel.axhline(level, color=style.INK, linewidth=1, linestyle=":", label="guessing")
+
+
+def _accuracy_axis(panel: Axes, title: str) -> None:
+    panel.set_ylabel(title, fontsize=10.5)
+    low = min(0.4, panel.get_ylim()[0])
+    panel.set_ylim(low, 1.02)
+    panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
+
+
+def _legend(figure: Figure, panel: Axes, columns: int) -> None:
+    handles, _ = panel.get_legend_handles_labels()
+    style.legend(figure, handles, columns, 6 if columns == style.WIDE else 2, points=9.5)

@@ -1,0 +1,1 @@
+"""Runs of one cell with different seeds, summarised."""

@@ -1,0 +1,1 @@
+"""The run folder: its format, and everything that writes or reads it."""

@@ -1,0 +1,45 @@
+"""One run of a study, before anything is compiled: what is trained on what, from which seed."""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import flax.linen as nn
+
+from rnnjax.cells import Cell
+from rnnjax.cells.registry import slug_of
+from rnnjax.config.training import TrainingSettings
+from rnnjax.data.dataset import Dataset, Sizes
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One cell, one setting of the flags, one seed.
+
+    Attributes:
+        label: names the cell and what a sweep varies; trials of one label differ in their seed alone.
+        seed: of the initial parameters, the order of the examples and dropout.
+        cell: to be trained.
+        settings: how to train.
+        task: what model and data depend on beside cell and seed; trials of equal ``task`` have equal shapes.
+        make_model: (sizes, cell) -> model.
+        make_dataset: () -> data; the same object where seeds share one.
+        varied: name of a swept flag -> its value here.
+        about: what a report must know of the experiment, as JSON has it: {"step": "word", "example": "review",
+            "published": [...]}.
+    """
+
+    label: str
+    seed: int
+    cell: Cell
+    settings: TrainingSettings
+    task: Hashable
+    make_model: Callable[[Sizes, Cell], nn.Module]
+    make_dataset: Callable[[], Dataset]
+    varied: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of its folder: ``gru-chrono-200-seed0``."""
+        return f"{slug_of(self.label)}-seed{self.seed}"

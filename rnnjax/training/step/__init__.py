@@ -1,0 +1,1 @@
+"""One step of training and evaluation, as pure functions."""

@@ -1,0 +1,90 @@
+"""Taps that ask for norms get those of the gradients that plain taps get, whichever way a cell is walked."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sequences import CELLS, INPUTS, LENGTHS, STEPS, assert_close, make_inputs, make_params, total, zero_taps
+
+import rnnjax
+from rnnjax.core import fused as scans
+from rnnjax.core.taps import NormTap, is_norm_tap, norm_taps, safe_norm
+
+WAYS = {
+    "fused": {},
+    "autodiff": {"backward": "autodiff"},
+    "reverse": {"reverse": True},
+    "stored every third": {"store_every": 3},
+    "autodiff, stored every third": {"backward": "autodiff", "store_every": 3},
+}
+
+
+def told(tree):
+    """The norms, with the axes of the gradients without the last."""
+    return jax.tree.map(lambda tap: tap.norm[..., 0], tree, is_leaf=is_norm_tap)
+
+
+@pytest.mark.parametrize("chunk", [None, 3])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", CELLS)
+def test_their_gradient_is_the_norm_of_that_of_taps(x64, monkeypatch, name, way, chunk):
+    if chunk:
+        monkeypatch.setattr(scans, "steps_in_a_chunk", lambda cell, xs: min(chunk, len(xs)))
+    cell = CELLS[name]
+    params, xs, taps = make_params(cell), make_inputs(cell, (4,), STEPS), zero_taps(cell, (4,), STEPS)
+
+    @jax.jit
+    def gradients(params, taps):
+        def loss(params, taps):
+            results = rnnjax.unroll(cell, params, xs, lengths=jnp.array(LENGTHS), taps=taps, **WAYS[way])
+            return total(results), results
+
+        return jax.grad(loss, (0, 1), has_aux=True)(params, taps)
+
+    (d_params, d_taps), results = gradients(params, taps)
+    (same_params, norms), same_results = gradients(params, norm_taps(taps))
+    assert_close((same_params, same_results), (d_params, results), 1e-12)
+    assert_close(told(norms), jax.tree.map(safe_norm, d_taps), 1e-12)
+    assert isinstance(norms, cell.State)
+    valid = np.arange(STEPS)[:, None] < np.array(LENGTHS)
+    assert all(np.array_equal(norm > 0, valid) for norm in jax.tree.leaves(told(norms)))
+
+
+def test_they_add_nothing_whatever_their_value(x64):
+    cell = CELLS["LSTM"]
+    params, xs = make_params(cell), make_inputs(cell, (4,), STEPS)
+    taps = jax.tree.map(lambda a: a + 7.0, norm_taps(zero_taps(cell, (4,), STEPS)))
+    for backward in ("fused", "autodiff"):
+        run = jax.jit(lambda taps, backward=backward: rnnjax.unroll(cell, params, xs, taps=taps, backward=backward))
+        assert_close(run(taps), run(None), 1e-12)
+
+
+def test_modules_hand_them_on():
+    cell = rnnjax.LSTM(3)
+    module = rnnjax.Stack([rnnjax.RNN(cell), rnnjax.Bidirectional(rnnjax.RNN(cell), rnnjax.RNN(cell, reverse=True))])
+    xs = jax.random.normal(jax.random.key(0), (4, STEPS, INPUTS))
+    variables, taps = module.init(jax.random.key(1), xs), module.zero_taps(4, STEPS)
+    gradient = jax.jit(jax.grad(lambda taps: total(module.apply(variables, xs, taps=taps))))
+    assert_close(told(gradient(norm_taps(taps))), jax.tree.map(safe_norm, gradient(taps)), 1e-5)
+
+
+def test_tiny_gradients_have_norms():
+    cell = rnnjax.SimpleRNN(8)
+    params, xs = make_params(cell), make_inputs(cell, (2,), STEPS)
+    taps = norm_taps(zero_taps(cell, (2,), STEPS))
+    norms = jax.jit(jax.grad(lambda taps: 1e-30 * jnp.sum(rnnjax.unroll(cell, params, xs, taps=taps)[0].h)))(taps)
+    assert np.all(norms.h.norm > 0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda taps: taps._replace(c=taps.c.norm), "every one a NormTap, got some of each"),
+        (lambda taps: taps._replace(c=NormTap(taps.c.norm[:-1])), "taps.c must have shape"),
+    ],
+)
+def test_what_is_no_set_of_them_is_refused(x64, spoil, message):
+    cell = CELLS["LSTM"]
+    params, xs = make_params(cell), make_inputs(cell, (4,), STEPS)
+    with pytest.raises(ValueError, match=message):
+        rnnjax.unroll(cell, params, xs, taps=spoil(norm_taps(zero_taps(cell, (4,), STEPS))))

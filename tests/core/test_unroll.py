@@ -1,0 +1,161 @@
+"""The fused backward pass is autodiff of the plain scan, and the plain scan is a python loop over ``cell.step``."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sequences import (
+    CELLS,
+    LENGTHS,
+    STEPS,
+    VARIANTS,
+    ZONED,
+    assert_close,
+    fused_and_autodiff,
+    loop,
+    make_case,
+    make_inputs,
+    make_params,
+)
+
+import rnnjax
+from rnnjax.cells import DropoutMasks
+from rnnjax.core import fused as scans
+
+# batch shape, what is given besides params and xs, options of unroll. 4 divides the 8 steps, 3 does not.
+CASES = {
+    "bare": ((4,), "", {}),
+    "ragged": ((4,), "lengths state taps", {}),
+    "two batch dimensions, reverse": ((2, 2), "lengths state taps dropout", {"reverse": True}),
+    "no batch": ((), "lengths state taps", {"reverse": True}),
+    "stored every fourth": ((4,), "taps dropout", {"store_every": 4}),
+    "stored every third, no batch": ((), "state taps", {"store_every": 3}),
+    "stored every third": ((2, 2), "lengths state taps dropout", {"store_every": 3, "reverse": True}),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [(name, case) for name in CELLS for case in CASES]
+    + [(name, "ragged") for name in VARIANTS]
+    + [("SimpleRNN relu", "stored every third")],
+)
+def test_fused_is_autodiff_in_float64(x64, name, case):
+    cell, (batch_shape, given, options) = (CELLS | VARIANTS)[name], CASES[case]
+    arguments, other = make_case(cell, batch_shape, given)
+    fused, autodiff = fused_and_autodiff(cell, arguments, options | other)
+    assert_close(fused, autodiff, 1e-12)
+    assert all(np.any(a != 0) and a.dtype == jnp.float64 for a in jax.tree.leaves(fused))
+
+
+@pytest.mark.parametrize("steps", [STEPS, STEPS - 1])  # one that 2 does not divide
+@pytest.mark.parametrize("case", ["bare", "two batch dimensions, reverse", "stored every fourth"])
+@pytest.mark.parametrize("name", CELLS)
+def test_fused_is_autodiff_in_chunks(x64, monkeypatch, name, case, steps):
+    monkeypatch.setattr(scans, "steps_in_a_chunk", lambda cell, xs: 2)
+    cell, (batch_shape, given, options) = ZONED[name], CASES[case]
+    arguments, other = make_case(cell, batch_shape, given, steps, np.minimum(LENGTHS, steps))
+    fused, autodiff = fused_and_autodiff(cell, arguments, options | other)
+    assert_close(fused, autodiff, 1e-12)
+
+
+READ = {
+    "final": lambda results: results[0],
+    "states": lambda results: results[1],
+    "the memory of states": lambda results: results[1][-1],
+    "final h, and the memory of states": lambda results: (results[0].h, results[1][-1]),
+}
+
+
+@pytest.mark.parametrize("given", ["", "lengths state taps"])
+@pytest.mark.parametrize("read", READ)
+@pytest.mark.parametrize("name", CELLS)
+def test_fused_is_autodiff_where_the_loss_reads_a_part(x64, name, read, given):
+    arguments, other = make_case(CELLS[name], (4,), given)
+    fused, autodiff = fused_and_autodiff(CELLS[name], arguments, other, READ[read])
+    assert_close(fused, autodiff, 1e-12)
+    assert all(np.any(a != 0) for a in jax.tree.leaves(fused[0]["params"]))
+
+
+@pytest.mark.parametrize(
+    ("cell", "shape", "expected"),
+    [
+        (rnnjax.LSTM(128), (500, 32), 10),  # 16 steps of 64 KiB fill the cache; 10 is the largest divisor of 500
+        (rnnjax.LSTM(128), (512, 32), 16),
+        (rnnjax.LSTM(128, param_dtype=jnp.bfloat16), (512, 32), 16),  # gates are float32
+        (rnnjax.SimpleRNN(128), (512, 32), 64),
+        (rnnjax.LSTM(128), (16, 32), 16),
+        (rnnjax.LSTM(512), (100, 256), 5),  # not one step fits; the divisor of 100 below the fewest steps, 8
+        (rnnjax.LSTM(128), (505, 32), 16),  # 5 is less than half of it, so the last of 32 chunks is filled up
+        (rnnjax.LSTM(128), (513, 32), 9),
+        (rnnjax.LSTM(128), (201, 32), 16),
+        (rnnjax.LSTM(64), (201, 32), 29),  # 7 chunks, two steps more than there are
+        (rnnjax.LSTM(128), (17, 32), 9),
+    ],
+)
+def test_steps_in_a_chunk(cell, shape, expected):
+    assert scans.steps_in_a_chunk(cell, jnp.zeros((*shape, 3))) == expected
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_fused_is_autodiff_in_float32(optimized, name):
+    cell = CELLS[name].replace(features=16, param_dtype=jnp.float32)
+    arguments, other = make_case(cell, (4,), "lengths state taps", steps=50, lengths=(0, 50, 31, 1))
+    fused, autodiff = fused_and_autodiff(cell, arguments, other)
+    assert_close(fused, autodiff, 1e-5)
+    assert all(np.any(a != 0) and a.dtype == jnp.float32 for a in jax.tree.leaves(fused))
+
+
+@pytest.mark.parametrize("backward", ["fused", "autodiff"])
+@pytest.mark.parametrize(("given", "options"), [("", {"store_every": 3}), ("lengths state dropout", {})])
+@pytest.mark.parametrize("name", [*CELLS, "SimpleRNN relu"])
+def test_the_scan_is_a_loop_over_step(x64, name, given, options, backward):
+    cell = (CELLS | VARIANTS)[name]
+    arguments, other = make_case(cell, (2, 2), given)
+    expected = loop(cell, **({"state": cell.initial_state((2, 2))} | arguments | other))
+    actual = rnnjax.unroll(cell, **arguments, **other, **options, backward=backward)
+    assert_close(actual, expected, 1e-14)
+
+
+def test_the_carried_state_continues_a_sequence(x64):
+    cell = CELLS["LSTM"]
+    params, xs = make_params(cell), make_inputs(cell, (4,))
+    final, states = rnnjax.unroll(cell, params, xs)
+    middle, before = rnnjax.unroll(cell, params, xs[:3])
+    end, after = rnnjax.unroll(cell, params, xs[3:], middle)
+    assert_close(end, final, 1e-14)
+    assert_close(jax.tree.map(lambda *a: jnp.concatenate(a), before, after), states, 1e-14)
+
+
+LSTM = rnnjax.LSTM(5)
+FOUR = LSTM.initial_state((4,))  # fits, so that each case below is wrong in one thing
+
+
+@pytest.mark.parametrize(
+    ("argument", "changes"),
+    [
+        ("backward", {"backward": "numeric"}),
+        ("store_every", {"store_every": 0}),
+        ("xs must be", {"xs": np.zeros(3, np.float32)}),
+        ("xs must", {"xs": np.zeros((0, 4, 3), np.float32)}),
+        ("xs has 2 features", {"xs": np.zeros((8, 4, 2), np.float32)}),
+        ("params.w_h", {"params": rnnjax.GRU(5).init(jax.random.key(0), 3)}),
+        ("params.w_h", {"params": rnnjax.LSTM(6).init(jax.random.key(0), 3)}),
+        ("lengths", {"lengths": np.zeros((3,), np.int32)}),
+        ("lengths", {"lengths": np.zeros((4, 1), np.int32)}),
+        (r"dropout\.x must have shape \(4, 3\)", {"dropout": DropoutMasks(np.ones((4, 5)), None)}),
+        (r"dropout\.h must have shape \(4, 5\)", {"dropout": DropoutMasks(None, np.ones(5))}),
+        (r"dropout\.hold must have shape \(8, 4, 5\)", {"dropout": DropoutMasks(None, None, np.ones((4, 5), bool))}),
+        ("state must be a LSTMState, got GRUState", {"state": rnnjax.GRU(5).initial_state((4,))}),
+        ("state must be a LSTMState, got tuple", {"state": tuple(FOUR)}),
+        (r"state\.h", {"state": LSTM.initial_state((3,))}),
+        (r"state\.c", {"state": FOUR._replace(c=np.zeros((4, 6), np.float32))}),
+        ("taps must be a LSTMState", {"taps": np.zeros((8, 4, 5), np.float32)}),
+        (r"taps\.h", {"taps": FOUR}),
+        (r"taps\.c", {"taps": LSTM.initial_state((8, 4))._replace(c=np.zeros((7, 4, 5), np.float32))}),
+    ],
+)
+def test_what_does_not_fit_together_is_named(argument, changes):
+    arguments = {"params": LSTM.init(jax.random.key(0), 3), "xs": np.zeros((8, 4, 3), np.float32)}
+    with pytest.raises(ValueError, match=argument):
+        rnnjax.unroll(LSTM, **(arguments | changes))

@@ -1,0 +1,49 @@
+"""What waits for other arrays is what it was, and a large array that is replaced is not copied first."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnnjax.core.xla_cpu import after
+
+STRANGE = [1.5, np.inf, -np.inf, np.nan, -0.0]
+
+
+@pytest.mark.parametrize("first", STRANGE)
+@pytest.mark.parametrize("jitted", [True, False])
+def test_nothing_changes_whatever_the_first_are(first, jitted):
+    then = {"numbers": jnp.array(STRANGE), "count": jnp.array(7), "flag": jnp.array(True), "none": None}
+    function = jax.jit(after) if jitted else after
+    actual = function((jnp.full((2, 3), first), None), then)
+    jax.tree.map(np.testing.assert_array_equal, actual, then)
+    assert jax.tree.map(lambda a: a.dtype, actual) == jax.tree.map(lambda a: a.dtype, then)
+
+
+def test_the_gradient_passes_only_through_what_waits():
+    first, then = jnp.arange(3.0), jnp.arange(3.0)
+    gradients = jax.grad(lambda first, then: jnp.sum(after(first, then) ** 2), (0, 1))(first, then)
+    np.testing.assert_array_equal(gradients[0], 0)
+    np.testing.assert_array_equal(gradients[1], 2 * then)
+
+
+def test_a_matrix_that_waits_for_another_is_changed_in_place(optimized):
+    """The second is read by both: were it replaced first, XLA would have to keep a copy of it."""
+
+    def steps(count, a, b, *, ordered):
+        def step(_, matrices):
+            a, b = matrices
+            new_a, new_b = a + jnp.sqrt(jnp.abs(b)), 0.9 * b + 0.1
+            return new_a, after(new_a, new_b) if ordered else new_b
+
+        return jax.lax.fori_loop(0, count, step, (a, b))
+
+    def copies(ordered):
+        shape = jax.ShapeDtypeStruct((1024, 512), jnp.float32)
+        jitted = jax.jit(steps, static_argnames="ordered", donate_argnums=(1, 2))
+        text = jitted.lower(np.int32(0), shape, shape, ordered=ordered).compile().as_text()
+        return len(re.findall(r"f32\[1024,512\]\S* copy\(", text))
+
+    assert (copies(ordered=True), copies(ordered=False)) == (0, 1)

@@ -1,0 +1,130 @@
+"""Every experiment through the door at a tiny size: from flags, or files, to a result and a report."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import test_own_data
+from through_the_door import SMALL, away_from_home, finished, read_json, said
+
+import rnnjax.data.tfds.mnist
+from experiments.registry import EXPERIMENTS
+
+DEEP = "--layers 2 --layer-norm --dropout 0.1"
+REAL_DATA = os.environ.get("TFDS_DATA_DIR")
+ANIMALS = "the quick brown fox jumps over the lazy dog. "
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path_factory, monkeypatch):
+    with away_from_home(tmp_path_factory, monkeypatch):
+        yield
+
+
+def test_every_experiment_is_tried_somewhere():
+    tried = {name.split("_")[1] for name in (*globals(), *vars(test_own_data)) if name.startswith("test_")}
+    assert set(EXPERIMENTS) <= tried | {"recall", "imdb", "trainability"}  # these have files of their own
+
+
+def test_adding_numbers_with_a_curriculum_and_pooling(tmp_path):
+    flags = "--cells simple --steps 6 --length 12 --min-length 3 --curriculum 0.8 --validate-every 3 --clip-by value"
+    task, (result,) = finished(f"adding {SMALL} {flags} --pooling attention", tmp_path / "run")
+    assert (task["step"], task["example"]) == ("step", "sequence")
+    assert (task["objective"], task["loss"], task["classes"]) == ("number", "mean squared error", [])
+    assert {figure["cell"] for figure in task["published"]} == {"simplernn", "lstm", "gru"}
+    (member,) = (tmp_path / "run" / "members").iterdir()
+    assert read_json(member / "member.json")["baseline"] == pytest.approx(1 / 6)
+    validations = [json.loads(line) for line in (member / "metrics.jsonl").read_text().splitlines()]
+    losses = [record["loss"] for record in validations if record["kind"] == "validation"]
+    assert result["validation_loss"] == min(losses)
+
+
+def test_copying_answers_at_every_step(tmp_path):
+    task, _ = finished(f"copying {SMALL} --cells simple --steps 3 --delay 2 {DEEP}", tmp_path / "run")
+    assert (task["step"], task["example"], task["objective"]) == ("step", "sequence", "symbols")
+    assert task["loss"] == "cross-entropy a step, nats"
+    assert read_json(tmp_path / "run" / "vocabulary.json") == ["<blank>", *"abcdefgh", "<go>"]
+
+
+def test_temporal_order_trains_cells_by_recipes(tmp_path):
+    cells = "--cells simple:omega=0.5"
+    task, _ = finished(f"temporal {SMALL} {cells} --steps 3 --length 12", tmp_path / "run")
+    assert (task["step"], task["example"], task["objective"]) == ("step", "sequence", "classes")
+    assert len(task["classes"]) == 4
+    (member,) = (tmp_path / "run" / "members").iterdir()
+    assert read_json(member / "member.json")["label"] == "SimpleRNN omega=0.5"
+
+
+@pytest.fixture
+def digits(monkeypatch):
+    """Made-up images in the place of MNIST, what was asked of them."""
+    asked = []
+
+    def mnist(**flags):
+        asked.append(flags)
+        rng, shape = np.random.default_rng(0), (28, 28) if flags["by"] == "row" else (784, 1)
+
+        def split(count):
+            images = rng.integers(256, size=(count, *shape)).astype(np.uint8)
+            lengths = np.full(count, shape[0], np.int32)
+            return rnnjax.data.tfds.mnist.Examples(images, lengths, rng.integers(10, size=count).astype(np.int32))
+
+        return rnnjax.data.tfds.mnist.Dataset(
+            split(flags["train_examples"] or 24), split(9), split(10),
+            objective=rnnjax.data.tfds.mnist.Objective.CLASSES, classes=tuple("0123456789"),
+        )  # fmt: skip
+
+    monkeypatch.setattr(rnnjax.data.tfds.mnist, "mnist", mnist)
+    return asked
+
+
+def test_mnist_row_by_row(digits, tmp_path):
+    flags = f"--cells simple --by row --train-examples 17 --data-dir {tmp_path}"
+    task, _ = finished(f"mnist {SMALL} {flags}", tmp_path / "run")
+    assert (task["step"], task["example"], task["objective"]) == ("row", "image", "classes")
+    assert task["classes"] == list("0123456789")
+    assert task["published"] == []
+    ((asked),) = digits
+    assert (asked["by"], asked["permuted"], asked["train_examples"]) == ("row", False, 17)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (REAL_DATA and os.path.isdir(os.path.join(REAL_DATA, "mnist"))),
+    reason="needs the real mnist: set TFDS_DATA_DIR to a folder that holds it",
+)
+def test_mnist_pixel_by_pixel_of_real_digits(tmp_path):
+    flags = "--permuted --train-examples 16 --features 2 --batch-size 64"
+    task, _ = finished(f"mnist {SMALL} {flags} --data-dir {REAL_DATA}", tmp_path / "run")
+    assert task["step"] == "pixel"
+    assert {figure["setting"][:8] for figure in task["published"]} == {"permuted"}
+
+
+def test_characters_of_a_file_with_carried_state(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(ANIMALS * 20)
+    flags = f"--file {path} --window 6 --validation 0.2 --test-share 0.2"
+    task, (result,) = finished(f"characters {SMALL} {flags}", tmp_path / "run")
+    assert (task["step"], task["example"], task["objective"]) == ("character", "window", "symbols")
+    assert read_json(tmp_path / "run" / "vocabulary.json") == ["<pad>", "<unk>", *sorted(set(ANIMALS))]
+    assert result["test_loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ("copying --pooling mean", "--pooling must be last where every step answers, but mean was given."),
+        ("characters --bidirectional", "--bidirectional must be off where every step answers, but True was given."),
+        ("copying --cells lstm:pooling=max", "--pooling must be last where every step answers, but max was given."),
+        ("adding --length 9 --min-length 10", "--min-length must be from 2 to --length, but 10 was given."),
+        ("temporal --marks 4", "--marks must be 2 or 3, but 4 was given."),
+        ("mnist --train-examples 0", "--train-examples must be at least 1, but 0 was given."),
+        ("characters --file {path}/none.txt", "There is no file {path}/none.txt; name one that exists."),
+        ("series --train {path}/none.npz", "{path}/none.npz is no file; name an .npz file."),
+        ("adding --curriculum 0.5", "--curriculum 0.5 has nothing to order, since all sequences are 200 steps long;"),
+    ],
+)
+def test_flags_that_do_not_fit_are_one_sentence_and_leave_nothing(flags, told, tmp_path, capsys):
+    line = said(f"{flags.format(path=tmp_path)} --compilation-cache off", tmp_path, capsys)
+    assert line.startswith(f"error: {told.format(path=tmp_path)}")

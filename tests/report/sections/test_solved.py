@@ -1,0 +1,87 @@
+"""How far each cell gets, where a sweep varies the length of the task."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_run import write_number_task
+
+from rnnjax.report.sections import solved
+from rnnjax.runs.reader import Result, Run, load_run
+from rnnjax.runs.task import Task
+
+RESULT = Result(0.1, 0.9, 0.9, 1, 1.0, 1.0, 1.0, None, None)
+
+
+@pytest.fixture(scope="module")
+def member(tmp_path_factory):
+    """Any finished member, to be changed."""
+    return load_run(write_number_task(Path(tmp_path_factory.mktemp("solved")) / "run")).members[0]
+
+
+@pytest.fixture
+def run_of(member):
+    def make(*told, task=Task(), baseline=None):  # noqa: B008
+        """A run of members told as (label, seed, length, result)."""
+        members = tuple(
+            replace(
+                member, label=f"{label} length={length}", seed=seed, varied={"length": length}, result=result,
+                task=task, baseline=baseline,
+            )
+            for label, seed, length, result in told
+        )  # fmt: skip
+        return replace(load_run_like(member), members=members)
+
+    return make
+
+
+def load_run_like(member):
+    return Run(Path("x"), "recall", {}, {}, (member,), ())
+
+
+def right(accuracy):
+    return replace(RESULT, test_accuracy=accuracy)
+
+
+def test_each_length_counts_its_seeds_and_the_largest_is_that_of_the_median_seed(run_of):
+    accuracies = {0: (1.0, 0.96, 0.94), 1: (0.99, 0.5, 0.97), 2: (0.949, 0.5, 0.5)}
+    run = run_of(
+        *(
+            ("LSTM", seed, length, right(accuracy))
+            for seed, row in accuracies.items()
+            for length, accuracy in zip((10, 20, 40), row, strict=True)
+        )
+    )
+    (row,) = solved.solved(run)[2]
+    assert (row.label, row.finished, row.solving) == ("LSTM", (3, 3, 3), (2, 1, 1))
+    assert row.farthest.tolist() == [20, 40, 0]
+    assert solved.table_rows(run) == [
+        ["cell, by length", "10", "20", "40", "largest solved"],
+        ["LSTM", "2/3", "1/3", "1/3", "20 (0–40)"],
+    ]
+
+
+def test_accuracy_counts_at_the_largest_distance_where_there_are_distances(run_of):
+    by_distance = replace(right(0.99), distance=np.array([5.0, 10.0]), accuracy=np.array([1.0, 0.6]))
+    assert solved.table_rows(run_of(("GRU", 0, 10, by_distance)))[1] == ["GRU", "0/1", "0"]
+
+
+def test_of_a_number_the_loss_counts_as_a_part_of_the_baseline(run_of):
+    losses = [replace(RESULT, test_loss=loss) for loss in (0.0166, 0.0167)]
+    told = [("LSTM", seed, 10, result) for seed, result in enumerate(losses)]
+    assert solved.table_rows(run_of(*told, task=Task("number"), baseline=1 / 6))[1][1] == "1/2"
+    assert solved.table_rows(run_of(*told, task=Task("number"))) == []
+
+
+def test_unfinished_seeds_are_not_counted_and_without_a_swept_length_there_is_no_table(run_of, member):
+    run = run_of(("LSTM", 0, 10, None), ("LSTM", 1, 10, right(1.0)), ("LSTM", 1, 20, None))
+    assert solved.table_rows(run) == [["cell, by length", "10", "largest solved"], ["LSTM", "1/1", "10"]]
+    alone = load_run_like(member)
+    assert (solved.table_rows(alone), solved.section(alone), solved.rich_solved(alone)) == ([], [], None)
+
+
+def test_the_page_has_it_escaped(run_of):
+    (section,) = solved.section(run_of(("<b>", 0, 10, right(1.0))))
+    assert "&lt;b&gt;" in section.html
+    assert "1/1" in section.html

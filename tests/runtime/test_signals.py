@@ -1,0 +1,188 @@
+"""A signal is heard at once, or when the step in work is done; a second one ends the process."""
+
+import gc
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from rnnjax.runtime.signals import SIGNALS, StoppedError, Stopping, ctrl_c_raises
+
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """Whatever a test does, those of before are there after it."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    after = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert after == before
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_a_signal_stops_at_once(number):
+    stopping = Stopping()
+    assert not stopping.requested
+    with pytest.raises(StoppedError, match=f"^stopped by {number.name}$") as stopped, stopping:
+        send(number)
+    assert stopped.value.status == STATUS[number]
+    assert stopping.requested
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_inside_deferred_it_waits_until_it_is_asked_for(number, capsys):
+    with Stopping() as stopping, stopping.deferred():
+        stopping.stop()
+        assert not stopping.requested
+        send(number)
+        assert stopping.requested
+        with pytest.raises(StoppedError) as stopped:
+            stopping.stop()
+    assert stopped.value.status == STATUS[number]
+    assert capsys.readouterr().err == "stopping after the step in work; a second time stops at once.\n"
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_a_signal_that_comes_while_garbage_is_collected_is_heard(number, while_collecting):
+    """Nothing that is raised there gets out, so it is sent again; it does not count as a second one."""
+
+    def collect():
+        while_collecting(lambda: send(number))
+        time.sleep(10)
+
+    with pytest.raises(StoppedError) as stopped, Stopping():
+        collect()
+    assert stopped.value.status == STATUS[number]
+
+
+@pytest.fixture
+def begins_slowly(tmp_path, monkeypatch):
+    """A function that imports a module during which the signal of this number comes, and that waits afterwards."""
+
+    def imported(number):
+        source = f"import os, signal, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(0.2)\nbegun = True\n"
+        (tmp_path / "begins_slowly.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+        importlib.import_module("begins_slowly")
+        time.sleep(10)
+
+    yield imported
+    assert sys.modules.pop("begins_slowly").begun
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_a_module_that_is_being_imported_is_there_before_a_signal_is_heard(number, begins_slowly):
+    with pytest.raises(StoppedError) as stopped, Stopping():
+        begins_slowly(number)
+    assert stopped.value.status == STATUS[number]
+
+
+def test_ctrl_c_waits_for_an_import_and_the_handler_is_restored(begins_slowly):
+    with pytest.raises(KeyboardInterrupt), ctrl_c_raises():
+        begins_slowly(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_is_begun_by_an_import_hears_ctrl_c_all_the_same(tmp_path, monkeypatch):
+    """Or a program whose first module does all the work could not be stopped."""
+    source = "import os, signal, time\nfrom rnnjax.runtime.signals import ctrl_c_raises\n"
+    source += "with ctrl_c_raises():\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(10)\n"
+    (tmp_path / "works_at_import.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        importlib.import_module("works_at_import")
+
+
+def test_other_errors_of_garbage_are_left_to_who_was_told_before(while_collecting, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_type))
+    with Stopping():
+        while_collecting(lambda: 1 / 0)
+    assert told == [ZeroDivisionError]
+
+
+@pytest.fixture
+def while_collecting():
+    """A function that runs another one once while Python collects garbage."""
+    waiting = []
+
+    def callback(phase, info):
+        while waiting:
+            waiting.pop()()
+
+    def run(function):
+        waiting.append(function)
+        while waiting:  # or another thread is collecting, and this one need not
+            gc.collect()
+
+    gc.callbacks.append(callback)
+    yield run
+    gc.callbacks.remove(callback)
+
+
+def test_after_deferred_a_signal_stops_at_once_again():
+    with Stopping() as stopping:
+        with stopping.deferred():
+            pass
+        with pytest.raises(StoppedError):
+            send(signal.SIGTERM)
+
+
+def test_without_a_signal_nothing_happens_and_handlers_are_restored(handlers):
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    with Stopping() as stopping:
+        assert all(signal.getsignal(number) != before[number] for number in SIGNALS)
+        stopping.stop()
+    assert {number: signal.getsignal(number) for number in SIGNALS} == before
+
+
+def test_handlers_are_restored_after_an_error():
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    with pytest.raises(KeyError), Stopping():
+        raise KeyError
+    assert {number: signal.getsignal(number) for number in SIGNALS} == before
+
+
+def test_in_another_thread_no_signal_is_caught():
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    seen = []
+
+    def work():
+        with Stopping() as stopping, stopping.deferred():
+            seen.append({number: signal.getsignal(number) for number in SIGNALS})
+            stopping.stop()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+TWICE = """
+import atexit, os, signal
+from rnnjax.runtime.signals import Stopping
+atexit.register(print, "tidied up")
+with Stopping() as stopping, stopping.deferred():
+    os.kill(os.getpid(), signal.SIGINT)
+    print("after one", stopping.requested, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("after two")
+"""
+
+
+def test_a_second_signal_ends_the_process_at_once():
+    ended = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (143, "after one True\n")
+    assert ended.stderr == "stopping after the step in work; a second time stops at once.\n"

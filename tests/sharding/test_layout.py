@@ -1,0 +1,155 @@
+"""The same numbers on one device and on eight, however members, examples and parameters are divided over them."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from sequences import assert_close
+from studies import SETTINGS, make_dataset, make_group, make_trial, mesh_layout, pmap_layout, run
+
+import rnnjax
+from rnnjax.runs.json_io import read_records
+from rnnjax.sharding import layout as layouts
+from rnnjax.sharding.program_spec import Role
+from rnnjax.training.evaluate import evaluate
+from rnnjax.training.setup import prepare, stacked
+from rnnjax.training.step.train_step import STATE, TrainState
+
+# 50 steps; 6 examples in a batch, which 8 devices do not divide, and the last batch of an epoch has 2
+FIFTY = dataclasses.replace(SETTINGS, epochs=8, batch_size=6, log_gradients_every=10, validate_every=25)
+PENALISED = dataclasses.replace(FIFTY, epochs=1, omega=0.01, flossing=0.003)
+LSTM = rnnjax.LSTM(4, recurrent_dropout=0.2)
+LAYOUTS = {
+    "jit, data": partial(mesh_layout, data=8),
+    "jit, data, vmap": partial(mesh_layout, data=8, together="vmap"),
+    "jit, members": partial(mesh_layout, member=2),
+    "jit, both": partial(mesh_layout, member=2, data=4, together="vmap"),
+    "sharded": partial(mesh_layout, data=4, model=2),
+    "sharded, both": partial(mesh_layout, member=2, data=2, model=2),
+    "pmap": partial(pmap_layout, count=8),
+    "pmap, vmap": partial(pmap_layout, count=4, together="vmap"),
+}
+
+
+def study(cell, settings):
+    """Two seeds that read the same examples, and one learning rate more."""
+    dataset = make_dataset()
+    trials = [make_trial(dataset, cell, settings, seed=seed) for seed in (0, 1)]
+    faster = dataclasses.replace(settings, learning_rate=0.05)
+    return make_group(*trials, make_trial(dataset, cell, faster, label="faster"))
+
+
+def outcome(group, layout, folder):
+    """Losses and norms as they are recorded, parameters, and scores of the test split."""
+    prepared = prepare(group, layout)
+    members, done = run(prepared, folder)
+    records = [
+        [read_records(member.folder / name) for name in ("metrics.jsonl", "gradients.jsonl")] for member in members
+    ]
+    best = layout.put(Role.PARAMS, stacked([member.params for member in members]))
+    scores = [score[:2] for score in evaluate(prepared, "test", best)]
+    return records, layout.fetch(done.state.params), scores
+
+
+def assert_records_close(records, expected, tolerance):
+    for mine, theirs in zip(jax.tree.leaves(records), jax.tree.leaves(expected), strict=True):
+        assert type(mine) is type(theirs)
+        if isinstance(mine, float):
+            assert mine == pytest.approx(theirs, rel=tolerance, abs=tolerance, nan_ok=True)
+        else:
+            assert mine == theirs
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    """The group, what one device makes of it in single precision."""
+    group = study(LSTM, FIFTY)
+    return group, outcome(group, mesh_layout(3), tmp_path_factory.mktemp("one"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pmap", "jit, both"])
+def test_every_layout_gives_the_numbers_of_one_device(name, one_device, tmp_path):
+    """In single precision after 50 steps; below is every layout in double precision."""
+    group, expected = one_device
+    records, params, scores = outcome(group, LAYOUTS[name](3), tmp_path)
+    assert_close(params, expected[1], 1e-5)
+    assert_records_close(records, expected[0], 1e-4)
+    assert_records_close(scores, expected[2], 1e-5)
+
+
+@pytest.mark.slow
+def test_every_layout_gives_the_numbers_of_one_device_in_double_precision(tmp_path, x64):
+    group = study(LSTM.replace(param_dtype=np.float64), FIFTY)
+    expected = outcome(group, mesh_layout(3), tmp_path / "one")
+    for name, layout in LAYOUTS.items():
+        records, params, scores = outcome(group, layout(3), tmp_path / name)
+        assert_close(params, expected[1], 1e-12)
+        assert_records_close(records, expected[0], 1e-9)
+        assert_records_close(scores, expected[2], 1e-9)
+
+
+@pytest.mark.slow
+def test_matrices_in_parts_give_the_numbers_of_one_device(tmp_path, monkeypatch, x64):
+    group = study(LSTM.replace(param_dtype=np.float64), dataclasses.replace(FIFTY, epochs=2))
+    expected = outcome(group, mesh_layout(3), tmp_path / "one")
+    monkeypatch.setattr(layouts, "LEAST_IN_PARTS", 1)
+    for name in ("jit, data", "jit, both"):
+        records, params, scores = outcome(group, LAYOUTS[name](3), tmp_path / name)
+        assert_close(params, expected[1], 1e-12)
+        assert_records_close(records, expected[0], 1e-9)
+        assert_records_close(scores, expected[2], 1e-9)
+
+
+@pytest.mark.slow
+def test_penalties_and_dropout_do_not_depend_on_the_layout(tmp_path, x64):
+    cell = rnnjax.GRU(4, input_dropout=0.2, recurrent_dropout=0.2, param_dtype=np.float64)
+    group = study(cell, PENALISED)
+    expected = outcome(group, mesh_layout(3), tmp_path / "one")
+    for name in ("sharded, both", "pmap"):
+        records, params, _ = outcome(group, LAYOUTS[name](3), tmp_path / name)
+        assert_close(params, expected[1], 1e-12)
+        assert_records_close(records, expected[0], 1e-9)
+
+
+def test_large_parameters_are_divided_over_the_model_axis():
+    layout = mesh_layout(2, data=2, model=4)
+    shapes = {"embedding": (40, 8), "w_h": (4, 16), "odd": (5, 3), "b": (16,)}
+    arrays = {name: np.random.default_rng(0).normal(size=(2, *shape)) for name, shape in shapes.items()}
+    placed = layout.put(Role.PARAMS, {name: a.astype(np.float32) for name, a in arrays.items()})
+    held = {name: a.addressable_shards[0].data.shape for name, a in placed.items()}
+    assert held == {"embedding": (2, 10, 8), "w_h": (2, 4, 4), "odd": (2, 5, 3), "b": (2, 16)}
+    assert all(np.array_equal(a, arrays[name].astype(np.float32)) for name, a in layout.fetch(placed).items())
+
+
+def test_large_matrices_lie_in_parts_on_the_devices_that_share_a_batch(monkeypatch):
+    monkeypatch.setattr(layouts, "LEAST_IN_PARTS", 64)
+    layout = mesh_layout(2, data=4)
+    shapes = {"embedding": (40, 8), "small": (4, 8), "odd": (42, 8), "b": (64,)}
+    tree = {name: np.random.default_rng(0).normal(size=(2, *shape)) for name, shape in shapes.items()}
+    placed = layout.put(Role.PARAMS, tree)
+    held = {name: a.addressable_shards[0].data.shape for name, a in placed.items()}
+    assert held == {name: (2, *shape) for name, shape in shapes.items()} | {"embedding": (2, 10, 8)}
+    assert all(np.array_equal(a, tree[name].astype(np.float32)) for name, a in layout.fetch(placed).items())
+    one = {name: a[0] for name, a in tree.items()}
+    assert layout.shares(one).parts == {"embedding": True, "small": False, "odd": False, "b": False}
+    assert not any(mesh_layout(2, data=4, model=2).shares(one).parts.values())
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert not any(layout.shares(one).parts.values())
+
+
+def test_a_state_that_is_carried_never_lies_in_parts(monkeypatch):
+    monkeypatch.setattr(layouts, "LEAST_IN_PARTS", 1)
+    state = TrainState({"w": np.zeros((1, 8, 2))}, {"m": np.zeros((1, 8, 2))}, *np.zeros((2, 1)), np.zeros((1, 8, 2)))
+    placed = mesh_layout(1, data=4).put(STATE, state)
+    held = [a.addressable_shards[0].data.shape for a in jax.tree.leaves(placed)]
+    assert held == [(1, 2, 2), (1, 2, 2), (1,), (1,), (1, 8, 2)]
+
+
+@pytest.mark.parametrize("layout", [mesh_layout(3, member=2, data=2), pmap_layout(3, 4)])
+def test_what_is_put_into_place_comes_back(layout):
+    tree = {"a": np.arange(12.0).reshape(3, 4), "b": np.arange(3)}
+    back = layout.fetch(layout.put(Role.MEMBER, tree))
+    assert all(np.array_equal(back[name], tree[name]) for name in tree)

@@ -1,0 +1,148 @@
+"""Runs side by side are the runs alone: what happens to one does not reach the others."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from sequences import assert_same
+from studies import SETTINGS, Tiny, make_dataset, make_group, make_trial, mesh_layout, run
+
+import rnnjax
+from rnnjax.diagnostics.alarms.evidence import Origin
+from rnnjax.runs.json_io import read_json, read_records
+from rnnjax.runs.writer import RECORDS
+from rnnjax.sharding.program_spec import Role
+from rnnjax.training.ensemble import plan
+from rnnjax.training.evaluate import evaluate
+from rnnjax.training.setup import member_of, prepare, stacked
+from rnnjax.training.step.multi_step import example_arrays
+from rnnjax.training.step.train_step import make_knobs
+
+NO_LOG = dataclasses.replace(SETTINGS, log_gradients_every=0)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def of_kind(kind, folder):
+    return [record for record in read_records(folder / "metrics.jsonl") if record["kind"] == kind]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Two runs that share a program, whose numbers tests change."""
+    cell, dataset = rnnjax.SimpleRNN(4, activation="relu", recurrent_dropout=0.2), make_dataset()
+    trials = [make_trial(dataset, cell, NO_LOG, seed=seed) for seed in (0, 1)]
+    return prepare(make_group(*trials, edges=(7,)), mesh_layout(2))
+
+
+def train_pair(pair, folder, *rates, progress=lambda done, loss: None):
+    trials = [
+        dataclasses.replace(trial, settings=dataclasses.replace(trial.settings, learning_rate=rate))
+        for trial, rate in zip(pair.group.trials, rates, strict=True)
+    ]
+    keys = [jax.random.wrap_key_data(key) for key in pair.keys]
+    knobs = stacked([make_knobs(trial.settings, key) for trial, key in zip(trials, keys, strict=True)])
+    changed = pair._replace(group=pair.group._replace(trials=tuple(trials)), knobs=pair.layout.put(Role.MEMBER, knobs))
+    return run(changed, folder, progress=progress)
+
+
+def without_origin(pair):
+    """Looking for it compiles for seconds."""
+    origin = Origin("forward", "recurrent", "h", 0, None)
+    return pair._replace(programs=pair.programs._replace(origin=lambda state, batch: origin))
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_member_that_breaks_does_not_touch_the_other(pair, tmp_path, broken):
+    rates = [0.02, 0.02]
+    members, done = train_pair(pair, tmp_path / "sound", *rates)
+    expected = [files(member.folder) for member in members]
+    assert all(member.failure is None for member in members)
+    rates[broken] = 1e30
+    members, later = train_pair(pair, tmp_path / "broken", *rates)
+    assert files(members[1 - broken].folder) == expected[1 - broken]
+    params = [member_of(pair.layout.fetch(progressed.state.params), 1 - broken) for progressed in (done, later)]
+    assert_same(params[1], params[0])
+    assert members[1 - broken].failure is None
+
+    member = members[broken]
+    steps = [record["step"] for record in of_kind("train", member.folder)]
+    assert steps == list(range(len(steps)))
+    assert 1 <= len(steps) < pair.steps
+    assert f"Tiny (seed {broken}): the " in member.failure
+    assert f"at step {steps[-1]};" in member.failure
+    assert read_json(member.folder / "failure.json") == {"message": member.failure}
+    assert read_json(member.folder / "diverged.json")["step"] == steps[-1]
+    assert max([record["step"] for record in of_kind("validation", member.folder)], default=0) <= steps[-1]
+
+
+def test_the_loss_that_is_shown_is_the_mean_over_those_who_train(pair, tmp_path):
+    told = []
+    members, done = train_pair(without_origin(pair), tmp_path, 0.02, 1e30, progress=lambda *now: told.append(now))
+    sound, broken = ({r["step"]: r["loss"] for r in of_kind("train", member.folder)} for member in members)
+    assert [now for now, _ in told] == sorted({now for now, _ in told})
+    for now, loss in told:
+        step = now - 1
+        both = [losses[step] for losses in (sound, broken) if step in losses and max(broken) > step]
+        assert loss == pytest.approx(np.mean(both or [sound[step]]), rel=1e-6)
+    assert done.step == pair.steps
+
+
+def test_when_all_have_broken_training_ends(pair, tmp_path):
+    members, done = train_pair(without_origin(pair), tmp_path, 1e30, 1e30)
+    assert all(member.failure for member in members)
+    assert done.step < pair.steps
+
+
+def outcomes(prepared, folder):
+    """Of each member: its records as they are on disk, its last parameters, and their scores of the test split."""
+    members, done = run(prepared, folder)
+    params = prepared.layout.fetch(done.state.params)
+    scores = evaluate(prepared, "test", done.state.params)
+    return [
+        ([read_records(member.folder / name) for name in RECORDS], member_of(params, i), scores[i][:2])
+        for i, member in enumerate(members)
+    ]
+
+
+def assert_outcomes_close(actual, expected):
+    for mine, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        if isinstance(theirs, str | int):
+            assert mine == theirs
+        else:
+            assert mine == pytest.approx(theirs, rel=1e-5, abs=1e-5, nan_ok=True)
+
+
+def compiled(*trials, together="map"):
+    return prepare(make_group(*trials, edges=(7,)), mesh_layout(len(trials), together=together))
+
+
+@pytest.mark.slow
+def test_eight_seeds_at_once_are_eight_runs_alone(tmp_path):
+    """Each with reviews of its own."""
+    trials = [make_trial(make_dataset(seed), rnnjax.LSTM(4, recurrent_dropout=0.2), seed=seed) for seed in range(8)]
+    program = compiled(trials[0])
+    expected = []
+    for trial in trials:
+        alone = Tiny(program).changed(seed=trial.seed)
+        examples = alone.layout.put(Role.SHARED, example_arrays(trial.make_dataset()))
+        alone = alone._replace(group=make_group(trial, edges=(7,)), examples=examples)
+        expected += outcomes(alone, tmp_path / "alone")
+    assert len({records[0][-1]["loss"] for records, *_ in expected}) == 8
+    for together in ("map", "vmap"):
+        found = outcomes(compiled(*trials, together=together), tmp_path / together)
+        assert_outcomes_close(found, expected)
+
+
+@pytest.mark.slow
+def test_cells_that_begin_differently_are_the_cells_alone(tmp_path):
+    cells = [rnnjax.LSTM(4), rnnjax.LSTM(4, forget_bias=0.0), rnnjax.LSTM(4, chrono=9)]
+    trials = [make_trial(make_dataset(), cell, NO_LOG, label=str(i)) for i, cell in enumerate(cells)]
+    assert plan(trials) == [tuple(trials)]
+    found = outcomes(compiled(*trials), tmp_path / "together")
+    assert len({scores[0] for *_, scores in found}) == 3
+    for i, trial in enumerate(trials):
+        assert_outcomes_close(found[i : i + 1], outcomes(compiled(trial), tmp_path / "alone"))
