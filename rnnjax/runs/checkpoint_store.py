@@ -22,8 +22,8 @@ import jax
 import numpy as np
 
 from rnnjax.errors import UserError
-from rnnjax.runs.orbax_logging import quiet_orbax
 from rnnjax.runs.json_io import write_json
+from rnnjax.runs.orbax_logging import quiet_orbax
 
 SUMS = "sha256.json"
 FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)}

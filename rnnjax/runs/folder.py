@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rnnjax.errors import UserError
-from rnnjax.runs.lock import LOCK, run_lock
 from rnnjax.runs.json_io import read_json, write_json
+from rnnjax.runs.lock import LOCK, run_lock
 
 BEGINNINGS = {LOCK, "members", "environment.json", "environment.json.partial", "config.json.partial"}  # before a kill
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")

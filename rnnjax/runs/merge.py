@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnnjax.errors import UserError
-from rnnjax.runs.json_io import flat
+from rnnjax.runs.json_io import flat, read_json, write_bytes, write_json
 from rnnjax.runs.reader import PARTIAL
-from rnnjax.runs.json_io import read_json, write_bytes, write_json
 
 # what shards of one study may differ in; a file of the user counts by its content
 OWN = ("flags.out", "flags.shard", "flags.data_dir", "flags.train", "flags.test", "flags.file")

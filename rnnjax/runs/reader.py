@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from rnnjax.errors import UserError
-from rnnjax.typing import Floats
-from rnnjax.runs.schema import GradientLog, Member, Result, Scores
-from rnnjax.runs.record_reader import read_member
-from rnnjax.runs.task import Task, read_task
 from rnnjax.runs.json_io import read_json
+from rnnjax.runs.record_reader import read_member
+from rnnjax.runs.schema import GradientLog, Member, Result, Scores
+from rnnjax.runs.task import Task, read_task
+from rnnjax.typing import Floats
 
 __all__ = ["Floats", "GradientLog", "Member", "Result", "Run", "Scores", "load_run"]
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.runs.diagnosis import Diagnosis, parse_diagnosis
+from rnnjax.runs.json_io import read_json, read_records
 from rnnjax.runs.json_numbers import as_float, row
 from rnnjax.runs.schema import MOMENTS, GradientLog, Member, Moment, Result, Scores, Updates
 from rnnjax.runs.task import Task
-from rnnjax.runs.json_io import read_json, read_records
 
 LEVELS = ("count", "mean", "q10", "q50", "q90")
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.runs.diagnosis import Diagnosis
-from rnnjax.typing import Floats
 from rnnjax.runs.task import Task
+from rnnjax.typing import Floats
 
 Moment = Literal["start", "end"]
 MOMENTS: tuple[Moment, ...] = ("start", "end")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from rnnjax.errors import UserError
-from rnnjax.runs.json_numbers import as_float
 from rnnjax.formatting import Nouns
 from rnnjax.runs.json_io import read_json
+from rnnjax.runs.json_numbers import as_float
 
 Objective = Literal["binary", "classes", "number", "symbols"]
 

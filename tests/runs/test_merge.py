@@ -6,8 +6,8 @@ import pytest
 from shards import FLAGS, files, shard_of
 from synthetic_run import write_member, write_run
 
-from rnnjax.runs.merge import merge_runs, merged_folder, shards_of_one_study
 from rnnjax.report.run_report import write_report
+from rnnjax.runs.merge import merge_runs, merged_folder, shards_of_one_study
 from rnnjax.runs.reader import load_run
 
 

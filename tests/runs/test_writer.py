@@ -12,7 +12,6 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 import rnnjax
 from rnnjax.diagnostics import LagStatistics
 from rnnjax.runs.json_io import read_records
-from rnnjax.training.step.train_step import StepLog
 from rnnjax.runs.writer import RECORDS, MemberWriter, decades, write_pictures
 
 CURVE = 0.5 ** np.arange(9)  # halves at every word; the seventh word back is the last with 1%
