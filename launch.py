@@ -125,17 +125,17 @@ def _run(arguments: list[str], program: str) -> int:
         arguments = ["recall", *arguments]
     command = tyro.cli(Command, args=arguments, description=_about(program), prog=program)
     if isinstance(command, Report):
-        from rnnjax.report.printing import merged, print_reports
+        from rnnjax.report.printing import merge_shards, print_reports
 
-        print_reports(merged(command.runs, command.out))
+        print_reports(merge_shards(command.runs, command.out))
     elif isinstance(command, Compare):
         _compare(command.runs, command.out)
     elif isinstance(command, Explain):
         _explain(command.run, command.text)
     else:
-        from experiments.run import conduct
+        from experiments.run import run_experiment
 
-        return conduct(command)
+        return run_experiment(command)
     return 0
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 import rnnjax
 from benchmarks.machine import machine
 from rnnjax.config.execution import Execution
-from rnnjax.sharding.devices import settle_devices
+from rnnjax.sharding.devices import configure_devices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Lengths:
 def main() -> None:
     """Measure, and print a table; memory is what the compiled program asks for beside its arguments."""
     flags, console = tyro.cli(Lengths), Console()
-    settle_devices(Execution())
+    configure_devices(Execution())
     longest = max(flags.steps)
     keys = [(steps, every) for steps in flags.steps for every in (None, _near_root(steps))]
     programs = {key: _program(flags, *key) for key in keys}

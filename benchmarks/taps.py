@@ -23,11 +23,11 @@ from benchmarks.peers import ALL
 from benchmarks.peers.ours import CELLS
 from rnnjax.config.execution import Execution
 from rnnjax.config.training import TrainingSettings
-from rnnjax.sharding.devices import choose_layout, settle_devices
-from rnnjax.sharding.program_spec import Role, Task
+from rnnjax.sharding.devices import choose_layout, configure_devices
+from rnnjax.sharding.program_spec import ProgramSpec, ShardingRole
 from rnnjax.training.step.multi_step import ExampleArrays, init_state, train_chunk
 from rnnjax.training.step.optimizer import make_optimizer
-from rnnjax.training.step.train_step import STATE, make_knobs, make_train_step
+from rnnjax.training.step.train_step import STATE, make_train_step, traced_hparams
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Taps:
 def main() -> None:
     """Measure, and print a table."""
     flags, console = tyro.cli(Taps), Console()
-    settle_devices(Execution())
+    configure_devices(Execution())
     table = Table("cell", "log off", "log on", "ratio", title=machine(), title_justify="left")
     for cell in flags.cells:
         off, on = _seconds(flags, cell, console)
@@ -76,26 +76,29 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
     examples = ExampleArrays(words, lengths.astype(np.int32), rng.integers(2, size=reviews).astype(np.int32))
     model = rnnjax.SequenceClassifier(flags.vocabulary, flags.features, rnnjax.RNN(CELLS[cell](flags.features)))
     settings = TrainingSettings()
-    optimizer, knobs = make_optimizer(settings, 1000), make_knobs(settings, jax.random.key(1))
+    optimizer, knobs = make_optimizer(settings, 1000), traced_hparams(settings, jax.random.key(1))
     state = init_state(model, optimizer, words[:1, :1], None, jax.random.key(0))
     layout = choose_layout(Execution(), 1, flags.batch)
     indices = np.arange(reviews, dtype=np.int32).reshape(flags.every, flags.batch)
     chunk = indices, np.ones(indices.shape, np.float32)
-    roles, arguments = (Role.MEMBER, Role.SHARED, STATE, Role.BATCH, Role.BATCH), (knobs, examples, state, *chunk)
+    roles, arguments = (
+        (ShardingRole.MEMBER, ShardingRole.SHARED, STATE, ShardingRole.BATCH, ShardingRole.BATCH),
+        (knobs, examples, state, *chunk),
+    )
     steps = {
         log: make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares(state.params))
         for log in (False, True)
     }
     logged = {False: -1, True: flags.every // 2}  # which step of a call
     numbers = {log: (np.int32(0), np.int32(flags.every), np.int32(logged[log])) for log in steps}
-    all_roles = (*roles, Role.SHARED, Role.SHARED, Role.SHARED)
+    all_roles = (*roles, ShardingRole.SHARED, ShardingRole.SHARED, ShardingRole.SHARED)
     programs, states = {}, {}
     for log in steps:
         chunk_of_steps = partial(train_chunk, steps[False], steps[True] if log else None, flags.steps)
-        task = Task(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donated=(2,))
+        task = ProgramSpec(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donated=(2,))
         programs[log], states[log] = layout.lower(task)(), layout.put(STATE, _of_one_member(state))
     placed = [
-        layout.put(role, a if role is Role.SHARED else _of_one_member(a))
+        layout.put(role, a if role is ShardingRole.SHARED else _of_one_member(a))
         for role, a in zip(roles, arguments, strict=True)
     ]
     seconds = np.zeros((2, flags.rounds + 1))

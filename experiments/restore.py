@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.base import Experiment, WordExperiment
 from experiments.registry import experiment_from_config
-from experiments.study import trials
+from experiments.study import run_specs
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
 from experiments.tasks.text import Text
@@ -19,7 +19,7 @@ from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
 from rnnjax.runs.json_io import read_json, read_value
 from rnnjax.runs.task import read_task
-from rnnjax.training.run_spec import Trial
+from rnnjax.training.run_spec import RunSpec
 
 # flags that decide how a text is read
 OF_WORDS = (
@@ -73,14 +73,14 @@ def restore_run(path: Path) -> RestoredRun:
             f"The run '{path}' tells {len(kind.classes)} classes apart, and words are explained for two only; name "
             "a run of two."
         )
-    study = trials(experiment, progress=lambda line: None)
+    study = run_specs(experiment, progress=lambda line: None)
     tasks: tuple[Any, ...] = tuple(dict.fromkeys(trial.task for trial in study))
     for name in OF_WORDS:
         if len({getattr(task, name, None) for task in tasks}) > 1:
             raise UserError(
                 f"The run '{path}' varies {name}, so its cells do not read a text alike; name a run of one {name}."
             )
-    found: dict[str, tuple[Trial, Path]] = {}
+    found: dict[str, tuple[RunSpec, Path]] = {}
     for trial in study:
         if (file := path / "members" / trial.name / "params.msgpack").is_file():
             found.setdefault(trial.label, (trial, file))

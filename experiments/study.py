@@ -13,10 +13,10 @@ from rnnjax.cells.registry import CELLS, cell_from_spec, label_of
 from rnnjax.config.execution import Execution
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
-from rnnjax.training.run_spec import Trial
+from rnnjax.training.run_spec import RunSpec
 
 
-def trials(experiment: Experiment, progress: Callable[[str], None]) -> tuple[Trial, ...]:
+def run_specs(experiment: Experiment, progress: Callable[[str], None]) -> tuple[RunSpec, ...]:
     """The runs of a study: cells, then what is swept in the order of the flags, then seeds, the last fastest.
 
     Args:
@@ -33,7 +33,7 @@ def trials(experiment: Experiment, progress: Callable[[str], None]) -> tuple[Tri
     return shard_of(tuple(study), experiment.shard)
 
 
-def _trials(experiment: Experiment, progress: Callable[[str], None]) -> tuple[Trial, ...]:
+def _trials(experiment: Experiment, progress: Callable[[str], None]) -> tuple[RunSpec, ...]:
     """All runs of one study."""
     axes = _axes(experiment)
     study = tuple(
@@ -72,7 +72,7 @@ def _axes(experiment: Experiment) -> dict[str, tuple[Any, ...]]:
 
 def _seeds(
     experiment: Experiment, spec: str, varied: Mapping[str, Any], progress: Callable[[str], None]
-) -> Iterator[Trial]:
+) -> Iterator[RunSpec]:
     """The runs of one cell at one combination."""
     flags = {name: value for name, value in varied.items() if not name.startswith(CELL)}
     cell_spec, own = own_flags(experiment, spec)
@@ -89,7 +89,7 @@ def _seeds(
     )  # fmt: skip
     for seed in range(settings.seed, settings.seed + settings.seeds):
         make_dataset = functools.partial(changed.dataset, seed, progress)
-        yield Trial(label, seed, cell, settings, task, changed.model, make_dataset, varied, changed.about())
+        yield RunSpec(label, seed, cell, settings, task, changed.model, make_dataset, varied, changed.about())
 
 
 def _swept_options(experiment: Experiment, spec: str, varied: Mapping[str, Any]) -> list[str]:
@@ -118,7 +118,7 @@ def _swept_options(experiment: Experiment, spec: str, varied: Mapping[str, Any])
     return options
 
 
-def shard_of(study: tuple[Trial, ...], shard: str | None) -> tuple[Trial, ...]:
+def shard_of(study: tuple[RunSpec, ...], shard: str | None) -> tuple[RunSpec, ...]:
     """The i-th of n contiguous blocks, for ``shard`` = i/n."""
     if shard is None:
         return study

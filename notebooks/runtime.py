@@ -75,9 +75,9 @@ def find_device(expect: str) -> str:
     import jax
 
     from rnnjax.config.execution import Execution
-    from rnnjax.sharding.devices import settle_devices
+    from rnnjax.sharding.devices import configure_devices
 
-    settle_devices(Execution())
+    configure_devices(Execution())
     devices = jax.devices()
     found = f"{len(devices)} × {devices[0].device_kind} ({devices[0].platform})"
     if expect not in ("any", devices[0].platform):

@@ -16,12 +16,12 @@ def is_array(value: Any) -> bool:
     return isinstance(value, jax.Array | np.ndarray)
 
 
-def is_whole(value: Any) -> bool:
+def is_integer(value: Any) -> bool:
     """Whether it is a whole number of Python or NumPy; a truth value is none."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def told(value: Any) -> str:
+def describe(value: Any) -> str:
     """What a message calls a value that was given."""
     if is_array(value):
         return f"{value.dtype} of shape {value.shape}"
@@ -30,7 +30,7 @@ def told(value: Any) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
-def known(array: Any) -> np.ndarray | None:
+def concrete_values(array: Any) -> np.ndarray | None:
     """The values of an array, None where it is traced or lies in part on another machine."""
     if isinstance(array, jax.core.Tracer) or not getattr(array, "is_fully_addressable", True):
         return None
@@ -40,13 +40,13 @@ def known(array: Any) -> np.ndarray | None:
 def check_array(name: str, value: Any, axes: str) -> None:
     """An array with these ``axes``, as in "(T, ..., D)", in which dots stand for any number of them; none is empty."""
     if not is_array(value):
-        raise ValueError(f"{name} must be an array {axes}, got {told(value)}")
+        raise ValueError(f"{name} must be an array {axes}, got {describe(value)}")
     names = axes.strip("(,)").split(", ")
     fewest = len(names) - ("..." in names)
     if value.ndim < fewest or ("..." not in names and value.ndim > fewest):
-        raise ValueError(f"{name} must be {axes}, got {told(value)}")
+        raise ValueError(f"{name} must be {axes}, got {describe(value)}")
     if 0 in value.shape:
-        raise ValueError(f"{name} must be {axes} without an axis of length 0, got {told(value)}")
+        raise ValueError(f"{name} must be {axes} without an axis of length 0, got {describe(value)}")
 
 
 def check_floats(name: str, value: Any, axes: str) -> None:
@@ -55,18 +55,18 @@ def check_floats(name: str, value: Any, axes: str) -> None:
         hint = ""
         if jnp.issubdtype(value.dtype, jnp.integer):
             hint = "; look word ids up in an embedding, or convert numbers with .astype(jnp.float32)"
-        raise ValueError(f"{name} must hold floating-point numbers, got {told(value)}{hint}")
+        raise ValueError(f"{name} must hold floating-point numbers, got {describe(value)}{hint}")
     check_array(name, value, axes)
 
 
 def check_integers(name: str, value: Any, shape: tuple[int, ...], least: int, most: int | None = None) -> None:
     """An array of integers of this shape, from ``least`` to ``most``; a whole number will do for the shape ()."""
-    value = np.asarray(value) if is_whole(value) else value
+    value = np.asarray(value) if is_integer(value) else value
     if not is_array(value) or not jnp.issubdtype(value.dtype, jnp.integer):
-        raise ValueError(f"{name} must be an array of integers of shape {shape}, got {told(value)}")
+        raise ValueError(f"{name} must be an array of integers of shape {shape}, got {describe(value)}")
     if value.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
-    values = known(value)
+    values = concrete_values(value)
     if values is None or values.size == 0:
         return
     wrong = values[(values < least) | (values > (values.max() if most is None else most))]
@@ -84,28 +84,28 @@ def check_lengths(lengths: Any, batch_shape: tuple[int, ...], steps: int) -> Non
 def check_shape(name: str, value: Any, shape: tuple[int, ...]) -> None:
     """An array of this shape."""
     if not is_array(value):
-        raise ValueError(f"{name} must be an array of shape {shape}, got {told(value)}")
+        raise ValueError(f"{name} must be an array of shape {shape}, got {describe(value)}")
     if value.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
 
 
-def check_whole(name: str, value: Any, least: int, most: int | None = None) -> None:
+def check_integer(name: str, value: Any, least: int, most: int | None = None) -> None:
     """A whole number from ``least`` to ``most``."""
-    if not is_whole(value) or value < least or (most is not None and value > most):
+    if not is_integer(value) or value < least or (most is not None and value > most):
         span = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name} must be a whole number {span}, got {told(value)}")
+        raise ValueError(f"{name} must be a whole number {span}, got {describe(value)}")
 
 
 def check_rate(name: str, value: Any) -> None:
     """A share that dropout can silence."""
     if not is_number(value) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {told(value)}")
+        raise ValueError(f"{name} must be at least 0 and below 1, got {describe(value)}")
 
 
 def check_finite(name: str, value: Any) -> None:
     """A number that is neither infinite nor NaN."""
     if not is_number(value) or not np.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, got {told(value)}")
+        raise ValueError(f"{name} must be a finite number, got {describe(value)}")
 
 
 def is_number(value: Any) -> bool:
@@ -127,14 +127,14 @@ def check_key(key: Any) -> None:
     """One key of JAX's random numbers, of the new or of the old kind."""
     new = is_array(key) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0
     if not new and not (is_array(key) and key.dtype == jnp.uint32 and key.ndim == 1):
-        raise ValueError(f"key must be one key from jax.random.key, got {told(key)}")
+        raise ValueError(f"key must be one key from jax.random.key, got {describe(key)}")
 
 
-def one_for_each(name: str, given: Any, layers: int) -> tuple[Any, ...]:
+def per_layer(name: str, given: Any, layers: int) -> tuple[Any, ...]:
     """``given``, a tuple with an entry for each layer; None for each of them where it is None."""
     if given is None:
         return (None,) * layers
     if not isinstance(given, tuple | list) or hasattr(given, "_fields") or len(given) != layers:
-        what = f"a {type(given).__name__} of {len(given)}" if type(given) in (tuple, list) else told(given)
+        what = f"a {type(given).__name__} of {len(given)}" if type(given) in (tuple, list) else describe(given)
         raise ValueError(f"{name} must be a tuple with one entry for each of {layers} layers, got {what}")
     return tuple(given)

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rnnjax.analysis.layer_record import layer_record, rounded
-from rnnjax.analysis.measure import Examined, examine, origin_of
-from rnnjax.argument_checks import check_floats, check_lengths, told
+from rnnjax.analysis.measure import Measurements, measure, nonfinite_origin
+from rnnjax.argument_checks import check_floats, check_lengths, describe
 from rnnjax.cells import Cell
 from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, Origin, check
@@ -40,7 +40,7 @@ class Result:
         alarms: what is wrong, if anything is.
     """
 
-    examined: Examined
+    examined: Measurements
     diagnosis: Diagnosis
     alarms: tuple[Alarm, ...]
 
@@ -86,7 +86,7 @@ def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..
     # nothing moves in a notebook, which would want ipywidgets for it
     terminal = Console(stderr=True, force_jupyter=False, force_terminal=sys.stderr.isatty())
     with terminal.status("measuring how the gradient travels"), one_blas_thread():
-        examined = jax.jit(functools.partial(examine, loss))(params, batch)
+        examined = jax.jit(functools.partial(measure, loss))(params, batch)
         jax.block_until_ready(examined)
     losses = np.asarray(examined.losses)
     record = {"step": 0, "examples": len(losses), "loss": rounded(losses.mean())}
@@ -97,14 +97,14 @@ def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..
 def _check(model: Any, params: Any, batch: Any, loss: Any) -> None:
     """What can be said before anything is traced."""
     if not isinstance(model, Cell) and (isinstance(model, type) or not callable(model)):
-        raise ValueError(f"model must be a Flax module or a cell such as rnnjax.LSTM(128), got {told(model)}")
+        raise ValueError(f"model must be a Flax module or a cell such as rnnjax.LSTM(128), got {describe(model)}")
     if not callable(loss):
-        raise ValueError(f"loss must be a function, got {told(loss)}")
+        raise ValueError(f"loss must be a function, got {describe(loss)}")
     for name, tree in (("params", params), ("batch", batch)):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             if not _is_numeric(leaf):
                 place = name + jax.tree_util.keystr(path)
-                raise ValueError(f"{place} must be an array of numbers, got {told(leaf)}")
+                raise ValueError(f"{place} must be an array of numbers, got {describe(leaf)}")
     if isinstance(model, Cell):
         xs, lengths = batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
         check_floats("batch", xs, "(T, B, D)")
@@ -131,7 +131,7 @@ def _of_cell(cell: Cell, loss: Callable[[Any, jax.Array], jax.Array]) -> Callabl
     return wrapped
 
 
-def _alarms(examined: Examined, diagnosis: Diagnosis) -> tuple[Alarm, ...]:
+def _alarms(examined: Measurements, diagnosis: Diagnosis) -> tuple[Alarm, ...]:
     found: list[Alarm] = []
     for call, ways, layer in zip(examined.calls, examined.paths, diagnosis.layers, strict=True):
         evidence = Evidence(
@@ -157,7 +157,7 @@ def _enters_last(lengths: jax.Array, ways: Paths) -> bool:
     return bool(read.any()) and bool(np.median(direct[0][read] / total[read]) > 0.5)
 
 
-def _origin(examined: Examined) -> Origin | None:
+def _origin(examined: Measurements) -> Origin | None:
     """Where the first number that is not finite was made, None where all are finite."""
-    origin = origin_of(examined)
+    origin = nonfinite_origin(examined)
     return origin if origin.layer is not None or not np.isfinite(np.asarray(examined.losses)).all() else None

@@ -128,11 +128,11 @@ def percents(values: Floats) -> str:
     return low if low == high else f"{low.removesuffix('%')}–{high}"
 
 
-def listed(parts: Sequence[str]) -> str:
+def join_list(parts: Sequence[str]) -> str:
     """The parts as a list in running text, as in one, two and three."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def some(who: Sequence[str]) -> str:
+def listed_briefly(who: Sequence[str]) -> str:
     """The list, or its beginning where a headline has no room for all of it."""
-    return listed(who if len(who) <= MOST else [*who[: MOST - 1], f"{len(who) - MOST + 1} others"])
+    return join_list(who if len(who) <= MOST else [*who[: MOST - 1], f"{len(who) - MOST + 1} others"])

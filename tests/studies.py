@@ -13,15 +13,15 @@ import rnnjax
 from rnnjax.config.execution import Execution
 from rnnjax.config.training import TrainingSettings
 from rnnjax.data.synthetic.recall import recall
-from rnnjax.runtime.signals import Stopping
+from rnnjax.runtime.signals import SignalHandler
 from rnnjax.sharding.layout import MeshLayout, PmapLayout
-from rnnjax.sharding.program_spec import Role
-from rnnjax.training.checkpointing import Endurance, Progressed
-from rnnjax.training.ensemble import Group
-from rnnjax.training.run_spec import Trial
-from rnnjax.training.run_state import Member
-from rnnjax.training.setup import Prepared
-from rnnjax.training.step.train_step import STATE, make_knobs
+from rnnjax.sharding.program_spec import ShardingRole
+from rnnjax.training.checkpointing import CheckpointPolicy, TrainProgress
+from rnnjax.training.ensemble import Ensemble
+from rnnjax.training.run_spec import RunSpec
+from rnnjax.training.run_state import RunState
+from rnnjax.training.setup import EnsembleSetup
+from rnnjax.training.step.train_step import STATE, traced_hparams
 from rnnjax.training.train_loop import train
 
 EDGES = (4, 7)
@@ -53,11 +53,11 @@ def make_model(sizes, cell):
 
 
 def make_trial(dataset, cell, settings=SETTINGS, *, seed=0, label="Tiny"):
-    return Trial(label, seed, cell, settings, "tiny", make_model, lambda: dataset)
+    return RunSpec(label, seed, cell, settings, "tiny", make_model, lambda: dataset)
 
 
 def make_group(*trials, edges=EDGES):
-    return Group(trials, tuple(trial.make_dataset() for trial in trials), edges)
+    return Ensemble(trials, tuple(trial.make_dataset() for trial in trials), edges)
 
 
 def mesh_layout(members, *, member=1, data=1, model=1, together="map"):
@@ -72,9 +72,9 @@ def pmap_layout(members, count, together="map"):
 def run(prepared, folder, *, progress=lambda done, loss: None):
     """Train a group into ``folder``/<name of each trial>: (members, how far it came)."""
     objective = prepared.group.datasets[0].objective
-    members = [Member(trial, Path(folder) / trial.name, objective=objective) for trial in prepared.group.trials]
-    endurance = Endurance(None, Execution(checkpoint_minutes=0), prepared, Stopping())
-    begun = Progressed(0, prepared.layout.put(STATE, prepared.fresh), 0.0)
+    members = [RunState(trial, Path(folder) / trial.name, objective=objective) for trial in prepared.group.trials]
+    endurance = CheckpointPolicy(None, Execution(checkpoint_minutes=0), prepared, SignalHandler())
+    begun = TrainProgress(0, prepared.layout.put(STATE, prepared.fresh), 0.0)
     try:
         return members, train(prepared, members, begun, endurance=endurance, progress=progress)
     finally:
@@ -85,7 +85,7 @@ def run(prepared, folder, *, progress=lambda done, loss: None):
 class Tiny(NamedTuple):
     """A group of one run that has been compiled."""
 
-    prepared: Prepared
+    prepared: EnsembleSetup
 
     @property
     def dataset(self):
@@ -106,11 +106,11 @@ class Tiny(NamedTuple):
         trial = dataclasses.replace(trial, seed=seed, settings=dataclasses.replace(trial.settings, **settings))
         key_init, key = jax.random.split(jax.random.key(seed))
         lead = partial(jax.tree.map, lambda a: np.asarray(a)[None])
-        knobs = lead(make_knobs(trial.settings, key))
+        knobs = lead(traced_hparams(trial.settings, key))
         return self.prepared._replace(
             group=self.prepared.group._replace(trials=(trial,)),
             programs=programs or self.programs,
-            knobs=self.prepared.layout.put(Role.MEMBER, knobs),
+            knobs=self.prepared.layout.put(ShardingRole.MEMBER, knobs),
             keys=knobs.key,
             fresh=lead(self.programs.init[trial.cell](key_init)),
         )

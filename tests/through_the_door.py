@@ -8,7 +8,7 @@ import math
 import jax
 
 import launch
-from rnnjax.sharding.compilation_cache import keep_programs
+from rnnjax.sharding.compilation_cache import configure_compilation_cache
 
 SMALL = "--cells lstm --features 4 --seeds 1 --epochs 1 --batch-size 8 --log-gradients-every 0 --compilation-cache off"
 
@@ -20,7 +20,7 @@ def away_from_home(tmp_path_factory, monkeypatch):
         monkeypatch.setenv(name, str(tmp_path_factory.mktemp("home")))
     assert jax.local_device_count() == 8
     yield
-    keep_programs("off")
+    configure_compilation_cache("off")
 
 
 def start(arguments, folder):

@@ -12,9 +12,9 @@ from benchmarks.peers import Layer
 from benchmarks.peers.jax_layer import jax_layer
 from benchmarks.peers.ours import module_of
 from rnnjax.config.execution import Execution
-from rnnjax.sharding.devices import settle_devices
+from rnnjax.sharding.devices import configure_devices
 
-settle_devices(Execution())
+configure_devices(Execution())
 
 
 def build(case: Case) -> Layer:

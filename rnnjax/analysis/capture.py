@@ -12,7 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import is_array, told
+from rnnjax.argument_checks import describe, is_array
 from rnnjax.cells import Cell, Params
 from rnnjax.diagnostics.linearization import flip_valid
 from rnnjax.nn.recurrent import RNN
@@ -79,7 +79,7 @@ def record(loss: Loss, params: Any, batch: Any, nudges: Any = None) -> tuple[jax
     if not calls:
         raise ValueError("the loss has called no rnnjax.RNN, so there is nothing recurrent to look into")
     if not is_array(losses) or losses.shape != calls[0].lengths.shape:
-        given = losses.shape if is_array(losses) else told(losses)
+        given = losses.shape if is_array(losses) else describe(losses)
         raise ValueError(
             f"the loss must be one number for each example, shape {calls[0].lengths.shape}, got {given}; "
             "return it before taking the mean"
@@ -124,7 +124,7 @@ def _name(module: nn.Module) -> str:
 
 def _layer_call(module: RNN, xs: jax.Array, options: dict[str, Any]) -> LayerCall:
     if not is_array(xs) or xs.ndim != 3:
-        given = xs.shape if is_array(xs) else told(xs)
+        given = xs.shape if is_array(xs) else describe(xs)
         raise ValueError(f"the layer {_name(module)!r} must be given (B, T, D) to be looked into, got {given}")
     if not module.time_major:
         xs = jnp.swapaxes(xs, 0, 1)

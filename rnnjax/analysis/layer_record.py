@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnnjax.analysis.measure import Layer, product_lags
+from rnnjax.analysis.measure import LayerMeasurements, product_lags
 from rnnjax.diagnostics.gradients import QUANTILES
 
 
-def layer_record(layer: Layer) -> dict[str, Any]:
+def layer_record(layer: LayerMeasurements) -> dict[str, Any]:
     """One layer: numbers with five digits, curves cut at the longest example, singular values as log10."""
     layer = jax.tree.map(np.asarray, layer)
     cell = layer.cell

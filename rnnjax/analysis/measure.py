@@ -23,7 +23,7 @@ LONGEST_PRODUCT = 128  # steps
 
 
 @flax.struct.dataclass
-class Layer:
+class LayerMeasurements:
     """One recurrent layer and direction; T steps, B examples, G gates, S numbers in a state (H, or 2H for an LSTM).
 
     ``by_lag`` holds quantiles over examples, (3, T) at ``diagnostics.QUANTILES``, lag 0 at each example's last valid
@@ -52,7 +52,7 @@ class Layer:
     longest: jax.Array  # () its steps
 
 
-class Examined(NamedTuple):
+class Measurements(NamedTuple):
     """What ``examine`` finds."""
 
     losses: jax.Array  # (B,)
@@ -60,10 +60,10 @@ class Examined(NamedTuple):
     steps: tuple[Steps, ...]  # its linearised steps
     paths: tuple[Paths, ...]  # the parts of its memory's gradient
     backward: tuple[Backward, ...]  # what the loss asks of it
-    layers: tuple[Layer, ...]  # what was measured of it
+    layers: tuple[LayerMeasurements, ...]  # what was measured of it
 
 
-def examine(loss: Loss, params: Any, batch: Any) -> Examined:
+def measure(loss: Loss, params: Any, batch: Any) -> Measurements:
     """Measure every recurrent layer that ``loss`` calls; to be compiled by the caller.
 
     Args:
@@ -75,10 +75,10 @@ def examine(loss: Loss, params: Any, batch: Any) -> Examined:
     steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths) for c in calls)
     ways = tuple(paths(c.cell, c.params, s, a.ct_states) for c, s, a in zip(calls, steps, asked, strict=True))
     layers = tuple(_layer(c, s, p) for c, s, p in zip(calls, steps, ways, strict=True))
-    return Examined(losses, calls, steps, ways, asked, layers)
+    return Measurements(losses, calls, steps, ways, asked, layers)
 
 
-def _layer(call: LayerCall, steps: Steps, ways: Paths) -> Layer:
+def _layer(call: LayerCall, steps: Steps, ways: Paths) -> LayerMeasurements:
     cell, params, lengths = call.cell, call.params, call.lengths
     count, curves = _curves(cell, steps, ways, lengths)
     usual = (jnp.arange(len(count)) > 0) & (count >= count[0] / 4)
@@ -86,7 +86,7 @@ def _layer(call: LayerCall, steps: Steps, ways: Paths) -> Layer:
 
     one = jnp.argmax(lengths)
     of_one = jax.tree.map(lambda a: a[:, one], steps)
-    return Layer(
+    return LayerMeasurements(
         name=call.name,
         cell=cell,
         reverse=call.reverse,
@@ -136,7 +136,7 @@ def _products(cell: Cell, params: Params, steps: Steps, length: jax.Array) -> ja
     return jnp.where(length >= jnp.array(lags)[:, None], jnp.stack(found, axis=-1), jnp.nan)
 
 
-def origin_of(examined: Examined) -> Origin:
+def nonfinite_origin(examined: Measurements) -> Origin:
     """Where the first number that is not finite was made: forward from the bottom layer up, then backward down.
 
     All but the phase is None where every layer's numbers are finite: it was made outside of them.

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.argument_checks import check_array, check_integers, check_whole, is_whole, told
+from rnnjax.argument_checks import check_array, check_integer, check_integers, describe, is_integer
 
 Ids = jax.Array | np.ndarray  # integers
 F = TypeVar("F", bound=Callable[..., Any])
@@ -77,14 +77,14 @@ def _compiled(axes: str) -> Callable[[F], F]:
 def _check(model: Any, axes: str, tokens: Any, *more: Any) -> None:
     """Ids, lengths and places that the model and each other can have; values are known before they are compiled."""
     if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be a Flax module such as rnnjax.SequenceClassifier, got {told(model)}")
+        raise ValueError(f"model must be a Flax module such as rnnjax.SequenceClassifier, got {describe(model)}")
     check_array("tokens", tokens, axes)
     words = getattr(model, "vocabulary", 0)
-    largest = words - 1 if is_whole(words) and words > 0 else None
+    largest = words - 1 if is_integer(words) and words > 0 else None
     check_integers("tokens", tokens, tokens.shape, 0, largest)
     if axes == "(T,)":
         for unknown in more:
-            check_whole("unknown", unknown, 0, largest)
+            check_integer("unknown", unknown, 0, largest)
         return
     B, T = tokens.shape
     for (name, most), array in zip((("lengths", T), ("positions", T - 1), ("new_ids", largest)), more, strict=False):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from rnnjax.argument_checks import check_key, check_whole
+from rnnjax.argument_checks import check_integer, check_key
 from rnnjax.cells.dropout import NO_DROPOUT, DropoutMasks, draw_masks
 from rnnjax.cells.initializers import Glorot, Initializer, Orthogonal
 from rnnjax.cells.params import Params
@@ -115,7 +115,7 @@ class Cell:
             ValueError: no key, or no number of components.
         """
         check_key(key)
-        check_whole("in_features", in_features, 1)
+        check_integer("in_features", in_features, 1)
         key_x, key_h, key_b = jax.random.split(key, 3)
 
         def kernel(init: Initializer, key: jax.Array, rows: int) -> jax.Array:

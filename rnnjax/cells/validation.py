@@ -12,8 +12,8 @@ from rnnjax.argument_checks import (
     check_floats,
     check_rate,
     check_shape,
-    is_whole,
-    told,
+    describe,
+    is_integer,
 )
 from rnnjax.cells.params import Params
 
@@ -51,7 +51,7 @@ def check_options(cell: Any) -> None:
     for name in ("kernel_init", "recurrent_init"):
         init = getattr(cell, name)
         if not callable(init) or isinstance(init, type):
-            raise ValueError(f"{name} must be an initializer such as rnnjax.Orthogonal(), got {told(init)}")
+            raise ValueError(f"{name} must be an initializer such as rnnjax.Orthogonal(), got {describe(init)}")
     check_dtype("param_dtype", cell.param_dtype)
     if cell.dtype is not None:
         check_dtype("dtype", cell.dtype)
@@ -64,7 +64,7 @@ def check_keep_gate(cell: Any) -> None:
         ValueError: a field that is none of what it can be.
     """
     check_finite("forget_bias", cell.forget_bias)
-    if cell.chrono is not None and not (is_whole(cell.chrono) and cell.chrono >= 3):
+    if cell.chrono is not None and not (is_integer(cell.chrono) and cell.chrono >= 3):
         raise ValueError(f"chrono must be at least 3 steps, got {cell.chrono!r}")
 
 
@@ -77,7 +77,7 @@ def check_params(cell: CellLike, params: Any, in_features: int | None = None) ->
     if not hasattr(params, "w_h"):
         hint = "; a dict that Flax holds under 'cell' becomes that with rnnjax.cells.Params(**it)"
         raise ValueError(
-            f"params must be what {type(cell).__name__}({cell.features}).init gives, got {told(params)}"
+            f"params must be what {type(cell).__name__}({cell.features}).init gives, got {describe(params)}"
             f"{hint if hasattr(params, 'keys') else ''}"
         )
     columns = len(cell.gates) * cell.features
@@ -89,7 +89,7 @@ def check_params(cell: CellLike, params: Any, in_features: int | None = None) ->
         if getattr(getattr(params, name), "shape", None) != shape:
             raise ValueError(
                 f"params.{name} must have shape {shape} for {type(cell).__name__}({cell.features}), "
-                f"got {told(getattr(params, name))}"
+                f"got {describe(getattr(params, name))}"
             )
     if params.b_h is not None:
         check_shape("params.b_h", params.b_h, (columns,))
@@ -104,7 +104,7 @@ def check_held(cell: CellLike, held: Any, in_features: int) -> None:
     biases = jax.eval_shape(cell.init_bias, jax.random.key(0))
     wanted = ["w_x", "w_h", *(name for name, b in zip(("b", "b_h"), biases, strict=True) if b is not None)]
     if not hasattr(held, "keys") or set(held) != set(wanted):
-        names = ", ".join(map(str, held)) if hasattr(held, "keys") else told(held)
+        names = ", ".join(map(str, held)) if hasattr(held, "keys") else describe(held)
         raise ValueError(
             f"the parameters of {type(cell).__name__} under 'cell' must be {', '.join(wanted)}, got {names or 'none'}"
         )
@@ -118,7 +118,7 @@ def check_state(cell: CellLike, name: str, state: Any, shape: tuple[int, ...]) -
         ValueError: another type, or an array of another shape.
     """
     if not isinstance(state, cell.State):
-        raise ValueError(f"{name} must be a {cell.State.__name__}, got {told(state)}")
+        raise ValueError(f"{name} must be a {cell.State.__name__}, got {describe(state)}")
     for field, a in state._asdict().items():
         check_shape(f"{name}.{field}", a, shape)
 

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell
-from rnnjax.core.xla_cpu import after
+from rnnjax.core.xla_cpu import depend_on
 
 CACHE_BYTES = 2**20  # of gate inputs that are worked on while they are in a CPU core's cache
 FEWEST_STEPS = 8  # in a chunk, or its products would be too small
 
 
-def steps_in_a_chunk(cell: Cell, xs: jax.Array) -> int:
+def chunk_length(cell: Cell, xs: jax.Array) -> int:
     """How many of the T steps are worked on before the next ones; where that does not divide T, steps are added."""
     steps, rows, _ = xs.shape
     if jax.default_backend() != "cpu":
@@ -25,7 +25,7 @@ def steps_in_a_chunk(cell: Cell, xs: jax.Array) -> int:
     return best if 2 * best >= most else -(-steps // -(-steps // most))
 
 
-def filled_up(length: int, xs: jax.Array, mask: Any, taps: Any, hold: Any) -> tuple[Any, Any, Any, Any]:
+def pad_to_chunks(length: int, xs: jax.Array, mask: Any, taps: Any, hold: Any) -> tuple[Any, Any, Any, Any]:
     """Arrays of T steps with as many more, which the mask leaves out, as whole chunks of ``length`` steps need."""
     missing = -len(xs) % length
     if missing == 0:
@@ -34,7 +34,7 @@ def filled_up(length: int, xs: jax.Array, mask: Any, taps: Any, hold: Any) -> tu
     return jax.tree.map(lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]), (xs, mask, taps, hold))
 
 
-def by_chunks(
+def scan_chunks(
     body: Callable[..., Any], carry: Any, inputs: Any, length: int, entering: Any = None, reverse: bool = False
 ) -> Any:
     """``lax.scan`` of ``body(carry, (inputs, entering))`` over ``length`` rows of the inputs, and one row of the other.
@@ -61,6 +61,6 @@ def scan_backwards(body: Callable[..., Any], carry: Any, inputs: Any, outputs: A
         t = (steps - 1 - k).astype(jnp.uint32)  # unsigned, or each use would ask whether it counts from the end
         carry, new = body(carry, jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, t, keepdims=False), inputs))
         rows = jax.tree.map(lambda a, b: jax.lax.dynamic_update_index_in_dim(a, b, t, 0), rows, new)
-        return (after(rows, carry[0]), carry[1]), rows
+        return (depend_on(rows, carry[0]), carry[1]), rows
 
     return jax.lax.fori_loop(0, steps, step, (carry, jax.tree.map(jnp.zeros_like, outputs)))

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
 from rnnjax.cells import Cell, DropoutMasks, Params
-from rnnjax.core.chunks import by_chunks, filled_up, scan_backwards, steps_in_a_chunk
-from rnnjax.core.taps import as_zeros, ask_for_norms, norms_of
-from rnnjax.core.xla_cpu import after
+from rnnjax.core.chunks import chunk_length, pad_to_chunks, scan_backwards, scan_chunks
+from rnnjax.core.taps import gradient_norms, has_norm_taps, zeros_for_norm_taps
+from rnnjax.core.xla_cpu import depend_on
 
 
 def plain_scan(
@@ -30,7 +30,7 @@ def plain_scan(
 
     def body(state: Any, inputs: Any) -> tuple[Any, Any]:
         x_t, mask_t, tap_t, hold_t = inputs
-        tap_t = as_zeros(tap_t, cell.features)
+        tap_t = zeros_for_norm_taps(tap_t, cell.features)
         new, _ = cell.step(params, state, x_t, dropout=DropoutMasks(None, mask_h, hold_t), tap=tap_t)
         new = _hold(mask_t, new, state)
         return new, new
@@ -43,8 +43,8 @@ def fused_scan(
 ) -> tuple[Any, Any]:
     """``_fused_scan`` of whole chunks: as many steps are added as are missing, which keep the state."""
     steps = len(xs)
-    length = steps_in_a_chunk(cell, xs)
-    xs, mask, taps, hold = filled_up(length, xs, mask, taps, hold)
+    length = chunk_length(cell, xs)
+    xs, mask, taps, hold = pad_to_chunks(length, xs, mask, taps, hold)
     final, states = _fused_scan(cell, length, params, xs, state, mask, taps, hold, mask_h)
     return final, jax.tree.map(lambda a: a[:steps], states)
 
@@ -73,7 +73,7 @@ def _fused_scan(
 
 def _added(taps: Any) -> Any:
     """Those that are added to the states."""
-    return None if ask_for_norms(taps) else taps
+    return None if has_norm_taps(taps) else taps
 
 
 def _hold(mask: jax.Array | None, new: Any, old: Any) -> Any:
@@ -137,8 +137,8 @@ def _forward(
         return carry, (states, (None if cell.additive else z_x, z_h))
 
     carry = state, _no_gates(cell, state)
-    (final, gates), (states, z) = by_chunks(chunk, carry, (xs, mask, taps, hold), length)
-    return after(gates, final), states, (*z, gates)
+    (final, gates), (states, z) = scan_chunks(chunk, carry, (xs, mask, taps, hold), length)
+    return depend_on(gates, final), states, (*z, gates)
 
 
 def _fused_forward(cell: Cell, length: int, *arguments: Any) -> Any:
@@ -151,7 +151,7 @@ def _fused_backward(cell: Cell, length: int, residuals: Any, cotangents: Any) ->
     params, xs, state, mask, taps, hold, mask_h, states, (*z, gates_forward) = residuals
     ct_final, ct_states = _known_zeros_as_none(cotangents)
     ct_final = jax.tree.map(_plus, jax.tree.map(jnp.zeros_like, state), ct_final)
-    for_norms = ask_for_norms(taps)
+    for_norms = has_norm_taps(taps)
     w_h_transposed = _transposed(params.w_h)
 
     def project_h(h: jax.Array) -> jax.Array:
@@ -188,13 +188,13 @@ def _fused_backward(cell: Cell, length: int, residuals: Any, cotangents: Any) ->
         (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
         more = _pull_params(cell, params, xs, _drop(before[0], mask_h), dz_x, dz_h)
         d_params = jax.tree.map(jnp.add, d_params, more)
-        return (d_state, d_params), (d_xs, norms_of(totals) if for_norms else totals)
+        return (d_state, d_params), (d_xs, gradient_norms(totals) if for_norms else totals)
 
     entering = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[length - 1 : -1 : length]]), state, states)
     carry = (ct_final, _no_gates(cell, state)), jax.tree.map(jnp.zeros_like, params)
     inputs = xs, states, ct_states, z, mask, _added(taps), hold
-    ((d_state, gates), d_params), (d_xs, totals) = by_chunks(chunk, carry, inputs, length, entering, reverse=True)
-    d_params = d_params._replace(b=after((gates, gates_forward), d_params.b))
+    ((d_state, gates), d_params), (d_xs, totals) = scan_chunks(chunk, carry, inputs, length, entering, reverse=True)
+    d_params = d_params._replace(b=depend_on((gates, gates_forward), d_params.b))
     return d_params, d_xs, d_state, None, totals, None, None
 
 

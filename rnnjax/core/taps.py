@@ -29,12 +29,12 @@ def is_norm_tap(node: Any) -> bool:
     return isinstance(node, NormTap)
 
 
-def ask_for_norms(taps: Any) -> bool:
+def has_norm_taps(taps: Any) -> bool:
     """Whether ``taps`` are of ``norm_taps``."""
     return any(map(is_norm_tap, jax.tree.leaves(taps, is_leaf=is_norm_tap)))
 
 
-def arrays_of(taps: Any) -> Any:
+def tap_arrays(taps: Any) -> Any:
     """``taps`` with the array of each ``NormTap``.
 
     Raises:
@@ -46,12 +46,12 @@ def arrays_of(taps: Any) -> Any:
     return jax.tree.map(lambda a: a.norm if is_norm_tap(a) else a, taps, is_leaf=is_norm_tap)
 
 
-def norms_of(totals: Any) -> Any:
+def gradient_norms(totals: Any) -> Any:
     """The gradients (..., H) of taps as those of ``norm_taps``."""
     return jax.tree.map(lambda a: NormTap(safe_norm(a)[..., None]), totals)
 
 
-def as_zeros(taps: Any, features: int) -> Any:
+def zeros_for_norm_taps(taps: Any, features: int) -> Any:
     """Zeros (..., H) in the place of every ``NormTap``, to whose gradient its own is the norm; other taps as given."""
     return jax.tree.map(lambda a: _zeros(a.norm, features) if is_norm_tap(a) else a, taps, is_leaf=is_norm_tap)
 

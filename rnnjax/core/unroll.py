@@ -5,12 +5,12 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import check_floats, check_lengths, check_shape, is_whole, told
+from rnnjax.argument_checks import check_floats, check_lengths, check_shape, describe, is_integer
 from rnnjax.cells import Cell, DropoutMasks, Params
 from rnnjax.cells.validation import check_params, check_state
-from rnnjax.core.chunks import filled_up
+from rnnjax.core.chunks import pad_to_chunks
 from rnnjax.core.fused import fused_scan, plain_scan
-from rnnjax.core.taps import arrays_of, ask_for_norms
+from rnnjax.core.taps import has_norm_taps, tap_arrays
 
 SCANS = {"fused": fused_scan, "autodiff": plain_scan}
 
@@ -109,7 +109,7 @@ def _segments(
     steps = xs.shape[0]
     if store_every >= steps:
         return scan(cell, params, xs, state, mask, taps, hold, mask_h)
-    filled = filled_up(store_every, xs, mask, taps, hold)
+    filled = pad_to_chunks(store_every, xs, mask, taps, hold)
 
     def cut(a: jax.Array) -> jax.Array:
         return a.reshape(-1, store_every, *a.shape[1:])
@@ -154,7 +154,7 @@ def _vary_alike(tree: Any) -> Any:
 def check_cell(cell: Any) -> None:
     """Raise ValueError for what is no cell, as a class or the name of one."""
     if not isinstance(cell, Cell):
-        raise ValueError(f"cell must be a cell such as rnnjax.LSTM(128), got {told(cell)}")
+        raise ValueError(f"cell must be a cell such as rnnjax.LSTM(128), got {describe(cell)}")
 
 
 def _check(
@@ -171,7 +171,7 @@ def _check(
     """Shapes that fit together, said before anything is compiled."""
     if backward not in SCANS:
         raise ValueError(f"backward must be one of {', '.join(SCANS)}, got {backward!r}")
-    if store_every is not None and not (is_whole(store_every) and store_every >= 1):
+    if store_every is not None and not (is_integer(store_every) and store_every >= 1):
         raise ValueError(f"store_every must be a positive number of steps, got {store_every!r}")
     check_cell(cell)
     check_floats("xs", xs, "(T, ..., D)")
@@ -179,7 +179,7 @@ def _check(
     batch_shape = xs.shape[1:-1]
     check_lengths(lengths, batch_shape, xs.shape[0])
     if not isinstance(dropout, DropoutMasks):
-        raise ValueError(f"dropout must be what {type(cell).__name__}.dropout_masks gives, got {told(dropout)}")
+        raise ValueError(f"dropout must be what {type(cell).__name__}.dropout_masks gives, got {describe(dropout)}")
     for name, mask, shape in (
         ("x", dropout.x, (*batch_shape, xs.shape[-1])),
         ("h", dropout.h, (*batch_shape, cell.features)),
@@ -190,5 +190,5 @@ def _check(
     if state is not None:
         check_state(cell, "state", state, (*batch_shape, cell.features))
     if taps is not None:
-        numbers = 1 if ask_for_norms(taps) else cell.features
-        check_state(cell, "taps", arrays_of(taps), (*xs.shape[:-1], numbers))
+        numbers = 1 if has_norm_taps(taps) else cell.features
+        check_state(cell, "taps", tap_arrays(taps), (*xs.shape[:-1], numbers))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 
-def after(first: Any, then: Any) -> Any:
+def depend_on(first: Any, then: Any) -> Any:
     """``then`` as it is, in a way that needs the arrays of ``first``; on an accelerator as it was.
 
     An optimization barrier would say so, but XLA's CPU compiler removes it before it decides what to fuse and what to

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import stdtrit  # quantiles of Student's t; scipy.stats takes a second to import
 
-from rnnjax.argument_checks import is_number, told
+from rnnjax.argument_checks import describe, is_number
 
 
 def seed_interval(
@@ -18,7 +18,7 @@ def seed_interval(
         ValueError: a confidence that is not between 0 and 1.
     """
     if not is_number(confidence) or not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, as 0.95 for 95%, got {told(confidence)}")
+        raise ValueError(f"confidence must be between 0 and 1, as 0.95 for 95%, got {describe(confidence)}")
     values = np.moveaxis(np.asarray(values, np.float64), axis, 0)
     known = ~np.isnan(values)
     n = known.sum(axis=0)

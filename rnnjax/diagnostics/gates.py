@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import check_array, check_integers, check_whole
+from rnnjax.argument_checks import check_array, check_integer, check_integers
 from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params
 from rnnjax.core.unroll import check_cell
@@ -84,7 +84,7 @@ def padding_read(xs: jax.Array, lengths: jax.Array, *, shortest: int = 3) -> jax
     """
     check_array("xs", xs, "(T, B, D)")
     check_integers("lengths", lengths, xs.shape[1:2], 0, xs.shape[0])
-    check_whole("shortest", shortest, 1)
+    check_integer("shortest", shortest, 1)
     at = jnp.arange(xs.shape[0])[:, None]
     repeats = (xs == jnp.roll(xs, -1, axis=0)).all(axis=-1) | (at >= lengths[None, :] - 1)  # as the step after it
     run = jnp.cumprod(repeats[::-1], axis=0)[::-1] * (at < lengths[None, :])

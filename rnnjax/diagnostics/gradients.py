@@ -10,7 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.argument_checks import check_array, check_floats, check_integers, check_shape, is_number, known, told
+from rnnjax.argument_checks import (
+    check_array,
+    check_floats,
+    check_integers,
+    check_shape,
+    concrete_values,
+    describe,
+    is_number,
+)
 from rnnjax.core.taps import safe_norm
 
 QUANTILES = (0.1, 0.5, 0.9)
@@ -44,14 +52,14 @@ def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax
     check_integers("lengths", lengths, tap_gradients.shape[1:2], 0, tap_gradients.shape[0])
     check_floats("loss_weights", loss_weights, "(B,)")
     check_shape("loss_weights", loss_weights, tap_gradients.shape[1:2])
-    weights = known(loss_weights)
+    weights = concrete_values(loss_weights)
     if weights is not None and not (weights >= 0).all():
         raise ValueError(f"loss_weights must be 0 or more, got {weights[~(weights >= 0)][0]}")
     norms = safe_norm(tap_gradients.astype(jnp.promote_types(tap_gradients.dtype, jnp.float32)))
-    return of_own_loss(norms, lengths, loss_weights)
+    return example_loss_norms(norms, lengths, loss_weights)
 
 
-def of_own_loss(norms: jax.Array, lengths: jax.Array, loss_weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+def example_loss_norms(norms: jax.Array, lengths: jax.Array, loss_weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     """``norms_by_lag`` out of the norms (T, B) of the gradient of Σ_b w_b·L_b, as taps for norms give them."""
     norms, exists = by_lag(norms, lengths)
     exists = exists & (loss_weights > 0)[None, :]
@@ -140,7 +148,7 @@ def reach(norms: np.ndarray, share: float = 0.01) -> int:
     """
     norms = _curve(norms)
     if not is_number(share) or not 0 < share <= 1:
-        raise ValueError(f"share must be above 0 and at most 1, as 0.01 for 1%, got {told(share)}")
+        raise ValueError(f"share must be above 0 and at most 1, as 0.01 for 1%, got {describe(share)}")
     far = np.flatnonzero(np.isfinite(norms) & (norms > 0) & (norms >= share * norms[:1]))
     return int(far[-1]) if len(far) else 0
 
@@ -152,10 +160,10 @@ def _curve(norms: Any) -> np.ndarray:
     except jax.errors.TracerArrayConversionError:
         raise
     except (TypeError, ValueError):
-        raise ValueError(f"norms must be numbers (T,), one for each lag, got {told(norms)}") from None
+        raise ValueError(f"norms must be numbers (T,), one for each lag, got {describe(norms)}") from None
     if curve.ndim != 1:
         raise ValueError(
-            f"norms must be (T,), one for each lag, got {told(norms)}; take the median over examples, as in "
+            f"norms must be (T,), one for each lag, got {describe(norms)}; take the median over examples, as in "
             "jnp.median(norms, axis=1)"
         )
     return curve

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import check_floats, check_whole, told
+from rnnjax.argument_checks import check_floats, check_integer, describe
 from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.linearization import Steps, check_steps_of, recurrent_blocks
-from rnnjax.diagnostics.sequential_map import one_by_one
+from rnnjax.diagnostics.sequential_map import sequential_map
 
 
 def step_jacobians(cell: Cell, params: Params, steps: Steps) -> jax.Array:
@@ -49,7 +49,7 @@ def _diagonal(values: jax.Array, eye: jax.Array) -> jax.Array:
 def _check_square(jacobians: Any, axes: str) -> None:
     check_floats("jacobians", jacobians, axes)
     if jacobians.shape[-1] != jacobians.shape[-2]:
-        raise ValueError(f"jacobians must be {axes}, got {told(jacobians)}")
+        raise ValueError(f"jacobians must be {axes}, got {describe(jacobians)}")
 
 
 class SingularValues(NamedTuple):
@@ -67,7 +67,7 @@ class SingularValues(NamedTuple):
 def singular_values(jacobians: jax.Array) -> SingularValues:
     """Largest and smallest singular value of each matrix (..., S, S) by itself."""
     _check_square(jacobians, "(..., S, S)")
-    values = one_by_one(partial(jnp.linalg.svd, compute_uv=False), jacobians)
+    values = sequential_map(partial(jnp.linalg.svd, compute_uv=False), jacobians)
     return SingularValues(jnp.log(values[..., 0]), jnp.log(values[..., -1]))
 
 
@@ -88,7 +88,7 @@ def product_singular_values(jacobians: jax.Array, *, sweeps: int = 4) -> jax.Arr
         ValueError: no such matrices, or no sweep.
     """
     _check_square(jacobians, "(T, S, S)")
-    check_whole("sweeps", sweeps, 1)
+    check_integer("sweeps", sweeps, 1)
 
     def step(q: Any, factor: jax.Array) -> tuple[jax.Array, jax.Array]:
         q, triangle = jnp.linalg.qr(factor @ q)
@@ -121,7 +121,7 @@ def extreme_singular_values(jacobians: jax.Array, counts: tuple[int, ...]) -> Si
     if not isinstance(counts, tuple | list) or not counts:
         raise ValueError(f"counts must be a tuple of numbers of factors, got {counts!r}")
     for count in counts:
-        check_whole("each of counts", count, 1, jacobians.shape[0])
+        check_integer("each of counts", count, 1, jacobians.shape[0])
 
     def scaled(a: jax.Array, log: jax.Array) -> tuple[jax.Array, jax.Array]:
         size = jnp.max(jnp.abs(a))
@@ -138,7 +138,7 @@ def extreme_singular_values(jacobians: jax.Array, counts: tuple[int, ...]) -> Si
 
     def log_norm(product: tuple[jax.Array, jax.Array]) -> jax.Array:
         matrices, logs = jax.tree.map(lambda a: a[jnp.array(counts) - 1], product)
-        return logs + jnp.log(one_by_one(partial(jnp.linalg.norm, ord=2), matrices))
+        return logs + jnp.log(sequential_map(partial(jnp.linalg.norm, ord=2), matrices))
 
     log_inverse = log_norm(grown[1])
     return SingularValues(log_norm(grown[0]), jnp.where(jnp.isfinite(log_inverse), -log_inverse, -jnp.inf))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import check_array, check_integers, told
+from rnnjax.argument_checks import check_array, check_integers, describe
 from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params, check_state
 from rnnjax.core.unroll import check_cell, unroll
@@ -82,7 +82,7 @@ def linearise(
 def check_steps(steps: Any) -> None:
     """Raise ValueError for what is no ``Steps``."""
     if not isinstance(steps, Steps):
-        raise ValueError(f"steps must be what rnnjax.diagnostics.linearise gives, got {told(steps)}")
+        raise ValueError(f"steps must be what rnnjax.diagnostics.linearise gives, got {describe(steps)}")
 
 
 def check_steps_of(cell: Any, steps: Any) -> None:

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import check_whole
+from rnnjax.argument_checks import check_integer
 from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.jacobians import step_jacobians
 from rnnjax.diagnostics.linearization import Steps, check_steps_of
-from rnnjax.diagnostics.sequential_map import one_by_one
+from rnnjax.diagnostics.sequential_map import sequential_map
 
 
 class Lyapunov(NamedTuple):
@@ -43,12 +43,12 @@ def lyapunov_spectrum(cell: Cell, params: Params, steps: Steps, *, count: int | 
     check_params(cell, params)
     size = cell.features * (2 if cell.has_separate_memory else 1)
     if count is not None:
-        check_whole("count", count, 1, size)
+        check_integer("count", count, 1, size)
     batch_shape = steps.f.shape[1:-1]
     q = jnp.broadcast_to(jnp.eye(size, count or size, dtype=steps.f.dtype), (*batch_shape, size, count or size))
 
     def body(q: jax.Array, step: Steps) -> tuple[jax.Array, jax.Array]:
-        q, triangle = one_by_one(_qr, step_jacobians(cell, params, step) @ q)
+        q, triangle = sequential_map(_qr, step_jacobians(cell, params, step) @ q)
         growth = jnp.log(jnp.abs(jnp.diagonal(triangle, axis1=-2, axis2=-1)))
         return q, jnp.where(step.valid[..., None], growth, 0)
 

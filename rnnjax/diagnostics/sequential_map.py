@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 
-def one_by_one(function: Callable[[jax.Array], Any], matrices: jax.Array) -> Any:
+def sequential_map(function: Callable[[jax.Array], Any], matrices: jax.Array) -> Any:
     """``function`` of each matrix (..., M, N), its results stacked along the axes before; differentiable."""
     lead = matrices.shape[:-2]
     if not lead:

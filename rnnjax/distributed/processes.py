@@ -14,10 +14,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from rnnjax.config.execution import Execution
-from rnnjax.distributed.rendezvous import PATIENCE, Place, find_place, meet
+from rnnjax.distributed.rendezvous import PATIENCE, ProcessInfo, find_process_info, meet
 from rnnjax.distributed.watchdog import GRACE, Watch, end_now
 from rnnjax.errors import UserError
-from rnnjax.runtime.signals import StoppedError, Stopping
+from rnnjax.runtime.signals import SignalHandler, StoppedError
 
 HEARTBEAT = 30  # seconds after which JAX misses a process
 
@@ -25,7 +25,7 @@ _watch: Watch | None = None
 
 
 @contextlib.contextmanager
-def several_processes(execution: Execution) -> Iterator[None]:
+def distributed_session(execution: Execution) -> Iterator[None]:
     """Meet the other processes of the job, where the flags or the environment say that there are any, and part again.
 
     While entered, the death of one ends the others within seconds. An exception that leaves it is told to the others,
@@ -35,7 +35,7 @@ def several_processes(execution: Execution) -> Iterator[None]:
         UserError: they cannot meet.
     """
     global _watch
-    place = find_place(execution)
+    place = find_process_info(execution)
     if place is None:
         yield
         return
@@ -58,7 +58,7 @@ def several_processes(execution: Execution) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def first_goes_ahead() -> Iterator[None]:
+def first_process_first() -> Iterator[None]:
     """The other processes enter when the first has left: what it prepares on disk, they find."""
     if _watch is None or _watch.number == 0:
         yield
@@ -68,12 +68,12 @@ def first_goes_ahead() -> Iterator[None]:
             yield
 
 
-def first_says(value: Any) -> Any:
+def broadcast_from_first(value: Any) -> Any:
     """The first process's JSON value for all of them, where they could differ and have to go the same way."""
     return value if _watch is None else _watch.first_says(value)
 
 
-def from_first(found: tuple[int, Any, Any] | None, like: Any) -> tuple[int, Any, Any]:
+def broadcast_checkpoint(found: tuple[int, Any, Any] | None, like: Any) -> tuple[int, Any, Any]:
     """The first process's (step, arrays, JSON value) for all of them, (0, None, None) where it has none.
 
     Args:
@@ -90,14 +90,14 @@ def from_first(found: tuple[int, Any, Any] | None, like: Any) -> tuple[int, Any,
     return step, jax.tree.map(np.asarray, arrays), told
 
 
-def stopping() -> Stopping:
+def signal_handling() -> SignalHandler:
     """What a signal does: the first process of several saves and stops, the others only tell it."""
     if _watch is None:
-        return Stopping()
+        return SignalHandler()
     return _FirstStopping(_watch) if _watch.number == 0 else _OtherStopping(_watch)
 
 
-class _FirstStopping(Stopping):
+class _FirstStopping(SignalHandler):
     """Stops for the signal of another process too, after a step of training."""
 
     def __init__(self, watch: Watch) -> None:
@@ -114,7 +114,7 @@ class _FirstStopping(Stopping):
             raise StoppedError(self._watch.asked)
 
 
-class _OtherStopping(Stopping):
+class _OtherStopping(SignalHandler):
     """Goes on until the first process has saved: what that computes, it cannot compute alone."""
 
     requested = False
@@ -133,7 +133,7 @@ class _OtherStopping(Stopping):
         self._watch.pass_on(number)
 
 
-def _initialize(place: Place) -> None:
+def _initialize(place: ProcessInfo) -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
         jax.distributed.initialize(

@@ -22,7 +22,7 @@ PATIENCE = 60  # seconds until all have to be there
 TPU_HOSTS = "http://metadata.google.internal/computeMetadata/v1/instance/attributes/worker-network-endpoints"
 
 
-class Place(NamedTuple):
+class ProcessInfo(NamedTuple):
     """Of one process among several."""
 
     address: str  # host:port of the first
@@ -31,7 +31,7 @@ class Place(NamedTuple):
     gpus: list[int] | None = None  # its own; None for all
 
 
-def find_place(execution: Execution) -> Place | None:
+def find_process_info(execution: Execution) -> ProcessInfo | None:
     """Whether this is one of several processes, and which, by the flags or by what has started it.
 
     Raises:
@@ -39,7 +39,7 @@ def find_place(execution: Execution) -> Place | None:
     """
     if execution.coordinator is not None:
         count, number = execution.num_processes or 1, execution.process_id or 0
-        return None if count == 1 else Place(execution.coordinator, count, number)
+        return None if count == 1 else ProcessInfo(execution.coordinator, count, number)
     starter = _starter(execution.platform)
     if starter is None:
         return None
@@ -54,7 +54,7 @@ def find_place(execution: Execution) -> Place | None:
             f"{starter} seems to have started several processes, but JAX cannot tell which ({told}); give each of them "
             "--coordinator, --num-processes and --process-id."
         ) from None
-    return Place(address, total, this, None if gpus is None or _all_gpus() else list(gpus))
+    return ProcessInfo(address, total, this, None if gpus is None or _all_gpus() else list(gpus))
 
 
 def _starter(platform: str | None) -> str | None:
@@ -86,7 +86,7 @@ def _all_gpus() -> bool:
     return alone or "," not in os.environ.get("CUDA_VISIBLE_DEVICES", ",")
 
 
-def meet(place: Place) -> dict[int, Link]:
+def meet(place: ProcessInfo) -> dict[int, Link]:
     """Wait for the other processes: the links to them in the first, to the first in the others.
 
     Raises:

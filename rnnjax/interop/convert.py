@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.argument_checks import told
+from rnnjax.argument_checks import describe
 from rnnjax.cells import GRU, LSTM, Cell, Params, SimpleRNN
 from rnnjax.nn.recurrent import RNN, Bidirectional, Stack
 
@@ -37,7 +37,7 @@ def to_array(name: str, value: Any) -> np.ndarray:
 def check_mapping(name: str, given: Any, wanted: str) -> None:
     """Raise ValueError for what has no names and values, as a layer itself."""
     if not isinstance(given, Mapping):
-        raise ValueError(f"{name} must be {wanted}, got {told(given)}.")
+        raise ValueError(f"{name} must be {wanted}, got {describe(given)}.")
 
 
 def infer_cell(name: str, shape: tuple[int, ...]) -> tuple[type[Cell], int]:

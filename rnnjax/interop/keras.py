@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from rnnjax.argument_checks import told
+from rnnjax.argument_checks import describe
 from rnnjax.cells import GRU, Cell, Params
 from rnnjax.interop.convert import build, check_shapes, infer_cell, pack, to_array
 
@@ -39,7 +39,7 @@ def from_keras(weights: Sequence[Any], *, activation: str = "tanh") -> tuple[nn.
             ``reset_after=False``, or an ``activation`` that the cell does not have.
     """
     if not isinstance(weights, Sequence) or isinstance(weights, str | bytes):
-        raise ValueError(f"weights must be layer.get_weights(), a list of arrays, got {told(weights)}.")
+        raise ValueError(f"weights must be layer.get_weights(), a list of arrays, got {describe(weights)}.")
     arrays = [to_array(f"weights[{k}]", value) for k, value in enumerate(weights)]
     sides = {2: ("",), 3: ("",), 4: ("forward ", "backward "), 6: ("forward ", "backward ")}.get(len(arrays))
     if sides is None:

@@ -10,10 +10,10 @@ from rnnjax.argument_checks import (
     check_array,
     check_finite,
     check_floats,
+    check_integer,
     check_integers,
     check_rate,
-    check_whole,
-    told,
+    describe,
 )
 from rnnjax.nn.pooling import POOLINGS, Pooling, pooled
 from rnnjax.nn.recurrent import drop_by_row, is_time_major
@@ -47,14 +47,14 @@ class SequenceClassifier(nn.Module):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in (("vocabulary", 0), ("embedding", 0), ("classes", 1)):
-            check_whole(name, getattr(self, name), least)
+            check_integer(name, getattr(self, name), least)
         for name in ("dropout", "word_dropout"):
             check_rate(name, getattr(self, name))
         check_finite("embedding_scale", self.embedding_scale)
         if self.pooling not in (*POOLINGS, "every"):
             raise ValueError(f"pooling must be one of {', '.join(POOLINGS)} or every, got {self.pooling!r}")
         if not isinstance(self.recurrent, nn.Module):
-            raise ValueError(f"recurrent must be a module such as rnnjax.RNN(cell), got {told(self.recurrent)}")
+            raise ValueError(f"recurrent must be a module such as rnnjax.RNN(cell), got {describe(self.recurrent)}")
         if is_time_major(self.recurrent):
             raise ValueError("SequenceClassifier is batch-major: its recurrent part must not have time_major=True")
         if self.word_dropout and not self.vocabulary:

@@ -18,7 +18,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import check_floats, check_integers, check_rate, one_for_each, told
+from rnnjax.argument_checks import check_floats, check_integers, check_rate, describe, per_layer
 from rnnjax.cells import Cell, DropoutMasks, Params
 from rnnjax.cells.validation import check_held
 from rnnjax.core.unroll import check_cell, unroll
@@ -121,7 +121,7 @@ class Bidirectional(nn.Module):
         super().__post_init__()
         for name in ("forward_rnn", "backward_rnn"):
             if not isinstance(layer := getattr(self, name), RNN):
-                raise ValueError(f"{name} must be a rnnjax.RNN, got {told(layer)}")
+                raise ValueError(f"{name} must be a rnnjax.RNN, got {describe(layer)}")
         if self.forward_rnn.reverse or not self.backward_rnn.reverse:
             raise ValueError("Bidirectional wants forward_rnn with reverse=False and backward_rnn with reverse=True")
         if self.forward_rnn.time_major != self.backward_rnn.time_major:
@@ -158,7 +158,7 @@ def _of_both(name: str, pair: Any) -> BidirectionalState:
     if pair is None:
         return BidirectionalState(None, None)
     if not isinstance(pair, BidirectionalState):
-        raise ValueError(f"{name} must be a BidirectionalState, one entry for each direction, got {told(pair)}")
+        raise ValueError(f"{name} must be a BidirectionalState, one entry for each direction, got {describe(pair)}")
     return pair
 
 
@@ -198,7 +198,7 @@ class Stack(nn.Module):
     ) -> tuple[Any, jax.Array]:
         """As ``RNN``; outputs of the top layer."""
         count = len(self.layers)
-        states, all_taps = one_for_each("state", state, count), one_for_each("taps", taps, count)
+        states, all_taps = per_layer("state", state, count), per_layer("taps", taps, count)
         finals: list[Any] = []
         for i, (layer, s, t) in enumerate(zip(self.layers, states, all_taps, strict=True)):
             if i > 0:

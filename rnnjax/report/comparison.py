@@ -10,7 +10,7 @@ from rnnjax.report.interactive.embed import embedded
 from rnnjax.report.sections.diagnosis_figures import BELT_SHARE
 from rnnjax.report.sections.rendering import drawn_sections
 from rnnjax.report.sections.training_figures import GRADIENTS, SCORES, learning
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables.summary_table import html_table, note
 from rnnjax.report.text import headline as sentences
 from rnnjax.runs.json_io import flat, write_bytes
@@ -71,7 +71,7 @@ def _write(runs: dict[str, Run], out: Path) -> Path:
     ]
     unborn = tuple(f"{name}: {member}" for name, run in runs.items() for member in run.unborn)
     together = dataclasses.replace(next(iter(runs.values())), members=tuple(members), unborn=unborn)
-    labels = groups(together)
+    labels = seed_groups(together)
     scripts, live = embedded(labels)
     table = document.table(
         html_table(together), note(labels), "members/*/result.json, gradients.jsonl and diagnosis-*.json of each run"
@@ -93,7 +93,9 @@ def _write(runs: dict[str, Run], out: Path) -> Path:
 
 
 def _verdicts(runs: dict[str, Run]) -> str:
-    lines = (f"<dt>{escape(name)}</dt><dd>{escape(sentences.verdict(groups(run)))}</dd>" for name, run in runs.items())
+    lines = (
+        f"<dt>{escape(name)}</dt><dd>{escape(sentences.verdict(seed_groups(run)))}</dd>" for name, run in runs.items()
+    )
     return f'<dl class="verdicts">{"".join(lines)}</dl>'
 
 

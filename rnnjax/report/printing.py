@@ -16,7 +16,7 @@ from rnnjax.runs.merge import merge_runs, merged_folder, shards_of_one_study
 from rnnjax.runs.reader import load_run
 
 
-def merged(runs: tuple[Path, ...], out: Path | None) -> tuple[Path, ...]:
+def merge_shards(runs: tuple[Path, ...], out: Path | None) -> tuple[Path, ...]:
     """The run folders to report on: one where ``runs`` are shards of one study."""
     if not shards_of_one_study(runs):
         if out is not None:

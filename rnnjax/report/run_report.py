@@ -12,10 +12,10 @@ from rnnjax.report.sections import per_run as every_run
 from rnnjax.report.sections import solved, texts
 from rnnjax.report.sections import trainability as trainability_section
 from rnnjax.report.sections.diagnosis_figures import PICTURES as DIAGNOSES
-from rnnjax.report.sections.figure_section import Labels
+from rnnjax.report.sections.figure_section import SeedGroups
 from rnnjax.report.sections.rendering import Section, drawn_sections
 from rnnjax.report.sections.training_figures import GRADIENTS, SCORES, learning
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables import published
 from rnnjax.report.tables.export import csv_text, parquet_bytes
 from rnnjax.report.tables.summary_table import html_table, note
@@ -45,7 +45,7 @@ def write_report(run_folder: Path) -> Path:
 
 
 def _write(run: Run) -> Path:
-    labels = groups(run)
+    labels = seed_groups(run)
     shown, swept = labels[: style.MOST], sweeps(run)
     scripts, live = embedded(shown, swept)
     figures = run.path / "figures"
@@ -65,12 +65,12 @@ def _write(run: Run) -> Path:
     return page
 
 
-def _texts(run: Run, labels: Labels) -> list[Section]:
+def _texts(run: Run, labels: SeedGroups) -> list[Section]:
     html = texts.html(run, labels)
     return [Section(texts.NAME, texts.TITLE, html)] if html else []
 
 
-def _page(run: Run, labels: Labels, sections: list[Section], scripts: str) -> str:
+def _page(run: Run, labels: SeedGroups, sections: list[Section], scripts: str) -> str:
     missing = document.notes("Not complete", sentences.missing(run, labels))
     table = document.table(html_table(run), note(labels), TABLE_SOURCE) if labels else ""
     return document.document(
@@ -85,7 +85,7 @@ def _page(run: Run, labels: Labels, sections: list[Section], scripts: str) -> st
     )
 
 
-def _limit(labels: Labels) -> str:
+def _limit(labels: SeedGroups) -> str:
     if len(labels) <= style.MOST:
         return ""
     first = f"The first {style.MOST} of the {len(labels)} rows of the table"

@@ -7,11 +7,11 @@ from typing import Any
 from rnnjax.errors import UserError
 from rnnjax.runs.json_io import read_json
 from rnnjax.runs.record_reader import read_member
-from rnnjax.runs.schema import GradientLog, Member, Result, Scores
-from rnnjax.runs.task import Task, read_task
+from rnnjax.runs.schema import GradientLog, Result, RunRecord, Scores
+from rnnjax.runs.task import TaskInfo, read_task
 from rnnjax.typing import Floats
 
-__all__ = ["Floats", "GradientLog", "Member", "Result", "Run", "Scores", "load_run"]
+__all__ = ["Floats", "GradientLog", "Result", "Run", "RunRecord", "Scores", "load_run"]
 
 PARTIAL = ".partial"  # ends the name of a member's folder while a merge copies it
 
@@ -24,9 +24,9 @@ class Run:
     experiment: str
     flags: dict[str, Any]
     environment: dict[str, Any]
-    members: tuple[Member, ...]
+    members: tuple[RunRecord, ...]
     unborn: tuple[str, ...]
-    task: Task = field(default_factory=Task)
+    task: TaskInfo = field(default_factory=TaskInfo)
 
 
 def load_run(path: Path) -> Run:
@@ -62,7 +62,7 @@ def _flags(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     return flags
 
 
-def _whole(folder: Path, task: Task) -> Member:
+def _whole(folder: Path, task: TaskInfo) -> RunRecord:
     try:
         return read_member(folder, task)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:

@@ -9,13 +9,13 @@ from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.runs.diagnosis import Diagnosis, parse_diagnosis
 from rnnjax.runs.json_io import read_json, read_records
 from rnnjax.runs.json_numbers import as_float, row
-from rnnjax.runs.schema import MOMENTS, GradientLog, Member, Moment, Result, Scores, Updates
-from rnnjax.runs.task import Task
+from rnnjax.runs.schema import MOMENTS, GradientLog, Moment, Result, RunRecord, Scores, Updates
+from rnnjax.runs.task import TaskInfo
 
 LEVELS = ("count", "mean", "q10", "q50", "q90")
 
 
-def read_member(folder: Path, task: Task) -> Member:
+def read_member(folder: Path, task: TaskInfo) -> RunRecord:
     """Everything that one member of a run of this task wrote.
 
     Raises:
@@ -28,7 +28,7 @@ def read_member(folder: Path, task: Task) -> Member:
     for record in metrics:
         kinds.setdefault(str(record["kind"]), []).append(record)
     result, diverged, failure = (folder / name for name in ("result.json", "diverged.json", "failure.json"))
-    return Member(
+    return RunRecord(
         name=folder.name,
         label=str(told["label"]),
         cell=str(told["cell"]),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.runs.diagnosis import Diagnosis
-from rnnjax.runs.task import Task
+from rnnjax.runs.task import TaskInfo
 from rnnjax.typing import Floats
 
 Moment = Literal["start", "end"]
@@ -69,7 +69,7 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False)
-class Member:
+class RunRecord:
     """One cell trained from one seed; ``result`` is None where training has not finished.
 
     ``gradients`` maps (layer, state) to its log, state being "h" or the LSTM's "c". ``gradient_norms`` (steps,) is
@@ -96,7 +96,7 @@ class Member:
     diverged: Origin | None = None
     failure: str | None = None
     varied: Mapping[str, Any] = field(default_factory=dict)
-    task: Task = field(default_factory=Task)
+    task: TaskInfo = field(default_factory=TaskInfo)
     baseline: float | None = None
     clip: float | None = None
 

@@ -25,7 +25,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskInfo:
     """What the labels are, what the loss is, and what sentences call a time step and an example.
 
     ``loss`` is empty and ``classes``, the names of the labels, are none where they are not known; ``published`` holds
@@ -59,21 +59,21 @@ class Task:
         return 1 / len(self.classes) if self.objective == "classes" and self.classes else None
 
 
-def read_task(file: Path) -> Task:
+def read_task(file: Path) -> TaskInfo:
     """The task in ``file``, or, where there is none, that of runs that are older than it.
 
     Raises:
         UserError: the file is damaged.
     """
     try:
-        return parse_task(read_json(file)) if file.exists() else Task()
+        return parse_task(read_json(file)) if file.exists() else TaskInfo()
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"'{file}' is damaged ({type(error).__name__}: {error}); expected what a run writes there: run again."
         ) from error
 
 
-def parse_task(told: dict[str, Any]) -> Task:
+def parse_task(told: dict[str, Any]) -> TaskInfo:
     """The task in a JSON object, of which every name may be missing.
 
     Raises:
@@ -82,7 +82,7 @@ def parse_task(told: dict[str, Any]) -> Task:
     objective = told.get("objective") or "binary"
     if objective not in get_args(Objective):
         raise ValueError(f"objective is {objective!r}, expected one of {', '.join(get_args(Objective))}")
-    return Task(
+    return TaskInfo(
         objective=cast(Objective, objective),
         nouns=Nouns(str(told.get("step") or "word"), str(told.get("example") or "review")),
         loss=str(told.get("loss") or ""),

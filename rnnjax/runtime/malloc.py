@@ -12,7 +12,7 @@ SHARE = 4  # of the machine's memory, this part may lie in large pages; it is ta
 
 
 @functools.cache
-def settle_heap() -> None:
+def configure_malloc() -> None:
     """Keep for the next program what one has freed, in large pages.
 
     glibc gives large blocks back to the kernel, which clears every page of them again: at 500 words a step that is

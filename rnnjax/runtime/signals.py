@@ -94,7 +94,7 @@ def none_lost(signal_of: Callable[[BaseException | None], int | None]) -> Iterat
         sys.unraisablehook = before
 
 
-class Stopping:
+class SignalHandler:
     """While entered, a signal raises ``StoppedError`` at once, or inside ``deferred`` when that asks for it.
 
     In a thread other than the main one, where Python cannot catch signals, it does nothing.

@@ -11,7 +11,7 @@ from rnnjax.config.execution import OFF
 from rnnjax.errors import UserError
 
 
-def keep_programs(place: str | None) -> None:
+def configure_compilation_cache(place: str | None) -> None:
     """Let JAX keep what it compiles in ``place``; None means the user's cache folder, "off" nowhere.
 
     Raises:

@@ -15,15 +15,15 @@ from jax.sharding import AxisType, Mesh
 
 from rnnjax.config.execution import Execution
 from rnnjax.errors import UserError
-from rnnjax.runtime.malloc import settle_heap
+from rnnjax.runtime.malloc import configure_malloc
 from rnnjax.sharding.layout import Layout, MeshLayout, PmapLayout
-from rnnjax.sharding.program_spec import Task, Together
+from rnnjax.sharding.program_spec import ProgramSpec, Together
 
 FEWEST_ROWS = 16  # of a batch, that a core is given for itself
 SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
 
 
-def settle_devices(execution: Execution) -> None:
+def configure_devices(execution: Execution) -> None:
     """Settle platform, number of CPU devices and what becomes of freed memory, before the first use of JAX.
 
     A CPU's cores are devices that all work at once, so no program need be ordered for threads of its own.
@@ -37,7 +37,7 @@ def settle_devices(execution: Execution) -> None:
     with contextlib.suppress(RuntimeError):  # JAX is in use: what it has is counted when it is checked
         jax.config.update("jax_num_cpu_devices", execution.cpu_devices or cores)
     if sys.platform == "linux":
-        settle_heap()
+        configure_malloc()
 
 
 def check_devices(execution: Execution) -> None:
@@ -99,8 +99,8 @@ def choose_layout(execution: Execution, members: int, batch_size: int) -> Layout
     return MeshLayout(members, mesh, together)
 
 
-def compile_side_by_side(
-    layout: Layout, tasks: Mapping[Any, Task], alone: Mapping[Any, tuple[Callable[..., Any], tuple[Any, ...]]]
+def compile_in_parallel(
+    layout: Layout, tasks: Mapping[Any, ProgramSpec], alone: Mapping[Any, tuple[Callable[..., Any], tuple[Any, ...]]]
 ) -> dict[Any, Any]:
     """Programs by name, ahead of their first call: those of ``layout``, and (function, arguments) for one device.
 
@@ -119,7 +119,7 @@ def compile_side_by_side(
             gc.enable()
 
 
-def is_first() -> bool:
+def is_first_process() -> bool:
     """Whether this process is the one that writes."""
     return jax.process_index() == 0
 

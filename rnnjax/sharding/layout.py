@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rnnjax.sharding.program_spec import Role, Shares, Task, Together, over_members
+from rnnjax.sharding.program_spec import BatchShard, ProgramSpec, ShardingRole, Together, over_members
 
 LEAST_IN_PARTS = 2**19  # numbers in a matrix that devices keep a share of each
 
@@ -28,7 +28,7 @@ class Layout(Protocol):
     def members(self) -> int:
         """M."""
 
-    def shares(self, params: Any) -> Shares:
+    def shares(self, params: Any) -> BatchShard:
         """Of batches and of a member's ``params``, as the functions that it compiles must know them."""
 
     def batch_size(self, size: int) -> int:
@@ -40,7 +40,7 @@ class Layout(Protocol):
     def fetch(self, tree: Any) -> Any:
         """What programs return, as numpy arrays of M members."""
 
-    def lower(self, task: Task) -> Callable[[], Callable[..., Any]]:
+    def lower(self, task: ProgramSpec) -> Callable[[], Callable[..., Any]]:
         """Trace a task; what is returned compiles it to a program, which takes what ``put`` returns, and numbers."""
 
 
@@ -60,17 +60,17 @@ class MeshLayout:
         """Members with those that only fill the devices."""
         return math.ceil(self.members / self.mesh.shape["member"]) * self.mesh.shape["member"]
 
-    def shares(self, params: Any) -> Shares:  # noqa: D102
+    def shares(self, params: Any) -> BatchShard:  # noqa: D102
         parts = jax.tree.map(lambda a: self._in_parts(a.shape), params)
-        return Shares("data", parts, in_blocks=self.mesh.shape["model"] == 1)
+        return BatchShard("data", parts, in_blocks=self.mesh.shape["model"] == 1)
 
     def batch_size(self, size: int) -> int:  # noqa: D102
         return math.ceil(size / self.mesh.shape["data"]) * self.mesh.shape["data"]
 
     def put(self, role: Any, tree: Any) -> Any:  # noqa: D102
-        def place(role: Role, a: Any) -> jax.Array:
+        def place(role: ShardingRole, a: Any) -> jax.Array:
             a = np.asarray(a)
-            if role is not Role.SHARED:
+            if role is not ShardingRole.SHARED:
                 a = np.concatenate([a, np.repeat(a[-1:], self._places - len(a), axis=0)])
             return jax.make_array_from_callback(a.shape, self._sharding(role, a), lambda index: a[index])
 
@@ -79,7 +79,7 @@ class MeshLayout:
     def fetch(self, tree: Any) -> Any:  # noqa: D102
         return jax.tree.map(lambda a: _local_copy(a)[: self.members], tree)
 
-    def lower(self, task: Task) -> Callable[[], Callable[..., Any]]:  # noqa: D102
+    def lower(self, task: ProgramSpec) -> Callable[[], Callable[..., Any]]:  # noqa: D102
         arguments = tuple(map(partial(_stacked_shape, self._places), task.roles, task.arguments))
         specs = tuple(map(partial(_by_role, self._spec), task.roles, arguments))
         function = jax.shard_map(
@@ -100,18 +100,20 @@ class MeshLayout:
             return False
         return shape[0] % data == 0 and math.prod(shape) >= LEAST_IN_PARTS
 
-    def _spec(self, role: Role, a: Any) -> P:
+    def _spec(self, role: ShardingRole, a: Any) -> P:
         """Over members and data, by hand."""
-        if role is Role.SHARED:
+        if role is ShardingRole.SHARED:
             return P()
-        if role is Role.BATCH:
+        if role is ShardingRole.BATCH:
             return P("member", *[None] * (a.ndim - 2), "data")
-        return P("member", "data") if role is Role.PARAMS and self._in_parts(a.shape[1:]) else P("member")
+        return P("member", "data") if role is ShardingRole.PARAMS and self._in_parts(a.shape[1:]) else P("member")
 
-    def _sharding(self, role: Role, a: Any) -> NamedSharding:
+    def _sharding(self, role: ShardingRole, a: Any) -> NamedSharding:
         """With the model axis, where large matrices are divided over it."""
         model = self.mesh.shape["model"]
-        if role is Role.PARAMS and a.ndim == 3 and model > 1:  # of each member: its longest side that divides evenly
+        if (
+            role is ShardingRole.PARAMS and a.ndim == 3 and model > 1
+        ):  # of each member: its longest side that divides evenly
             side = max((i for i in (1, 2) if a.shape[i] % model == 0), key=lambda i: a.shape[i], default=0)
             if side:
                 return NamedSharding(self.mesh, P("member", *[None] * (side - 1), "model"))
@@ -126,8 +128,8 @@ class PmapLayout:
     devices: tuple[jax.Device, ...]
     together: Together
 
-    def shares(self, params: Any) -> Shares:  # noqa: D102
-        return Shares("data")
+    def shares(self, params: Any) -> BatchShard:  # noqa: D102
+        return BatchShard("data")
 
     def batch_size(self, size: int) -> int:  # noqa: D102
         return math.ceil(size / len(self.devices)) * len(self.devices)
@@ -135,9 +137,9 @@ class PmapLayout:
     def put(self, role: Any, tree: Any) -> Any:  # noqa: D102
         own = [i for i, device in enumerate(self.devices) if device.process_index == jax.process_index()]
 
-        def place(role: Role, a: Any) -> Any:
+        def place(role: ShardingRole, a: Any) -> Any:
             a = np.asarray(a)
-            if role is Role.BATCH:
+            if role is ShardingRole.BATCH:
                 return np.moveaxis(a.reshape(*a.shape[:-1], len(self.devices), -1), -2, 0)[own]
             mesh = Mesh(np.array(self.devices)[own], "data")  # copied to each once, not at every call
             copies = np.broadcast_to(a, (len(own), *a.shape))
@@ -148,7 +150,7 @@ class PmapLayout:
     def fetch(self, tree: Any) -> Any:  # noqa: D102
         return jax.tree.map(lambda a: np.asarray(a.addressable_shards[0].data).reshape(a.shape[1:]), tree)
 
-    def lower(self, task: Task) -> Callable[[], Callable[..., Any]]:  # noqa: D102
+    def lower(self, task: ProgramSpec) -> Callable[[], Callable[..., Any]]:  # noqa: D102
         axes = tuple(None if isinstance(a, np.generic) else 0 for a in task.arguments)
         function = over_members(task.function, task.roles, self.together)
         program = jax.pmap(function, "data", in_axes=axes, devices=self.devices, donate_argnums=task.donated)
@@ -158,8 +160,8 @@ class PmapLayout:
         local = [device.process_index for device in self.devices].count(jax.process_index())
 
         def copies(role: Any, axis: int | None, tree: Any) -> Any:
-            def shape(role: Role, a: Any) -> jax.ShapeDtypeStruct:
-                own = (*a.shape[:-1], a.shape[-1] // len(self.devices)) if role is Role.BATCH else a.shape
+            def shape(role: ShardingRole, a: Any) -> jax.ShapeDtypeStruct:
+                own = (*a.shape[:-1], a.shape[-1] // len(self.devices)) if role is ShardingRole.BATCH else a.shape
                 return jax.ShapeDtypeStruct(own if axis is None else (local, *own), a.dtype)
 
             return _by_role(shape, role, tree)
@@ -167,7 +169,7 @@ class PmapLayout:
         return program.lower(*map(copies, task.roles, axes, stacked)).compile
 
 
-def _by_role(function: Callable[[Role, Any], Any], roles: Any, tree: Any) -> Any:
+def _by_role(function: Callable[[ShardingRole, Any], Any], roles: Any, tree: Any) -> Any:
     """``function(role, array)`` of every array; ``roles`` is one or a tree that begins as ``tree`` does."""
     return jax.tree.map(lambda role, some: jax.tree.map(partial(function, role), some), roles, tree)
 
@@ -175,8 +177,8 @@ def _by_role(function: Callable[[Role, Any], Any], roles: Any, tree: Any) -> Any
 def _stacked_shape(members: int, roles: Any, tree: Any) -> Any:
     """Shapes and dtypes of ``tree`` for so many members."""
 
-    def stacked(role: Role, a: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(a.shape if role is Role.SHARED else (members, *a.shape), a.dtype)
+    def stacked(role: ShardingRole, a: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(a.shape if role is ShardingRole.SHARED else (members, *a.shape), a.dtype)
 
     return _by_role(stacked, roles, tree)
 

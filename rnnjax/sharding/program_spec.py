@@ -18,7 +18,7 @@ Together = Literal["vmap", "map"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Shares:
+class BatchShard:
     """How a function that holds a share of a batch speaks to those that hold the others; alone without ``axis``.
 
     Of parameters where ``parts`` is true, as of what an optimizer keeps of them, it holds a share of the rows.
@@ -77,10 +77,10 @@ class Shares:
         return first + jnp.arange(size)
 
 
-WHOLE = Shares()
+WHOLE_BATCH = BatchShard()
 
 
-class Role(enum.Enum):
+class ShardingRole(enum.Enum):
     """How an argument of a program is divided."""
 
     MEMBER = enum.auto()  # the leading axis counts members
@@ -89,7 +89,7 @@ class Role(enum.Enum):
     SHARED = enum.auto()  # the same for everyone
 
 
-class Task(NamedTuple):
+class ProgramSpec(NamedTuple):
     """A function to be compiled, of one member and one share of a batch, and what it will be called with."""
 
     function: Callable[..., Any]
@@ -105,16 +105,16 @@ def over_members(function: Callable[..., Any], roles: tuple[Any, ...], together:
     On a CPU, products of one member at a time are faster than batched ones; an accelerator wants large ones.
     """
     if together == "vmap":
-        return jax.vmap(function, in_axes=[None if role is Role.SHARED else 0 for role in roles])
+        return jax.vmap(function, in_axes=[None if role is ShardingRole.SHARED else 0 for role in roles])
 
     def in_turn(*arguments: Any) -> Any:
-        shared = [a if role is Role.SHARED else None for a, role in zip(arguments, roles, strict=True)]
+        shared = [a if role is ShardingRole.SHARED else None for a, role in zip(arguments, roles, strict=True)]
 
         def one(own: list[Any]) -> Any:
             pairs = zip(own, shared, roles, strict=True)
-            return function(*[all_ if role is Role.SHARED else mine for mine, all_, role in pairs])
+            return function(*[all_ if role is ShardingRole.SHARED else mine for mine, all_, role in pairs])
 
-        own = [None if role is Role.SHARED else a for a, role in zip(arguments, roles, strict=True)]
+        own = [None if role is ShardingRole.SHARED else a for a, role in zip(arguments, roles, strict=True)]
         return jax.lax.map(one, own)
 
     return in_turn

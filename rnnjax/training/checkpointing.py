@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rnnjax.config.execution import Execution
-from rnnjax.distributed.processes import from_first
-from rnnjax.runtime.signals import Stopping
-from rnnjax.training.run_state import Member
-from rnnjax.training.setup import Prepared, member_of, stacked
+from rnnjax.distributed.processes import broadcast_checkpoint
+from rnnjax.runtime.signals import SignalHandler
+from rnnjax.training.run_state import RunState
+from rnnjax.training.setup import EnsembleSetup, select_member, stack_trees
 from rnnjax.training.step.train_step import STATE, TrainState
 
 if TYPE_CHECKING:
     from rnnjax.runs.checkpoint_store import CheckpointStore
 
 
-class Progressed(NamedTuple):
+class TrainProgress(NamedTuple):
     """How far a group has come: with its programs and data, this determines all that follows."""
 
     step: int  # steps taken
@@ -25,15 +25,15 @@ class Progressed(NamedTuple):
     seconds: float  # that the steps took: no compiling, no validation
 
 
-class Saved(NamedTuple):
+class RestoredProgress(NamedTuple):
     """A checkpoint read back."""
 
-    progressed: Progressed
+    progressed: TrainProgress
     params: Any  # (M, ...) numpy, the best so far
     told: list[dict[str, Any]]  # what each member said
 
 
-class Endurance:
+class CheckpointPolicy:
     """Checkpoints of one group.
 
     Args:
@@ -44,7 +44,7 @@ class Endurance:
     """
 
     def __init__(
-        self, store: "CheckpointStore | None", execution: Execution, prepared: Prepared, stopping: Stopping
+        self, store: "CheckpointStore | None", execution: Execution, prepared: EnsembleSetup, stopping: SignalHandler
     ) -> None:
         self._store, self._prepared, self._stopping = store, prepared, stopping
         self._every, self._seconds = execution.checkpoint_every, 60 * execution.checkpoint_minutes
@@ -56,7 +56,7 @@ class Endurance:
         by_time = self._seconds > 0 and time.monotonic() - self._last_time >= self._seconds
         return by_steps or by_time or self._stopping.requested
 
-    def save(self, progressed: Progressed, members: Sequence[Member]) -> None:
+    def save(self, progressed: TrainProgress, members: Sequence[RunState]) -> None:
         """Write a checkpoint in the background; if a signal has come, wait for it and stop.
 
         Raises:
@@ -67,10 +67,10 @@ class Endurance:
         if self._store is not None:
             state = self._prepared.layout.fetch(progressed.state)
             best = [
-                member_of(state.params, i) if member.params is None else member.params
+                select_member(state.params, i) if member.params is None else member.params
                 for i, member in enumerate(members)
             ]
-            arrays = {"state": state, "keys": self._prepared.keys, "best": stacked(best)}
+            arrays = {"state": state, "keys": self._prepared.keys, "best": stack_trees(best)}
             told = [member.told(progressed.step) for member in members]
             self._store.save(progressed.step, arrays, {"seconds": progressed.seconds, "members": told})
             if self._stopping.requested:
@@ -82,16 +82,16 @@ class Endurance:
         if self._store is not None:
             self._store.wait()
 
-    def restore(self) -> Saved | None:
+    def restore(self) -> RestoredProgress | None:
         """The newest whole checkpoint, the same for all processes."""
         fresh, keys = self._prepared.fresh, self._prepared.keys
         like = {"state": fresh, "keys": keys, "best": fresh.params}
         found = None if self._store is None else self._store.restore(like)
-        step, arrays, told = from_first(found and tuple(found), like)
+        step, arrays, told = broadcast_checkpoint(found and tuple(found), like)
         if arrays is None:
             return None
         if not np.array_equal(arrays["keys"], keys):
             raise ValueError("the checkpoint holds other keys than the seeds of this run give")
         self._last_step = step
         state = self._prepared.layout.put(STATE, arrays["state"])
-        return Saved(Progressed(step, state, told["seconds"]), arrays["best"], told["members"])
+        return RestoredProgress(TrainProgress(step, state, told["seconds"]), arrays["best"], told["members"])

@@ -8,13 +8,13 @@ import jax
 import numpy as np
 
 from rnnjax.analysis.capture import Loss
-from rnnjax.analysis.measure import Layer, examine, origin_of
+from rnnjax.analysis.measure import LayerMeasurements, measure, nonfinite_origin
 from rnnjax.config.training import TrainingSettings
 from rnnjax.diagnostics.alarms.evidence import Origin
-from rnnjax.sharding.devices import compile_side_by_side
+from rnnjax.sharding.devices import compile_in_parallel
 from rnnjax.sharding.layout import Layout
-from rnnjax.sharding.program_spec import Role, Task
-from rnnjax.training.step.multi_step import ExampleArrays, Kind, evaluate_chunk, init_state, train_chunk
+from rnnjax.sharding.program_spec import ProgramSpec, ShardingRole
+from rnnjax.training.step.multi_step import ExampleArrays, ProgramKind, evaluate_chunk, init_state, train_chunk
 from rnnjax.training.step.optimizer import Optimizer
 from rnnjax.training.step.train_step import (
     STATE,
@@ -22,9 +22,9 @@ from rnnjax.training.step.train_step import (
     TrainState,
     carried_in,
     make_eval_step,
-    make_knobs,
     make_loss,
     make_train_step,
+    traced_hparams,
 )
 
 
@@ -40,14 +40,14 @@ class Programs(NamedTuple):
     ones named here; ``train`` reuses the memory of the state it is given. The others are for one member:
 
     ``init[cell](key) -> state``.
-    ``examine(params, batch) -> (losses, layers)`` with a ``rnnjax.analysis.measure.Layer`` for each recurrent layer.
+    ``measure(params, batch) -> (losses, layers)`` with a ``rnnjax.analysis.measure.Layer`` for each recurrent layer.
     ``origin(state, batch)`` finds the first number that is not finite in a step; it is compiled when it is needed.
     """
 
     train: dict[int, Any]
     evaluate: dict[int, Any]
     init: dict[Any, Callable[[jax.Array], TrainState]]
-    examine: Any
+    measure: Any
     origin: Callable[[TrainState, Batch], Origin]
 
 
@@ -57,7 +57,7 @@ def build_programs(
     settings: TrainingSettings,
     layout: Layout,
     examples: ExampleArrays,
-    kind: Kind,
+    kind: ProgramKind,
     *,
     lengths: Sequence[int],
     share_examples: bool,
@@ -85,28 +85,37 @@ def build_programs(
     one, batch = examined.inputs[:1, :1], settings.batch_size if kind.restart_every else None
     starts = {cell: partial(init_state, own, optimizer, one, batch) for cell, own in models.items()}
     state = jax.eval_shape(next(iter(starts.values())), key)
-    knobs = jax.eval_shape(lambda: make_knobs(settings, key))
+    knobs = jax.eval_shape(lambda: traced_hparams(settings, key))
     chunk = (np.zeros(train_shape, np.int32), np.zeros(train_shape, np.float32))
-    reads = Role.SHARED if share_examples else Role.MEMBER
+    reads = ShardingRole.SHARED if share_examples else ShardingRole.MEMBER
     shares = layout.shares(state.params)
-    roles = (Role.MEMBER, reads, STATE, Role.BATCH, Role.BATCH, Role.SHARED, Role.SHARED, Role.SHARED)
+    roles = (
+        ShardingRole.MEMBER,
+        reads,
+        STATE,
+        ShardingRole.BATCH,
+        ShardingRole.BATCH,
+        ShardingRole.SHARED,
+        ShardingRole.SHARED,
+        ShardingRole.SHARED,
+    )
     arguments = (knobs, examples, state, *chunk, zero, zero, zero)
     step, logged_step = (
         make_train_step(model, optimizer, settings, log_gradients=log, **kind._asdict(), shares=shares)
         for log in (False, True)
     )
     logs = logged_step if settings.log_gradients_every > 0 else None
-    tasks: dict[Any, Task] = {}
+    tasks: dict[Any, ProgramSpec] = {}
     for T in lengths:
         train = partial(train_chunk, step, logs, T)
-        tasks["train", T] = Task(train, roles, arguments, returns=(2, None, None), donated=(2,))
+        tasks["train", T] = ProgramSpec(train, roles, arguments, returns=(2, None, None), donated=(2,))
         evaluate = partial(evaluate_chunk, make_eval_step(model, **kind._asdict()), shares, T)
-        eval_roles = (Role.PARAMS, reads, Role.BATCH, Role.SHARED)
+        eval_roles = (ShardingRole.PARAMS, reads, ShardingRole.BATCH, ShardingRole.SHARED)
         eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
-        tasks["evaluate", T] = Task(evaluate, eval_roles, eval_arguments, returns=(None, None))
+        tasks["evaluate", T] = ProgramSpec(evaluate, eval_roles, eval_arguments, returns=(None, None))
     alone: dict[Any, Any] = {("init", cell): (start, (key,)) for cell, start in starts.items()}
     alone["examine", 0] = partial(_examine, make_loss(model, kind.objective)), (state.params, examined)
-    compiled = compile_side_by_side(layout, tasks, alone)
+    compiled = compile_in_parallel(layout, tasks, alone)
 
     def named(what: str) -> dict[Any, Any]:
         return {name[1]: program for name, program in compiled.items() if name[0] == what}
@@ -115,16 +124,16 @@ def build_programs(
         train=named("train"),
         evaluate=named("evaluate"),
         init=named("init"),
-        examine=compiled["examine", 0],
+        measure=compiled["examine", 0],
         origin=partial(_origin, model, kind),
     )
 
 
-def _examine(loss: Loss, params: Any, batch: Batch) -> tuple[jax.Array, tuple[Layer, ...]]:
-    examined = examine(loss, params, batch)
+def _examine(loss: Loss, params: Any, batch: Batch) -> tuple[jax.Array, tuple[LayerMeasurements, ...]]:
+    examined = measure(loss, params, batch)
     return examined.losses, examined.layers
 
 
-def _origin(model: Any, kind: Kind, state: TrainState, batch: Batch) -> Origin:
+def _origin(model: Any, kind: ProgramKind, state: TrainState, batch: Batch) -> Origin:
     carry = carried_in(state, kind.restart_every, jax.numpy.arange(len(batch.weights)))
-    return origin_of(jax.jit(partial(examine, make_loss(model, kind.objective, carry)))(state.params, batch))
+    return nonfinite_origin(jax.jit(partial(measure, make_loss(model, kind.objective, carry)))(state.params, batch))

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from rnnjax.analysis.layer_record import layer_record, rounded
-from rnnjax.analysis.measure import Layer
+from rnnjax.analysis.measure import LayerMeasurements
 from rnnjax.analysis.word_attribution import logits_along, swap_words, word_connectivity
 from rnnjax.data.dataset import SPECIAL_WORDS, UNKNOWN, Dataset, Objective
 from rnnjax.training.compile import Programs
@@ -18,14 +18,14 @@ EXAMPLES = 32
 TEXT_QUANTILES = (0.1, 0.25, 0.5, 0.75)  # of length: one shown text each
 
 
-def examined_batch(dataset: Dataset) -> Batch:
+def diagnosis_batch(dataset: Dataset) -> Batch:
     """The first validation examples, whole."""
     few = slice(min(EXAMPLES, len(dataset.validation.lengths)))
     inputs, lengths, labels = (array[few] for array in dataset.validation[:3])
     return Batch(as_numbers(inputs), lengths, labels, np.ones(len(lengths), np.float32))
 
 
-def examination(programs: Programs, dataset: Dataset, params: Any, step: int) -> dict[str, Any]:
+def diagnosis_record(programs: Programs, dataset: Dataset, params: Any, step: int) -> dict[str, Any]:
     """The record of all that is measured of ``params`` on the first validation examples.
 
     Args:
@@ -34,7 +34,9 @@ def examination(programs: Programs, dataset: Dataset, params: Any, step: int) ->
         params: to be examined.
         step: updates taken when they were as they are.
     """
-    found: tuple[jax.Array, tuple[Layer, ...]] = jax.device_get(programs.examine(params, examined_batch(dataset)))
+    found: tuple[jax.Array, tuple[LayerMeasurements, ...]] = jax.device_get(
+        programs.measure(params, diagnosis_batch(dataset))
+    )
     losses, layers = found
     return {
         "step": step,

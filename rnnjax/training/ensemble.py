@@ -10,17 +10,17 @@ from rnnjax.config.training import TrainingSettings
 from rnnjax.data.batching import Chunk, bucket_edges
 from rnnjax.data.dataset import Dataset
 from rnnjax.errors import UserError
-from rnnjax.training.run_spec import Trial
+from rnnjax.training.run_spec import RunSpec
 from rnnjax.training.schedule import Segment, schedule, shape_of
 
 MOST = 32  # members; more at once take memory and gain nothing
 MEMBER_STEPS = 64  # steps times members without a word to the host, so that a signal is heard soon
 
 
-class Group(NamedTuple):
+class Ensemble(NamedTuple):
     """M runs that train together; they differ in seed, in numbers that ``Knobs`` hold, and in how a cell begins."""
 
-    trials: tuple[Trial, ...]
+    trials: tuple[RunSpec, ...]
     datasets: tuple[Dataset, ...]  # of each
     edges: tuple[int, ...]
 
@@ -59,30 +59,30 @@ class Group(NamedTuple):
         ]
         for segments in zip(*schedules, strict=True):
             if segments[0].step >= start:
-                yield segments[0]._replace(chunk=side_by_side([segment.chunk for segment in segments]))
+                yield segments[0]._replace(chunk=stack_chunks([segment.chunk for segment in segments]))
 
 
-def side_by_side(chunks: Sequence[Chunk]) -> Chunk:
+def stack_chunks(chunks: Sequence[Chunk]) -> Chunk:
     """Chunks of one kind as one, with a leading axis for the members."""
     indices, weights = (np.stack([getattr(chunk, name) for chunk in chunks]) for name in ("indices", "weights"))
     return chunks[0]._replace(indices=indices, weights=weights)
 
 
-def widened(chunk: Chunk, batch_size: int) -> Chunk:
+def pad_batch(chunk: Chunk, batch_size: int) -> Chunk:
     """``chunk`` with batches of so many examples, the new ones of weight 0."""
     more = [(0, 0)] * (chunk.indices.ndim - 1) + [(0, batch_size - chunk.indices.shape[-1])]
     return chunk._replace(indices=np.pad(chunk.indices, more, mode="edge"), weights=np.pad(chunk.weights, more))
 
 
-def plan(trials: Sequence[Trial]) -> list[tuple[Trial, ...]]:
+def plan_ensembles(trials: Sequence[RunSpec]) -> list[tuple[RunSpec, ...]]:
     """Trials that may share a program, in the order of the first of each; none longer than ``MOST``."""
-    together: dict[Hashable, list[Trial]] = {}
+    together: dict[Hashable, list[RunSpec]] = {}
     for trial in trials:
         together.setdefault((trial.task, trial.cell.uninitialised(), _static(trial.settings)), []).append(trial)
     return [tuple(some[i : i + MOST]) for some in together.values() for i in range(0, len(some), MOST)]
 
 
-def groups(trials: tuple[Trial, ...]) -> list[Group]:
+def ensembles(trials: tuple[RunSpec, ...]) -> list[Ensemble]:
     """The trials of one plan with their data; several groups where the lengths of their examples differ in kind."""
     datasets = [trial.make_dataset() for trial in trials]
     found: dict[Any, list[int]] = {}
@@ -96,7 +96,7 @@ def groups(trials: tuple[Trial, ...]) -> list[Group]:
         edges = bucket_edges(lengths, trial.settings.buckets)
         found.setdefault((edges, shape_of(dataset, trial.settings, edges)), []).append(i)
     return [
-        Group(tuple(trials[i] for i in places), tuple(datasets[i] for i in places), edges)
+        Ensemble(tuple(trials[i] for i in places), tuple(datasets[i] for i in places), edges)
         for (edges, _), places in found.items()
     ]
 

@@ -7,9 +7,9 @@ import numpy as np
 from rnnjax.data.batching import Chunk, ordered_chunks
 from rnnjax.data.dataset import Examples
 from rnnjax.data.streams import stream_chunks
-from rnnjax.sharding.program_spec import Role
-from rnnjax.training.ensemble import side_by_side, widened
-from rnnjax.training.setup import EVAL_BATCH_FACTOR, Prepared
+from rnnjax.sharding.program_spec import ShardingRole
+from rnnjax.training.ensemble import pad_batch, stack_chunks
+from rnnjax.training.setup import EVAL_BATCH_FACTOR, EnsembleSetup
 
 
 class Scores(NamedTuple):
@@ -20,7 +20,7 @@ class Scores(NamedTuple):
     correct: np.ndarray  # (N,) 0..1, see ``objectives.score``
 
 
-def evaluate(prepared: Prepared, split: Literal["validation", "test"], params: Any) -> list[Scores]:
+def evaluate(prepared: EnsembleSetup, split: Literal["validation", "test"], params: Any) -> list[Scores]:
     """Score each member on every example of ``split`` once; ``params`` are those of all members, put into place."""
     group, layout = prepared.group, prepared.layout
     parts = [getattr(dataset, split) for dataset in group.datasets]
@@ -29,9 +29,9 @@ def evaluate(prepared: Prepared, split: Literal["validation", "test"], params: A
     first_row = len(train.lengths) + (len(validation.lengths) if split == "test" else 0)
     running = []
     for members in zip(*chunks, strict=True):
-        chunk = widened(side_by_side(members), prepared.eval_batch)
+        chunk = pad_batch(stack_chunks(members), prepared.eval_batch)
         program = prepared.programs.evaluate[chunk.length]
-        rows = layout.put(Role.BATCH, chunk.indices + np.int32(first_row))
+        rows = layout.put(ShardingRole.BATCH, chunk.indices + np.int32(first_row))
         running.append((chunk, program(params, prepared.examples, rows, np.int32(chunk.steps))))
     losses, correct = np.zeros((2, len(parts), len(parts[0].lengths)))
     for chunk, scores in running:
@@ -42,7 +42,7 @@ def evaluate(prepared: Prepared, split: Literal["validation", "test"], params: A
     return [Scores(float(some.mean()), float(right.mean()), right) for some, right in zip(losses, correct, strict=True)]
 
 
-def _chunks(prepared: Prepared, part: Examples) -> list[Chunk]:
+def _chunks(prepared: EnsembleSetup, part: Examples) -> list[Chunk]:
     lengths, edges = part.lengths, prepared.group.edges
     size, steps = EVAL_BATCH_FACTOR * prepared.group.settings.batch_size, prepared.eval_chunk
     if prepared.group.datasets[0].carried:

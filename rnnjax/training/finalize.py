@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 from rnnjax.runs.json_io import write_json
 from rnnjax.runtime.progress import ProgressView
-from rnnjax.sharding.program_spec import Role
-from rnnjax.training.checkpointing import Progressed
-from rnnjax.training.diagnose_run import examination, explains_words, word_records
+from rnnjax.sharding.program_spec import ShardingRole
+from rnnjax.training.checkpointing import TrainProgress
+from rnnjax.training.diagnose_run import diagnosis_record, explains_words, word_records
 from rnnjax.training.evaluate import accuracy_by_distance, evaluate
-from rnnjax.training.run_state import RESULT, Member
-from rnnjax.training.setup import Prepared, stacked
+from rnnjax.training.run_state import RESULT, RunState
+from rnnjax.training.setup import EnsembleSetup, stack_trees
 from rnnjax.training.step.losses import BY_LOSS
 
 
-def finish(prepared: Prepared, members: Sequence[Member], done: Progressed, view: ProgressView) -> None:
+def finalize(prepared: EnsembleSetup, members: Sequence[RunState], done: TrainProgress, view: ProgressView) -> None:
     """Write ``diagnosis-end.json`` and ``result.json`` of every member that has not failed, after training."""
     group = prepared.group
     ended = [i for i, member in enumerate(members) if member.failure is None]
@@ -24,12 +24,12 @@ def finish(prepared: Prepared, members: Sequence[Member], done: Progressed, view
     view.start(f"{group.title}: diagnosis and test", total=1 + len(ended))
     # a member that failed is scored with another's parameters, and nobody looks
     best = [member.params if member.failure is None else members[ended[0]].params for member in members]
-    tests = evaluate(prepared, "test", prepared.layout.put(Role.PARAMS, stacked(best)))
+    tests = evaluate(prepared, "test", prepared.layout.put(ShardingRole.PARAMS, stack_trees(best)))
     seconds = done.seconds / len(members)
     for count, i in enumerate(ended, 1):
         member, trial, dataset, test = members[i], group.trials[i], group.datasets[i], tests[i]
         view.update(count, test.loss)
-        found = examination(prepared.programs, dataset, member.params, member.best_step)
+        found = diagnosis_record(prepared.programs, dataset, member.params, member.best_step)
         if explains_words(dataset):
             found |= word_records(trial.make_model(dataset.sizes, trial.cell.uninitialised()), dataset, member.params)
         write_json(member.folder / "diagnosis-end.json", found)

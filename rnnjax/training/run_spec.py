@@ -13,7 +13,7 @@ from rnnjax.data.dataset import Dataset, Sizes
 
 
 @dataclasses.dataclass(frozen=True)
-class Trial:
+class RunSpec:
     """One cell, one setting of the flags, one seed.
 
     Attributes:

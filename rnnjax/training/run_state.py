@@ -13,7 +13,7 @@ from rnnjax.errors import UserError
 from rnnjax.runs.json_io import read_json, write_bytes, write_json
 from rnnjax.runs.writer import RECORDS, MemberWriter
 from rnnjax.training.evaluate import Scores
-from rnnjax.training.run_spec import Trial
+from rnnjax.training.run_spec import RunSpec
 from rnnjax.training.step.losses import BY_LOSS
 from rnnjax.training.step.train_step import TrainMetrics
 
@@ -21,7 +21,7 @@ FAILURE = "failure.json"
 RESULT = "result.json"
 
 
-class Member:
+class RunState:
     """A trial's folder while it trains.
 
     Attributes:
@@ -37,7 +37,7 @@ class Member:
 
     def __init__(
         self,
-        trial: Trial,
+        trial: RunSpec,
         folder: Path,
         told: dict[str, Any] | None = None,
         *,

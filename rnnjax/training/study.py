@@ -8,22 +8,22 @@ from pathlib import Path
 import jax
 
 from rnnjax.config.execution import Execution
-from rnnjax.distributed.processes import first_goes_ahead, first_says, stopping
+from rnnjax.distributed.processes import broadcast_from_first, first_process_first, signal_handling
 from rnnjax.errors import UserError
 from rnnjax.runs.checkpoint_store import CheckpointStore
 from rnnjax.runs.json_io import write_json
 from rnnjax.runs.writer import RECORDS
 from rnnjax.runtime.blas import one_blas_thread
 from rnnjax.runtime.progress import ProgressView
-from rnnjax.runtime.signals import Stopping
-from rnnjax.sharding.devices import choose_layout, is_first
-from rnnjax.training.checkpointing import Endurance, Progressed, Saved
-from rnnjax.training.diagnose_run import examination
-from rnnjax.training.ensemble import Group, groups, plan
-from rnnjax.training.finalize import finish
-from rnnjax.training.run_spec import Trial
-from rnnjax.training.run_state import Member, outcome
-from rnnjax.training.setup import Prepared, member_of, prepare
+from rnnjax.runtime.signals import SignalHandler
+from rnnjax.sharding.devices import choose_layout, is_first_process
+from rnnjax.training.checkpointing import CheckpointPolicy, RestoredProgress, TrainProgress
+from rnnjax.training.diagnose_run import diagnosis_record
+from rnnjax.training.ensemble import Ensemble, ensembles, plan_ensembles
+from rnnjax.training.finalize import finalize
+from rnnjax.training.run_spec import RunSpec
+from rnnjax.training.run_state import RunState, outcome
+from rnnjax.training.setup import EnsembleSetup, select_member, set_up_ensemble
 from rnnjax.training.step.losses import LOSSES
 from rnnjax.training.step.train_step import STATE
 from rnnjax.training.train_loop import train
@@ -33,7 +33,7 @@ class TrainingDivergedError(UserError):
     """A loss or a gradient is not a finite number."""
 
 
-def run_study(folder: Path, trials: Sequence[Trial], execution: Execution, view: ProgressView) -> None:
+def run_study(folder: Path, trials: Sequence[RunSpec], execution: Execution, view: ProgressView) -> None:
     """Train every trial and write its folder; what has ended already is passed over.
 
     Args:
@@ -48,15 +48,15 @@ def run_study(folder: Path, trials: Sequence[Trial], execution: Execution, view:
         UserError: too little memory or disk.
     """
 
-    def ended(some: Sequence[Trial]) -> bool:
-        return bool(first_says(all(outcome(folder / "members" / trial.name) is not None for trial in some)))
+    def ended(some: Sequence[RunSpec]) -> bool:
+        return bool(broadcast_from_first(all(outcome(folder / "members" / trial.name) is not None for trial in some)))
 
-    with stopping() as signals, one_blas_thread():
-        for some in plan(trials):
+    with signal_handling() as signals, one_blas_thread():
+        for some in plan_ensembles(trials):
             if ended(some):
                 continue
-            with first_goes_ahead(), _enough_memory(some[0].label):
-                found = groups(some)
+            with first_process_first(), _enough_memory(some[0].label):
+                found = ensembles(some)
             for group in (group for group in found if not ended(group.trials)):
                 try:
                     with _enough_memory(group.title):
@@ -66,7 +66,7 @@ def run_study(folder: Path, trials: Sequence[Trial], execution: Execution, view:
                         f"The run folder {folder} cannot be written ({error.strerror or error}); mend that and go on "
                         "with --resume."
                     ) from error
-    if not is_first():
+    if not is_first_process():
         return
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     failures = filter(None, (outcome(folder / "members" / trial.name) for trial in trials))
@@ -89,21 +89,21 @@ def _enough_memory(title: str) -> Iterator[None]:
         ) from None
 
 
-def _run_group(folder: Path, group: Group, execution: Execution, view: ProgressView, signals: Stopping) -> None:
+def _run_group(folder: Path, group: Ensemble, execution: Execution, view: ProgressView, signals: SignalHandler) -> None:
     view.start(f"{group.title}: compiling", total=1)
-    prepared = prepare(group, choose_layout(execution, len(group.trials), group.settings.batch_size))
+    prepared = set_up_ensemble(group, choose_layout(execution, len(group.trials), group.settings.batch_size))
     with contextlib.ExitStack() as stack:
         store = None
-        if is_first():
+        if is_first_process():
             place = folder / "checkpoints" / group.trials[0].name
             store = stack.enter_context(CheckpointStore(place, keep=execution.keep_checkpoints, warn=view.line))
-        endurance = Endurance(store, execution, prepared, signals)
+        endurance = CheckpointPolicy(store, execution, prepared, signals)
         saved = endurance.restore()
         members = [_begin(folder, prepared, i, saved) for i in range(len(group.trials))]
         for member in members:
             stack.callback(member.writer.close)
         if saved is None:
-            begun = Progressed(0, prepared.layout.put(STATE, prepared.fresh), 0.0)
+            begun = TrainProgress(0, prepared.layout.put(STATE, prepared.fresh), 0.0)
         else:
             begun = saved.progressed
             view.line(f"{group.title}: going on from step {begun.step}")
@@ -113,18 +113,22 @@ def _run_group(folder: Path, group: Group, execution: Execution, view: ProgressV
             if endurance.due(done.step):
                 endurance.save(done, members)
         endurance.wait()
-        finish(prepared, members, done, view)
+        finalize(prepared, members, done, view)
         if store is not None:
             store.discard()
 
 
-def _begin(folder: Path, prepared: Prepared, i: int, saved: Saved | None) -> Member:
+def _begin(folder: Path, prepared: EnsembleSetup, i: int, saved: RestoredProgress | None) -> RunState:
     """Member i at its beginning, or as it was at a checkpoint."""
-    trial, dataset, params = prepared.group.trials[i], prepared.group.datasets[i], member_of(prepared.fresh.params, i)
+    trial, dataset, params = (
+        prepared.group.trials[i],
+        prepared.group.datasets[i],
+        select_member(prepared.fresh.params, i),
+    )
     told = saved.told[i] if saved else None
-    if told and not is_first():
+    if told and not is_first_process():
         told = told | {"bytes": dict.fromkeys(RECORDS, 0)}
-    member = Member(trial, folder / "members" / trial.name, told, objective=dataset.objective)
+    member = RunState(trial, folder / "members" / trial.name, told, objective=dataset.objective)
     about = {
         "label": trial.label,
         "cell": type(trial.cell).__name__.lower(),
@@ -147,7 +151,7 @@ def _begin(folder: Path, prepared: Prepared, i: int, saved: Saved | None) -> Mem
     if dataset.vocabulary and not (folder / "vocabulary.json").exists():
         write_json(folder / "vocabulary.json", list(dataset.vocabulary))
     if saved is None:
-        write_json(member.folder / "diagnosis-start.json", examination(prepared.programs, dataset, params, step=0))
+        write_json(member.folder / "diagnosis-start.json", diagnosis_record(prepared.programs, dataset, params, step=0))
     elif member.best:
-        member.keep(member_of(saved.params, i))
+        member.keep(select_member(saved.params, i))
     return member

@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 
 from rnnjax.runs.json_io import write_json
-from rnnjax.sharding.program_spec import Role
-from rnnjax.training.checkpointing import Endurance, Progressed
-from rnnjax.training.ensemble import widened
+from rnnjax.sharding.program_spec import ShardingRole
+from rnnjax.training.checkpointing import CheckpointPolicy, TrainProgress
+from rnnjax.training.ensemble import pad_batch
 from rnnjax.training.evaluate import evaluate
-from rnnjax.training.run_state import Member
+from rnnjax.training.run_state import RunState
 from rnnjax.training.schedule import Segment
-from rnnjax.training.setup import Prepared, member_of
-from rnnjax.training.step.flat_tree import Packed
+from rnnjax.training.setup import EnsembleSetup, select_member
+from rnnjax.training.step.flat_tree import FlatTree
 from rnnjax.training.step.multi_step import as_numbers
 from rnnjax.training.step.train_step import Batch, TrainMetrics, TrainState
 
 
 def train(
-    prepared: Prepared,
-    members: Sequence[Member],
-    begun: Progressed,
+    prepared: EnsembleSetup,
+    members: Sequence[RunState],
+    begun: TrainProgress,
     *,
-    endurance: Endurance,
+    endurance: CheckpointPolicy,
     progress: Callable[[int, float], None],
-) -> Progressed:
+) -> TrainProgress:
     """Train to the end, and write records and the best parameters of every member.
 
     Everything is a function of the arguments: initial parameters and dropout of a trial's seed, the order of the
@@ -42,7 +42,7 @@ def train(
     """
     layout = prepared.layout
     done, state, seconds = begun
-    running: deque[tuple[Segment, TrainMetrics, Packed | None]] = deque()
+    running: deque[tuple[Segment, TrainMetrics, FlatTree | None]] = deque()
 
     def record_oldest() -> None:
         segment, metrics, log = running.popleft()
@@ -50,7 +50,7 @@ def train(
         for i, member in enumerate(members):
             if member.failure is not None:
                 continue
-            mine = member_of((metrics, log), i)
+            mine = select_member((metrics, log), i)
             failed = member.record(range(segment.step, segment.end), segment.epoch, mine[0], segment.start)
             if failed is not None:
                 write_json(member.folder / "diverged.json", _origin(prepared, i, segment, state, failed))
@@ -79,19 +79,21 @@ def train(
             ]
             params = layout.fetch(state.params) if any(better) else None
             for i in np.flatnonzero(better).tolist():
-                members[i].keep(member_of(params, i))
+                members[i].keep(select_member(params, i))
         if checkpoint:
-            endurance.save(Progressed(done, state, seconds), members)
+            endurance.save(TrainProgress(done, state, seconds), members)
         if all(member.failure is not None for member in members):
             drain(0)
             break
-    return Progressed(done, state, seconds)
+    return TrainProgress(done, state, seconds)
 
 
-def _run(prepared: Prepared, segment: Segment, state: TrainState) -> tuple[TrainState, TrainMetrics, Packed | None]:
+def _run(
+    prepared: EnsembleSetup, segment: Segment, state: TrainState
+) -> tuple[TrainState, TrainMetrics, FlatTree | None]:
     """Start a segment; metrics are (M, K), those of its steps in their places; no log unless one of them is logged."""
-    chunk = widened(segment.chunk, prepared.batch)
-    indices, weights = prepared.layout.put(Role.BATCH, (chunk.indices, chunk.weights))
+    chunk = pad_batch(segment.chunk, prepared.batch)
+    indices, weights = prepared.layout.put(ShardingRole.BATCH, (chunk.indices, chunk.weights))
     logged = -1 if segment.log is None else segment.start + segment.log - segment.step
     numbers = map(np.int32, (segment.start, segment.stop, logged))
     program = prepared.programs.train[chunk.length]
@@ -99,10 +101,10 @@ def _run(prepared: Prepared, segment: Segment, state: TrainState) -> tuple[Train
     return state, metrics, None if segment.log is None else log
 
 
-def _origin(prepared: Prepared, i: int, segment: Segment, state: TrainState, step: int) -> dict[str, Any]:
+def _origin(prepared: EnsembleSetup, i: int, segment: Segment, state: TrainState, step: int) -> dict[str, Any]:
     """Where the first number of ``step`` that is not finite was made; member i's state has halted before it."""
     chunk, k = segment.chunk, segment.start + step - segment.step
     split, rows = prepared.group.datasets[i].train, chunk.indices[i, k]
     batch = Batch(as_numbers(split.inputs[rows]), split.lengths[rows], split.labels[rows], chunk.weights[i, k])
-    halted = member_of(prepared.layout.fetch(state._replace(opt_state=())), i)
+    halted = select_member(prepared.layout.fetch(state._replace(opt_state=())), i)
     return prepared.programs.origin(halted, batch)._replace(step=step)._asdict()

@@ -13,7 +13,7 @@ from sequences import normal_like
 
 import rnnjax
 from rnnjax.analysis.layer_record import layer_record, rounded
-from rnnjax.analysis.measure import examine, product_lags
+from rnnjax.analysis.measure import measure, product_lags
 from rnnjax.cells import SimpleRNNState
 from rnnjax.diagnostics import (
     QUANTILES,
@@ -67,7 +67,7 @@ def examined(name, lengths=tuple(LENGTHS)):
         _, ys = model.apply(params, xs, lengths=jnp.array(lengths))
         return jnp.sin(ys * jnp.arange(1.0, T + 1)[None, :, None]).sum(axis=(1, 2))
 
-    return jax.tree.map(np.asarray, jax.jit(functools.partial(examine, loss))(params, xs))
+    return jax.tree.map(np.asarray, jax.jit(functools.partial(measure, loss))(params, xs))
 
 
 def by_lag(values):

@@ -29,7 +29,7 @@ def told(tree):
 @pytest.mark.parametrize("name", CELLS)
 def test_their_gradient_is_the_norm_of_that_of_taps(x64, monkeypatch, name, way, chunk):
     if chunk:
-        monkeypatch.setattr(scans, "steps_in_a_chunk", lambda cell, xs: min(chunk, len(xs)))
+        monkeypatch.setattr(scans, "chunk_length", lambda cell, xs: min(chunk, len(xs)))
     cell = CELLS[name]
     params, xs, taps = make_params(cell), make_inputs(cell, (4,), STEPS), zero_taps(cell, (4,), STEPS)
 

@@ -52,7 +52,7 @@ def test_fused_is_autodiff_in_float64(x64, name, case):
 @pytest.mark.parametrize("case", ["bare", "two batch dimensions, reverse", "stored every fourth"])
 @pytest.mark.parametrize("name", CELLS)
 def test_fused_is_autodiff_in_chunks(x64, monkeypatch, name, case, steps):
-    monkeypatch.setattr(scans, "steps_in_a_chunk", lambda cell, xs: 2)
+    monkeypatch.setattr(scans, "chunk_length", lambda cell, xs: 2)
     cell, (batch_shape, given, options) = ZONED[name], CASES[case]
     arguments, other = make_case(cell, batch_shape, given, steps, np.minimum(LENGTHS, steps))
     fused, autodiff = fused_and_autodiff(cell, arguments, options | other)
@@ -93,8 +93,8 @@ def test_fused_is_autodiff_where_the_loss_reads_a_part(x64, name, read, given):
         (rnnjax.LSTM(128), (17, 32), 9),
     ],
 )
-def test_steps_in_a_chunk(cell, shape, expected):
-    assert scans.steps_in_a_chunk(cell, jnp.zeros((*shape, 3))) == expected
+def test_chunk_length(cell, shape, expected):
+    assert scans.chunk_length(cell, jnp.zeros((*shape, 3))) == expected
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -11,7 +11,7 @@ import pytest
 from sequences import CELLS, FEATURES, make_inputs, make_params, make_state, normal_like
 
 import rnnjax
-from rnnjax.analysis.measure import examine, origin_of
+from rnnjax.analysis.measure import measure, nonfinite_origin
 from rnnjax.cells import Params, SimpleRNNState
 from rnnjax.diagnostics import first_not_finite, linearise, paths
 from rnnjax.diagnostics.alarms.evidence import Origin
@@ -109,11 +109,11 @@ class Layers:
 @pytest.fixture(scope="module")
 def layers():
     params = jax.tree.map(np.asarray, jax.jit(Layers.model.init)(jax.random.key(0), Layers.xs)["params"])
-    program = jax.jit(functools.partial(examine, Layers.loss))
+    program = jax.jit(functools.partial(measure, Layers.loss))
     scale = np.ones((3, Layers.steps, 1), np.float32)
 
     def search(params=params, xs=Layers.xs, scale=scale):
-        return origin_of(program(params, (xs, scale)))
+        return nonfinite_origin(program(params, (xs, scale)))
 
     return params, scale, search
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import rnnjax
-from rnnjax.analysis.measure import examine
-from rnnjax.diagnostics.sequential_map import one_by_one
+from rnnjax.analysis.measure import measure
+from rnnjax.diagnostics.sequential_map import sequential_map
 from rnnjax.training.step.regularizers import gradient_penalty
 from rnnjax.training.step.train_step import Batch, make_loss
 
@@ -36,7 +36,7 @@ def penalty(params):
 
 
 @pytest.mark.parametrize(
-    "function", [lambda params: examine(make_loss(MODEL), params, BATCH).layers, penalty, jax.grad(penalty)]
+    "function", [lambda params: measure(make_loss(MODEL), params, BATCH).layers, penalty, jax.grad(penalty)]
 )
 def test_no_program_decomposes_many_matrices_at_once(function):
     params = jax.eval_shape(MODEL.init, jax.random.key(0), BATCH.inputs)["params"]
@@ -47,5 +47,5 @@ def test_no_program_decomposes_many_matrices_at_once(function):
 
 def test_results_are_those_of_all_at_once():
     matrices = jnp.array(np.random.default_rng(0).normal(size=(2, 3, 4, 4)), jnp.float32)
-    np.testing.assert_allclose(one_by_one(jnp.linalg.inv, matrices), jnp.linalg.inv(matrices), rtol=1e-4)
-    assert one_by_one(jnp.linalg.inv, matrices[0, 0]).shape == (4, 4)
+    np.testing.assert_allclose(sequential_map(jnp.linalg.inv, matrices), jnp.linalg.inv(matrices), rtol=1e-4)
+    assert sequential_map(jnp.linalg.inv, matrices[0, 0]).shape == (4, 4)

@@ -10,7 +10,7 @@ import pytest
 from rnnjax.config.execution import Execution
 from rnnjax.distributed import processes
 from rnnjax.distributed import rendezvous as meeting
-from rnnjax.distributed.rendezvous import Place, find_place
+from rnnjax.distributed.rendezvous import ProcessInfo, find_process_info
 from rnnjax.errors import UserError
 
 SLURM = {
@@ -57,16 +57,16 @@ def test_a_single_process_never_asks_jax_for_others(variables, environment, monk
     monkeypatch.setattr(meeting.ClusterEnv, "auto_detect_unset_distributed_params", called)
     alone = Execution(coordinator="nowhere:1", num_processes=1, process_id=0)
     for execution in (Execution(), alone):
-        with processes.several_processes(execution), processes.first_goes_ahead():
-            assert processes.first_says({"a": 1}) == {"a": 1}
-            assert processes.from_first(None, 0) == (0, None, None)
-            assert type(processes.stopping()) is processes.Stopping
+        with processes.distributed_session(execution), processes.first_process_first():
+            assert processes.broadcast_from_first({"a": 1}) == {"a": 1}
+            assert processes.broadcast_checkpoint(None, 0) == (0, None, None)
+            assert type(processes.signal_handling()) is processes.SignalHandler
 
 
 def test_the_flags_say_where_the_first_is(environment):
     environment(SLURM)  # flags come first
     execution = Execution(coordinator="10.0.0.1:8476", num_processes=3, process_id=2)
-    assert find_place(execution) == Place("10.0.0.1:8476", 3, 2)
+    assert find_process_info(execution) == ProcessInfo("10.0.0.1:8476", 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -80,19 +80,19 @@ def test_the_flags_say_where_the_first_is(environment):
 )
 def test_srun_says_where_the_first_is(more, gpus, environment):
     environment(SLURM | more)
-    assert find_place(Execution()) == Place(f"node007:{12 + 65535 - 4095}", 4, 3, gpus)
+    assert find_process_info(Execution()) == ProcessInfo(f"node007:{12 + 65535 - 4095}", 4, 3, gpus)
 
 
 def test_open_mpi_says_where_the_first_is(environment):
     environment(OPEN_MPI | ORTE)
-    place = find_place(Execution())
+    place = find_process_info(Execution())
     assert (place.address.split(":")[0], place.total, place.number, place.gpus) == ("10.96.0.1", 2, 1, [1])
 
 
 def test_an_open_mpi_that_jax_does_not_know_wants_flags(environment):
     environment(OPEN_MPI)
     with pytest.raises(UserError, match=r"Open MPI seems to have started several processes, .* --coordinator"):
-        find_place(Execution())
+        find_process_info(Execution())
 
 
 class Metadata(BaseHTTPRequestHandler):

@@ -13,7 +13,7 @@ import pytest
 from rnnjax.distributed import processes
 from rnnjax.distributed import rendezvous as meeting
 from rnnjax.distributed import watchdog as watch
-from rnnjax.distributed.rendezvous import Place, meet
+from rnnjax.distributed.rendezvous import ProcessInfo, meet
 from rnnjax.distributed.watchdog import Link, Watch
 from rnnjax.errors import UserError
 from rnnjax.runtime.signals import StoppedError
@@ -39,7 +39,7 @@ def meet_all(*places):
 
 def places(total):
     port = free_port()
-    return [Place(f"localhost:{port}", total, i) for i in range(total)]
+    return [ProcessInfo(f"localhost:{port}", total, i) for i in range(total)]
 
 
 def close(*links):
@@ -106,9 +106,9 @@ def test_no_first_process(monkeypatch):
 def test_a_port_in_use_and_an_address_without_one():
     with socket.create_server(("", 0)) as other:
         port = other.getsockname()[1]
-        assert f"cannot listen on port {port}" in meet_all(Place(f"localhost:{port}", 2, 0))[0]
+        assert f"cannot listen on port {port}" in meet_all(ProcessInfo(f"localhost:{port}", 2, 0))[0]
     for address in ("localhost", "localhost:", ":80", "localhost:99999"):
-        assert "--coordinator must be address:port" in meet_all(Place(address, 2, 0))[0]
+        assert "--coordinator must be address:port" in meet_all(ProcessInfo(address, 2, 0))[0]
 
 
 @pytest.fixture
@@ -178,13 +178,13 @@ def test_why_one_has_failed_is_told_to_the_other_and_not_back(pair, capsys):
 def test_only_the_first_stops_for_a_signal(pair, monkeypatch):
     (first, other), _, _ = pair
     monkeypatch.setattr(processes, "_watch", other)
-    with processes.stopping() as stopping:
+    with processes.signal_handling() as stopping:
         os.kill(os.getpid(), signal.SIGTERM)
         until(lambda: first.asked == signal.SIGTERM)
         stopping.stop()
         assert not stopping.requested
     monkeypatch.setattr(processes, "_watch", first)
-    with processes.stopping() as stopping:
+    with processes.signal_handling() as stopping:
         assert stopping.requested
         with pytest.raises(StoppedError) as stopped:
             stopping.stop()

@@ -12,7 +12,7 @@ from pages import DOCS, PAGES, ROOT, anchors, links, name_of, read
 import launch
 import rnnjax
 from experiments.base import Experiment
-from experiments.study import trials
+from experiments.study import run_specs
 
 REFERENCE = [
     name for page in sorted((DOCS / "reference").glob("*.md")) for name in re.findall(r"^::: (\S+)", read(page), re.M)
@@ -43,7 +43,7 @@ def test_commands_are_found_on_the_pages_that_have_some():
 def test_a_command_is_understood(page, arguments):
     command = tyro.cli(launch.Command, args=arguments or ["recall"])
     if isinstance(command, Experiment):
-        assert trials(command, lambda line: None)
+        assert run_specs(command, lambda line: None)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

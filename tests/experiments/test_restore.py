@@ -12,7 +12,7 @@ from sequences import assert_same, normal_like
 import rnnjax
 from experiments.registry import config_of
 from experiments.restore import RestoredRun, read_text, restore_run
-from experiments.study import trials
+from experiments.study import run_specs
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
 from experiments.tasks.text import Text
@@ -135,9 +135,9 @@ def run_of(*tasks):
 
 def test_what_a_cell_sets_for_itself_counts(run):
     own = Recall(cells=("lstm:max_distance=9", "lstm:max_distance=1"), min_distance=0)
-    tasks = dict.fromkeys(trial.task for trial in trials(own, print))
+    tasks = dict.fromkeys(trial.task for trial in run_specs(own, print))
     assert read_text(run_of(*tasks), "film " * 3).note.endswith("was trained on reviews of at most 2 or 10.")
-    (task,) = {trial.task for trial in trials(Imdb(cells=("lstm:max_length=2",)), print)}
+    (task,) = {trial.task for trial in run_specs(Imdb(cells=("lstm:max_length=2",)), print)}
     assert read_text(run_of(task), "wonderful film horrifying").words == ("film", "horrifying")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import rnnjax
 from experiments.run import train
-from experiments.study import trials
+from experiments.study import run_specs
 from experiments.tasks.adding import Adding
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
@@ -24,7 +24,7 @@ def silent(line):
 
 def study(*sweep, experiment=Recall, cells=("lstm",), seeds=1, **flags):
     training = flags.pop("training", TrainingSettings(seeds=seeds))
-    return trials(experiment(cells=cells, sweep=sweep, training=training, **flags), silent)
+    return run_specs(experiment(cells=cells, sweep=sweep, training=training, **flags), silent)
 
 
 def test_without_a_sweep_every_cell_is_trained_from_every_seed():
@@ -199,7 +199,7 @@ def test_real_reviews_are_read_once_for_equal_flags(monkeypatch):
     monkeypatch.setattr("rnnjax.data.tfds.imdb.imdb", imdb)
     sweep, training = ("max_length=7,9", "learning_rate=0.1,0.2"), TrainingSettings(seeds=2)
     progress = [].append
-    trained = trials(Imdb(cells=("lstm", "gru"), sweep=sweep, training=training), progress)
+    trained = run_specs(Imdb(cells=("lstm", "gru"), sweep=sweep, training=training), progress)
     made = [trial.make_dataset() for trial in trained]
     assert len(made) == 16
     assert [flags["max_length"] for flags in read] == [7, 9]
@@ -217,7 +217,7 @@ def test_own_texts_are_read_once_whatever_is_built_around_the_cells(monkeypatch)
 
     monkeypatch.setattr("rnnjax.data.files.text_classification.labelled_text", labelled_text)
     cells, sweep = ("lstm", "gru:layers=2,embedding=3"), ("features=2,3", "keep=first,last")
-    made = [trial.make_dataset() for trial in trials(Text(cells=cells, sweep=sweep, train="a.tsv"), print)]
+    made = [trial.make_dataset() for trial in run_specs(Text(cells=cells, sweep=sweep, train="a.tsv"), print)]
     assert [flags["keep"] for flags in read] == ["first", "last"]
     assert made == [made[0], made[1]] * 4
 
@@ -232,4 +232,4 @@ def test_run_trains_the_study_into_the_folder(experiment, tmp_path, monkeypatch)
     train(wanted, tmp_path, view)
     ((folder, trained, execution, shown),) = seen
     assert (folder, execution, shown) == (tmp_path, Execution(devices=2), view)
-    assert [trial.name for trial in trained] == [trial.name for trial in trials(wanted, silent)]
+    assert [trial.name for trial in trained] == [trial.name for trial in run_specs(wanted, silent)]

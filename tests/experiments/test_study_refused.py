@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.study import trials
+from experiments.study import run_specs
 from experiments.tasks.recall import Recall
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
@@ -10,7 +10,7 @@ from rnnjax.errors import UserError
 
 def study(*sweep, cells=("lstm",), seeds=1, shard=None):
     training = TrainingSettings(seeds=seeds)
-    return trials(Recall(cells=cells, sweep=sweep, shard=shard, training=training), progress=print)
+    return run_specs(Recall(cells=cells, sweep=sweep, shard=shard, training=training), progress=print)
 
 
 @pytest.mark.parametrize(

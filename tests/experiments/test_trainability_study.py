@@ -11,7 +11,7 @@ import pytest
 import launch
 import rnnjax
 from experiments.registry import config_of, difference, experiment_from_config
-from experiments.study import trials
+from experiments.study import run_specs
 from experiments.tasks.trainability import Trainability
 from rnnjax.cells.initializers import Orthogonal
 from rnnjax.config.training import TrainingSettings
@@ -19,7 +19,7 @@ from rnnjax.errors import UserError
 from rnnjax.report.sections.trainability import rich_trainability, sections
 from rnnjax.report.summary.trainability import runs_before
 from rnnjax.runs.reader import load_run
-from rnnjax.training.ensemble import groups, plan
+from rnnjax.training.ensemble import ensembles, plan_ensembles
 
 SMALL = Trainability(
     cells=("simple", "lstm"), gains=(0.5, 1.0, 1.5), forget_biases=(-1.0, 3.0), distances=(2, 4, 9), steps=2,
@@ -32,7 +32,7 @@ def silent(line):
 
 
 def test_the_study_is_gains_or_biases_times_distances():
-    trained = trials(SMALL, silent)
+    trained = run_specs(SMALL, silent)
     assert len(trained) == (3 + 2) * 3 * 2
     assert trained[0].label == "SimpleRNN recurrent_init=orthogonal*0.5 distance=2"
     assert [trial.seed for trial in trained[:4]] == [0, 1, 0, 1]
@@ -45,15 +45,15 @@ def test_the_study_is_gains_or_biases_times_distances():
 
 
 def test_all_initialisations_of_one_cell_and_distance_share_a_program():
-    planned = plan(trials(SMALL, silent))
+    planned = plan_ensembles(run_specs(SMALL, silent))
     assert [len(some) for some in planned] == [3 * 2] * 3 + [2 * 2] * 3
-    assert [len(groups(some)) for some in planned] == [1] * 6
+    assert [len(ensembles(some)) for some in planned] == [1] * 6
 
 
 def test_recipes_and_other_sweeps_are_kept():
     study = Trainability(cells=("gru:zoneout=0.1",), sweep=("learning_rate=0.1,0.2",), gains=(1.0,), distances=(3,))
-    assert [trial.settings.learning_rate for trial in trials(study, silent)] == [0.1, 0.2]
-    assert trials(study, silent)[0].cell == rnnjax.GRU(32, zoneout=0.1, recurrent_init=Orthogonal(1.0))
+    assert [trial.settings.learning_rate for trial in run_specs(study, silent)] == [0.1, 0.2]
+    assert run_specs(study, silent)[0].cell == rnnjax.GRU(32, zoneout=0.1, recurrent_init=Orthogonal(1.0))
 
 
 def test_flags_come_back_and_differ():
@@ -80,8 +80,8 @@ def test_flags_that_cannot_be_are_refused(flags, message):
 
 
 def test_a_shard_is_a_part_of_the_whole_study():
-    whole = trials(SMALL, silent)
-    shards = [trials(dataclasses.replace(SMALL, shard=f"{i}/3"), silent) for i in (1, 2, 3)]
+    whole = run_specs(SMALL, silent)
+    shards = [run_specs(dataclasses.replace(SMALL, shard=f"{i}/3"), silent) for i in (1, 2, 3)]
     assert [trial.name for shard in shards for trial in shard] == [trial.name for trial in whole]
     assert [len(shard) for shard in shards] == [10, 10, 10]
 
@@ -98,7 +98,7 @@ def test_a_shard_is_a_part_of_the_whole_study():
 )
 def test_a_study_that_cannot_be_is_refused(flags, message):
     with pytest.raises(UserError, match=message):
-        trials(dataclasses.replace(SMALL, **flags), silent)
+        run_specs(dataclasses.replace(SMALL, **flags), silent)
 
 
 RUN = (

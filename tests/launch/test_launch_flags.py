@@ -18,7 +18,7 @@ from experiments.tasks.recall import Recall
 from experiments.tasks.series import Series
 from experiments.tasks.text import Text
 from rnnjax.config.execution import Execution
-from rnnjax.sharding.compilation_cache import keep_programs
+from rnnjax.sharding.compilation_cache import configure_compilation_cache
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ def away_from_home(tmp_path_factory, monkeypatch):
         monkeypatch.setenv(name, str(tmp_path_factory.mktemp("home")))
     assert jax.local_device_count() == 8
     yield
-    keep_programs("off")
+    configure_compilation_cache("off")
 
 
 EVERY = [kind(train="a.tsv") if kind in (Text, Series) else kind() for kind in EXPERIMENTS.values()]

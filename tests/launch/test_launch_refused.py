@@ -7,7 +7,7 @@ import experiments.run
 import launch
 from rnnjax.errors import UserError
 from rnnjax.runtime.signals import StoppedError
-from rnnjax.sharding.compilation_cache import keep_programs
+from rnnjax.sharding.compilation_cache import configure_compilation_cache
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def away_from_home(tmp_path_factory, monkeypatch):
         monkeypatch.setenv(name, str(tmp_path_factory.mktemp("home")))
     assert jax.local_device_count() == 8
     yield
-    keep_programs("off")
+    configure_compilation_cache("off")
 
 
 def tree(folder):

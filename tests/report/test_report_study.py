@@ -12,7 +12,7 @@ from rnnjax.report.figures import style
 from rnnjax.report.figures.gradient_paths import belt_share
 from rnnjax.report.figures.scores import accuracy_against_distance, learning_curves
 from rnnjax.report.run_report import write_report
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
 
 LAGS = np.arange(41)
@@ -51,7 +51,7 @@ def test_the_page_shows_figures_of_the_first_and_numbers_of_all(study):
 @pytest.mark.parametrize("draw", [accuracy_against_distance, learning_curves, belt_share])
 @pytest.mark.parametrize("columns", [style.WIDE, style.NARROW])
 def test_the_legend_stays_within_the_figure_and_leaves_room_for_the_curves(study, draw, columns):
-    figure = draw(groups(load_run(study))[: style.MOST], columns)
+    figure = draw(seed_groups(load_run(study))[: style.MOST], columns)
     figure.canvas.draw()
     (legend,) = figure.legends
     assert len(legend.get_texts()) > style.MOST

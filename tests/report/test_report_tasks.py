@@ -17,7 +17,7 @@ from rnnjax.formatting import Nouns, loss
 from rnnjax.report.comparison import write_comparison
 from rnnjax.report.run_report import write_report
 from rnnjax.report.summary.alarm_evidence import evidence_of, raised
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables.fields import header, rows
 from rnnjax.report.tables.summary_table import note, rich_table
 from rnnjax.report.text.headline import learning, verdict
@@ -31,7 +31,7 @@ def run(tmp_path):
 
 
 def labels_of(run):
-    return groups(load_run(run))
+    return seed_groups(load_run(run))
 
 
 def table_of(run):

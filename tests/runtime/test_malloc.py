@@ -18,7 +18,7 @@ import resource
 import numpy as np
 from rnnjax.runtime import malloc as heap
 heap._ask_for_large_pages = lambda *_: None  # there would be few
-heap.settle_heap()
+heap.configure_malloc()
 faults = []
 for _ in range(3):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -30,9 +30,9 @@ print(*faults)
 WHERE = """
 import re
 import numpy as np
-from rnnjax.runtime.malloc import settle_heap
+from rnnjax.runtime.malloc import configure_malloc
 before = np.ones(2**26, np.uint8)
-settle_heap()
+configure_malloc()
 after = np.ones(2**26, np.uint8)
 mappings = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", open("/proc/self/smaps").read(), flags=re.M)[1:]
 for array in (before, after):

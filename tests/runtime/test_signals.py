@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from rnnjax.runtime.signals import SIGNALS, StoppedError, Stopping, ctrl_c_raises
+from rnnjax.runtime.signals import SIGNALS, SignalHandler, StoppedError, ctrl_c_raises
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -33,7 +33,7 @@ def handlers():
 
 @pytest.mark.parametrize("number", STATUS)
 def test_a_signal_stops_at_once(number):
-    stopping = Stopping()
+    stopping = SignalHandler()
     assert not stopping.requested
     with pytest.raises(StoppedError, match=f"^stopped by {number.name}$") as stopped, stopping:
         send(number)
@@ -43,7 +43,7 @@ def test_a_signal_stops_at_once(number):
 
 @pytest.mark.parametrize("number", STATUS)
 def test_inside_deferred_it_waits_until_it_is_asked_for(number, capsys):
-    with Stopping() as stopping, stopping.deferred():
+    with SignalHandler() as stopping, stopping.deferred():
         stopping.stop()
         assert not stopping.requested
         send(number)
@@ -62,7 +62,7 @@ def test_a_signal_that_comes_while_garbage_is_collected_is_heard(number, while_c
         while_collecting(lambda: send(number))
         time.sleep(10)
 
-    with pytest.raises(StoppedError) as stopped, Stopping():
+    with pytest.raises(StoppedError) as stopped, SignalHandler():
         collect()
     assert stopped.value.status == STATUS[number]
 
@@ -84,7 +84,7 @@ def begins_slowly(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", STATUS)
 def test_a_module_that_is_being_imported_is_there_before_a_signal_is_heard(number, begins_slowly):
-    with pytest.raises(StoppedError) as stopped, Stopping():
+    with pytest.raises(StoppedError) as stopped, SignalHandler():
         begins_slowly(number)
     assert stopped.value.status == STATUS[number]
 
@@ -108,7 +108,7 @@ def test_what_is_begun_by_an_import_hears_ctrl_c_all_the_same(tmp_path, monkeypa
 def test_other_errors_of_garbage_are_left_to_who_was_told_before(while_collecting, monkeypatch):
     told = []
     monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_type))
-    with Stopping():
+    with SignalHandler():
         while_collecting(lambda: 1 / 0)
     assert told == [ZeroDivisionError]
 
@@ -133,7 +133,7 @@ def while_collecting():
 
 
 def test_after_deferred_a_signal_stops_at_once_again():
-    with Stopping() as stopping:
+    with SignalHandler() as stopping:
         with stopping.deferred():
             pass
         with pytest.raises(StoppedError):
@@ -142,7 +142,7 @@ def test_after_deferred_a_signal_stops_at_once_again():
 
 def test_without_a_signal_nothing_happens_and_handlers_are_restored(handlers):
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    with Stopping() as stopping:
+    with SignalHandler() as stopping:
         assert all(signal.getsignal(number) != before[number] for number in SIGNALS)
         stopping.stop()
     assert {number: signal.getsignal(number) for number in SIGNALS} == before
@@ -150,7 +150,7 @@ def test_without_a_signal_nothing_happens_and_handlers_are_restored(handlers):
 
 def test_handlers_are_restored_after_an_error():
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    with pytest.raises(KeyError), Stopping():
+    with pytest.raises(KeyError), SignalHandler():
         raise KeyError
     assert {number: signal.getsignal(number) for number in SIGNALS} == before
 
@@ -160,7 +160,7 @@ def test_in_another_thread_no_signal_is_caught():
     seen = []
 
     def work():
-        with Stopping() as stopping, stopping.deferred():
+        with SignalHandler() as stopping, stopping.deferred():
             seen.append({number: signal.getsignal(number) for number in SIGNALS})
             stopping.stop()
 
@@ -172,9 +172,9 @@ def test_in_another_thread_no_signal_is_caught():
 
 TWICE = """
 import atexit, os, signal
-from rnnjax.runtime.signals import Stopping
+from rnnjax.runtime.signals import SignalHandler
 atexit.register(print, "tidied up")
-with Stopping() as stopping, stopping.deferred():
+with SignalHandler() as stopping, stopping.deferred():
     os.kill(os.getpid(), signal.SIGINT)
     print("after one", stopping.requested, flush=True)
     os.kill(os.getpid(), signal.SIGTERM)

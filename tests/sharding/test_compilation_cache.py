@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from rnnjax.errors import UserError
-from rnnjax.sharding.compilation_cache import keep_programs
+from rnnjax.sharding.compilation_cache import configure_compilation_cache
 
 NAMES = (
     "jax_compilation_cache_dir",
@@ -32,18 +32,18 @@ def config():
 
 
 def test_programs_are_kept_in_the_folder_for_this_kind_of_processor(tmp_path):
-    keep_programs(str(tmp_path / "deep" / "programs"))
+    configure_compilation_cache(str(tmp_path / "deep" / "programs"))
     (folder,) = (tmp_path / "deep" / "programs").iterdir()
     assert re.fullmatch("[0-9a-f]{12}", folder.name)
     assert configured() == dict(zip(NAMES, (str(folder), 0.05, -1), strict=True))
-    keep_programs(str(tmp_path / "deep" / "programs"))
+    configure_compilation_cache(str(tmp_path / "deep" / "programs"))
     assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_without_a_name_it_is_the_folder_of_the_user(tmp_path, monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path))
-    keep_programs(None)
+    configure_compilation_cache(None)
     place = jax.config.jax_compilation_cache_dir
     assert place.startswith(str(tmp_path))
     assert os.path.isdir(place)
@@ -52,8 +52,8 @@ def test_without_a_name_it_is_the_folder_of_the_user(tmp_path, monkeypatch):
 
 def test_off_keeps_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    keep_programs(str(tmp_path / "here"))
-    keep_programs("off")
+    configure_compilation_cache(str(tmp_path / "here"))
+    configure_compilation_cache("off")
     assert jax.config.jax_compilation_cache_dir is None
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
@@ -65,7 +65,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path, config):
         match=r"^The folder .*file/[0-9a-f]{12} for compiled programs cannot be written \(.+\); name another with "
         r"--compilation-cache, or give --compilation-cache off\.$",
     ):
-        keep_programs(str(tmp_path / "file"))
+        configure_compilation_cache(str(tmp_path / "file"))
     assert configured() == config
     assert (tmp_path / "file").read_text() == "precious"
 

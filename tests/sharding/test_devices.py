@@ -105,7 +105,7 @@ def test_the_number_of_cpu_devices_must_be_that_of_the_process():
 
 def test_settling_devices_that_are_in_use_changes_nothing():
     assert jax.local_device_count() == 8
-    parallel.settle_devices(Execution(cpu_devices=3))
+    parallel.configure_devices(Execution(cpu_devices=3))
     assert jax.local_device_count() == jax.config.jax_num_cpu_devices == 8
 
 
@@ -119,7 +119,7 @@ def test_settling_devices_that_are_in_use_changes_nothing():
 )
 def test_xla_orders_programs_for_one_thread_unless_it_was_told_otherwise(given, settled, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", given)
-    parallel.settle_devices(Execution(cpu_devices=8))
+    parallel.configure_devices(Execution(cpu_devices=8))
     assert os.environ["XLA_FLAGS"] == settled
 
 
@@ -127,9 +127,9 @@ THREE = """
 import sys
 from rnnjax.errors import UserError
 from rnnjax.config.execution import Execution
-from rnnjax.sharding.devices import check_devices, choose_layout, describe_devices, settle_devices
+from rnnjax.sharding.devices import check_devices, choose_layout, describe_devices, configure_devices
 execution = Execution(platform=sys.argv[1], cpu_devices=3)
-settle_devices(execution)
+configure_devices(execution)
 try:
     check_devices(execution)
 except UserError as error:
@@ -171,14 +171,14 @@ class Remembering:
 
 def test_programs_come_under_their_names():
     alone = {"double": (lambda x: 2 * x, (jax.ShapeDtypeStruct((), "float32"),))}
-    programs = parallel.compile_side_by_side(Remembering(), {("train", 7): "one", ("train", 4): "two"}, alone)
+    programs = parallel.compile_in_parallel(Remembering(), {("train", 7): "one", ("train", 4): "two"}, alone)
     assert float(programs.pop("double")(jax.numpy.float32(3))) == 6
     assert programs == {("train", 7): "program of one", ("train", 4): "program of two"}
 
 
 def test_what_goes_wrong_while_compiling_is_raised():
     with pytest.raises(KeyError, match="broken"):
-        parallel.compile_side_by_side(Remembering(), {"a": "one", "b": "broken"}, {})
+        parallel.compile_in_parallel(Remembering(), {"a": "one", "b": "broken"}, {})
 
 
 @pytest.mark.parametrize("collects", [True, False])
@@ -189,5 +189,5 @@ def test_garbage_is_collected_afterwards_as_before(collects, task, monkeypatch):
     monkeypatch.setattr(gc, "disable", lambda: switched.append("off"))
     monkeypatch.setattr(gc, "enable", lambda: switched.append("on"))
     with contextlib.suppress(KeyError):
-        parallel.compile_side_by_side(Remembering(), {"a": task}, {})
+        parallel.compile_in_parallel(Remembering(), {"a": task}, {})
     assert switched == (["off", "on"] if collects else ["off"])

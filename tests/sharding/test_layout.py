@@ -12,9 +12,9 @@ from studies import SETTINGS, make_dataset, make_group, make_trial, mesh_layout,
 import rnnjax
 from rnnjax.runs.json_io import read_records
 from rnnjax.sharding import layout as layouts
-from rnnjax.sharding.program_spec import Role
+from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.evaluate import evaluate
-from rnnjax.training.setup import prepare, stacked
+from rnnjax.training.setup import set_up_ensemble, stack_trees
 from rnnjax.training.step.train_step import STATE, TrainState
 
 # 50 steps; 6 examples in a batch, which 8 devices do not divide, and the last batch of an epoch has 2
@@ -43,12 +43,12 @@ def study(cell, settings):
 
 def outcome(group, layout, folder):
     """Losses and norms as they are recorded, parameters, and scores of the test split."""
-    prepared = prepare(group, layout)
+    prepared = set_up_ensemble(group, layout)
     members, done = run(prepared, folder)
     records = [
         [read_records(member.folder / name) for name in ("metrics.jsonl", "gradients.jsonl")] for member in members
     ]
-    best = layout.put(Role.PARAMS, stacked([member.params for member in members]))
+    best = layout.put(ShardingRole.PARAMS, stack_trees([member.params for member in members]))
     scores = [score[:2] for score in evaluate(prepared, "test", best)]
     return records, layout.fetch(done.state.params), scores
 
@@ -118,7 +118,7 @@ def test_large_parameters_are_divided_over_the_model_axis():
     layout = mesh_layout(2, data=2, model=4)
     shapes = {"embedding": (40, 8), "w_h": (4, 16), "odd": (5, 3), "b": (16,)}
     arrays = {name: np.random.default_rng(0).normal(size=(2, *shape)) for name, shape in shapes.items()}
-    placed = layout.put(Role.PARAMS, {name: a.astype(np.float32) for name, a in arrays.items()})
+    placed = layout.put(ShardingRole.PARAMS, {name: a.astype(np.float32) for name, a in arrays.items()})
     held = {name: a.addressable_shards[0].data.shape for name, a in placed.items()}
     assert held == {"embedding": (2, 10, 8), "w_h": (2, 4, 4), "odd": (2, 5, 3), "b": (2, 16)}
     assert all(np.array_equal(a, arrays[name].astype(np.float32)) for name, a in layout.fetch(placed).items())
@@ -129,7 +129,7 @@ def test_large_matrices_lie_in_parts_on_the_devices_that_share_a_batch(monkeypat
     layout = mesh_layout(2, data=4)
     shapes = {"embedding": (40, 8), "small": (4, 8), "odd": (42, 8), "b": (64,)}
     tree = {name: np.random.default_rng(0).normal(size=(2, *shape)) for name, shape in shapes.items()}
-    placed = layout.put(Role.PARAMS, tree)
+    placed = layout.put(ShardingRole.PARAMS, tree)
     held = {name: a.addressable_shards[0].data.shape for name, a in placed.items()}
     assert held == {name: (2, *shape) for name, shape in shapes.items()} | {"embedding": (2, 10, 8)}
     assert all(np.array_equal(a, tree[name].astype(np.float32)) for name, a in layout.fetch(placed).items())
@@ -151,5 +151,5 @@ def test_a_state_that_is_carried_never_lies_in_parts(monkeypatch):
 @pytest.mark.parametrize("layout", [mesh_layout(3, member=2, data=2), pmap_layout(3, 4)])
 def test_what_is_put_into_place_comes_back(layout):
     tree = {"a": np.arange(12.0).reshape(3, 4), "b": np.arange(3)}
-    back = layout.fetch(layout.put(Role.MEMBER, tree))
+    back = layout.fetch(layout.put(ShardingRole.MEMBER, tree))
     assert all(np.array_equal(back[name], tree[name]) for name in tree)

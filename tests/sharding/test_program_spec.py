@@ -12,12 +12,12 @@ import rnnjax
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.runs.json_io import read_json, read_records
 from rnnjax.runs.writer import RECORDS
-from rnnjax.sharding.program_spec import Role
-from rnnjax.training.ensemble import plan
+from rnnjax.sharding.program_spec import ShardingRole
+from rnnjax.training.ensemble import plan_ensembles
 from rnnjax.training.evaluate import evaluate
-from rnnjax.training.setup import member_of, prepare, stacked
+from rnnjax.training.setup import select_member, set_up_ensemble, stack_trees
 from rnnjax.training.step.multi_step import example_arrays
-from rnnjax.training.step.train_step import make_knobs
+from rnnjax.training.step.train_step import traced_hparams
 
 NO_LOG = dataclasses.replace(SETTINGS, log_gradients_every=0)
 
@@ -35,7 +35,7 @@ def pair():
     """Two runs that share a program, whose numbers tests change."""
     cell, dataset = rnnjax.SimpleRNN(4, activation="relu", recurrent_dropout=0.2), make_dataset()
     trials = [make_trial(dataset, cell, NO_LOG, seed=seed) for seed in (0, 1)]
-    return prepare(make_group(*trials, edges=(7,)), mesh_layout(2))
+    return set_up_ensemble(make_group(*trials, edges=(7,)), mesh_layout(2))
 
 
 def train_pair(pair, folder, *rates, progress=lambda done, loss: None):
@@ -44,8 +44,10 @@ def train_pair(pair, folder, *rates, progress=lambda done, loss: None):
         for trial, rate in zip(pair.group.trials, rates, strict=True)
     ]
     keys = [jax.random.wrap_key_data(key) for key in pair.keys]
-    knobs = stacked([make_knobs(trial.settings, key) for trial, key in zip(trials, keys, strict=True)])
-    changed = pair._replace(group=pair.group._replace(trials=tuple(trials)), knobs=pair.layout.put(Role.MEMBER, knobs))
+    knobs = stack_trees([traced_hparams(trial.settings, key) for trial, key in zip(trials, keys, strict=True)])
+    changed = pair._replace(
+        group=pair.group._replace(trials=tuple(trials)), knobs=pair.layout.put(ShardingRole.MEMBER, knobs)
+    )
     return run(changed, folder, progress=progress)
 
 
@@ -64,7 +66,7 @@ def test_a_member_that_breaks_does_not_touch_the_other(pair, tmp_path, broken):
     rates[broken] = 1e30
     members, later = train_pair(pair, tmp_path / "broken", *rates)
     assert files(members[1 - broken].folder) == expected[1 - broken]
-    params = [member_of(pair.layout.fetch(progressed.state.params), 1 - broken) for progressed in (done, later)]
+    params = [select_member(pair.layout.fetch(progressed.state.params), 1 - broken) for progressed in (done, later)]
     assert_same(params[1], params[0])
     assert members[1 - broken].failure is None
 
@@ -103,7 +105,7 @@ def outcomes(prepared, folder):
     params = prepared.layout.fetch(done.state.params)
     scores = evaluate(prepared, "test", done.state.params)
     return [
-        ([read_records(member.folder / name) for name in RECORDS], member_of(params, i), scores[i][:2])
+        ([read_records(member.folder / name) for name in RECORDS], select_member(params, i), scores[i][:2])
         for i, member in enumerate(members)
     ]
 
@@ -117,7 +119,7 @@ def assert_outcomes_close(actual, expected):
 
 
 def compiled(*trials, together="map"):
-    return prepare(make_group(*trials, edges=(7,)), mesh_layout(len(trials), together=together))
+    return set_up_ensemble(make_group(*trials, edges=(7,)), mesh_layout(len(trials), together=together))
 
 
 @pytest.mark.slow
@@ -128,7 +130,7 @@ def test_eight_seeds_at_once_are_eight_runs_alone(tmp_path):
     expected = []
     for trial in trials:
         alone = Tiny(program).changed(seed=trial.seed)
-        examples = alone.layout.put(Role.SHARED, example_arrays(trial.make_dataset()))
+        examples = alone.layout.put(ShardingRole.SHARED, example_arrays(trial.make_dataset()))
         alone = alone._replace(group=make_group(trial, edges=(7,)), examples=examples)
         expected += outcomes(alone, tmp_path / "alone")
     assert len({records[0][-1]["loss"] for records, *_ in expected}) == 8
@@ -141,7 +143,7 @@ def test_eight_seeds_at_once_are_eight_runs_alone(tmp_path):
 def test_cells_that_begin_differently_are_the_cells_alone(tmp_path):
     cells = [rnnjax.LSTM(4), rnnjax.LSTM(4, forget_bias=0.0), rnnjax.LSTM(4, chrono=9)]
     trials = [make_trial(make_dataset(), cell, NO_LOG, label=str(i)) for i, cell in enumerate(cells)]
-    assert plan(trials) == [tuple(trials)]
+    assert plan_ensembles(trials) == [tuple(trials)]
     found = outcomes(compiled(*trials), tmp_path / "together")
     assert len({scores[0] for *_, scores in found}) == 3
     for i, trial in enumerate(trials):

@@ -4,10 +4,10 @@ import pytest
 from studies import SETTINGS, Tiny, make_dataset, make_group, make_trial, mesh_layout
 
 import rnnjax
-from rnnjax.training.setup import prepare
+from rnnjax.training.setup import set_up_ensemble
 
 
 @pytest.fixture(scope="session")
 def tiny():
     cell = rnnjax.SimpleRNN(4, recurrent_dropout=0.2)
-    return Tiny(prepare(make_group(make_trial(make_dataset(), cell, SETTINGS)), mesh_layout(1)))
+    return Tiny(set_up_ensemble(make_group(make_trial(make_dataset(), cell, SETTINGS)), mesh_layout(1)))

@@ -15,14 +15,14 @@ from rnnjax.config.execution import Execution
 from rnnjax.data.streams import stream_chunks
 from rnnjax.runs.checkpoint_store import CheckpointStore
 from rnnjax.runs.json_io import read_records
-from rnnjax.runtime.signals import StoppedError, Stopping
-from rnnjax.sharding.program_spec import Role
-from rnnjax.training.checkpointing import Endurance, Progressed
-from rnnjax.training.ensemble import groups
+from rnnjax.runtime.signals import SignalHandler, StoppedError
+from rnnjax.sharding.program_spec import ShardingRole
+from rnnjax.training.checkpointing import CheckpointPolicy, TrainProgress
+from rnnjax.training.ensemble import ensembles
 from rnnjax.training.evaluate import evaluate
-from rnnjax.training.run_state import Member
-from rnnjax.training.setup import EVAL_BATCH_FACTOR, member_of, prepare, stacked
-from rnnjax.training.step.train_step import STATE, Batch, make_knobs
+from rnnjax.training.run_state import RunState
+from rnnjax.training.setup import EVAL_BATCH_FACTOR, select_member, set_up_ensemble, stack_trees
+from rnnjax.training.step.train_step import STATE, Batch, traced_hparams
 from rnnjax.training.train_loop import train
 
 # training windows as 3 streams, those of the other splits as 12
@@ -32,7 +32,7 @@ STILL = dataclasses.replace(SETTINGS, learning_rate=1e-30, log_gradients_every=0
 
 def make_group(settings=SETTINGS, cell=LSTM, seeds=(0,)):
     trials = [make_trial(DATASET, cell, settings, seed=seed) for seed in seeds]
-    (group,) = groups(tuple(dataclasses.replace(trial, make_model=make_model) for trial in trials))
+    (group,) = ensembles(tuple(dataclasses.replace(trial, make_model=make_model) for trial in trials))
     return group
 
 
@@ -41,7 +41,7 @@ MODEL = make_model(DATASET.sizes, LSTM)
 
 @pytest.fixture(scope="module")
 def prepared():
-    return prepare(make_group(), mesh_layout(1))
+    return set_up_ensemble(make_group(), mesh_layout(1))
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +80,13 @@ def test_the_streams_are_of_unlike_length():
 def test_the_losses_of_windows_are_those_of_one_long_pass_in_every_epoch(prepared, tmp_path):
     """Nothing is learned, so that every epoch is the same, and begins with states of zero."""
     trial = dataclasses.replace(prepared.group.trials[0], settings=STILL)
-    knobs = stacked([make_knobs(STILL, jax.random.key(1))])
+    knobs = stack_trees([traced_hparams(STILL, jax.random.key(1))])
     still = prepared._replace(
-        group=prepared.group._replace(trials=(trial,)), knobs=prepared.layout.put(Role.MEMBER, knobs)
+        group=prepared.group._replace(trials=(trial,)), knobs=prepared.layout.put(ShardingRole.MEMBER, knobs)
     )
     (member,), done = run(still, tmp_path)
-    params = member_of(prepared.fresh.params, 0)
-    unmoved = zip(*map(jax.tree.leaves, (prepared.layout.fetch(done.state.params), stacked([params]))), strict=True)
+    params = select_member(prepared.fresh.params, 0)
+    unmoved = zip(*map(jax.tree.leaves, (prepared.layout.fetch(done.state.params), stack_trees([params]))), strict=True)
     assert all(np.max(np.abs(a - b)) < 1e-20 for a, b in unmoved)
     by_window = np.full(COUNTS[0], np.nan)
     for rows in streams(COUNTS[0], STREAMS):
@@ -105,7 +105,7 @@ def test_the_losses_of_windows_are_those_of_one_long_pass_in_every_epoch(prepare
 def test_evaluation_carries_through_all_windows(prepared, trained, split):
     params = trained[0].params
     part = getattr(DATASET, split)
-    (scores,) = evaluate(prepared, split, prepared.layout.put(Role.PARAMS, stacked([params])))
+    (scores,) = evaluate(prepared, split, prepared.layout.put(ShardingRole.PARAMS, stack_trees([params])))
     of_streams = [
         losses_of_one_pass(params, part, rows) for rows in streams(len(part.lengths), EVAL_BATCH_FACTOR * STREAMS)
     ]
@@ -129,7 +129,7 @@ LAYOUTS = {
 def test_streams_may_be_divided_over_devices(name, prepared, trained, tmp_path):
     """Three streams, which neither 2 nor 8 devices divide; of evaluation 12, which 8 do not."""
     member, done = trained
-    divided = prepare(make_group(dataclasses.replace(SETTINGS, log_gradients_every=0)), LAYOUTS[name](1))
+    divided = set_up_ensemble(make_group(dataclasses.replace(SETTINGS, log_gradients_every=0)), LAYOUTS[name](1))
     assert divided.batch > STREAMS
     (mine,), ended = run(divided, tmp_path)
     expected, found = (prepared.layout.fetch(done.state), divided.layout.fetch(ended.state))
@@ -142,14 +142,14 @@ def test_streams_may_be_divided_over_devices(name, prepared, trained, tmp_path):
             assert a[1:] == pytest.approx(b[1:], rel=1e-4, abs=1e-5)
     for split in ("validation", "test"):
         a, b = (
-            evaluate(one, split, one.layout.put(Role.PARAMS, stacked([member.params])))[0]
+            evaluate(one, split, one.layout.put(ShardingRole.PARAMS, stack_trees([member.params])))[0]
             for one in (divided, prepared)
         )
         assert a[:2] == pytest.approx(b[:2], rel=1e-5)
 
 
 def test_what_diverges_by_a_carried_state_is_found_with_that_state(prepared, trained):
-    state = member_of(prepared.layout.fetch(trained[1].state), 0)
+    state = select_member(prepared.layout.fetch(trained[1].state), 0)
     batch = Batch(*[array[:STREAMS] for array in DATASET.train[:3]], np.ones(STREAMS, np.float32))
     blown_up = state._replace(step=np.int32(1), carry=jax.tree.map(lambda a: np.full_like(a, np.inf), state.carry))
     assert prepared.programs.origin(blown_up, batch)[:4] == ("forward", "recurrent", None, 0)
@@ -162,13 +162,13 @@ def test_a_run_that_is_stopped_goes_on_with_the_states_it_had(prepared, trained,
     (trial,) = prepared.group.trials
 
     def train_from(store, stopping, progress):
-        endurance = Endurance(store, Execution(checkpoint_minutes=0), prepared, stopping)
+        endurance = CheckpointPolicy(store, Execution(checkpoint_minutes=0), prepared, stopping)
         saved = endurance.restore()
-        begun = Progressed(0, prepared.layout.put(STATE, prepared.fresh), 0.0)
+        begun = TrainProgress(0, prepared.layout.put(STATE, prepared.fresh), 0.0)
         told = saved.told[0] if saved else None
-        member = Member(trial, tmp_path / trial.name, told, objective=DATASET.objective)
+        member = RunState(trial, tmp_path / trial.name, told, objective=DATASET.objective)
         if saved and member.best:
-            member.keep(member_of(saved.params, 0))
+            member.keep(select_member(saved.params, 0))
         try:
             begun = saved.progressed if saved else begun
             return member, begun.step, train(prepared, [member], begun, endurance=endurance, progress=progress)
@@ -180,9 +180,9 @@ def test_a_run_that_is_stopped_goes_on_with_the_states_it_had(prepared, trained,
             os.kill(os.getpid(), signal.SIGTERM)
 
     with CheckpointStore(tmp_path / "checkpoints", keep=2, warn=pytest.fail) as store:
-        with pytest.raises(StoppedError), Stopping() as stopping, stopping.deferred():
+        with pytest.raises(StoppedError), SignalHandler() as stopping, stopping.deferred():
             train_from(store, stopping, stop)
-        member, began, done = train_from(store, Stopping(), lambda done, loss: None)
+        member, began, done = train_from(store, SignalHandler(), lambda done, loss: None)
     assert step <= began < prepared.steps
     assert_same(*(prepared.layout.fetch(one.state) for one in (done, trained[1])))
     assert_same(member.params, trained[0].params)

@@ -6,13 +6,13 @@ from sequences import assert_close, assert_same
 from studies import SETTINGS
 
 from rnnjax.data.batching import epoch_chunks
-from rnnjax.sharding.program_spec import Role
-from rnnjax.training.setup import member_of, stacked
+from rnnjax.sharding.program_spec import ShardingRole
+from rnnjax.training.setup import select_member, stack_trees
 from rnnjax.training.step.multi_step import example_arrays
 from rnnjax.training.step.optimizer import make_optimizer
-from rnnjax.training.step.train_step import STATE, Batch, make_knobs, make_train_step
+from rnnjax.training.step.train_step import STATE, Batch, make_train_step, traced_hparams
 
-KNOBS = make_knobs(SETTINGS, jax.random.key(7))
+KNOBS = traced_hparams(SETTINGS, jax.random.key(7))
 
 
 def full_chunk(tiny):
@@ -31,18 +31,18 @@ def fresh(tiny):
 
 
 def put(tiny, role, tree):
-    return tiny.prepared.layout.put(role, stacked([tree]))
+    return tiny.prepared.layout.put(role, stack_trees([tree]))
 
 
 def fetch(tiny, tree):
-    return member_of(tiny.prepared.layout.fetch(tree), 0)
+    return select_member(tiny.prepared.layout.fetch(tree), 0)
 
 
 def caller(tiny, chunk):
     """(state, numbers) -> what the program of the chunk's length returns; a state of one's own at first."""
     program = tiny.programs.train[chunk.length]
-    places = put(tiny, Role.BATCH, (chunk.indices, chunk.weights))
-    knobs = put(tiny, Role.MEMBER, KNOBS)
+    places = put(tiny, ShardingRole.BATCH, (chunk.indices, chunk.weights))
+    knobs = put(tiny, ShardingRole.MEMBER, KNOBS)
 
     def call(state, *numbers):
         state = put(tiny, STATE, fresh(tiny)) if state is None else state
@@ -133,7 +133,7 @@ def test_a_run_begins_with_the_parameters_of_its_seed(tiny):
     prepared = tiny.changed(seed=5)
     key, dropout = jax.random.split(jax.random.key(5))
     variables = jax.jit(tiny.model.init)(key, np.zeros((1, 1), np.int32))
-    begun = member_of(prepared.fresh, 0)
+    begun = select_member(prepared.fresh, 0)
     assert_close(begun.params, variables["params"], 1e-6)
     assert (int(begun.step), bool(begun.halted)) == (0, False)
     assert_same(prepared.keys[0], jax.random.key_data(dropout))

@@ -10,7 +10,7 @@ from sequences import assert_same
 from rnnjax.analysis.layer_record import layer_record, rounded
 from rnnjax.analysis.word_attribution import word_connectivity
 from rnnjax.data.dataset import UNKNOWN
-from rnnjax.training.diagnose_run import examination, examined_batch, word_records
+from rnnjax.training.diagnose_run import diagnosis_batch, diagnosis_record, word_records
 from rnnjax.training.step.train_step import Batch, make_loss
 
 
@@ -31,11 +31,11 @@ def logits(tiny, params, tokens, lengths):
 
 def test_an_examination_is_of_the_first_validation_examples(tiny, params):
     """All words of each, whatever the bucket."""
-    record = examination(tiny.programs, tiny.dataset, params, step=7)
+    record = diagnosis_record(tiny.programs, tiny.dataset, params, step=7)
     split = tiny.dataset.validation
     batch = Batch(split.inputs[:32], split.lengths[:32], split.labels[:32], np.ones(32, np.float32))
     assert (record["step"], record["examples"]) == (7, 32)
-    losses, (layer,) = tiny.programs.examine(params, batch)
+    losses, (layer,) = tiny.programs.measure(params, batch)
     expected = jax.jit(make_loss(tiny.model))(params, batch)
     assert record["loss"] == pytest.approx(float(expected.mean()), rel=1e-4)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
@@ -47,9 +47,9 @@ def test_an_examination_is_of_the_first_validation_examples(tiny, params):
 def test_fewer_examples_than_wanted_are_all_of_them(tiny):
     split = tiny.dataset.validation
     few = split._replace(**{name: getattr(split, name)[:5] for name in ("inputs", "lengths", "labels", "distances")})
-    batch = examined_batch(tiny.dataset._replace(validation=few))
+    batch = diagnosis_batch(tiny.dataset._replace(validation=few))
     assert_same(batch, Batch(split.inputs[:5], split.lengths[:5], split.labels[:5], np.ones(5, np.float32)))
-    whole = examined_batch(tiny.dataset)
+    whole = diagnosis_batch(tiny.dataset)
     assert whole.inputs.shape == (32, split.inputs.shape[1])
     assert_same(whole.labels, split.labels[:32])
 

@@ -9,7 +9,7 @@ from studies import SETTINGS, make_dataset, make_group, make_trial
 import rnnjax
 from rnnjax.data.synthetic.recall import recall
 from rnnjax.errors import UserError
-from rnnjax.training.ensemble import MEMBER_STEPS, MOST, groups, plan, widened
+from rnnjax.training.ensemble import MEMBER_STEPS, MOST, ensembles, pad_batch, plan_ensembles
 from rnnjax.training.schedule import schedule
 
 DATASET = make_dataset()
@@ -48,13 +48,13 @@ def trial(cell=LSTM, *, seed=0, task="tiny", dataset=DATASET, **settings):
 @pytest.mark.parametrize("changes", SHARED.values(), ids=SHARED)
 def test_runs_that_differ_in_a_number_share_a_program(changes):
     both = trial(), trial(**changes)
-    assert plan(both) == [both]
+    assert plan_ensembles(both) == [both]
 
 
 @pytest.mark.parametrize("changes", APART.values(), ids=APART)
 def test_runs_that_differ_in_what_is_compiled_do_not(changes):
     one, other = trial(), trial(**changes)
-    assert plan([one, other]) == [(one,), (other,)]
+    assert plan_ensembles([one, other]) == [(one,), (other,)]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_runs_that_differ_in_what_is_compiled_do_not(changes):
 )
 def test_cells_that_differ_in_how_they_begin_share_a_program(begins):
     both = trial(), trial(LSTM.replace(**begins))
-    assert plan(both) == [both]
+    assert plan_ensembles(both) == [both]
 
 
 @pytest.mark.parametrize(
@@ -85,24 +85,24 @@ def test_cells_that_differ_in_how_they_begin_share_a_program(begins):
 )
 def test_cells_that_compute_something_else_do_not(cell, other):
     one, two = trial(cell), trial(other)
-    assert plan([one, two]) == [(one,), (two,)]
+    assert plan_ensembles([one, two]) == [(one,), (two,)]
 
 
 def test_tasks_that_differ_do_not():
     one, two = trial(), trial(task="longer")
-    assert plan([one, two]) == [(one,), (two,)]
+    assert plan_ensembles([one, two]) == [(one,), (two,)]
 
 
 def test_groups_come_in_the_order_of_the_first_of_each():
     gru = rnnjax.GRU(4)
     trials = [trial(gru, seed=1), trial(seed=0), trial(gru, seed=0), trial(seed=2), trial(clip=0.0)]
-    assert plan(trials) == [(trials[0], trials[2]), (trials[1], trials[3]), (trials[4],)]
-    assert plan([]) == []
+    assert plan_ensembles(trials) == [(trials[0], trials[2]), (trials[1], trials[3]), (trials[4],)]
+    assert plan_ensembles([]) == []
 
 
 def test_a_group_does_not_grow_without_bound():
     trials = [trial(seed=seed) for seed in range(2 * MOST + 6)]
-    some = plan(trials)
+    some = plan_ensembles(trials)
     assert [len(part) for part in some] == [MOST, MOST, 6]
     assert [one for part in some for one in part] == trials
 
@@ -117,9 +117,9 @@ def reviews(seed):
 def test_groups_are_split_where_the_lengths_differ_in_kind():
     seeds = range(3)
     apart = tuple(trial(seed=seed, dataset=reviews(seed), buckets=2) for seed in seeds)
-    assert [(group.trials, len(group.edges)) for group in groups(apart)] == [((one,), 2) for one in apart]
+    assert [(group.trials, len(group.edges)) for group in ensembles(apart)] == [((one,), 2) for one in apart]
     together = tuple(trial(seed=seed, dataset=reviews(seed)) for seed in seeds)
-    (group,) = groups(together)
+    (group,) = ensembles(together)
     assert (group.trials, group.edges) == (together, (21,))
     assert [dataset.train.lengths.tolist() for dataset in group.datasets] == [
         reviews(seed).train.lengths.tolist() for seed in seeds
@@ -133,17 +133,17 @@ def test_a_curriculum_with_nothing_to_order_is_refused():
             min_distance=shortest, max_distance=6, train_examples=9, validation_examples=4, test_per_distance=1, seed=0
         )
 
-    (group,) = groups((trial(dataset=reviews_of(1), curriculum=0.5),))
+    (group,) = ensembles((trial(dataset=reviews_of(1), curriculum=0.5),))
     assert group.settings.curriculum == 0.5
-    groups((trial(dataset=reviews_of(6)),))
+    ensembles((trial(dataset=reviews_of(6)),))
     with pytest.raises(UserError, match=r"^--curriculum 0\.5 has nothing to order, since all sequences are 7 steps"):
-        groups((trial(dataset=reviews_of(6), curriculum=0.5),))
+        ensembles((trial(dataset=reviews_of(6), curriculum=0.5),))
 
 
 def test_seeds_that_read_the_same_reviews_stay_together_whatever_the_buckets():
     dataset = reviews(0)
     trials = tuple(trial(seed=seed, dataset=dataset, buckets=2) for seed in range(3))
-    (group,) = groups(trials)
+    (group,) = ensembles(trials)
     assert (group.trials, group.share_data) == (trials, True)
     assert len(group.edges) == 2
 
@@ -186,7 +186,7 @@ def test_wider_batches_have_the_same_examples_and_others_of_no_weight(lead):
     chunk = segment.chunk
     if not lead:
         chunk = chunk._replace(indices=chunk.indices[0], weights=chunk.weights[0])
-    wide = widened(chunk, 6)
+    wide = pad_batch(chunk, 6)
     assert wide.indices.shape == wide.weights.shape == (*lead, 3, 6)
     np.testing.assert_array_equal(wide.indices[..., :4], chunk.indices)
     np.testing.assert_array_equal(wide.weights[..., :4], chunk.weights)
@@ -194,7 +194,7 @@ def test_wider_batches_have_the_same_examples_and_others_of_no_weight(lead):
     assert np.isin(wide.indices, chunk.indices).all()
     assert (wide.indices.dtype, wide.weights.dtype) == (np.int32, np.float32)
     assert wide.kind._replace(full=chunk.kind.full) == chunk.kind
-    assert str(widened(chunk, 4)) == str(chunk)
+    assert str(pad_batch(chunk, 4)) == str(chunk)
 
 
 def test_the_title_says_who_trains():

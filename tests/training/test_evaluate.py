@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from rnnjax.sharding.program_spec import Role
+from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.evaluate import accuracy_by_distance, evaluate
-from rnnjax.training.setup import EVAL_BATCH_FACTOR, stacked
+from rnnjax.training.setup import EVAL_BATCH_FACTOR, stack_trees
 
 
 def fresh(tiny, seed):
@@ -24,7 +24,7 @@ def test_scores_are_those_of_all_examples_at_once(tiny, split):
 
     assert len(labels) % tiny.prepared.eval_batch != 0
     assert tiny.prepared.eval_batch == EVAL_BATCH_FACTOR * tiny.prepared.batch
-    (scores,) = evaluate(tiny.prepared, split, tiny.prepared.layout.put(Role.PARAMS, stacked([params])))
+    (scores,) = evaluate(tiny.prepared, split, tiny.prepared.layout.put(ShardingRole.PARAMS, stack_trees([params])))
     np.testing.assert_array_equal(scores.correct, right > 0)
     assert scores.accuracy == np.mean(right > 0)
     assert 0 < scores.accuracy < 1

@@ -15,7 +15,7 @@ from rnnjax.errors import UserError
 from rnnjax.runs.json_io import read_json, read_records, write_json
 from rnnjax.runs.writer import RECORDS
 from rnnjax.training.evaluate import Scores
-from rnnjax.training.run_state import Member, outcome
+from rnnjax.training.run_state import RunState, outcome
 from rnnjax.training.step.train_step import TrainMetrics
 
 TRIAL = make_trial(None, rnnjax.LSTM(4), seed=3)
@@ -24,7 +24,7 @@ FINITE = TrainMetrics(*[np.array([0.5, 0.25, 0.75, 1.0]) for _ in range(3)])
 
 @contextlib.contextmanager
 def member(folder, told=None, trial=TRIAL):
-    one = Member(trial, folder, told)
+    one = RunState(trial, folder, told)
     with contextlib.closing(one.writer):
         yield one
 

@@ -19,8 +19,8 @@ from rnnjax.runs.json_io import read_json, read_records
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import StoppedError
 from rnnjax.training import study as job
-from rnnjax.training.diagnose_run import examination
-from rnnjax.training.setup import member_of
+from rnnjax.training.diagnose_run import diagnosis_record
+from rnnjax.training.setup import select_member
 
 NO_CHECKPOINTS = Execution(checkpoint_minutes=0)
 TIMES = {"seconds", "steps_per_second", "compile_seconds"}
@@ -56,7 +56,7 @@ def compiled(tiny, monkeypatch):
         prepared = tiny.changed(seed=trial.seed)
         return prepared._replace(group=prepared.group._replace(trials=(trial,)))
 
-    monkeypatch.setattr(job, "prepare", prepare)
+    monkeypatch.setattr(job, "set_up_ensemble", prepare)
     return made
 
 
@@ -91,8 +91,8 @@ def test_what_a_study_leaves_of_each_run(tiny, trials, compiled, tmp_path):
     kind = {"objective": "binary", "classes": [], "chance": None, "loss": "cross-entropy, nats"}
     assert read_json(tmp_path / "task.json") == kind
     assert json.loads((tmp_path / "vocabulary.json").read_text()) == list(tiny.dataset.vocabulary)
-    fresh = member_of(prepared.fresh.params, 0)
-    start = examination(tiny.programs, tiny.dataset, fresh, step=0)
+    fresh = select_member(prepared.fresh.params, 0)
+    start = diagnosis_record(tiny.programs, tiny.dataset, fresh, step=0)
     assert read_json(folder / "diagnosis-start.json") == json.loads(json.dumps(start))
 
     result, end = read_json(folder / "result.json"), read_json(folder / "diagnosis-end.json")
@@ -169,7 +169,7 @@ def test_a_broken_run_is_said_at_the_end_and_not_trained_again(tiny, tmp_path, m
     with ProgressView(Console(file=output, width=300)) as view:
         with pytest.raises(job.TrainingDivergedError, match=said) as first:
             job.run_study(tmp_path, trials, NO_CHECKPOINTS, view)
-        monkeypatch.setattr(job, "prepare", None)
+        monkeypatch.setattr(job, "set_up_ensemble", None)
         before = content(tmp_path)
         with pytest.raises(job.TrainingDivergedError) as again:
             job.run_study(tmp_path, trials, NO_CHECKPOINTS, view)
@@ -189,7 +189,7 @@ def test_too_little_memory_is_one_sentence(message, raised, trials, tmp_path, mo
     def fail(*_):
         raise jax.errors.JaxRuntimeError(message)
 
-    monkeypatch.setattr(job, "prepare", fail)
+    monkeypatch.setattr(job, "set_up_ensemble", fail)
     said = r"^Tiny, seed 0: the device has too little memory; give fewer" if raised is UserError else message
     with pytest.raises(raised, match=said):
         study(tmp_path, trials)

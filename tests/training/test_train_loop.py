@@ -9,12 +9,12 @@ from sequences import assert_close, assert_same
 from studies import SETTINGS
 
 from rnnjax.runs.json_io import read_json, read_records
-from rnnjax.sharding.program_spec import Role
+from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training import train_loop as loop
 from rnnjax.training.evaluate import Scores
 from rnnjax.training.run_state import outcome
 from rnnjax.training.schedule import schedule
-from rnnjax.training.setup import member_of, stacked
+from rnnjax.training.setup import select_member, stack_trees
 
 
 def files(folder):
@@ -94,7 +94,7 @@ def test_the_parameters_of_the_best_validation_are_kept(tiny, tmp_path, monkeypa
 
     def evaluate(prepared, split, params):
         assert split == "validation"
-        shown.append(jax.tree.map(np.array, member_of(prepared.layout.fetch(params), 0)))
+        shown.append(jax.tree.map(np.array, select_member(prepared.layout.fetch(params), 0)))
         accuracy, loss = next(scripted)
         return [Scores(loss, accuracy, np.empty(0))]
 
@@ -128,8 +128,8 @@ def poisoned(tiny, step, spoilt=with_nan):
     def spoil(program):
         def run(knobs, examples, state, *rest):
             if int(state.step[0]) == step:
-                params = stacked([spoilt(member_of(layout.fetch(state.params), 0))])
-                state = state._replace(params=layout.put(Role.PARAMS, params))
+                params = stack_trees([spoilt(select_member(layout.fetch(state.params), 0))])
+                state = state._replace(params=layout.put(ShardingRole.PARAMS, params))
             return program(knobs, examples, state, *rest)
 
         return run

@@ -46,7 +46,7 @@ def test_while_it_is_being_imported(tmp_path):
     [
         ("recall --cells lstm", rnnjax.data.synthetic.recall, "recall"),
         ("series --train good.npz", np, "load"),  # what cannot be loaded is called damaged
-        ("recall --cells lstm --steps 2", job, "prepare"),
+        ("recall --cells lstm --steps 2", job, "set_up_ensemble"),
     ],
     ids=["while data are drawn", "while a file is read", "while programs are compiled"],
 )

@@ -6,7 +6,7 @@ docstring holds its threshold and the reason for it.
 
 from collections.abc import Callable
 
-from rnnjax.argument_checks import told
+from rnnjax.argument_checks import describe
 from rnnjax.diagnostics.alarms.evidence import Alarm, Evidence, Origin
 from rnnjax.diagnostics.alarms.gradient_rules import exploding, vanishing
 from rnnjax.diagnostics.alarms.layer_rules import (
@@ -41,5 +41,5 @@ def check(evidence: Evidence) -> tuple[Alarm, ...]:
         ValueError: ``evidence`` is none.
     """
     if not isinstance(evidence, Evidence):
-        raise ValueError(f"evidence must be a rnnjax.diagnostics.Evidence, got {told(evidence)}")
+        raise ValueError(f"evidence must be a rnnjax.diagnostics.Evidence, got {describe(evidence)}")
     return tuple(alarm for rule in RULES if (alarm := rule(evidence)) is not None)

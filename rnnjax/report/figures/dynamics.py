@@ -8,13 +8,13 @@ from matplotlib.lines import Line2D
 from rnnjax.report.figures import style
 from rnnjax.report.figures.panels import WHEN, Dash, grid, heading, lag_axis, legend, sample
 from rnnjax.report.summary.diagnosis import diagnosed, layers_of
-from rnnjax.report.summary.seed_groups import Group, middle
+from rnnjax.report.summary.seed_groups import SeedGroup, middle
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.runs.diagnosis import LayerDiagnosis, Swaps
 from rnnjax.runs.schema import MOMENTS, Moment, Updates
 from rnnjax.typing import Floats
 
-Labels = tuple[Group, ...]
+Labels = tuple[SeedGroup, ...]
 HEALTHY = 1e-3  # of its own size: about what Adam should change a block by in a step
 BLOCKS = ("#332288", "#44AA99", "#CC6677", "#DDAA33", "#882255", "#88CCEE", "#117733", "#999933")
 LINES: dict[Moment, tuple[Dash, float, float]] = {"start": ("--", 1.0, 0.55), "end": ("-", 1.7, 0.9)}
@@ -96,7 +96,7 @@ def updates(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     return figure
 
 
-def ratios(group: Group) -> Updates | None:
+def ratios(group: SeedGroup) -> Updates | None:
     """The median seed's update ratio at every logged step, of each block; None where no step was logged."""
     logs = [member.updates for member in group.counted if member.updates is not None]
     if not logs:
@@ -134,7 +134,7 @@ def swaps(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     return figure
 
 
-def swapped(group: Group) -> tuple[Moment, Swaps] | None:
+def swapped(group: SeedGroup) -> tuple[Moment, Swaps] | None:
     """The exchanges of all counted members after training, or at the start where nothing later is known."""
     for when in reversed(MOMENTS):
         known = [member.diagnoses[when].swaps for member in group.counted if when in member.diagnoses]

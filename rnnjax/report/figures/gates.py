@@ -20,15 +20,15 @@ from rnnjax.report.figures.panels import (
     percent_axis,
 )
 from rnnjax.report.summary.diagnosis import Curve, curve, diagnosed, either, numbers, shares, within
-from rnnjax.report.summary.seed_groups import Group, middle
+from rnnjax.report.summary.seed_groups import SeedGroup, middle
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.runs.schema import MOMENTS, Moment
 
-Labels = tuple[Group, ...]
+Labels = tuple[SeedGroup, ...]
 CONTENT = ("g", "n", "h")  # between -1 and 1: no door that stands more or less open
 
 
-def gates_of(group: Group, place: int) -> tuple[str, ...]:
+def gates_of(group: SeedGroup, place: int) -> tuple[str, ...]:
     """The gates of a diagnosed layer."""
     layer = either(group, place)
     return () if layer is None else layer.gates
@@ -78,7 +78,7 @@ def gates(labels: Labels, columns: int = style.WIDE) -> Figure | None:
 def _gate_lines(labels: Labels, columns: int, prefix: str, decades: bool) -> Figure | None:
     """A line for each gate, thin at the start, strong after training; values of gates, or norms in decades."""
     scale = style.log10 if decades else None
-    drawn: list[tuple[Group, int, str, dict[tuple[Moment, str], Curve]]] = []
+    drawn: list[tuple[SeedGroup, int, str, dict[tuple[Moment, str], Curve]]] = []
     for group, place, title in diagnosed(labels):
         shown = [gate for gate in gates_of(group, place) if decades or gate not in CONTENT]
         found = {(when, k): curve(group, place, when, f"{prefix} {k}", scale) for when in MOMENTS for k in shown}
@@ -114,11 +114,11 @@ def _gate_lines(labels: Labels, columns: int, prefix: str, decades: bool) -> Fig
     return figure
 
 
-def _all_gates(layers: list[tuple[Group, int]]) -> list[str]:
+def _all_gates(layers: list[tuple[SeedGroup, int]]) -> list[str]:
     return list(dict.fromkeys(gate for group, place in layers for gate in gates_of(group, place)))
 
 
-def _horizon(group: Group, place: int, nouns: Nouns) -> str:
+def _horizon(group: SeedGroup, place: int, nouns: Nouns) -> str:
     """The horizon at the start and after training, the median seed: "horizon 3.7 → 12 words"."""
     values = [numbers(group, when, "horizon", place) for when in MOMENTS]
     known = [float(middle(seeds)) for seeds in values if len(seeds)]

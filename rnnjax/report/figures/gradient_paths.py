@@ -17,11 +17,11 @@ from rnnjax.report.figures.panels import (
     sample,
 )
 from rnnjax.report.summary.diagnosis import Curve, curve, diagnosed, has_belt, layers_of, within
-from rnnjax.report.summary.seed_groups import Group
+from rnnjax.report.summary.seed_groups import SeedGroup
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.runs.schema import MOMENTS, Moment
 
-Labels = tuple[Group, ...]
+Labels = tuple[SeedGroup, ...]
 PATHS: dict[str, tuple[str, Dash]] = {
     "m": ("the whole gradient ‖∂L/∂m‖", ":"),
     "belt": ("down the belt", "-"),
@@ -60,7 +60,7 @@ def belt_and_detour(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     return figure
 
 
-def _paths(group: Group, place: int) -> dict[tuple[Moment, str], Curve]:
+def _paths(group: SeedGroup, place: int) -> dict[tuple[Moment, str], Curve]:
     """The curves that there are; no belt where a cell has none at any moment."""
     belt = any(has_belt(layer) for when in MOMENTS for layer in layers_of(group, when, place))
     keys = [(when, path) for when in MOMENTS for path in PATHS if belt or path != "belt"]
@@ -70,7 +70,7 @@ def _paths(group: Group, place: int) -> dict[tuple[Moment, str], Curve]:
 
 def belt_share(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     """The belt's share against lag, of all cells in one panel, the start thin and the end strong; None without any."""
-    drawn: list[tuple[Group, str, Moment, Curve]] = [
+    drawn: list[tuple[SeedGroup, str, Moment, Curve]] = [
         (group, title, when, found)
         for group, place, title in diagnosed(labels)
         if place == 0

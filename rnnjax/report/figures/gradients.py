@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from rnnjax.formatting import Nouns
 from rnnjax.report.figures import style
-from rnnjax.report.summary.seed_groups import Band, Group, band, fades, history, memory, middle, open_from
+from rnnjax.report.summary.seed_groups import Band, SeedGroup, band, fades, history, memory, middle, open_from
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.runs.reader import Floats
 from rnnjax.runs.schema import MOMENTS, Moment
@@ -20,7 +20,7 @@ from rnnjax.runs.schema import MOMENTS, Moment
 DASHES: dict[str, Literal["-", "--"]] = {"h": "-", "c": "--"}
 
 
-def titles(labels: tuple[Group, ...]) -> list[tuple[Group, int, str]]:
+def titles(labels: tuple[SeedGroup, ...]) -> list[tuple[SeedGroup, int, str]]:
     """One panel for each label and layer that has a gradient log."""
     return [
         (group, layer, group.label if len(group.layers) == 1 else f"{group.label}, layer {layer + 1}")
@@ -29,7 +29,7 @@ def titles(labels: tuple[Group, ...]) -> list[tuple[Group, int, str]]:
     ]
 
 
-def gradient_by_lag(labels: tuple[Group, ...], columns: int = style.WIDE) -> Figure | None:
+def gradient_by_lag(labels: tuple[SeedGroup, ...], columns: int = style.WIDE) -> Figure | None:
     """Gradient norm against lag at the start and the end of training, a panel for each cell; None without a log.
 
     Line: median over examples; band: between the 10% and 90% quantiles; of several seeds the median at each lag.
@@ -66,7 +66,7 @@ def gradient_by_lag(labels: tuple[Group, ...], columns: int = style.WIDE) -> Fig
     return figure
 
 
-def _bands(group: Group, layer: int) -> list[tuple[str, Moment, Band]]:
+def _bands(group: SeedGroup, layer: int) -> list[tuple[str, Moment, Band]]:
     return [
         (state, when, found)
         for when in MOMENTS
@@ -75,7 +75,7 @@ def _bands(group: Group, layer: int) -> list[tuple[str, Moment, Band]]:
     ]
 
 
-def _mark_reach(panel: Axes, group: Group, colour: str, nouns: Nouns) -> None:
+def _mark_reach(panel: Axes, group: SeedGroup, colour: str, nouns: Nouns) -> None:
     """A dot where the norm has fallen to 1% of its start, on what the cell remembers at the end of training."""
     sound = [found for found in fades(group, "end") if not found.trouble]
     memories = [memory(member) for member in group.counted if memory(member) in member.gradients]
@@ -106,7 +106,7 @@ def _legend(two_states: bool, finished: bool, nouns: Nouns) -> list[Line2D | Pat
     return handles
 
 
-def gradient_over_training(labels: tuple[Group, ...], columns: int = style.WIDE) -> Figure | None:
+def gradient_over_training(labels: tuple[SeedGroup, ...], columns: int = style.WIDE) -> Figure | None:
     """Heat map of the median norm, lag × training step, of what each cell remembers; None without a log.
 
     Dark is weak: the scale spans what was measured, down to 10^-12. Grey: no number, for too few examples were so
@@ -141,7 +141,7 @@ def gradient_over_training(labels: tuple[Group, ...], columns: int = style.WIDE)
     return figure
 
 
-def remembered(group: Group, layer: int) -> tuple[int, str]:
+def remembered(group: SeedGroup, layer: int) -> tuple[int, str]:
     """The (layer, state) pair that carries what this layer remembers in most counted members."""
     keys = [memory(member, layer) for member in group.counted]
     return max(keys, key=lambda key: sum(key in member.gradients for member in group.counted))

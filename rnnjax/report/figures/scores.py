@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rnnjax.report.figures import style
-from rnnjax.report.summary.seed_groups import Group, accuracy_by_distance, mean
+from rnnjax.report.summary.seed_groups import SeedGroup, accuracy_by_distance, mean
 from rnnjax.report.summary.task import baselines, by_loss, chance, chance_loss, nouns_of
 from rnnjax.runs.reader import Floats
 
@@ -18,7 +18,7 @@ HIGHEST = 3.0  # times the loss of guessing: what is above is cut off, so that t
 TENFOLD = 10.0  # from this ratio of the largest to the smallest loss on, the axis is logarithmic
 
 
-def accuracy_against_distance(labels: tuple[Group, ...], columns: int = style.WIDE) -> Figure | None:
+def accuracy_against_distance(labels: tuple[SeedGroup, ...], columns: int = style.WIDE) -> Figure | None:
     """Accuracy by the number of steps between clue and answer, mean and single seeds; None where not measured."""
     measured = [(group, found) for group in labels if (found := accuracy_by_distance(group)) is not None]
     if not measured:
@@ -35,7 +35,7 @@ def accuracy_against_distance(labels: tuple[Group, ...], columns: int = style.WI
     return figure
 
 
-def learning_curves(labels: tuple[Group, ...], columns: int = style.WIDE) -> Figure | None:
+def learning_curves(labels: tuple[SeedGroup, ...], columns: int = style.WIDE) -> Figure | None:
     """Validation accuracy and loss against the training step; None where nothing was validated.
 
     The loss alone, beside the baseline, where it is the main score.
@@ -61,7 +61,7 @@ def learning_curves(labels: tuple[Group, ...], columns: int = style.WIDE) -> Fig
     return figure
 
 
-def _losses(validated: list[tuple[Group, Steps]], labels: tuple[Group, ...], columns: int) -> Figure:
+def _losses(validated: list[tuple[SeedGroup, Steps]], labels: tuple[SeedGroup, ...], columns: int) -> Figure:
     """The loss, mean and single seeds, and the baseline as a dashed line."""
     colour, known = style.colours([group.label for group in labels]), baselines(labels)
     figure, (panel,) = style.panels(1, columns, height=2.8)
@@ -86,20 +86,20 @@ def logarithmic(losses: list[Floats], beside: Mapping[str, float]) -> bool:
     return bool(every.size and every.min() > 0 and every.max() > TENFOLD * every.min())
 
 
-def chance_losses(labels: tuple[Group, ...]) -> list[float]:
+def chance_losses(labels: tuple[SeedGroup, ...]) -> list[float]:
     """What answering without having remembered anything costs, in rising order; more than one where tasks differ."""
     known = (chance_loss(member) for group in labels for member in group.members)
     return sorted({level for level in known if level is not None})
 
 
-def highest_loss(labels: tuple[Group, ...], losses: list[Floats]) -> float:
+def highest_loss(labels: tuple[SeedGroup, ...], losses: list[Floats]) -> float:
     """Where an axis of losses that begins at 0 ends; 1 where nothing is known."""
     levels = [*chance_losses(labels), *(float(values[np.isfinite(values)].max(initial=0)) for values in losses)]
     cut = HIGHEST * max(chance_losses(labels), default=np.inf)
     return min(cut, 1.05 * max(levels, default=0)) or 1.0
 
 
-def by_step(group: Group) -> Steps:
+def by_step(group: SeedGroup) -> Steps:
     """Steps (S,), accuracies and losses (members, S), NaN where a member has no record."""
     scores = [member.validation for member in group.members if len(member.validation.steps)]
     steps = np.array(sorted({int(step) for score in scores for step in score.steps}), np.float64)

@@ -7,16 +7,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
-from rnnjax.formatting import listed, loss, percent
+from rnnjax.formatting import join_list, loss, percent
 from rnnjax.report.figures import style
 from rnnjax.report.figures.scores import MARKERS
-from rnnjax.report.sections.figure_section import Picture
+from rnnjax.report.sections.figure_section import FigureSection
 from rnnjax.report.summary.diagnosis import ENOUGH_SEEDS, over_seeds
-from rnnjax.report.summary.seed_groups import Group, mean, results
+from rnnjax.report.summary.seed_groups import SeedGroup, mean, results
 from rnnjax.report.summary.task import by_loss
 from rnnjax.report.tables.export import is_number
 from rnnjax.report.text.headline import Said
-from rnnjax.runs.reader import Member, Run
+from rnnjax.runs.reader import Run, RunRecord
 from rnnjax.typing import Floats
 
 READING = (  # {score}: accuracy or loss
@@ -31,18 +31,18 @@ class Sweep(NamedTuple):
     """One number that is swept, and the first of ``of`` groups that differ in nothing else but the seed."""
 
     name: str
-    series: tuple[Group, ...]
+    series: tuple[SeedGroup, ...]
     of: int
 
     @property
-    def picture(self) -> Picture:
+    def picture(self) -> FigureSection:
         """Its section of a page, to be drawn of ``series``."""
         file = "sweep_" + "".join(letter if letter.isalnum() else "_" for letter in self.name)
         draw, says = partial(_drawn, self.name), partial(_said, self.name)
         shown = f" Shown are the first {len(self.series)} of {self.of} lines." if self.of > len(self.series) else ""
         source = "members/*/member.json and result.json"
         reading = READING.format(score="loss" if by_loss(self.series) else "accuracy")
-        return Picture(file, f"What {self.name} does", reading + shown, draw, says, source)
+        return FigureSection(file, f"What {self.name} does", reading + shown, draw, says, source)
 
 
 class Points(NamedTuple):
@@ -78,13 +78,13 @@ def _over_numbers(run: Run, name: str) -> bool:
     return len(values) > 1 and all(is_number(value) for value in values)
 
 
-def _series(run: Run, name: str) -> tuple[Group, ...]:
+def _series(run: Run, name: str) -> tuple[SeedGroup, ...]:
     """The members by what is left of their label without ``name=value``."""
-    found: dict[str, list[Member]] = {}
+    found: dict[str, list[RunRecord]] = {}
     for member in run.members:
         if name in member.varied:
             found.setdefault(_without(member.label, name), []).append(member)
-    return tuple(Group(label, tuple(members)) for label, members in found.items())
+    return tuple(SeedGroup(label, tuple(members)) for label, members in found.items())
 
 
 def _without(label: str, name: str) -> str:
@@ -93,7 +93,7 @@ def _without(label: str, name: str) -> str:
     return " ".join(word for word in label.split(" ") if not word.startswith(f"{option}="))
 
 
-def points(group: Group, name: str) -> Points:
+def points(group: SeedGroup, name: str) -> Points:
     """The test score against what is swept, at those values at which a seed has finished with a number."""
     values = np.array([member.varied[name] for member in group.finished], np.float64)
     lower = by_loss((group,))
@@ -103,12 +103,12 @@ def points(group: Group, name: str) -> Points:
     return Points(at, tuple(scores[known & (values == value)] for value in at), np.inf if lower else 1.0)
 
 
-def measured(labels: tuple[Group, ...], name: str) -> list[tuple[Group, Points]]:
+def measured(labels: tuple[SeedGroup, ...], name: str) -> list[tuple[SeedGroup, Points]]:
     """The groups that have a point, with their points."""
     return [(group, found) for group in labels if len((found := points(group, name)).values)]
 
 
-def score_name(labels: tuple[Group, ...]) -> str:
+def score_name(labels: tuple[SeedGroup, ...]) -> str:
     """What the axis of scores says."""
     return "loss (test)" if by_loss(labels) else "right answers (test)"
 
@@ -123,7 +123,7 @@ def ticks(values: Floats) -> list[float]:
     return [float(value) for value in values[:: -(-len(values) // MOST_TICKS)]]
 
 
-def forgetful(labels: tuple[Group, ...], name: str) -> tuple[Floats, Floats]:
+def forgetful(labels: tuple[SeedGroup, ...], name: str) -> tuple[Floats, Floats]:
     """Values of what is swept, in rising order, and what the best answer that remembers nothing loses at each (V,)."""
     told = {
         float(member.varied[name]): member.baseline
@@ -135,7 +135,7 @@ def forgetful(labels: tuple[Group, ...], name: str) -> tuple[Floats, Floats]:
     return np.array(values), np.array([told[value] for value in values], np.float64)
 
 
-def _drawn(name: str, labels: tuple[Group, ...], columns: int) -> Figure | None:
+def _drawn(name: str, labels: tuple[SeedGroup, ...], columns: int) -> Figure | None:
     known = measured(labels, name)
     if not known:
         return None
@@ -168,12 +168,12 @@ def _drawn(name: str, labels: tuple[Group, ...], columns: int) -> Figure | None:
     return figure
 
 
-def _said(name: str, labels: tuple[Group, ...]) -> list[Said]:
+def _said(name: str, labels: tuple[SeedGroup, ...]) -> list[Said]:
     """Of each group its best value, and what diverged."""
     return [Said(group.label, _best(group, name) + _lost(group, name)) for group in labels]
 
 
-def _best(group: Group, name: str) -> str:
+def _best(group: SeedGroup, name: str) -> str:
     found = points(group, name)
     if not len(found.values):
         return f"Has no test {'loss' if by_loss((group,)) else 'accuracy'}."
@@ -185,6 +185,6 @@ def _best(group: Group, name: str) -> str:
     return f"Best at {name} {found.values[best]:g}: {told}{seeds}."
 
 
-def _lost(group: Group, name: str) -> str:
+def _lost(group: SeedGroup, name: str) -> str:
     lost = sorted({float(member.varied[name]) for member in group.members if member.status == "diverged"})
-    return f" Diverged at {listed([f'{value:g}' for value in lost])}." if lost else ""
+    return f" Diverged at {join_list([f'{value:g}' for value in lost])}." if lost else ""

@@ -11,7 +11,7 @@ from rnnjax.report.interactive import gradients as interactive_gradients
 from rnnjax.report.interactive import scores as interactive_scores
 from rnnjax.report.interactive import sweep as interactive_sweep
 from rnnjax.report.summary.gradient_history import histories
-from rnnjax.report.summary.seed_groups import Group
+from rnnjax.report.summary.seed_groups import SeedGroup
 from rnnjax.report.summary.task import nouns_of
 
 LEGEND = "Point at it for its numbers; a click on a name hides and shows it."
@@ -25,7 +25,7 @@ class Embedded:
     hint: str
 
 
-def embedded(labels: tuple[Group, ...], sweeps: tuple[Sweep, ...] = ()) -> tuple[str, dict[str, Embedded]]:
+def embedded(labels: tuple[SeedGroup, ...], sweeps: tuple[Sweep, ...] = ()) -> tuple[str, dict[str, Embedded]]:
     """The page's scripts (the library and the data), and the figures by the name of their section.
 
     The script is empty where there is nothing to draw. The data are those of the logs in single precision, at as
@@ -51,7 +51,7 @@ HINTS = {
 }
 
 
-def _figures(labels: tuple[Group, ...]) -> dict[str, tuple[UIElement, ...]]:
+def _figures(labels: tuple[SeedGroup, ...]) -> dict[str, tuple[UIElement, ...]]:
     past, nouns = histories(labels), nouns_of(labels)
     logs = interactive_gradients.logs_of(past)
     return {

@@ -9,7 +9,7 @@ from bokeh.plotting import figure
 from rnnjax.report.figures import style
 from rnnjax.report.figures.scores import Steps, by_step, chance_losses, highest_loss, logarithmic
 from rnnjax.report.interactive import style as interactive_style
-from rnnjax.report.summary.seed_groups import Group, accuracy_by_distance, mean
+from rnnjax.report.summary.seed_groups import SeedGroup, accuracy_by_distance, mean
 from rnnjax.report.summary.task import baselines, by_loss, chance, nouns_of
 from rnnjax.runs.reader import Floats
 
@@ -22,7 +22,7 @@ class Pen(NamedTuple):
     dash: str
 
 
-def accuracy_against_distance(labels: tuple[Group, ...]) -> tuple[UIElement, ...]:
+def accuracy_against_distance(labels: tuple[SeedGroup, ...]) -> tuple[UIElement, ...]:
     """Test accuracy by the steps between clue and answer; nothing where it was not measured."""
     measured = [(group, found) for group in labels if (found := accuracy_by_distance(group)) is not None]
     if not measured:
@@ -43,7 +43,7 @@ def _spread(places: Floats) -> list[float]:
     return [float(place) for place in places[:: -(-len(places) // 9)]]
 
 
-def learning_curves(labels: tuple[Group, ...]) -> tuple[UIElement, ...]:
+def learning_curves(labels: tuple[SeedGroup, ...]) -> tuple[UIElement, ...]:
     """Validation accuracy and loss against the training step, side by side; a click on a name hides it in both.
 
     The loss alone, beside the baseline, where it is the main score.
@@ -77,7 +77,7 @@ def learning_curves(labels: tuple[Group, ...]) -> tuple[UIElement, ...]:
     return right, loss
 
 
-def _losses(validated: list[tuple[Group, Steps]], labels: tuple[Group, ...]) -> figure:
+def _losses(validated: list[tuple[SeedGroup, Steps]], labels: tuple[SeedGroup, ...]) -> figure:
     pen, known = _pens(labels), baselines(labels)
     log = logarithmic([losses for _, (_, _, losses) in validated], known)
     scale = {"y_axis_type": "log"} if log else {}
@@ -100,7 +100,7 @@ def _losses(validated: list[tuple[Group, Steps]], labels: tuple[Group, ...]) -> 
     return drawn
 
 
-def _pens(labels: tuple[Group, ...]) -> dict[str, Pen]:
+def _pens(labels: tuple[SeedGroup, ...]) -> dict[str, Pen]:
     names = [group.label for group in labels]
     colour, dash = style.colours(names), interactive_style.dashes(names)
     return {name: Pen(name, colour[name], dash[name]) for name in names}

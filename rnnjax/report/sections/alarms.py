@@ -6,7 +6,7 @@ from rich import console
 from rich.text import Text
 
 from rnnjax.report.summary.alarm_evidence import Raised, raised
-from rnnjax.report.summary.seed_groups import Group, groups
+from rnnjax.report.summary.seed_groups import SeedGroup, seed_groups
 from rnnjax.runs.reader import Run
 
 CSS = """
@@ -17,7 +17,7 @@ CSS = """
 """
 
 
-def html(run: Run, labels: tuple[Group, ...]) -> str:
+def html(run: Run, labels: tuple[SeedGroup, ...]) -> str:
     """A box with an entry for each alarm of each cell, everything in it escaped; empty where there is none."""
     entries = "".join(_entry(one) for one in raised(run, labels))
     return f'<aside class="alarms"><h2>Alarms</h2><ul>{entries}</ul></aside>' if entries else ""
@@ -60,7 +60,7 @@ def _number(value: float | str) -> str:
 def rich_alarms(run: Run) -> console.Group | None:
     """The same for ``rich.print``; None where there is no alarm."""
     lines = []
-    for one in raised(run, groups(run)):
+    for one in raised(run, seed_groups(run)):
         first = Text.assemble((f"alarm: {who(one)}: {one.alarm.name}. ", "bold red"), sentence(one))
         lines += [first, Text(f"  {one.alarm.remedy}", style="dim")]
     return console.Group(*lines) if lines else None

@@ -3,7 +3,7 @@
 from rnnjax.report.figures import dynamics as dynamics_figures
 from rnnjax.report.figures import gates as gate_figures
 from rnnjax.report.figures import gradient_paths as belt_figures
-from rnnjax.report.sections.figure_section import Picture
+from rnnjax.report.sections.figure_section import FigureSection
 from rnnjax.report.text import diagnosis as diagnosis_sentences
 from rnnjax.report.text import dynamics as dynamics_sentences
 
@@ -12,7 +12,7 @@ WHEN = (
     "Measured on one batch of held-out {examples}, with the initial parameters (start) and with those that were best "
     "in validation (after training)."
 )
-BELT_SHARE = Picture(
+BELT_SHARE = FigureSection(
     "belt_share",
     "How much comes down the conveyor belt",
     "A gradient has two ways back through time. Down the belt it is only multiplied by how much of its memory "
@@ -26,7 +26,7 @@ BELT_SHARE = Picture(
 )
 PICTURES = (
     BELT_SHARE,
-    Picture(
+    FigureSection(
         "belt_and_detour",
         "Belt and detour, {step} by {step}",
         "The lengths of the two parts beside that of the whole gradient of what the cell remembers. Where the solid "
@@ -36,7 +36,7 @@ PICTURES = (
         diagnosis_sentences.belt_against_detour,
         SOURCE,
     ),
-    Picture(
+    FigureSection(
         "gates_of_the_detour",
         "Through which gate the detour enters",
         "On the detour the gradient leaves a state through W_h and the gates of the next step. The areas divide the "
@@ -45,7 +45,7 @@ PICTURES = (
         diagnosis_sentences.through_gates,
         SOURCE,
     ),
-    Picture(
+    FigureSection(
         "into_gates",
         "The gradient that each gate receives",
         "What reaches the sum z that a gate squashes: how hard {a_step} pulls at each gate's weights. A gate that is "
@@ -54,7 +54,7 @@ PICTURES = (
         diagnosis_sentences.into_gates,
         SOURCE,
     ),
-    Picture(
+    FigureSection(
         "gates",
         "How far the gates stand open",
         "The mean over all units, 0% shut, 100% open. A unit that keeps the share f of its memory in a step forgets "
@@ -64,7 +64,7 @@ PICTURES = (
         diagnosis_sentences.gates,
         SOURCE,
     ),
-    Picture(
+    FigureSection(
         "lyapunov",
         "Does a small change grow or fade?",
         "A Lyapunov exponent is the mean rate, per step, at which a small change of the state grows (above 0) or fades "
@@ -75,7 +75,7 @@ PICTURES = (
         dynamics_sentences.lyapunov,
         SOURCE,
     ),
-    Picture(
+    FigureSection(
         "updates",
         "How much a step changes the weights",
         "The length of an update divided by that of the block of weights that it changes. About one part in a "
@@ -85,7 +85,7 @@ PICTURES = (
         dynamics_sentences.updates,
         "members/*/metrics.jsonl",
     ),
-    Picture(
+    FigureSection(
         "swaps",
         "The test of it: exchanging {a_step}",
         "A gradient is a promise for small changes. Here one {step} of each {example} is exchanged, and the change of "

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from rnnjax.report.summary.seed_groups import Group
+from rnnjax.report.summary.seed_groups import SeedGroup
 from rnnjax.report.text.headline import Said
 
-Labels = tuple[Group, ...]
+SeedGroups = tuple[SeedGroup, ...]
 
 
 @dataclass(frozen=True)
-class Picture:
+class FigureSection:
     """A section of the report.
 
     Attributes:
@@ -28,6 +28,6 @@ class Picture:
     name: str
     title: str
     reading: str
-    draw: Callable[[Labels, int], Figure | None]
-    says: Callable[[Labels], list[Said]]
+    draw: Callable[[SeedGroups, int], Figure | None]
+    says: Callable[[SeedGroups], list[Said]]
     source: str

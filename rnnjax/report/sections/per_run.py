@@ -6,12 +6,12 @@ import numpy as np
 
 from rnnjax.formatting import number, short_percent
 from rnnjax.report.summary.diagnosis import diagnosed, numbers
-from rnnjax.report.summary.seed_groups import Group, member_fade
+from rnnjax.report.summary.seed_groups import SeedGroup, member_fade
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.tables.export import swept_names
 from rnnjax.report.tables.fields import Score, scores
 from rnnjax.runs.reader import Run
-from rnnjax.runs.schema import Member
+from rnnjax.runs.schema import RunRecord
 
 TITLE = "Every run"
 CSS = """
@@ -21,7 +21,7 @@ details .scroll { margin-top: .5rem; }
 """
 
 
-def html(run: Run, labels: tuple[Group, ...]) -> str:
+def html(run: Run, labels: tuple[SeedGroup, ...]) -> str:
     """One row a run, everything in it escaped; empty where each label has one run and nothing is swept."""
     swept = swept_names(run)
     if len(run.members) == len(labels) and not swept:
@@ -43,9 +43,9 @@ def html(run: Run, labels: tuple[Group, ...]) -> str:
     )
 
 
-def _row(member: Member, swept: tuple[str, ...], columns: list[Score], belt: bool) -> list[str]:
+def _row(member: RunRecord, swept: tuple[str, ...], columns: list[Score], belt: bool) -> list[str]:
     result, fade = member.result, member_fade(member, "end")
-    alone = Group(member.label, (member,))
+    alone = SeedGroup(member.label, (member,))
     shares = numbers(alone, "end", "belt_share")
     return [
         member.label,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnnjax.report.figures import style
-from rnnjax.report.sections.figure_section import Labels, Picture
+from rnnjax.report.sections.figure_section import FigureSection, SeedGroups
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.runs.json_io import write_bytes
 
@@ -27,7 +27,7 @@ class Section:
 
 
 def drawn_sections(
-    pictures: tuple[Picture, ...], labels: Labels, live: dict[str, "Embedded"], figures: Path | None
+    pictures: tuple[FigureSection, ...], labels: SeedGroups, live: dict[str, "Embedded"], figures: Path | None
 ) -> list[Section]:
     """The sections of those pictures that have something to show.
 
@@ -63,12 +63,12 @@ def _keep(file: Path, png: bytes | None) -> None:
         write_bytes(file, png)
 
 
-def _drawn(picture: Picture, labels: Labels, columns: int) -> bytes | None:
+def _drawn(picture: FigureSection, labels: SeedGroups, columns: int) -> bytes | None:
     figure = picture.draw(labels, columns)
     return None if figure is None else style.png(figure)
 
 
-def _section(picture: Picture, labels: Labels, still: str, live: "Embedded | None", where: str) -> str:
+def _section(picture: FigureSection, labels: SeedGroups, still: str, live: "Embedded | None", where: str) -> str:
     colour = style.colours([group.label for group in labels])
     lines = "".join(
         f'<li style="--mark:{colour[label]}"><b>{escape(label)}</b> {escape(text)}</li>'
@@ -84,7 +84,7 @@ def _section(picture: Picture, labels: Labels, still: str, live: "Embedded | Non
 </section>"""
 
 
-def _still(picture: Picture, labels: Labels, wide: bytes, narrow: bytes | None) -> str:
+def _still(picture: FigureSection, labels: SeedGroups, wide: bytes, narrow: bytes | None) -> str:
     source = f'<source media="(max-width: 700px)" srcset="{png_uri(narrow)}">' if narrow else ""
     words = escape(" ".join(f"{label}: {text}" for label, text in picture.says(labels)))
     return f'<picture>{source}<img src="{png_uri(wide)}" alt="{words}"></picture>'

@@ -12,7 +12,7 @@ from rnnjax.report.sections.rendering import Section
 from rnnjax.report.summary.seed_groups import middle
 from rnnjax.report.text.headline import SOLVED
 from rnnjax.runs.reader import Run
-from rnnjax.runs.schema import Member
+from rnnjax.runs.schema import RunRecord
 from rnnjax.typing import Floats
 
 LENGTHS = ("max_distance", "length", "delay")  # flags that say how far back an answer lies
@@ -44,7 +44,7 @@ def solved(run: Run) -> tuple[str, tuple[float, ...], tuple[Solved, ...]]:
         return "", (), ()
     name = swept[0]
     lengths = tuple(sorted({float(member.varied[name]) for member in done}))
-    rows: dict[str, list[Member]] = {}
+    rows: dict[str, list[RunRecord]] = {}
     for member in done:
         rows.setdefault(" ".join(word for word in member.label.split() if not word.startswith(f"{name}=")), []).append(
             member
@@ -52,7 +52,7 @@ def solved(run: Run) -> tuple[str, tuple[float, ...], tuple[Solved, ...]]:
     return name, lengths, tuple(_row(label, name, lengths, members) for label, members in rows.items())
 
 
-def solves(member: Member) -> bool | None:
+def solves(member: RunRecord) -> bool | None:
     """Whether a member has learnt its task; None where it has not finished or nothing can tell."""
     result = member.result
     if result is None:
@@ -62,7 +62,7 @@ def solves(member: Member) -> bool | None:
     return bool((result.test_accuracy if result.accuracy is None else result.accuracy[-1]) >= SOLVED)
 
 
-def _row(label: str, name: str, lengths: tuple[float, ...], members: list[Member]) -> Solved:
+def _row(label: str, name: str, lengths: tuple[float, ...], members: list[RunRecord]) -> Solved:
     def count(length: float, solving: bool) -> int:
         return sum(member.varied[name] == length and (not solving or bool(solves(member))) for member in members)
 

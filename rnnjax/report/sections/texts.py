@@ -6,7 +6,7 @@ import numpy as np
 
 from rnnjax.formatting import percent
 from rnnjax.report.figures import style
-from rnnjax.report.summary.seed_groups import Group
+from rnnjax.report.summary.seed_groups import SeedGroup
 from rnnjax.runs.diagnosis import Text
 from rnnjax.runs.reader import Run
 from rnnjax.runs.schema import MOMENTS, Moment
@@ -39,10 +39,10 @@ CSS = """
 """
 HEIGHT = 40  # of a line's drawing, in its own units; it is 100 wide
 
-Shown = tuple[Group, Moment, Text]
+Shown = tuple[SeedGroup, Moment, Text]
 
 
-def html(run: Run, labels: tuple[Group, ...]) -> str:
+def html(run: Run, labels: tuple[SeedGroup, ...]) -> str:
     """The section of one seed's reviews, everything in it escaped; empty where none was written."""
     reviews = _reviews(labels)
     if not reviews:
@@ -68,7 +68,7 @@ def html(run: Run, labels: tuple[Group, ...]) -> str:
 </section>"""
 
 
-def _reviews(labels: tuple[Group, ...]) -> list[list[Shown]]:
+def _reviews(labels: tuple[SeedGroup, ...]) -> list[list[Shown]]:
     """The reviews of the seed that most cells have (of several the first), each with the cells that read it."""
     seeds = sorted({member.seed for group in labels for member in group.counted})
     found = [[shown for group in labels for shown in _of_seed(group, seed)] for seed in seeds]
@@ -79,7 +79,7 @@ def _reviews(labels: tuple[Group, ...]) -> list[list[Shown]]:
     return [shown for (words, _), shown in by_words.items() if words]
 
 
-def _of_seed(group: Group, seed: int) -> list[Shown]:
+def _of_seed(group: SeedGroup, seed: int) -> list[Shown]:
     """The reviews of the group's member of this seed, after training or else at the start."""
     for when in reversed(MOMENTS):
         known = [member.diagnoses[when] for member in group.counted if member.seed == seed and when in member.diagnoses]

@@ -8,12 +8,12 @@ from rich import box, console
 from rich.table import Table
 from rich.text import Text
 
-from rnnjax.formatting import listed, percent
+from rnnjax.formatting import join_list, percent
 from rnnjax.report import document
 from rnnjax.report.figures.trainability import Map, maps, trainability
-from rnnjax.report.sections.figure_section import Labels, Picture
+from rnnjax.report.sections.figure_section import FigureSection, SeedGroups
 from rnnjax.report.sections.rendering import Section, drawn_sections
-from rnnjax.report.summary.seed_groups import Group
+from rnnjax.report.summary.seed_groups import SeedGroup
 from rnnjax.report.summary.trainability import (
     AXES,
     HELD_OUT,
@@ -56,26 +56,26 @@ def sections(run: Run) -> list[Section]:
         return []
     write_json(run.path / FILE, record(known))
     labels = tuple(
-        Group(cell, tuple(one.member for one in known if one.cell == cell))
+        SeedGroup(cell, tuple(one.member for one in known if one.cell == cell))
         for cell in dict.fromkeys(one.cell for one in known)
     )
     return [*drawn_sections((picture(known),), labels, {}, run.path / "figures"), _table_section(known)]
 
 
-def picture(known: tuple[Before, ...]) -> Picture:
+def picture(known: tuple[Before, ...]) -> FigureSection:
     """The map as a section of a page."""
     found = predictions(known)
     log_odds = found["distance"].log_odds if "distance" in found else np.full(len(known), np.nan)
     drawn = maps(known, log_odds)
 
-    def draw(_: Labels, columns: int) -> Figure | None:
+    def draw(_: SeedGroups, columns: int) -> Figure | None:
         return trainability(drawn, columns)
 
-    def says(_: Labels) -> list[Said]:
+    def says(_: SeedGroups) -> list[Said]:
         return [Said(one.cell, _said(one)) for one in drawn]
 
     title = "What can be trained, and what step 0 said of it"
-    return Picture("trainability", title, READING, draw, says, FILE)
+    return FigureSection("trainability", title, READING, draw, says, FILE)
 
 
 def _said(one: Map) -> str:
@@ -85,7 +85,7 @@ def _said(one: Map) -> str:
     if success.any():
         far = np.flatnonzero(success.any(axis=0))[-1]
         values = [f"{value:g}" for value in one.values[success[:, far]]]
-        told += f", over {one.distances[far]:g} words at most ({AXES[one.axis]} {listed(values)})"
+        told += f", over {one.distances[far]:g} words at most ({AXES[one.axis]} {join_list(values)})"
     if np.isnan(one.log_odds[tried]).any():
         return f"{told}."
     right = (success == (one.log_odds > 0))[tried]
@@ -100,9 +100,9 @@ def verdict(known: tuple[Before, ...]) -> str:
         return f"Too few settings, or all came out alike: nothing to predict in {len(known)} runs."
     by = found.get("distance") or found["cell"]
     return (
-        f"What is measured before the first step predicts which of {len(known)} runs succeed with {listed(told)}; the "
-        f"distance alone has {auc(single_scores(known)['distance'][0])}. The line of even odds is on the right side of "
-        f"{percent(by.right)} of the runs."
+        f"What is measured before the first step predicts which of {len(known)} runs succeed with {join_list(told)}; "
+        f"the distance alone has {auc(single_scores(known)['distance'][0])}. The line of even odds is on the right "
+        f"side of {percent(by.right)} of the runs."
     )
 
 

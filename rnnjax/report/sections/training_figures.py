@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from rnnjax.report.figures import gradients as gradient_figures
 from rnnjax.report.figures import scores as score_figures
-from rnnjax.report.sections.figure_section import Labels, Picture
+from rnnjax.report.sections.figure_section import FigureSection, SeedGroups
 from rnnjax.report.summary.task import by_loss
 from rnnjax.report.text import gradients as gradient_sentences
 from rnnjax.report.text import headline as sentences
 
-SCORES = Picture(
+SCORES = FigureSection(
     "accuracy_by_distance",
     "What is remembered",
     "How often the answer is right when the one {step} that decides it lies so many {steps} back. "
@@ -19,7 +19,7 @@ SCORES = Picture(
     "members/*/result.json",
 )
 GRADIENTS = (
-    Picture(
+    FigureSection(
         "gradient_by_lag",
         "How far back training can feel {a_step}",
         "If the state at {a_step} were nudged, how much would the loss change? That is the norm of the gradient at "
@@ -31,7 +31,7 @@ GRADIENTS = (
         gradient_sentences.by_lag,
         "members/*/gradients.jsonl",
     ),
-    Picture(
+    FigureSection(
         "gradient_over_training",
         "When the gradient begins to reach back",
         "The same gradient, of what the cell remembers, at every logged step of training from bottom to top, each "
@@ -42,7 +42,7 @@ GRADIENTS = (
         "members/*/gradients.jsonl",
     ),
 )
-LEARNING = Picture(
+LEARNING = FigureSection(
     "learning_curves",
     "How training went",
     "Accuracy and loss on held-out examples while training. Thin lines are single seeds, thick lines their mean; "
@@ -58,6 +58,6 @@ LOSS = replace(
 )
 
 
-def learning(labels: Labels) -> Picture:
+def learning(labels: SeedGroups) -> FigureSection:
     """How training went, by the loss alone where it is the main score."""
     return LOSS if by_loss(labels) else LEARNING

@@ -7,10 +7,10 @@ import numpy as np
 
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, check
 from rnnjax.report.summary.diagnosis import by_lag, has_belt, layer_of
-from rnnjax.report.summary.seed_groups import Group, measured, memory
+from rnnjax.report.summary.seed_groups import SeedGroup, measured, memory
 from rnnjax.report.summary.task import chance_loss, learnt
 from rnnjax.runs.reader import Run
-from rnnjax.runs.schema import Member
+from rnnjax.runs.schema import RunRecord
 from rnnjax.typing import Floats
 
 
@@ -24,7 +24,7 @@ class Raised:
     numbers: tuple[Mapping[str, float | str], ...]
 
 
-def evidence_of(member: Member, clip: float) -> Evidence:
+def evidence_of(member: RunRecord, clip: float) -> Evidence:
     """What is known of the layer that reads the inputs, of the parameters after training where they were diagnosed.
 
     Args:
@@ -64,7 +64,7 @@ def _some(values: Floats) -> Floats | None:
     return values if len(values) else None
 
 
-def clip_of(run: Run, member: Member) -> float:
+def clip_of(run: Run, member: RunRecord) -> float:
     """The largest gradient norm that the member let through, 0 for any; of older runs as their flags tell."""
     if member.clip is not None:
         return member.clip
@@ -74,7 +74,7 @@ def clip_of(run: Run, member: Member) -> float:
     return float(clip) if isinstance(clip, int | float) else 0.0
 
 
-def raised(run: Run, labels: tuple[Group, ...]) -> list[Raised]:
+def raised(run: Run, labels: tuple[SeedGroup, ...]) -> list[Raised]:
     """The alarms of all members, also of those that have not finished; seeds of one cell together."""
     found = []
     for group in labels:

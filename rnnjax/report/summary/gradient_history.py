@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from rnnjax.report.figures import style
 from rnnjax.report.figures.gradients import edges, remembered, titles
-from rnnjax.report.summary.seed_groups import Group, history
+from rnnjax.report.summary.seed_groups import SeedGroup, history
 from rnnjax.runs.reader import Floats
 
 MOST_STEPS, FEWEST_STEPS = 60, 8
@@ -32,7 +32,7 @@ class History:
     levels: NDArray[np.float32]
 
 
-def histories(labels: tuple[Group, ...]) -> list[History]:
+def histories(labels: tuple[SeedGroup, ...]) -> list[History]:
     """One for each cell and layer that has a gradient log, at no more steps than a page has room for."""
     colour = style.colours([group.label for group in labels])
     found = [(group, layer, title, *history(group, remembered(group, layer))) for group, layer, title in titles(labels)]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnjax.diagnostics.gradients import half_life, reach
-from rnnjax.runs.reader import Floats, GradientLog, Member, Result, Run
+from rnnjax.runs.reader import Floats, GradientLog, Result, Run, RunRecord
 from rnnjax.runs.schema import Moment
 
 Key = tuple[int, str]  # (layer, state)
@@ -32,19 +32,19 @@ class Fade:
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class SeedGroup:
     """All members of one label."""
 
     label: str
-    members: tuple[Member, ...]
+    members: tuple[RunRecord, ...]
 
     @property
-    def finished(self) -> tuple[Member, ...]:
+    def finished(self) -> tuple[RunRecord, ...]:
         """The members that have a result."""
         return tuple(member for member in self.members if member.result is not None)
 
     @property
-    def counted(self) -> tuple[Member, ...]:
+    def counted(self) -> tuple[RunRecord, ...]:
         """The finished members, or all of them while none has finished."""
         return self.finished or self.members
 
@@ -68,10 +68,10 @@ class Band:
     q90: Floats
 
 
-def groups(run: Run) -> tuple[Group, ...]:
+def seed_groups(run: Run) -> tuple[SeedGroup, ...]:
     """The labels of a run in the order of its members."""
     labels = dict.fromkeys(member.label for member in run.members)
-    return tuple(Group(label, tuple(m for m in run.members if m.label == label)) for label in labels)
+    return tuple(SeedGroup(label, tuple(m for m in run.members if m.label == label)) for label in labels)
 
 
 def middle(values: Floats | list[float]) -> Floats:
@@ -84,7 +84,7 @@ def middle(values: Floats | list[float]) -> Floats:
     return np.take_along_axis(ordered, np.expand_dims(index, 0), axis=0)[0]
 
 
-def memory(member: Member, layer: int = 0) -> Key:
+def memory(member: RunRecord, layer: int = 0) -> Key:
     """The state that carries what a layer remembers: c where it has one (LSTM), otherwise h."""
     return (layer, "c") if (layer, "c") in member.gradients else (layer, "h")
 
@@ -118,14 +118,14 @@ def fade(log: GradientLog, row: int) -> Fade:
     return Fade(float(half_life(known)), float(reach(known)), farthest, float(known[-1] / known[0]))
 
 
-def member_fade(member: Member, when: Moment) -> Fade | None:
+def member_fade(member: RunRecord, when: Moment) -> Fade | None:
     """The fade of what the layer that reads the inputs remembers; None where it is not logged (yet)."""
     log = member.gradients.get(memory(member))
     row = None if log is None else moment(log, when)
     return None if log is None or row is None else fade(log, row)
 
 
-def fades(group: Group, when: Moment) -> list[Fade]:
+def fades(group: SeedGroup, when: Moment) -> list[Fade]:
     """One fade for each counted member that has it."""
     return [found for member in group.counted if (found := member_fade(member, when)) is not None]
 
@@ -135,7 +135,7 @@ def open_from(found: list[Fade]) -> float:
     return min((one.reach for one in found if one.reach >= one.farthest), default=np.inf)
 
 
-def band(group: Group, key: Key, when: Moment) -> Band | None:
+def band(group: SeedGroup, key: Key, when: Moment) -> Band | None:
     """Norm by lag at the start or the end of training over the counted members; None where none has it."""
     rows = [
         (log, row)
@@ -148,7 +148,7 @@ def band(group: Group, key: Key, when: Moment) -> Band | None:
     return Band(*map(stacked, levels))
 
 
-def history(group: Group, key: Key) -> tuple[NDArray[np.int64], Floats]:
+def history(group: SeedGroup, key: Key) -> tuple[NDArray[np.int64], Floats]:
     """Median norm at every logged step over the counted members: steps (S,), norms (S, L), NaN where not measured."""
     logs = [member.gradients[key] for member in group.counted if key in member.gradients]
     steps = np.array(sorted({int(step) for log in logs for step in log.steps}), np.int64)
@@ -168,7 +168,7 @@ def stacked(rows: list[Floats], length: int | None = None) -> Floats:
     return middle(np.stack([np.pad(row, (0, length - len(row)), constant_values=np.nan) for row in rows]))
 
 
-def accuracy_by_distance(group: Group) -> tuple[Floats, Floats] | None:
+def accuracy_by_distance(group: SeedGroup) -> tuple[Floats, Floats] | None:
     """Distances in time steps (D,) and accuracies (members, D); None where no member measured them."""
     measured = [
         dict(zip(result.distance, result.accuracy, strict=True))
@@ -189,7 +189,7 @@ def mean(values: Floats) -> Floats:
     return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
-def results(group: Group, value: Callable[[Result], float]) -> Floats:
+def results(group: SeedGroup, value: Callable[[Result], float]) -> Floats:
     """One number of each finished member (N,)."""
     found = [value(member.result) for member in group.members if member.result is not None]
     return np.array(found, np.float64)

@@ -3,12 +3,12 @@
 import numpy as np
 
 from rnnjax.formatting import Nouns, common, loss
-from rnnjax.report.summary.seed_groups import Group
-from rnnjax.runs.schema import Member
-from rnnjax.runs.task import Task
+from rnnjax.report.summary.seed_groups import SeedGroup
+from rnnjax.runs.schema import RunRecord
+from rnnjax.runs.task import TaskInfo
 from rnnjax.typing import Floats
 
-Labels = tuple[Group, ...]
+Labels = tuple[SeedGroup, ...]
 BEATEN = 0.9  # of the baseline: a validation loss below it is no luck
 
 
@@ -17,7 +17,7 @@ def nouns_of(labels: Labels) -> Nouns:
     return common(task.nouns for task in tasks_of(labels))
 
 
-def tasks_of(labels: Labels) -> list[Task]:
+def tasks_of(labels: Labels) -> list[TaskInfo]:
     """The different tasks of the members: one, unless runs stand side by side."""
     return list(dict.fromkeys(member.task for group in labels for member in group.members))
 
@@ -30,7 +30,7 @@ def by_loss(labels: Labels) -> bool:
 
 def chance(labels: Labels) -> float | None:
     """The accuracy of guessing, where it is known and the same for all; of nothing that of a yes-or-no question."""
-    levels = {task.chance for task in tasks_of(labels)} or {Task().chance}
+    levels = {task.chance for task in tasks_of(labels)} or {TaskInfo().chance}
     return levels.pop() if len(levels) == 1 else None
 
 
@@ -40,14 +40,14 @@ def baselines(labels: Labels) -> dict[str, float]:
     return {loss(value): value for value in sorted(known)}
 
 
-def chance_loss(member: Member) -> float | None:
+def chance_loss(member: RunRecord) -> float | None:
     """What nothing but the labels themselves gets: the baseline, or that of "one half" to a yes-or-no question."""
     if member.baseline is None and member.task.objective == "binary":
         return float(np.log(2))
     return member.baseline
 
 
-def learnt(member: Member) -> float | None:
+def learnt(member: RunRecord) -> float | None:
     """Best validation accuracy, a fraction; of a number or symbols the share of the baseline's loss that is gone.
 
     There the loss tells more: a number can be close long before it counts as right, and the next symbol of a text can
@@ -62,7 +62,7 @@ def learnt(member: Member) -> float | None:
     return float(1 - finite.min() / member.baseline)
 
 
-def steps_to_beat(member: Member) -> float | None:
+def steps_to_beat(member: RunRecord) -> float | None:
     """Steps of the first validation whose loss is below ``BEATEN`` of the baseline, ∞ for never, None without one."""
     if member.baseline is None:
         return None
@@ -70,7 +70,7 @@ def steps_to_beat(member: Member) -> float | None:
     return float(beaten.min()) if len(beaten) else np.inf
 
 
-def all_steps_to_beat(group: Group) -> Floats:
+def all_steps_to_beat(group: SeedGroup) -> Floats:
     """That of every counted member that has a baseline (N,)."""
     found = [steps_to_beat(member) for member in group.counted]
     return np.array([steps for steps in found if steps is not None], np.float64)

@@ -9,7 +9,7 @@ from rnnjax.diagnostics.gradients import half_life
 from rnnjax.diagnostics.prediction import RIDGE, area_under_roc, held_out_log_odds
 from rnnjax.report.figures.style import FLOOR
 from rnnjax.report.summary.diagnosis import by_lag, layer_of
-from rnnjax.runs.reader import Member, Run
+from rnnjax.runs.reader import Run, RunRecord
 from rnnjax.typing import Floats
 
 EXPERIMENT = "trainability"
@@ -39,7 +39,7 @@ class Before:
     is at most 0; ``accuracy`` is NaN where training diverged.
     """
 
-    member: Member
+    member: RunRecord
     cell: str
     axis: str
     value: float
@@ -80,7 +80,7 @@ def runs_before(run: Run) -> tuple[Before, ...]:
     return tuple(found for member in ended if (found := _before(member)) is not None)
 
 
-def _before(member: Member) -> Before | None:
+def _before(member: RunRecord) -> Before | None:
     """None where something was not measured, or is no number."""
     layer, axis = layer_of(member, "start"), next((axis for axis in AXES if axis in member.varied), None)
     if layer is None or layer.lyapunov is None or axis is None or DISTANCE not in member.varied:

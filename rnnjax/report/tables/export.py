@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from rnnjax.report.summary.diagnosis import numbers
-from rnnjax.report.summary.seed_groups import Group, groups, member_fade
+from rnnjax.report.summary.seed_groups import SeedGroup, member_fade, seed_groups
 from rnnjax.report.summary.seed_groups import memory as memory_of
 from rnnjax.report.summary.task import steps_to_beat
 from rnnjax.report.tables.fields import accuracy_at, farthest_of
 from rnnjax.runs.reader import Run
-from rnnjax.runs.schema import MOMENTS, Member
+from rnnjax.runs.schema import MOMENTS, RunRecord
 
 Value = str | int | float | None
 TYPES = {
@@ -64,7 +64,7 @@ def parquet_bytes(run: Run) -> bytes:
 
 def records(run: Run) -> list[dict[str, Value]]:
     """One row a member, column by name; None for what is not known."""
-    farthest, swept = farthest_of(groups(run)), swept_names(run)
+    farthest, swept = farthest_of(seed_groups(run)), swept_names(run)
     return [_record(member, farthest, swept) for member in run.members]
 
 
@@ -75,8 +75,8 @@ def plain(value: Value) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-def _record(member: Member, farthest: float | None, swept: tuple[str, ...]) -> dict[str, Value]:
-    alone = Group(member.label, (member,))
+def _record(member: RunRecord, farthest: float | None, swept: tuple[str, ...]) -> dict[str, Value]:
+    alone = SeedGroup(member.label, (member,))
     record: dict[str, Value] = {"label": member.label, "cell": member.cell, "seed": member.seed}
     record |= {_column(name): _swept(member.varied.get(name)) for name in swept}
     record |= {"parameters": member.parameters, "steps": member.steps, "finished": int(member.result is not None)}
@@ -98,7 +98,7 @@ def _record(member: Member, farthest: float | None, swept: tuple[str, ...]) -> d
     return record | {"farthest_distance": farthest, "accuracy_at_farthest": _known(at[0]) if at.size else None}
 
 
-def _beaten(member: Member) -> float | None:
+def _beaten(member: RunRecord) -> float | None:
     """None also for never: a spreadsheet has no infinity."""
     steps = steps_to_beat(member)
     return None if steps is None or np.isinf(steps) else steps

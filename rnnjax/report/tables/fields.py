@@ -9,7 +9,7 @@ from rnnjax.formatting import loss, number, short_loss, short_percent
 from rnnjax.report.summary.diagnosis import diagnosed, half_lives, numbers, over_seeds
 from rnnjax.report.summary.seed_groups import (
     Fade,
-    Group,
+    SeedGroup,
     accuracy_by_distance,
     fades,
     mean,
@@ -36,10 +36,10 @@ class Score:
 
     title: str
     short: str
-    field: Callable[[Group], Field]
+    field: Callable[[SeedGroup], Field]
 
 
-def header(labels: tuple[Group, ...]) -> list[str]:
+def header(labels: tuple[SeedGroup, ...]) -> list[str]:
     """Column titles; accuracy at the largest distance only where distances were measured."""
     farthest = farthest_of(labels)
     steps = nouns_of(labels).steps
@@ -49,7 +49,7 @@ def header(labels: tuple[Group, ...]) -> list[str]:
     return ["cell", *at, *(score.title for score in scores(labels)), *fading, *belt, "parameters", "steps/s"]
 
 
-def scores(labels: tuple[Group, ...]) -> list[Score]:
+def scores(labels: tuple[SeedGroup, ...]) -> list[Score]:
     """The columns of what was achieved: accuracies, or losses where they are the main score, or both side by side."""
     tasks = tasks_of(labels)
     lossy, right = any(task.by_loss for task in tasks), not all(task.by_loss for task in tasks) or not tasks
@@ -58,14 +58,16 @@ def scores(labels: tuple[Group, ...]) -> list[Score]:
     return [*found, STEPS_TO_BEAT] if baselines(labels) else found
 
 
-def rows(labels: tuple[Group, ...]) -> list[list[Field]]:
+def rows(labels: tuple[SeedGroup, ...]) -> list[list[Field]]:
     """One row a label, in the order of ``header``; a dash stands for what is not known (yet)."""
     farthest, columns = farthest_of(labels), scores(labels)
     moments: tuple[Moment, ...] = MOMENTS if diagnosed(labels) else ()
     return [_row(group, farthest, columns, moments) for group in labels]
 
 
-def _row(group: Group, farthest: float | None, columns: list[Score], diagnosed_at: tuple[Moment, ...]) -> list[Field]:
+def _row(
+    group: SeedGroup, farthest: float | None, columns: list[Score], diagnosed_at: tuple[Moment, ...]
+) -> list[Field]:
     done, begun = len(group.finished), len(group.members)
     seeds = f"{begun} seed{'' if begun == 1 else 's'}" + (f", {done} finished" if done < begun else "")
     start, end = fades(group, "start"), fades(group, "end")
@@ -115,7 +117,7 @@ def _interval(
     return Field(form(float(reduce(values))), "" if low == high else f"[{low}–{high}]")
 
 
-def _beaten(group: Group) -> Field:
+def _beaten(group: SeedGroup) -> Field:
     """The median seed's steps to beat the baseline; a dash where that seed never does."""
     steps = all_steps_to_beat(group)
     found = several(steps, middle, lambda value: "never" if np.isinf(value) else f"{value:,.0f}")
@@ -143,13 +145,13 @@ VALIDATION_ACCURACY = Score(
 STEPS_TO_BEAT = Score("steps to beat baseline", "baseline\nbeaten at", _beaten)
 
 
-def farthest_of(labels: tuple[Group, ...]) -> float | None:
+def farthest_of(labels: tuple[SeedGroup, ...]) -> float | None:
     """The largest distance at which the accuracy was measured."""
     measured = [found for group in labels if (found := accuracy_by_distance(group)) is not None]
     return max((float(distances[-1]) for distances, _ in measured), default=None)
 
 
-def accuracy_at(group: Group, distance: float) -> Floats:
+def accuracy_at(group: SeedGroup, distance: float) -> Floats:
     """The accuracy of each seed that was measured at this distance (N,)."""
     found = accuracy_by_distance(group)
     if found is None or distance not in found[0]:

@@ -10,7 +10,7 @@ from rich.text import Text
 from rnnjax.formatting import loss, short_percent
 from rnnjax.report import document
 from rnnjax.report.sections.rendering import Section
-from rnnjax.report.summary.seed_groups import Group, groups, mean, results
+from rnnjax.report.summary.seed_groups import SeedGroup, mean, results, seed_groups
 from rnnjax.report.tables.fields import several
 from rnnjax.runs.reader import Result, Run
 from rnnjax.runs.task import Published
@@ -35,7 +35,7 @@ def rows(run: Run) -> list[list[tuple[str, str]]]:
     return [
         [(one.model, ""), (one.setting, ""), (one.score, ""), (_form(one)(one.value), ""), here, (one.source, "")]
         for one in run.task.published
-        for here in _here(one, groups(run))
+        for here in _here(one, seed_groups(run))
     ]
 
 
@@ -43,7 +43,7 @@ def _form(one: Published) -> Callable[[float], str]:
     return SCORES[one.score][1] if one.score in SCORES else "{:g}".format
 
 
-def _here(one: Published, labels: tuple[Group, ...]) -> list[tuple[str, str]]:
+def _here(one: Published, labels: tuple[SeedGroup, ...]) -> list[tuple[str, str]]:
     """What each label of the same cell reached, named where there are several; a dash where there is none."""
     if one.cell is None or one.score not in SCORES:
         return [("–", "")]

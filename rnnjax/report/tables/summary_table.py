@@ -6,9 +6,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from rnnjax.formatting import listed, number
+from rnnjax.formatting import join_list, number
 from rnnjax.report.summary.diagnosis import diagnosed
-from rnnjax.report.summary.seed_groups import FEWEST, SHARE, Group, groups
+from rnnjax.report.summary.seed_groups import FEWEST, SHARE, SeedGroup, seed_groups
 from rnnjax.report.summary.task import BEATEN, baselines, nouns_of, tasks_of
 from rnnjax.report.tables.fields import Field, farthest_of, header, rows, scores
 from rnnjax.runs.reader import Run
@@ -34,24 +34,24 @@ BELT_NOTE = (
 )
 
 
-def note(labels: tuple[Group, ...]) -> str:
+def note(labels: tuple[SeedGroup, ...]) -> str:
     """How the table is read."""
     nouns, tasks = nouns_of(labels), tasks_of(labels)
     kinds = dict.fromkeys(task.loss for task in tasks if task.by_loss)
     losses = [f"losses ({kind})" if kind else "losses" for kind in kinds]
-    scores = f"{listed([*losses, 'accuracies, in percent,'])} are"
+    scores = f"{join_list([*losses, 'accuracies, in percent,'])} are"
     told = nouns.told(NOTE.replace("{scores}", scores) + (BELT_NOTE if diagnosed(labels) else ""))
     right = [RIGHT[kind] for kind in dict.fromkeys(task.objective for task in tasks) if kind in RIGHT]
     return "".join([told, *right, _beaten_note(labels)])
 
 
-def _beaten_note(labels: tuple[Group, ...]) -> str:
+def _beaten_note(labels: tuple[SeedGroup, ...]) -> str:
     known = list(baselines(labels))
     if not known:
         return ""
     return (
         f" Steps to beat baseline: training steps until the first validation whose loss is below {BEATEN:.0%} of "
-        f"{listed(known)}, which the best answer that remembers nothing gets (the median seed; –: never)."
+        f"{join_list(known)}, which the best answer that remembers nothing gets (the median seed; –: never)."
     )
 
 
@@ -60,7 +60,7 @@ def rich_table(run: Run) -> Table:
 
     So is the speed, where there is a column of steps to beat the baseline, or of losses.
     """
-    labels = groups(run)
+    labels = seed_groups(run)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, caption=note(labels), caption_justify="left")
     farthest = farthest_of(labels)
     at = [] if farthest is None else [f"at {number(farthest)}\n{nouns_of(labels).steps}"]
@@ -91,7 +91,7 @@ def _two_lines(field: Field) -> Text:
 
 def html_table(run: Run) -> str:
     """The table as HTML, everything in it escaped."""
-    labels = groups(run)
+    labels = seed_groups(run)
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in header(labels))
     body = "".join(
         f"<tr>{''.join(_html_field(place, field) for place, field in enumerate(row))}</tr>" for row in rows(labels)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnnjax.formatting import Nouns, listed, number, percent
+from rnnjax.formatting import Nouns, join_list, number, percent
 from rnnjax.report.summary.diagnosis import (
     by_lag,
     curve,
@@ -15,13 +15,13 @@ from rnnjax.report.summary.diagnosis import (
     over_seeds,
     shares,
 )
-from rnnjax.report.summary.seed_groups import Group, mean, middle
+from rnnjax.report.summary.seed_groups import SeedGroup, mean, middle
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.text.headline import Said
 from rnnjax.runs.schema import MOMENTS, Moment
 from rnnjax.typing import Floats
 
-Labels = tuple[Group, ...]
+Labels = tuple[SeedGroup, ...]
 NO_BELT = "Has no belt: every step leads through W_h, so all that arrives came the long way round."
 OPENING: dict[Moment, str] = {"start": "At the start", "end": "After training"}
 
@@ -47,7 +47,7 @@ def _between(low: str, high: str) -> str:
     return low if low == high else f"{low}–{high}"
 
 
-def said_of(group: Group, title: str, text: str) -> Said:
+def said_of(group: SeedGroup, title: str, text: str) -> Said:
     """What is said of a layer, under the label of its cell; the layer is named where the cell has several."""
     return Said(group.label, text if title == group.label else f"({title.removeprefix(group.label + ', ')}) {text}")
 
@@ -75,7 +75,7 @@ def belt_shares(labels: Labels) -> list[Said]:
     return said
 
 
-def _half_lives(group: Group, nouns: Nouns) -> str:
+def _half_lives(group: SeedGroup, nouns: Nouns) -> str:
     found = {when: half_lives(group, when) for when in MOMENTS}
     told = [f"{far_over_seeds(found[when], nouns)} {_at(when)}" for when in MOMENTS if len(found[when])]
     return f" The gradient's half-life: {', '.join(told)}." if told else ""
@@ -92,7 +92,7 @@ def belt_against_detour(labels: Labels) -> list[Said]:
     ]
 
 
-def _larger(group: Group, place: int, nouns: Nouns) -> str:
+def _larger(group: SeedGroup, place: int, nouns: Nouns) -> str:
     if not any(has_belt(layer) for when in MOMENTS for layer in layers_of(group, when, place)):
         return NO_BELT
     when: Moment = "end" if layers_of(group, "end", place) else "start"
@@ -142,7 +142,7 @@ def through_gates(labels: Labels) -> list[Said]:
             first, *rest = [(percent(average[k]), layer.gates[k]) for k in np.argsort(-average, kind="stable")]
             parts = [f"{first[0]} of the detour enters through {first[1]}"]
             parts += [f"{part} through {gate}" for part, gate in rest]
-            clauses.append(f"{OPENING[when]} {listed(parts)}.")
+            clauses.append(f"{OPENING[when]} {join_list(parts)}.")
         said.append(said_of(group, title, " ".join(clauses)))
     return said
 
@@ -160,7 +160,7 @@ def into_gates(labels: Labels) -> list[Said]:
     return said
 
 
-def _loudest(group: Group, place: int, when: Moment, gates: tuple[str, ...]) -> str:
+def _loudest(group: SeedGroup, place: int, when: Moment, gates: tuple[str, ...]) -> str:
     sums = {
         gate: float(np.nansum(found.middle))
         for gate in gates
@@ -189,7 +189,7 @@ def gates(labels: Labels) -> list[Said]:
     return said
 
 
-def _keeps(group: Group, place: int, when: Moment) -> str:
+def _keeps(group: SeedGroup, place: int, when: Moment) -> str:
     layers = layers_of(group, when, place)
     kept = np.array([mean(by_lag(layer, "keep")) for layer in layers], np.float64)
     kept = kept[np.isfinite(kept)]
@@ -200,4 +200,4 @@ def _keeps(group: Group, place: int, when: Moment) -> str:
         text += f", a horizon of {far_over_seeds(horizon, nouns_of((group,)))}"
     stuck = {k: mean(np.array([layer.saturation.get(k, np.nan) for layer in layers])) for k in layers[0].gates}
     parts = [f"{k} {percent(float(share))}" for k, share in stuck.items() if share >= 0.0005]
-    return f"{text}; values that are stuck: {listed(parts)}." if parts else f"{text}."
+    return f"{text}; values that are stuck: {join_list(parts)}." if parts else f"{text}."

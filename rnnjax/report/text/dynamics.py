@@ -5,14 +5,14 @@ import numpy as np
 from rnnjax.formatting import Nouns, number
 from rnnjax.report.figures.dynamics import ratios, swapped
 from rnnjax.report.summary.diagnosis import diagnosed, layers_of, over_seeds
-from rnnjax.report.summary.seed_groups import Group, middle
+from rnnjax.report.summary.seed_groups import SeedGroup, middle
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.text.diagnosis import OPENING, said_of, times
 from rnnjax.report.text.headline import Said
 from rnnjax.runs.schema import MOMENTS, Moment
 from rnnjax.typing import Floats
 
-Labels = tuple[Group, ...]
+Labels = tuple[SeedGroup, ...]
 STILL = 0.0005  # an exponent that rounds to zero
 FAR = 0.75  # of the largest distance: from there on a step counts as far back
 
@@ -27,7 +27,7 @@ def lyapunov(labels: Labels) -> list[Said]:
     return said
 
 
-def _largest(group: Group, when: Moment) -> str:
+def _largest(group: SeedGroup, when: Moment) -> str:
     flows = [layer.lyapunov for layer in layers_of(group, when) if layer.lyapunov is not None]
     values = np.array([flow.exponents[0] for flow in flows if len(flow.exponents)], np.float64)
     values = values[~np.isnan(values)]
@@ -65,7 +65,7 @@ def updates(labels: Labels) -> list[Said]:
     return [Said(group.label, text) for group in labels if (text := _moves(group))]
 
 
-def _moves(group: Group) -> str:
+def _moves(group: SeedGroup) -> str:
     log = ratios(group)
     if log is None:
         return ""
@@ -97,7 +97,7 @@ def swaps(labels: Labels) -> list[Said]:
     return [Said(group.label, text) for group in labels if (text := _changes(group, nouns_of((group,))))]
 
 
-def _changes(group: Group, nouns: Nouns) -> str:
+def _changes(group: SeedGroup, nouns: Nouns) -> str:
     exchanged = swapped(group)
     if exchanged is None:
         return ""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rnnjax.formatting import Nouns, percent
-from rnnjax.report.summary.seed_groups import SHARE, Fade, Group, fades, history, memory, middle, open_from
+from rnnjax.report.summary.seed_groups import SHARE, Fade, SeedGroup, fades, history, memory, middle, open_from
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.text.headline import Said
 
@@ -11,7 +11,7 @@ REMEMBERED = "the gradient of what it remembers"  # c for an LSTM, h for the oth
 SLOW = 10_000  # a half-life in steps beyond all that is measured
 
 
-def by_lag(labels: tuple[Group, ...]) -> list[Said]:
+def by_lag(labels: tuple[SeedGroup, ...]) -> list[Said]:
     """Under the gradient by lag: how it fades at the end and at the start of training."""
     found = [(group, fades(group, "start"), fades(group, "end")) for group in labels]
     return [
@@ -62,12 +62,12 @@ def _fades_so(found: list[Fade], nouns: Nouns) -> str:
     return f"{fading} and {lasting}{excluded if len(sound) < len(found) else ''}"
 
 
-def over_training(labels: tuple[Group, ...]) -> list[Said]:
+def over_training(labels: tuple[SeedGroup, ...]) -> list[Said]:
     """Under the heat map: when, if ever, the gradient reached the farthest step that a share of the steps measured."""
     return [Said(group.label, f"The gradient {_when(group, nouns_of((group,)))}.") for group in labels if group.layers]
 
 
-def _when(group: Group, nouns: Nouns) -> str:
+def _when(group: SeedGroup, nouns: Nouns) -> str:
     key = memory(next(member for member in group.counted if member.gradients))
     steps, norms = history(group, key)
     usable = np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)

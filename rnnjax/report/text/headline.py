@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnjax.formatting import MOST, Nouns, at_least, at_most, loss, percent, percents, some
-from rnnjax.report.summary.seed_groups import Group, accuracy_by_distance, mean, results
+from rnnjax.formatting import MOST, Nouns, at_least, at_most, listed_briefly, loss, percent, percents
+from rnnjax.report.summary.seed_groups import SeedGroup, accuracy_by_distance, mean, results
 from rnnjax.report.summary.task import by_loss, chance, nouns_of
 from rnnjax.report.text.loss import best_loss, verdict_by_loss
-from rnnjax.runs.reader import Member, Run, Scores
+from rnnjax.runs.reader import Run, RunRecord, Scores
 
 SOLVED = 0.95  # accuracy from which a task counts as solved
 HARDLY = 1.2  # times the accuracy of guessing: up to there nothing was learnt
@@ -21,7 +21,7 @@ class Said(NamedTuple):
     text: str
 
 
-def verdict(labels: tuple[Group, ...]) -> str:
+def verdict(labels: tuple[SeedGroup, ...]) -> str:
     """The headline: who still knows the farthest step, or, without distances, who has the best test score."""
     by_distance = {group.label: found for group in labels if (found := accuracy_by_distance(group)) is not None}
     if by_distance:
@@ -44,7 +44,7 @@ def verdict(labels: tuple[Group, ...]) -> str:
     (best, accuracy), *others = known
     rest = [f"the {label} {percent(float(mean(values)))}" for label, values in others]
     first = f"The {best} judges {percent(float(mean(accuracy)))} of the test {nouns_of(labels).examples} right"
-    return f"{first}, {some(rest)}." if rest else f"{first}."
+    return f"{first}, {listed_briefly(rest)}." if rest else f"{first}."
 
 
 def _who_remembers(farthest: float, accuracies: dict[str, np.ndarray], nouns: Nouns, guessing: float) -> str:
@@ -60,16 +60,16 @@ def _who_remembers(farthest: float, accuracies: dict[str, np.ndarray], nouns: No
         "partly": ("knows it only partly, or only from some seeds", "know it only partly, or only from some seeds"),
         "guessing": ("does hardly better than guessing", "do hardly better than guessing"),
     }
-    clauses = [f"{some(who)} {does[kind][len(who) > 1]}" for kind, who in kinds.items() if who]
+    clauses = [f"{listed_briefly(who)} {does[kind][len(who) > 1]}" for kind, who in kinds.items() if who]
     return f"Asked about {nouns.told('{a_step}')} {nouns.far(farthest)} back, " + "; ".join(clauses) + "."
 
 
-def _guessing(labels: tuple[Group, ...]) -> float:
+def _guessing(labels: tuple[SeedGroup, ...]) -> float:
     """The accuracy up to which a cell does hardly better than guessing; 0 where guessing has none that is known."""
     return HARDLY * (chance(labels) or 0.0)
 
 
-def distances(labels: tuple[Group, ...]) -> list[Said]:
+def distances(labels: tuple[SeedGroup, ...]) -> list[Said]:
     """Under accuracy against distance: up to where each cell knows the answer."""
     measured = [(group, found) for group in labels if (found := accuracy_by_distance(group)) is not None]
     return [Said(group.label, f"{_far(*found, nouns_of((group,)), _guessing((group,)))}.") for group, found in measured]
@@ -98,7 +98,7 @@ def _far(distance: np.ndarray, accuracies: np.ndarray, nouns: Nouns, guessing: f
     return f"Is right in {percent(low)} of cases {tested}{at_last if disagree else ''}"
 
 
-def learning(labels: tuple[Group, ...]) -> list[Said]:
+def learning(labels: tuple[SeedGroup, ...]) -> list[Said]:
     """Under the learning curves: the best validation score and when it came."""
     found = [(group, [best for member in group.members if (best := _best(member))]) for group in labels]
     return [Said(group.label, _peaks(best, by_loss((group,)))) for group, best in found if best]
@@ -112,7 +112,7 @@ def _peaks(best: list[tuple[float, int]], lower: bool) -> str:
     return f"Best validation {f'loss {loss(score)}' if lower else f'accuracy {percent(score)}'}{seeds}, {when}."
 
 
-def _best(member: Member) -> tuple[float, int] | None:
+def _best(member: RunRecord) -> tuple[float, int] | None:
     if member.task.by_loss:
         return best_loss(member)
     accuracy = member.validation.accuracy
@@ -121,7 +121,7 @@ def _best(member: Member) -> tuple[float, int] | None:
     return float(np.nanmax(accuracy)), int(member.validation.steps[np.nanargmax(accuracy)])
 
 
-def missing(run: Run, labels: tuple[Group, ...]) -> list[str]:
+def missing(run: Run, labels: tuple[SeedGroup, ...]) -> list[str]:
     """What a run that was killed, is still going or diverged has not got; empty for a whole run."""
     notes = [f"{name} has not begun." for name in run.unborn]
     for member in (member for group in labels for member in group.members):

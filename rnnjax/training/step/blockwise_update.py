@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rnnjax.core.xla_cpu import after
+from rnnjax.core.xla_cpu import depend_on
 
 LEAST_IN_BLOCKS = 2**18  # numbers in a matrix that a CPU changes block by block
 BLOCK = 2**14  # most numbers in a block, so that all that is read and written of it fits into a core's cache
 
 
-class Applied(NamedTuple):
+class UpdateResult(NamedTuple):
     """Parameters after a step, and what is kept for the next one."""
 
     params: Any
@@ -22,7 +22,7 @@ class Applied(NamedTuple):
     sizes: Any = None  # Σw², before the step
 
 
-def apply_rule(
+def apply_update(
     rule: optax.GradientTransformation,
     grads: Any,
     params: Any,
@@ -31,7 +31,7 @@ def apply_rule(
     *,
     squares: bool = False,
     in_blocks: bool = True,
-) -> Applied:
+) -> UpdateResult:
     """``rule.update`` and ``optax.apply_updates``, in the memory of the parameters and what is kept of them.
 
     On a CPU a large matrix is changed block by block of its rows, all of a block while it is in the cache. New moments
@@ -63,7 +63,7 @@ def apply_rule(
         return jax.tree.unflatten(structure, new) if of_params(old) else new[0]
 
     new_params, kept, sums = zip(*found, strict=True)
-    return Applied(
+    return UpdateResult(
         jax.tree.unflatten(structure, new_params),
         jax.tree.map(of_all, opt_state, *kept, is_leaf=of_params),
         *[jax.tree.unflatten(structure, some) for some in zip(*sums, strict=True)],
@@ -97,9 +97,9 @@ def _apply(
         new = optax.apply_updates(old, updates)
         if squares:
             sums = jax.tree.map(lambda total, a: total + a**2, sums, (updates, old))
-            new = after(sums, new)  # or what they read would be copied for them
+            new = depend_on(sums, new)  # or what they read would be copied for them
         whole, new_kept = put(whole, new), jax.tree.map(lambda a, b: jnp.where(halted, a, b), old_kept, new_kept)
-        new_kept = after(whole, new_kept)
+        new_kept = depend_on(whole, new_kept)
         return whole, jax.tree.map(lambda a, b: put(a, b) if of_rows(a) else b, whole_kept, new_kept), sums
 
     zeros = jnp.zeros_like(param if rows is None else param[:rows])
@@ -111,7 +111,7 @@ def _apply(
     def block(loop: Any) -> Any:
         first, carry = loop
         carry = change(first, carry)
-        return after([a for a in jax.tree.leaves(carry[1]) if of_rows(a)], first + rows), carry
+        return depend_on([a for a in jax.tree.leaves(carry[1]) if of_rows(a)], first + rows), carry
 
     end = len(param)
     _, (param, kept, sums) = jax.lax.while_loop(lambda loop: loop[0] < end, block, (jnp.uint32(0), begun))

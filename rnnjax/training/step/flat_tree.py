@@ -12,7 +12,7 @@ import numpy as np
 
 @partial(jax.tree_util.register_dataclass, data_fields=["numbers"], meta_fields=["structure", "arrays"])
 @dataclasses.dataclass(frozen=True)
-class Packed:
+class FlatTree:
     """All numbers of a tree."""
 
     numbers: Any  # (N,)
@@ -27,8 +27,8 @@ class Packed:
         return jax.tree.unflatten(self.structure, arrays)
 
 
-def pack(tree: Any) -> Packed:
+def flatten_tree(tree: Any) -> FlatTree:
     """In the dtype that all arrays have in common; an integer must be small enough to be a floating number."""
     arrays, structure = jax.tree.flatten(tree)
     numbers = jnp.concatenate([a.ravel().astype(jnp.result_type(*arrays)) for a in arrays])
-    return Packed(numbers, structure, tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays))
+    return FlatTree(numbers, structure, tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays))

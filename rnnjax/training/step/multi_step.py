@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.data.dataset import Dataset, Objective
-from rnnjax.sharding.program_spec import Shares
-from rnnjax.training.step.flat_tree import Packed, pack
+from rnnjax.sharding.program_spec import BatchShard
+from rnnjax.training.step.flat_tree import FlatTree, flatten_tree
 from rnnjax.training.step.optimizer import Optimizer
 from rnnjax.training.step.train_step import Batch, EvalStep, TrainMetrics, TrainState, TrainStep
 
@@ -34,7 +34,7 @@ def example_shapes(dataset: Dataset) -> ExampleArrays:
     return ExampleArrays(*[jax.ShapeDtypeStruct((count, *a.shape[1:]), a.dtype) for a in dataset.train[:3]])
 
 
-class Kind(NamedTuple):
+class ProgramKind(NamedTuple):
     """What programs must know of a task beside the shapes of its examples."""
 
     objective: Objective
@@ -70,7 +70,7 @@ def train_chunk(
     start: Any,
     stop: Any,
     logged: Any,
-) -> tuple[TrainState, TrainMetrics, Packed | None]:
+) -> tuple[TrainState, TrainMetrics, FlatTree | None]:
     """The steps start..stop-1 of a chunk (K, B), cut to ``length``; metrics are (K,), zero outside of them.
 
     The step ``logged``, if it is one of them, is taken by ``logged_step``, whose log is returned in one piece; else one
@@ -78,9 +78,9 @@ def train_chunk(
     that the steps before it and those after it are compiled once.
     """
 
-    def take(step: TrainStep, k: Any, state: Any) -> tuple[TrainState, TrainMetrics, Packed | None]:
+    def take(step: TrainStep, k: Any, state: Any) -> tuple[TrainState, TrainMetrics, FlatTree | None]:
         state, metrics, found = step(knobs, state, _batch(examples, indices[k], weights[k], length))
-        return state, metrics, None if found is None else pack(found)
+        return state, metrics, None if found is None else flatten_tree(found)
 
     def put(k: Any, metrics: TrainMetrics, new: TrainMetrics) -> TrainMetrics:
         return jax.tree.map(lambda all_steps, value: all_steps.at[k].set(value), metrics, new)
@@ -117,7 +117,7 @@ def train_chunk(
 
 def evaluate_chunk(
     step: EvalStep,
-    shares: Shares,
+    shares: BatchShard,
     length: int,
     params: Any,
     examples: Any,

@@ -13,9 +13,9 @@ from rnnjax.config.training import TrainingSettings
 from rnnjax.core.taps import is_norm_tap, norm_taps
 from rnnjax.data.dataset import Objective
 from rnnjax.diagnostics import lag_statistics, update_ratios
-from rnnjax.diagnostics.gradients import of_own_loss
-from rnnjax.sharding.program_spec import WHOLE, Role, Shares
-from rnnjax.training.step.blockwise_update import apply_rule
+from rnnjax.diagnostics.gradients import example_loss_norms
+from rnnjax.sharding.program_spec import WHOLE_BATCH, BatchShard, ShardingRole
+from rnnjax.training.step.blockwise_update import apply_update
 from rnnjax.training.step.losses import score
 from rnnjax.training.step.optimizer import Optimizer
 from rnnjax.training.step.regularizers import FLOSSED_EXAMPLES, gradient_penalty
@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     weights: Any  # (B,) 1, or 0 for an example that only fills the batch
 
 
-class Knobs(NamedTuple):
+class TracedHParams(NamedTuple):
     """What members that share a program may differ in, beside their data and parameters."""
 
     key: Any  # (2,) uint32, the bits of the run's key
@@ -40,10 +40,10 @@ class Knobs(NamedTuple):
     flossing: Any  # () likewise
 
 
-def make_knobs(settings: TrainingSettings, key: jax.Array) -> Knobs:
+def traced_hparams(settings: TrainingSettings, key: jax.Array) -> TracedHParams:
     """The knobs of a run with these settings, its dropout drawn from ``key``."""
     numbers = (settings.learning_rate, settings.clip, settings.omega, settings.flossing)
-    return Knobs(jax.random.key_data(key), *[np.float32(number) for number in numbers])
+    return TracedHParams(jax.random.key_data(key), *[np.float32(number) for number in numbers])
 
 
 class TrainState(NamedTuple):
@@ -56,7 +56,9 @@ class TrainState(NamedTuple):
     carry: Any = ()  # the model's state after the last step, of all B sequences, where it is carried over
 
 
-STATE = TrainState(Role.PARAMS, Role.PARAMS, Role.MEMBER, Role.MEMBER, Role.MEMBER)  # how each is divided
+STATE = TrainState(
+    ShardingRole.PARAMS, ShardingRole.PARAMS, ShardingRole.MEMBER, ShardingRole.MEMBER, ShardingRole.MEMBER
+)  # how each is divided
 
 
 class TrainMetrics(NamedTuple):
@@ -81,7 +83,7 @@ class EvalStep(NamedTuple):
     first_state: Callable[[int], Any]  # B -> the state before the first batch
 
 
-TrainStep = Callable[[Knobs, TrainState, Batch], tuple[TrainState, TrainMetrics, StepLog | None]]
+TrainStep = Callable[[TracedHParams, TrainState, Batch], tuple[TrainState, TrainMetrics, StepLog | None]]
 
 
 def make_train_step(
@@ -92,7 +94,7 @@ def make_train_step(
     log_gradients: bool,
     objective: Objective = Objective.BINARY,
     restart_every: int | None = None,
-    shares: Shares = WHOLE,
+    shares: BatchShard = WHOLE_BATCH,
 ) -> TrainStep:
     """The step ``(knobs, state, batch) -> (state, metrics, log)`` of a model with an ``objective``.
 
@@ -113,7 +115,9 @@ def make_train_step(
     """
     penalised = settings.omega > 0, settings.flossing > 0
 
-    def train_step(knobs: Knobs, state: TrainState, batch: Batch) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+    def train_step(
+        knobs: TracedHParams, state: TrainState, batch: Batch
+    ) -> tuple[TrainState, TrainMetrics, StepLog | None]:
         rows = shares.rows(len(batch.weights))
         weights = batch.weights / shares.sum(batch.weights.sum())
         taps = norm_taps(model.zero_taps(*batch.inputs.shape[:2])) if log_gradients else None
@@ -143,7 +147,7 @@ def make_train_step(
         metrics = TrainMetrics(loss, accuracy, gradient_norm)
         halted = state.halted | ~(jnp.isfinite(loss) & jnp.isfinite(gradient_norm))
         rule = optimizer(knobs.learning_rate, knobs.clip, lambda _: gradient_norm)
-        new_params, opt_state, changes, sizes = apply_rule(
+        new_params, opt_state, changes, sizes = apply_update(
             rule, grads, state.params, state.opt_state, halted, squares=log_gradients, in_blocks=shares.in_blocks
         )
         carried = ()
@@ -161,7 +165,7 @@ def make_train_step(
     return train_step
 
 
-def _log(norms: Any, squares: Any, lengths: jax.Array, weights: jax.Array, shares: Shares) -> StepLog:
+def _log(norms: Any, squares: Any, lengths: jax.Array, weights: jax.Array, shares: BatchShard) -> StepLog:
     """Of the whole batch and whole parameters, in one exchange.
 
     Args:
@@ -172,7 +176,7 @@ def _log(norms: Any, squares: Any, lengths: jax.Array, weights: jax.Array, share
         shares: of the batch.
     """
     taps, structure = jax.tree.flatten(norms, is_leaf=is_norm_tap)
-    by_lag = [of_own_loss(jnp.swapaxes(tap.norm[..., 0], 0, 1), lengths, weights) for tap in taps]
+    by_lag = [example_loss_norms(jnp.swapaxes(tap.norm[..., 0], 0, 1), lengths, weights) for tap in taps]
     exists = by_lag[0][1]  # one for all, as are the lengths
     told, squares = shares.side_by_side((jnp.stack([*(norms for norms, _ in by_lag), exists]), squares))
     *all_norms, exists = jnp.concatenate(told, axis=-1)

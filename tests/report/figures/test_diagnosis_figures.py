@@ -9,7 +9,7 @@ from rnnjax.report.figures.gates import gates, gates_of_the_detour, into_gates
 from rnnjax.report.figures.gradient_paths import belt_and_detour, belt_share
 from rnnjax.report.figures.panels import gate_colours
 from rnnjax.report.sections.diagnosis_figures import PICTURES
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
 
 BOTH = (style.WIDE, style.NARROW)
@@ -21,7 +21,7 @@ def run(tmp_path):
 
 
 def labels_of(run):
-    return groups(load_run(run))
+    return seed_groups(load_run(run))
 
 
 def diagnose(run, label="LSTM", seed=0, **moments):

@@ -9,7 +9,7 @@ from synthetic_run import write_member, write_run
 from rnnjax.report.figures import style
 from rnnjax.report.figures.gradients import gradient_by_lag, gradient_over_training
 from rnnjax.report.figures.scores import accuracy_against_distance, learning_curves
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
 
 LAGS = np.arange(41)
@@ -21,7 +21,7 @@ def run(tmp_path):
 
 
 def labels_of(run):
-    return groups(load_run(run))
+    return seed_groups(load_run(run))
 
 
 def line(panel, number):

@@ -16,7 +16,7 @@ from rnnjax.report.figures.scores import learning_curves
 from rnnjax.report.figures.sweep import sweeps
 from rnnjax.report.interactive.embed import embedded
 from rnnjax.report.run_report import write_report
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables.export import csv_text, parquet_bytes
 from rnnjax.report.tables.published import rich_published, rows
 from rnnjax.runs.merge import merge_runs
@@ -36,7 +36,7 @@ def run(tmp_path):
 
 
 def labels_of(run):
-    return groups(load_run(run))
+    return seed_groups(load_run(run))
 
 
 def test_the_loss_is_drawn_alone_on_a_logarithmic_scale_beside_the_baseline(run):
@@ -97,7 +97,7 @@ def test_a_sweep_shows_what_remembering_nothing_gets_at_each_value(tmp_path):
     lines = {line.get_label(): line for line in sweep.picture.draw(sweep.series, 3).axes[0].get_lines()}
     forgetful = lines["remembers nothing"]
     assert forgetful.get_xydata().tolist() == [[50, 0.3], [100, 0.17]]
-    labels = [line.get_label() for line in learning_curves(groups(load_run(run))).axes[0].get_lines()]
+    labels = [line.get_label() for line in learning_curves(seed_groups(load_run(run))).axes[0].get_lines()]
     assert labels.count("remembers nothing") == 1
 
 

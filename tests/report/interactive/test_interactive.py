@@ -11,7 +11,7 @@ from rnnjax.report.figures import style
 from rnnjax.report.interactive.embed import embedded
 from rnnjax.report.summary import gradient_history
 from rnnjax.report.summary.gradient_history import histories
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import GradientLog, load_run
 
 LAGS = np.arange(41)
@@ -24,7 +24,7 @@ def run(tmp_path):
 
 
 def drawn(run):
-    return embedded(groups(load_run(run)))
+    return embedded(seed_groups(load_run(run)))
 
 
 def curves(page):
@@ -157,7 +157,7 @@ def big(run):
 
 
 def test_a_big_run_is_thinned_evenly_with_its_first_and_last_step(run):
-    labels = groups(big(run))
+    labels = seed_groups(big(run))
     found = histories(labels)
     assert sum(one.levels.size for one in found) <= gradient_history.MOST_NUMBERS
     for one in found:
@@ -179,4 +179,4 @@ def test_the_page_of_a_big_run_is_below_five_megabytes(run, monkeypatch):
 
 def test_a_page_of_a_small_run_keeps_every_step(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS] * 60})
-    assert len(histories(groups(load_run(run)))[0].steps) == 60
+    assert len(histories(seed_groups(load_run(run)))[0].steps) == 60

@@ -9,7 +9,7 @@ from synthetic_run import lines, write_member, write_run
 
 from rnnjax.report.sections import alarms as alarm_section
 from rnnjax.report.summary.alarm_evidence import clip_of, evidence_of, raised
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
 
 
@@ -25,7 +25,7 @@ def member_of(run):
 
 def html_of(run):
     loaded = load_run(run)
-    return alarm_section.html(loaded, groups(loaded))
+    return alarm_section.html(loaded, seed_groups(loaded))
 
 
 def terminal_of(run):
@@ -97,14 +97,16 @@ def test_a_clip_of_its_own_decides_about_the_alarm(run):
     for label, varied in (("GRU clip=0.5", {"clip": 0.5}), ("GRU clip=2.5", {"clip": 2.5})):
         lines(write_member(run, label, varied=varied) / "metrics.jsonl", steps)
     loaded = load_run(run)
-    assert [one.alarm.label for one in raised(loaded, groups(loaded)) if "clip" in one.alarm.name] == ["GRU clip=0.5"]
+    assert [one.alarm.label for one in raised(loaded, seed_groups(loaded)) if "clip" in one.alarm.name] == [
+        "GRU clip=0.5"
+    ]
 
 
 def test_seeds_that_raise_the_same_alarm_are_one_entry(run):
     for seed, keep in enumerate([0.2, 0.9, 0.5]):
         write_diagnosis(write_member(run, "GRU chrono=9", seed), "start", layer_record("GRU", 1.0, keep=keep))
     loaded = load_run(run)
-    (found,) = raised(loaded, groups(loaded))
+    (found,) = raised(loaded, seed_groups(loaded))
     assert (found.alarm.name, found.seeds, found.of) == ("forget bias", (0, 2), 3)
     for text in (html_of(run), terminal_of(run)):
         assert "GRU chrono=9, 2 of 3 seeds: forget bias." in text
@@ -117,7 +119,7 @@ def test_seeds_that_raise_the_same_alarm_are_one_entry(run):
 def test_a_single_seed_is_not_counted(run):
     write_diagnosis(write_member(run, "GRU"), "start", layer_record("GRU", 1.0, keep=0.5))
     loaded = load_run(run)
-    (found,) = raised(loaded, groups(loaded))
+    (found,) = raised(loaded, seed_groups(loaded))
     bare = found.alarm.sentence.removeprefix("GRU: ")
     assert f"<b>GRU: forget bias.</b> {bare[0].upper()}{bare[1:]}" in html_of(run)
 

@@ -9,7 +9,7 @@ from synthetic_run import write_number_task
 
 from rnnjax.report.sections import solved
 from rnnjax.runs.reader import Result, Run, load_run
-from rnnjax.runs.task import Task
+from rnnjax.runs.task import TaskInfo
 
 RESULT = Result(0.1, 0.9, 0.9, 1, 1.0, 1.0, 1.0, None, None)
 
@@ -22,7 +22,7 @@ def member(tmp_path_factory):
 
 @pytest.fixture
 def run_of(member):
-    def make(*told, task=Task(), baseline=None):  # noqa: B008
+    def make(*told, task=TaskInfo(), baseline=None):  # noqa: B008
         """A run of members told as (label, seed, length, result)."""
         members = tuple(
             replace(
@@ -70,8 +70,8 @@ def test_accuracy_counts_at_the_largest_distance_where_there_are_distances(run_o
 def test_of_a_number_the_loss_counts_as_a_part_of_the_baseline(run_of):
     losses = [replace(RESULT, test_loss=loss) for loss in (0.0166, 0.0167)]
     told = [("LSTM", seed, 10, result) for seed, result in enumerate(losses)]
-    assert solved.table_rows(run_of(*told, task=Task("number"), baseline=1 / 6))[1][1] == "1/2"
-    assert solved.table_rows(run_of(*told, task=Task("number"))) == []
+    assert solved.table_rows(run_of(*told, task=TaskInfo("number"), baseline=1 / 6))[1][1] == "1/2"
+    assert solved.table_rows(run_of(*told, task=TaskInfo("number"))) == []
 
 
 def test_unfinished_seeds_are_not_counted_and_without_a_swept_length_there_is_no_table(run_of, member):

@@ -8,7 +8,7 @@ from synthetic_run import write_member, write_run, write_task
 
 from rnnjax.report.figures import style
 from rnnjax.report.sections import texts
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
 
 
@@ -19,7 +19,7 @@ def run(tmp_path):
 
 def page_of(run):
     loaded = load_run(run)
-    return texts.html(loaded, groups(loaded))
+    return texts.html(loaded, seed_groups(loaded))
 
 
 def tell(run, label, seed=0, when="end", words=("so", "bad"), truth=0, logits=(0.5, -2.0), norms=(0.75, 3.0)):

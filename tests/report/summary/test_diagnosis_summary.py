@@ -6,7 +6,7 @@ from synthetic_run import write_member, write_run
 
 from rnnjax.report.figures import style
 from rnnjax.report.summary.diagnosis import curve, diagnosed, has_belt, layers_of, numbers, over_seeds, shares
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
 
 
@@ -19,7 +19,7 @@ def seeds(run, records, when="end", label="LSTM"):
     """The group of one label, a seed for each layer record."""
     for seed, record in enumerate(records):
         write_diagnosis(write_member(run, label, seed), when, record)
-    return next(group for group in groups(load_run(run)) if group.label == label)
+    return next(group for group in seed_groups(load_run(run)) if group.label == label)
 
 
 def students_interval(values):
@@ -111,7 +111,7 @@ def test_only_finished_seeds_count_once_there_is_one(run):
         write_diagnosis(
             write_member(run, "GRU", seed, test=test), "end", layer_record("GRU", 1.0 + 0 * LAGS, share=0.5)
         )
-    (group,) = groups(load_run(run))
+    (group,) = seed_groups(load_run(run))
     np.testing.assert_array_equal(numbers(group, "end", "belt_share"), [0.5])
 
 
@@ -124,5 +124,5 @@ def test_layers_are_named_where_there_are_several(run):
     folder = write_member(run, "GRU")
     write_diagnosis(folder, "start", layer_record("GRU", name="up"), layer_record("GRU", name="up", reverse=True))
     write_diagnosis(write_member(run, "LSTM"), "start", layer_record("LSTM"))
-    titles = [title for _, _, title in diagnosed(groups(load_run(run)))]
+    titles = [title for _, _, title in diagnosed(seed_groups(load_run(run)))]
     assert titles == ["GRU, up", "GRU, up (backwards)", "LSTM"]

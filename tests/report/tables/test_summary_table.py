@@ -8,7 +8,7 @@ from scipy import stats
 from synthetic_diagnosis import layer_record, write_diagnosis
 from synthetic_run import write_member, write_run
 
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables.export import csv_text
 from rnnjax.report.tables.summary_table import header, html_table, rich_table, rows
 from rnnjax.runs.reader import load_run
@@ -30,7 +30,7 @@ def run(tmp_path):
 
 
 def table_of(run):
-    labels = groups(load_run(run))
+    labels = seed_groups(load_run(run))
     return {row[0].value: dict(zip(header(labels), row, strict=True)) for row in rows(labels)}
 
 
@@ -74,13 +74,13 @@ def test_what_is_not_known_is_a_dash(run):
     assert row["cell"].spread == "1 seed, 0 finished"
     assert {row[title].value for title in ("test accuracy", "half-life at end, words", "steps/s")} == {"–"}
     assert row["half-life at start, words"].value == "1"
-    assert {table_of(run)["GRU"][title].value for title in header(groups(load_run(run)))[1:7]} == {"–"}
+    assert {table_of(run)["GRU"][title].value for title in header(seed_groups(load_run(run)))[1:7]} == {"–"}
 
 
 def test_no_distances_no_column(tmp_path):
     run = write_run(tmp_path / "imdb", "imdb")
     write_member(run, "LSTM")
-    assert header(groups(load_run(run)))[:2] == ["cell", "test accuracy"]
+    assert header(seed_groups(load_run(run)))[:2] == ["cell", "test accuracy"]
     assert "farthest_distance" in csv_text(load_run(run))
 
 
@@ -136,7 +136,7 @@ def test_half_life_and_belt_share_have_their_interval_over_seeds(tmp_path):
 
 
 def test_only_a_diagnosed_run_has_a_belt_column_and_it_fits_120_columns(run):
-    assert not [title for title in header(groups(load_run(run))) if "belt" in title]
+    assert not [title for title in header(seed_groups(load_run(run))) if "belt" in title]
     for seed in range(3):
         folder = run / "members" / f"lstm-seed{seed}"
         write_diagnosis(folder, "start", layer_record("LSTM", share=0.012 + 0.1 * seed))

@@ -4,7 +4,7 @@ from scipy import stats
 from synthetic_diagnosis import LAGS, layer_record, swap_record, update_records, write_diagnosis
 from synthetic_run import write_member, write_run
 
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.text import diagnosis as diagnosis_sentences
 from rnnjax.report.text import dynamics as dynamics_sentences
 from rnnjax.runs.reader import load_run
@@ -16,7 +16,7 @@ def run(tmp_path):
 
 
 def says(run, what):
-    (said,) = what(groups(load_run(run)))
+    (said,) = what(seed_groups(load_run(run)))
     return said.text
 
 
@@ -61,7 +61,7 @@ def test_a_simple_cell_has_no_belt_at_all(run):
     diagnose(run, "SimpleRNN", start=layer_record("SimpleRNN"))
     assert says(run, diagnosis_sentences.belt_shares).startswith("Has no belt")
     assert says(run, diagnosis_sentences.belt_against_detour).startswith("Has no belt")
-    labels = groups(load_run(run))
+    labels = seed_groups(load_run(run))
     assert diagnosis_sentences.gates(labels) == diagnosis_sentences.through_gates(labels) == []
 
 
@@ -120,7 +120,7 @@ def test_what_is_kept_for_how_long_and_what_is_stuck(run):
 def test_several_layers_are_told_apart(run):
     up, down = layer_record("GRU", 2.0, keep=0.5, name="up"), layer_record("GRU", 0.0, keep=0.5, name="down")
     write_diagnosis(write_member(run, "GRU"), "start", up, down)
-    said = diagnosis_sentences.belt_against_detour(groups(load_run(run)))
+    said = diagnosis_sentences.belt_against_detour(seed_groups(load_run(run)))
     assert [one.label for one in said] == ["GRU", "GRU"]
     assert said[0].text.startswith("(up) At the start the belt")
     assert said[1].text.startswith("(down) At the start the detour")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from synthetic_run import write_member, write_run
 
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.text import gradients as gradient_sentences
 from rnnjax.runs.reader import load_run
 
@@ -15,7 +15,7 @@ def run(tmp_path):
 
 
 def says(run, what):
-    (said,) = what(groups(load_run(run)))
+    (said,) = what(seed_groups(load_run(run)))
     return said.text
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from synthetic_run import write_member, write_run
 
-from rnnjax.report.summary.seed_groups import groups
+from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.text import headline as sentences
 from rnnjax.runs.reader import load_run
 
@@ -13,7 +13,7 @@ def run(tmp_path):
 
 
 def labels_of(run):
-    return groups(load_run(run))
+    return seed_groups(load_run(run))
 
 
 def says(run, what):

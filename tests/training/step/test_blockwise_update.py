@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from rnnjax.training.step.blockwise_update import LEAST_IN_BLOCKS, apply_rule
+from rnnjax.training.step.blockwise_update import LEAST_IN_BLOCKS, apply_update
 
 RULE = optax.chain(optax.clip(0.5), optax.adam(lambda count: 0.1 / (1 + count)))
 LARGE, PRIME, FLAT = (4096, 128), (4099, 128), (2**20,)  # in blocks; no number divides its rows; not a matrix
@@ -31,7 +31,7 @@ def test_it_does_what_optax_does_and_tells_the_squares_of_the_change_and_of_what
     assert params["large"].size >= LEAST_IN_BLOCKS
     wanted, wanted_state = params, RULE.init(params)
     actual, state = params, RULE.init(params)
-    apply = jax.jit(lambda *given: apply_rule(RULE, *given, jnp.array(False), squares=True, in_blocks=in_blocks))
+    apply = jax.jit(lambda *given: apply_update(RULE, *given, jnp.array(False), squares=True, in_blocks=in_blocks))
     for grad in grads:
         updates, wanted_state = RULE.update(grad, wanted_state, wanted)
         wanted_squares = jax.tree.map(lambda a: np.sum(np.square(a)), (updates, wanted))
@@ -47,9 +47,9 @@ def test_it_does_what_optax_does_and_tells_the_squares_of_the_change_and_of_what
 @pytest.mark.parametrize("broken", [1.0, np.nan])
 def test_nothing_changes_where_a_run_has_halted(squares, broken):
     params, grads, first, *_ = trees(LARGE)
-    _, begun, *_ = apply_rule(RULE, first, params, RULE.init(params), jnp.array(False))
+    _, begun, *_ = apply_update(RULE, first, params, RULE.init(params), jnp.array(False))
     grads = jax.tree.map(lambda a: broken * a, grads)
-    *after, changes, sizes = apply_rule(RULE, grads, params, begun, jnp.array(True), squares=squares)
+    *after, changes, sizes = apply_update(RULE, grads, params, begun, jnp.array(True), squares=squares)
     jax.tree.map(np.testing.assert_array_equal, tuple(after), (params, begun))
     if squares:
         assert not any(jax.tree.leaves(changes))
@@ -62,7 +62,7 @@ def test_a_large_matrix_and_its_moments_are_changed_where_they_lie(optimized, sq
         def step(_, carry):
             params, state, _ = carry
             grads = jax.tree.map(lambda a: 1 + a * a, params)
-            new, state, *sums = apply_rule(RULE, grads, params, state, jnp.array(False), squares=squares)
+            new, state, *sums = apply_update(RULE, grads, params, state, jnp.array(False), squares=squares)
             return new, state, [some["large"] if squares else jnp.zeros(()) for some in sums]
 
         return jax.lax.fori_loop(0, count, step, (params, state, [jnp.zeros(())] * 2))

@@ -13,7 +13,7 @@ import rnnjax
 from rnnjax.data.dataset import Objective
 from rnnjax.training.step.losses import score
 from rnnjax.training.step.optimizer import make_optimizer
-from rnnjax.training.step.train_step import Batch, TrainState, make_knobs, make_train_step
+from rnnjax.training.step.train_step import Batch, TrainState, make_train_step, traced_hparams
 
 
 def make_step(cell, restart_every, log_gradients=False):
@@ -23,7 +23,7 @@ def make_step(cell, restart_every, log_gradients=False):
         model, make_optimizer(settings, steps=10), settings,
         log_gradients=log_gradients, objective=Objective.SYMBOLS, restart_every=restart_every,
     )  # fmt: skip
-    return model, jax.jit(lambda state, batch: step(make_knobs(settings, jax.random.key(1)), state, batch))
+    return model, jax.jit(lambda state, batch: step(traced_hparams(settings, jax.random.key(1)), state, batch))
 
 
 def make_state(model, rng, carry):

@@ -14,7 +14,7 @@ from rnnjax.analysis.capture import backpropagate
 from rnnjax.config.training import TrainingSettings
 from rnnjax.diagnostics import flossing, linearise, omega, paths
 from rnnjax.training.step.regularizers import gradient_penalty
-from rnnjax.training.step.train_step import Batch, TrainState, make_knobs, make_loss, make_train_step
+from rnnjax.training.step.train_step import Batch, TrainState, make_loss, make_train_step, traced_hparams
 
 WORDS, T = 7, 6
 KEY = jax.random.key(0)
@@ -159,7 +159,7 @@ def test_an_example_without_a_share_adds_exactly_nothing(name):
 def train_step(**weights):
     settings = TrainingSettings(learning_rate=0.1, clip=0.0, **weights)
     sgd = make_train_step(SMALL, lambda peak, *_: optax.sgd(peak), settings, log_gradients=False)
-    return make_knobs(settings, KEY), sgd
+    return traced_hparams(settings, KEY), sgd
 
 
 def start():

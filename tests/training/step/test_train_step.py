@@ -14,7 +14,7 @@ import rnnjax
 from rnnjax.config.training import TrainingSettings
 from rnnjax.diagnostics import QUANTILES
 from rnnjax.training.step.optimizer import make_optimizer
-from rnnjax.training.step.train_step import Batch, TrainState, make_eval_step, make_knobs, make_train_step
+from rnnjax.training.step.train_step import Batch, TrainState, make_eval_step, make_train_step, traced_hparams
 
 T, VOCABULARY = 7, 9
 LENGTHS = np.array([7, 1, 4, 4, 6, 2, 7, 3])
@@ -34,7 +34,7 @@ def make_step(model, *, log_gradients, **settings):
     """(key, state, batch) -> what the step returns, its knobs those of the settings."""
     settings = dataclasses.replace(SETTINGS, **settings)
     step = jax.jit(make_train_step(model, make_optimizer(settings, steps=10), settings, log_gradients=log_gradients))
-    return lambda key, state, batch: step(make_knobs(settings, key), state, batch)
+    return lambda key, state, batch: step(traced_hparams(settings, key), state, batch)
 
 
 def make_state(model):
@@ -108,7 +108,7 @@ def test_what_is_logged_is_taken_before_clipping():
 
 def test_knobs_are_the_numbers_of_the_settings():
     settings = TrainingSettings(learning_rate=0.5, clip=2.0, omega=0.25, flossing=0.125)
-    knobs = make_knobs(settings, jax.random.key(7))
+    knobs = traced_hparams(settings, jax.random.key(7))
     assert tuple(knobs[1:]) == (0.5, 2.0, 0.25, 0.125)
     assert_same(knobs.key, jax.random.key_data(jax.random.key(7)))
 
@@ -122,7 +122,7 @@ def test_runs_that_differ_in_knobs_share_a_step():
     for changes in ({}, {"learning_rate": 0.2, "clip": 1e-6}):
         other = dataclasses.replace(SETTINGS, **changes)
         expected = make_step(model, log_gradients=False, **changes)(KEY, state, batch)
-        assert_close(step(make_knobs(other, KEY), state, batch), expected, 1e-6)
+        assert_close(step(traced_hparams(other, KEY), state, batch), expected, 1e-6)
 
 
 def test_logging_leaves_the_step_as_it_is_to_the_last_bit():
@@ -198,7 +198,7 @@ def test_dropout_is_another_at_every_step():
 @pytest.mark.parametrize("log_gradients", [True, False])
 def test_word_vectors_are_changed_where_they_lie(optimized, log_gradients):
     model = rnnjax.SequenceClassifier(4096, 128, rnnjax.RNN(rnnjax.SimpleRNN(4)))
-    optimizer, knobs, batch = make_optimizer(SETTINGS, steps=10), make_knobs(SETTINGS, KEY), make_batch()
+    optimizer, knobs, batch = make_optimizer(SETTINGS, steps=10), traced_hparams(SETTINGS, KEY), make_batch()
     step = make_train_step(model, optimizer, SETTINGS, log_gradients=log_gradients)
 
     def start(key):
