@@ -21,7 +21,7 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 import jax
 import pytest
 
-from rnnjax.core import chunks
+from rnnjax.core import xla_cpu
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored by what it runs in the background
 jax.config.update("jax_platforms", "cpu")
@@ -51,5 +51,5 @@ def x64():
 @pytest.fixture
 def two_steps_a_chunk(monkeypatch):
     """The fused scan works on two steps at a time, as it does on many where they are more than a cache holds."""
-    monkeypatch.setattr(chunks, "CACHE_BYTES", 0)
-    monkeypatch.setattr(chunks, "FEWEST_STEPS", 2)
+    monkeypatch.setattr(xla_cpu, "CACHE_BYTES", 0)
+    monkeypatch.setattr(xla_cpu, "FEWEST_STEPS", 2)

@@ -1,174 +1,151 @@
-"""Two ways to walk a cell along time: the plain scan, and the same with a backward pass of our own.
+"""The recurrence with a backward pass of its own, which gives the gradient at every step as well.
 
-Both take time-major rows and return lax.scan's order:
+With U_k = ∂m_t/∂z^h_k, f = ∂m_t/∂m_{t-1}, r = ∂h_t/∂m_t and O_k = ∂h_t/∂z^h_k, and ct the gradient of the loss with
+respect to the returned states, the states from the last to the first have the total gradients
 
-    scan(cell, params, xs, state, mask, taps, hold, mask_h) -> (final, states)
+    dh_t  = ct_h[t] + Σ_k dz^h_{k,t+1} W_hkᵀ           total ∂L/∂h_t
+    dm_t  = ct_m[t] + r_t·dh_t + f_{t+1}·dm_{t+1}       total ∂L/∂m_t
+    dz_t  = U_t·dm_t + O_t·dh_t                         of z^h, and likewise of z^x
 
-    xs (T, N, D), state of (N, H), mask (T, N, 1) bool or None, taps of (T, N, H), of NormTap (T, N, 1) or None,
-    hold (T, N, H) bool or None, mask_h (N, H) or None.
+and the parameters' gradients are products over all steps, after the loop instead of inside it:
 
-A step where the mask is false keeps its state; its tap is not added. ``rnnjax.unroll`` is the door to both.
+    dW_x = Σ_t x_tᵀ dz^x_t      dW_h = Σ_t h_{t-1}ᵀ dz^h_t      db = Σ_t dz^x_t      dx_t = dz^x_t W_xᵀ
+
+(docs/mathematics.md, equations 12 and 19 to 24). The partials are never formed: ``cell.advance`` is pulled back inside
+the loop. The totals leave as the gradient with respect to ``taps``.
+
+Reverse mode only, once. The forward pass keeps z and the states, T·N·((G or 2·G) + states)·H numbers.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
-from rnnjax.cells import Cell, DropoutMasks, Params
-from rnnjax.core.chunks import chunk_length, pad_to_chunks, scan_backwards, scan_chunks
-from rnnjax.core.taps import gradient_norms, has_norm_taps, zeros_for_norm_taps
-from rnnjax.core.xla_cpu import depend_on
+from rnnjax.cells import Cell, Params
+from rnnjax.core.scan import ScanInputs, keep_past_end, mask_padding, pad_steps
+from rnnjax.core.taps import gradient_norms, has_norm_taps
+from rnnjax.core.xla_cpu import Compiler, chunk_length, for_platform, scan_chunks
+from rnnjax.typing import CellState, PyTree, Taps
+
+States = CellState
 
 
-def plain_scan(
-    cell: Cell, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
-) -> tuple[Any, Any]:
-    """The definition: ``cell.step`` under ``lax.scan``, differentiated by JAX in any mode and to any order."""
+class Layout(NamedTuple):
+    """How many steps there are."""
 
-    def body(state: Any, inputs: Any) -> tuple[Any, Any]:
-        x_t, mask_t, tap_t, hold_t = inputs
-        tap_t = zeros_for_norm_taps(tap_t, cell.features)
-        new, _ = cell.step(params, state, x_t, dropout=DropoutMasks(None, mask_h, hold_t), tap=tap_t)
-        new = _hold(mask_t, new, state)
-        return new, new
-
-    return jax.lax.scan(body, state, (xs, mask, taps, hold))
+    steps: int  # T, without those that are appended
+    chunk: int  # steps in a chunk, where there are chunks; it divides the steps with those that are appended
 
 
-def fused_scan(
-    cell: Cell, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
-) -> tuple[Any, Any]:
-    """``_fused_scan`` of whole chunks: as many steps are added as are missing, which keep the state."""
-    steps = len(xs)
-    length = chunk_length(cell, xs)
-    xs, mask, taps, hold = pad_to_chunks(length, xs, mask, taps, hold)
-    final, states = _fused_scan(cell, length, params, xs, state, mask, taps, hold, mask_h)
+class GateInputs(NamedTuple):
+    """What the gates read, each (T, N, G·H)."""
+
+    z_x: jax.Array | None  # None for an additive cell, whose z_h holds z^x + z^h
+    z_h: jax.Array
+
+
+def fused_scan(cell: Cell, params: Params, inputs: ScanInputs, state: CellState) -> tuple[CellState, States]:
+    """``plain_scan`` with the input product in front of the loop and the parameters' gradients after it."""
+    steps, chunk = len(inputs.xs), chunk_length(cell, inputs.xs)
+    final, states = _fused_scan(cell, Layout(steps, chunk), params, pad_steps(inputs, chunk), state)
     return final, jax.tree.map(lambda a: a[:steps], states)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _fused_scan(
-    cell: Cell, length: int, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
-) -> tuple[Any, Any]:
-    """``plain_scan`` with the input product hoisted out of the loop and every weight product after it.
-
-    Reverse mode only. The forward pass keeps z and the states, T·N·((G or 2G) + states)·H numbers, and the reverse
-    scan is elementwise but for the one product dz^h W_hᵀ:
-
-        dh_t  = ct_h[t] + (from t+1)                total ∂L/∂h_t
-        dm_t  = ct_m[t] + r_t·dh_t + f_{t+1}·dm_{t+1}   total ∂L/∂m_t
-        dz_t  = U_t·dm_t + O_t·dh_t;   dh_{t-1} += dz^h_t W_hᵀ
-
-    U = ∂m/∂z, f = ∂m_t/∂m_{t-1}, r = ∂h/∂m and O = ∂h/∂z are never formed: ``cell.advance`` is pulled back inside
-    the scan, where one step's rows are still in cache. The totals dh_t and dm_t leave as the gradient with respect to
-    ``taps``. On a CPU the products x W_x, dW_h, dW_x, db and dx go in chunks of a few steps, before z and dz have
-    left its cache; on an accelerator all steps are one chunk.
-    """
-    final, states, _ = _forward(cell, length, params, xs, state, mask, _added(taps), hold, mask_h)
+    cell: Cell, layout: Layout, params: Params, inputs: ScanInputs, state: CellState
+) -> tuple[CellState, States]:
+    final, states, _, _ = for_platform(partial(_forward, cell, layout), params, _without_norm_taps(inputs), state)
     return final, states
 
 
-def _added(taps: Any) -> Any:
-    """Those that are added to the states."""
-    return None if has_norm_taps(taps) else taps
+def _fused_forward(cell: Cell, layout: Layout, *arguments: PyTree) -> Any:
+    params, inputs, state = custom_vjp_primal_tree_values(arguments)
+    untapped = _without_norm_taps(inputs)
+    final, states, z, state = for_platform(partial(_forward, cell, layout), params, untapped, state)
+    return (final, states), (params, inputs, state, states, z)
 
 
-def _hold(mask: jax.Array | None, new: Any, old: Any) -> Any:
-    """``new`` where the mask is true, ``old`` past an example's end."""
-    return new if mask is None else jax.tree.map(lambda a, b: jnp.where(mask, a, b), new, old)
+def _fused_backward(cell: Cell, layout: Layout, residuals: Any, cotangents: Any) -> Any:
+    params, inputs, state, states, z = residuals
+    ct_final, ct_states = _none_for_zeros(cotangents)
+    ct_final = jax.tree.map(_plus, jax.tree.map(jnp.zeros_like, state), ct_final)
+    d_params, d_xs, d_state, totals = for_platform(
+        partial(_backward, cell, layout), params, inputs, state, states, z, ct_final, ct_states
+    )
+    return d_params, ScanInputs(d_xs, taps=totals), d_state
 
 
-def _gate_inputs(z_x: jax.Array | None, z_h: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(z^x, z^h) for a cell's functions; z^x is None for an additive cell, which finds the sum in z^h."""
-    return (z_x if z_x is not None else jnp.zeros_like(z_h)), z_h
-
-
-def _gates_apart(cell: Cell, z_x: jax.Array, z_h: jax.Array) -> jax.Array | None:
-    """The gates of a step, to be carried along on a CPU though nobody reads them.
-
-    XLA's CPU compiler then computes them in passes of their own. It would fuse the whole of a GRU's step, with tanh of
-    several columns, into one loop, which it does not vectorise; an optimization barrier is gone before it fuses.
-    """
-    return cell.gate_values(z_x, z_h) if jax.default_backend() == "cpu" else None
-
-
-def _no_gates(cell: Cell, state: Any) -> jax.Array | None:
-    """Zeros in their place, before the first step."""
-    z = jnp.repeat(jnp.zeros_like(state[0]), len(cell.gates), axis=-1)
-    return jax.tree.map(jnp.zeros_like, _gates_apart(cell, z, z))
-
-
-def _transposed(a: jax.Array) -> jax.Array:
-    """aᵀ, on a CPU as an array of its own, which its matrix products like better than a transposed operand."""
-    return a.T if jax.default_backend() != "cpu" else jax.lax.optimization_barrier(a.T)
-
-
-def _drop(h: jax.Array, mask_h: jax.Array | None) -> jax.Array:
-    """``h`` (..., N, H) as it meets W_h."""
-    return h if mask_h is None else h * jnp.broadcast_to(mask_h, h.shape)
+_fused_scan.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)
 
 
 def _forward(
-    cell: Cell, length: int, params: Params, xs: jax.Array, state: Any, mask: Any, taps: Any, hold: Any, mask_h: Any
-) -> tuple[Any, Any, tuple[jax.Array | None, jax.Array, jax.Array | None]]:
-    """Final state, stacked states, and what the backward pass reads.
+    cell: Cell, layout: Layout, compiler: Compiler, params: Params, inputs: ScanInputs, state: CellState
+) -> tuple[CellState, States, GateInputs, CellState]:
+    """Final state, states (T, N, H), and what the backward pass reads besides: z, the state before the first step."""
+    inputs, length, restore = _loop_inputs(compiler, layout, inputs)
 
-    That is z^x (None if additive) and z^h, stacked, and the gates of the last step, see ``_gates_apart``.
-    """
-
-    def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
-        (state, _), (z_x_t, mask_t, tap_t, hold_t) = carry, inputs
+    def body(carry: Any, inputs_t: Any) -> tuple[Any, Any]:
+        (state, _), (z_x_t, mask_t, tap_t, hold_t) = carry, inputs_t
         h, m = state[0], state[-1]
-        z_h_t = cell.project(_drop(h, mask_h), params.w_h, params.b_h)
+        z_h_t = cell.project(_drop(h, inputs.mask_h), params.w_h, params.b_h)
         if cell.additive:
             z_h_t = z_x_t + z_h_t
-        z = _gate_inputs(None if cell.additive else z_x_t, z_h_t)
-        new = cell.advance(*z, m, hold=hold_t, tap=tap_t)
-        new = _hold(mask_t, new, state)
-        return (new, _gates_apart(cell, *z)), (new, z_h_t)
+            z_x_t = None
+        z_t = _both(z_x_t, z_h_t)
+        new = keep_past_end(mask_t, cell.advance(*z_t, m, hold=hold_t, tap=tap_t), state)
+        return (new, compiler.separate_gates(cell, *z_t)), (new, z_h_t)
 
-    def chunk(carry: Any, inputs: Any) -> tuple[Any, Any]:
-        (xs, *rest), _ = inputs
+    def chunk(carry: Any, chunk_inputs: Any) -> tuple[Any, Any]:
+        (xs, *rest), _ = chunk_inputs
         z_x = cell.project(xs, params.w_x, params.b)
         carry, (states, z_h) = jax.lax.scan(body, carry, (z_x, *rest))
-        return carry, (states, (None if cell.additive else z_x, z_h))
+        return carry, (states, GateInputs(None if cell.additive else z_x, z_h))
 
-    carry = state, _no_gates(cell, state)
-    (final, gates), (states, z) = scan_chunks(chunk, carry, (xs, mask, taps, hold), length)
-    return depend_on(gates, final), states, (*z, gates)
-
-
-def _fused_forward(cell: Cell, length: int, *arguments: Any) -> Any:
-    params, xs, state, mask, taps, *rest = values = custom_vjp_primal_tree_values(arguments)
-    final, states, z = _forward(cell, length, params, xs, state, mask, _added(taps), *rest)
-    return (final, states), (*values, states, z)
+    carry = state, _no_gates(compiler, cell, state)
+    (final, gates), outputs = scan_chunks(chunk, carry, inputs[:4], None, length)
+    states, z = restore(outputs)
+    final, state = compiler.depend_on(gates, (final, state))  # or the gates would be left out, as nothing reads them
+    return final, states, z, state
 
 
-def _fused_backward(cell: Cell, length: int, residuals: Any, cotangents: Any) -> Any:
-    params, xs, state, mask, taps, hold, mask_h, states, (*z, gates_forward) = residuals
-    ct_final, ct_states = _known_zeros_as_none(cotangents)
-    ct_final = jax.tree.map(_plus, jax.tree.map(jnp.zeros_like, state), ct_final)
-    for_norms = has_norm_taps(taps)
-    w_h_transposed = _transposed(params.w_h)
+def _backward(
+    cell: Cell,
+    layout: Layout,
+    compiler: Compiler,
+    params: Params,
+    inputs: ScanInputs,
+    state: CellState,
+    states: States,
+    z: GateInputs,
+    ct_final: CellState,
+    ct_states: States | None,
+) -> tuple[Params, jax.Array, CellState, Taps]:
+    """Gradients of the parameters, of xs, of the state before the first step, and of the taps."""
+    inputs, length, restore = _loop_inputs(compiler, layout, inputs)
+    states, z, ct_states = jax.tree.map(lambda a: a[: len(inputs.xs)], (states, z, ct_states))
+    tapped, for_norms = inputs.taps is not None, has_norm_taps(inputs.taps)
+    w_h_transposed = compiler.transposed(params.w_h)
 
     def project_h(h: jax.Array) -> jax.Array:
         rows = len(h)
         if rows == 1:  # alone it would be fused with all that dz is made of, which is then made H times
             h = jnp.concatenate([h, h])
-        return cell.project(_drop(h, mask_h), w_h_transposed.T, None)[:rows]
+        return cell.project(_drop(h, inputs.mask_h), w_h_transposed.T, None)[:rows]
 
-    def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
-        (carry, _), (ct_t, m_prev, (z_x_t, z_h_t), mask_t, tap_t, hold_t) = carry, inputs
+    def body(carry: Any, inputs_t: Any) -> tuple[Any, Any]:
+        (carry, _), (ct_t, m_prev, (z_x_t, z_h_t), mask_t, tap_t, hold_t) = carry, inputs_t
         total = jax.tree.map(_plus, carry, ct_t)  # ∂L/∂(the state as it leaves step t)
         if for_norms:
             tap_t = jax.tree.map(jnp.zeros_like, total)
-        into_step = _hold(mask_t, total, jax.tree.map(jnp.zeros_like, total))
+        into_step = keep_past_end(mask_t, total, jax.tree.map(jnp.zeros_like, total))
 
         def advance(z: Any, m: jax.Array, tap: Any) -> Any:
-            return cell.advance(*_gate_inputs(*z), m, hold=hold_t, tap=tap)
+            return cell.advance(*_both(*z), m, hold=hold_t, tap=tap)
 
         _, pull_advance = jax.vjp(advance, (z_x_t, z_h_t), m_prev, tap_t)
         _, pull_project = jax.vjp(project_h, jnp.zeros_like(m_prev))
@@ -176,35 +153,77 @@ def _fused_backward(cell: Cell, length: int, residuals: Any, cotangents: Any) ->
         (dh_prev,) = pull_project(dz[1])
 
         back = cell.make_state(dh_prev, dm_prev) if cell.has_separate_memory else cell.State(dh_prev + dm_prev)
-        gates = _gates_apart(cell, *_gate_inputs(z_x_t, z_h_t))
-        return (_hold(mask_t, back, total), gates), (dz, totals)
+        gates = compiler.separate_gates(cell, *_both(z_x_t, z_h_t))
+        return (keep_past_end(mask_t, back, total), gates), (dz, totals)
 
-    def chunk(carry: Any, inputs: Any) -> tuple[Any, Any]:
+    def chunk(carry: Any, chunk_inputs: Any) -> tuple[Any, Any]:
         d_state, d_params = carry
-        (xs, states, ct_states, *rest), entering = inputs
+        (xs, states, ct_states, *rest), entering = chunk_inputs
         before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), entering, states)
-        outputs = tuple(rest[0]), states if taps is not None else None
-        d_state, ((dz_x, dz_h), totals) = scan_backwards(body, d_state, (ct_states, before[-1], *rest), outputs)
+        outputs = tuple(rest[0]), states if tapped else None
+        scanned = (ct_states, before[-1], *rest)
+        d_state, ((dz_x, dz_h), totals) = compiler.scan_backwards(body, d_state, scanned, outputs)
         (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
-        more = _pull_params(cell, params, xs, _drop(before[0], mask_h), dz_x, dz_h)
+        more = _pull_params(cell, compiler, params, xs, _drop(before[0], inputs.mask_h), dz_x, dz_h)
         d_params = jax.tree.map(jnp.add, d_params, more)
         return (d_state, d_params), (d_xs, gradient_norms(totals) if for_norms else totals)
 
     entering = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[length - 1 : -1 : length]]), state, states)
-    carry = (ct_final, _no_gates(cell, state)), jax.tree.map(jnp.zeros_like, params)
-    inputs = xs, states, ct_states, z, mask, _added(taps), hold
-    ((d_state, gates), d_params), (d_xs, totals) = scan_chunks(chunk, carry, inputs, length, entering, reverse=True)
-    d_params = d_params._replace(b=depend_on((gates, gates_forward), d_params.b))
-    return d_params, d_xs, d_state, None, totals, None, None
+    carry = (ct_final, _no_gates(compiler, cell, state)), jax.tree.map(jnp.zeros_like, params)
+    scanned = inputs.xs, states, ct_states, tuple(z), inputs.mask, _without_norm_taps(inputs).taps, inputs.hold
+    carry, outputs = scan_chunks(chunk, carry, scanned, entering, length, reverse=True)
+    ((d_state, gates), d_params), (d_xs, totals) = carry, restore(outputs)
+    return d_params._replace(b=compiler.depend_on(gates, d_params.b)), d_xs, d_state, totals
 
 
-def _known_zeros_as_none(tree: Any) -> Any:
+def _loop_inputs(
+    compiler: Compiler, layout: Layout, inputs: ScanInputs
+) -> tuple[ScanInputs, int, Callable[[PyTree], PyTree]]:
+    """What the loops run over: the inputs, the steps in a chunk, and a function that completes the outputs.
+
+    A CPU runs over chunks, so also over the steps that were appended to fill the last one. Others run over T steps at
+    once, and their outputs are filled up with zeros to the same shapes.
+    """
+    rows = len(inputs.xs)
+    if compiler.is_cpu:
+        return mask_padding(inputs, layout.steps), layout.chunk, lambda outputs: outputs
+    cut = ScanInputs(*jax.tree.map(lambda a: a[: layout.steps], inputs[:4]), mask_h=inputs.mask_h)
+
+    def restore(outputs: PyTree) -> PyTree:
+        missing = rows - layout.steps
+        return jax.tree.map(lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]) if missing else a, outputs)
+
+    return cut, layout.steps, restore
+
+
+def _without_norm_taps(inputs: ScanInputs) -> ScanInputs:
+    """``inputs`` whose taps are those that are added to the states."""
+    return inputs._replace(taps=None) if has_norm_taps(inputs.taps) else inputs
+
+
+def _both(z_x: jax.Array | None, z_h: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(z^x, z^h) for a cell's functions; an additive cell, for which z^x is None, finds the sum in z^h."""
+    return (z_x if z_x is not None else jnp.zeros_like(z_h)), z_h
+
+
+def _no_gates(compiler: Compiler, cell: Cell, state: CellState) -> jax.Array | None:
+    """Zeros in the place of ``compiler.separate_gates``, before the first step."""
+    z = jnp.repeat(jnp.zeros_like(state[0]), len(cell.gates), axis=-1)
+    return jax.tree.map(jnp.zeros_like, compiler.separate_gates(cell, z, z))
+
+
+def _drop(h: jax.Array, mask_h: jax.Array | None) -> jax.Array:
+    """H (..., N, H) as it is multiplied with W_h."""
+    return h if mask_h is None else h * jnp.broadcast_to(mask_h, h.shape)
+
+
+def _none_for_zeros(tree: PyTree) -> PyTree:
     """Cotangents, None for those of an output that nothing depends on: T·N·H zeros need not be written and read."""
 
-    def known(a: Any) -> bool:
+    def is_zero(a: Any) -> bool:
         return isinstance(a, SymbolicZero)
 
-    return jax.tree.map(lambda a: None if known(a) else a, tree, is_leaf=known)
+    return jax.tree.map(lambda a: None if is_zero(a) else a, tree, is_leaf=is_zero)
 
 
 def _plus(a: jax.Array, b: jax.Array | None) -> jax.Array:
@@ -212,7 +231,13 @@ def _plus(a: jax.Array, b: jax.Array | None) -> jax.Array:
 
 
 def _pull_params(
-    cell: Cell, params: Params, xs: jax.Array, h: jax.Array, dz_x: jax.Array | None, dz_h: jax.Array
+    cell: Cell,
+    compiler: Compiler,
+    params: Params,
+    xs: jax.Array,
+    h: jax.Array,
+    dz_x: jax.Array | None,
+    dz_h: jax.Array,
 ) -> Params:
     """Gradients of the parameters, from those of z at K steps: xs (K, N, D) and h_{t-1} (K, N, H) each times dz.
 
@@ -220,7 +245,7 @@ def _pull_params(
     """
 
     def pull(rows: jax.Array, w: jax.Array, b: Any, dz: jax.Array) -> Any:
-        rows = _transposed(rows.reshape(-1, rows.shape[-1])).T
+        rows = compiler.transposed(rows.reshape(-1, rows.shape[-1])).T
         _, pull_back = jax.vjp(partial(cell.project, rows), w, b)
         return pull_back(dz.reshape(-1, dz.shape[-1]))
 
@@ -231,6 +256,3 @@ def _pull_params(
     d_w, d_b = pull(jnp.concatenate([xs, h], axis=-1), stacked, params.b, dz_h)
     d_w_x, d_w_h = jnp.split(d_w, [len(params.w_x)])
     return Params(d_w_x, d_w_h, d_b, None if params.b_h is None else d_b)
-
-
-_fused_scan.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)

@@ -1,5 +1,6 @@
 """Unrolling a cell along time: ``unroll`` and the helpers that only it needs."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -8,9 +9,10 @@ import jax.numpy as jnp
 from rnnjax.argument_checks import check_floats, check_lengths, check_shape, describe, is_integer
 from rnnjax.cells import Cell, DropoutMasks, Params
 from rnnjax.cells.validation import check_params, check_state
-from rnnjax.core.chunks import pad_to_chunks
-from rnnjax.core.fused import fused_scan, plain_scan
+from rnnjax.core.fused import fused_scan
+from rnnjax.core.scan import ScanInputs, mask_padding, pad_steps, plain_scan
 from rnnjax.core.taps import has_norm_taps, tap_arrays
+from rnnjax.typing import CellState
 
 SCANS = {"fused": fused_scan, "autodiff": plain_scan}
 
@@ -84,42 +86,34 @@ def unroll(
     if reverse:
         xs, taps, mask, hold = _flip((xs, taps, mask, hold))
 
-    arguments = _vary_alike((params, xs, state, mask, taps, hold, mask_h))
-    final, states = _segments(SCANS[backward], cell, *arguments, store_every=store_every or steps)
+    params, inputs, state = _vary_alike((params, ScanInputs(xs, mask, taps, hold, mask_h), state))
+    final, states = _scan_segments(SCANS[backward], cell, params, inputs, state, store_every or steps)
     if reverse:
         states = _flip(states)
     final = jax.tree.map(lambda a: a.reshape(*batch_shape, features), final)
     return final, jax.tree.map(lambda a: a.reshape(steps, *batch_shape, features), states)
 
 
-def _segments(
-    scan: Any,
+def _scan_segments(
+    scan: Callable[..., tuple[CellState, CellState]],
     cell: Cell,
     params: Params,
-    xs: jax.Array,
-    state: Any,
-    mask: Any,
-    taps: Any,
-    hold: Any,
-    mask_h: Any,
-    *,
+    inputs: ScanInputs,
+    state: CellState,
     store_every: int,
-) -> tuple[Any, Any]:
+) -> tuple[CellState, CellState]:
     """``scan`` in segments of ``store_every`` steps, each computed again in the backward pass."""
-    steps = xs.shape[0]
+    steps = len(inputs.xs)
     if store_every >= steps:
-        return scan(cell, params, xs, state, mask, taps, hold, mask_h)
-    filled = pad_to_chunks(store_every, xs, mask, taps, hold)
-
-    def cut(a: jax.Array) -> jax.Array:
-        return a.reshape(-1, store_every, *a.shape[1:])
+        return scan(cell, params, inputs, state)
+    padded = mask_padding(pad_steps(inputs, store_every), steps)
 
     @jax.checkpoint
-    def segment(state: Any, inputs: Any) -> tuple[Any, Any]:
-        xs, mask, taps, hold = inputs
-        return scan(cell, params, xs, state, mask, taps, hold, mask_h)
+    def segment(state: CellState, steps_of_segment: Any) -> tuple[CellState, CellState]:
+        return scan(cell, params, ScanInputs(*steps_of_segment, mask_h=inputs.mask_h), state)
 
-    final, states = jax.lax.scan(segment, state, jax.tree.map(cut, filled))
+    segments = jax.tree.map(lambda a: a.reshape(-1, store_every, *a.shape[1:]), padded[:4])
+    final, states = jax.lax.scan(segment, state, segments)
     return final, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:steps], states)
 
 

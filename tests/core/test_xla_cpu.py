@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.core.xla_cpu import depend_on
+from rnnjax.core.xla_cpu import XLA_CPU
 
 STRANGE = [1.5, np.inf, -np.inf, np.nan, -0.0]
 
@@ -16,7 +16,7 @@ STRANGE = [1.5, np.inf, -np.inf, np.nan, -0.0]
 @pytest.mark.parametrize("jitted", [True, False])
 def test_nothing_changes_whatever_the_first_are(first, jitted):
     then = {"numbers": jnp.array(STRANGE), "count": jnp.array(7), "flag": jnp.array(True), "none": None}
-    function = jax.jit(depend_on) if jitted else depend_on
+    function = jax.jit(XLA_CPU.depend_on) if jitted else XLA_CPU.depend_on
     actual = function((jnp.full((2, 3), first), None), then)
     jax.tree.map(np.testing.assert_array_equal, actual, then)
     assert jax.tree.map(lambda a: a.dtype, actual) == jax.tree.map(lambda a: a.dtype, then)
@@ -24,7 +24,7 @@ def test_nothing_changes_whatever_the_first_are(first, jitted):
 
 def test_the_gradient_passes_only_through_what_waits():
     first, then = jnp.arange(3.0), jnp.arange(3.0)
-    gradients = jax.grad(lambda first, then: jnp.sum(depend_on(first, then) ** 2), (0, 1))(first, then)
+    gradients = jax.grad(lambda first, then: jnp.sum(XLA_CPU.depend_on(first, then) ** 2), (0, 1))(first, then)
     np.testing.assert_array_equal(gradients[0], 0)
     np.testing.assert_array_equal(gradients[1], 2 * then)
 
@@ -36,7 +36,7 @@ def test_a_matrix_that_waits_for_another_is_changed_in_place(optimized):
         def step(_, matrices):
             a, b = matrices
             new_a, new_b = a + jnp.sqrt(jnp.abs(b)), 0.9 * b + 0.1
-            return new_a, depend_on(new_a, new_b) if ordered else new_b
+            return new_a, XLA_CPU.depend_on(new_a, new_b) if ordered else new_b
 
         return jax.lax.fori_loop(0, count, step, (a, b))
 
