@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
 from rnnjax.cells import Cell, Params
-from rnnjax.core.scan import ScanInputs, keep_past_end, mask_padding, pad_steps
+from rnnjax.core.scan import ScanInputs, keep_past_end, map_steps, mask_padding, pad_steps
 from rnnjax.core.taps import gradient_norms, has_norm_taps
 from rnnjax.core.xla_cpu import Compiler, chunk_length, for_platform, scan_chunks
 from rnnjax.typing import CellState, PyTree, Taps
@@ -83,6 +83,7 @@ def _fused_backward(cell: Cell, layout: Layout, residuals: Any, cotangents: Any)
 _fused_scan.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)
 
 
+@partial(jax.jit, static_argnums=(0, 1, 2))  # traced once for all programs of these shapes
 def _forward(
     cell: Cell, layout: Layout, compiler: Compiler, params: Params, inputs: ScanInputs, state: CellState
 ) -> tuple[CellState, States, GateInputs, CellState]:
@@ -113,6 +114,7 @@ def _forward(
     return final, states, z, state
 
 
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _backward(
     cell: Cell,
     layout: Layout,
@@ -187,7 +189,7 @@ def _loop_inputs(
     rows = len(inputs.xs)
     if compiler.is_cpu:
         return mask_padding(inputs, layout.steps), layout.chunk, lambda outputs: outputs
-    cut = ScanInputs(*jax.tree.map(lambda a: a[: layout.steps], inputs[:4]), mask_h=inputs.mask_h)
+    cut = map_steps(lambda a: a[: layout.steps], inputs)
 
     def restore(outputs: PyTree) -> PyTree:
         missing = rows - layout.steps

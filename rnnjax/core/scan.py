@@ -7,6 +7,7 @@ Scans take time-major arrays and return ``lax.scan``'s order, the carry first:
 Shapes: T steps, N examples, D inputs, H features of the cell.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -45,13 +46,18 @@ def keep_past_end(mask: jax.Array | None, new: PyTree, old: PyTree) -> PyTree:
     return new if mask is None else jax.tree.map(lambda a, b: jnp.where(mask, a, b), new, old)
 
 
+def map_steps(function: Callable[[jax.Array], jax.Array], inputs: ScanInputs) -> ScanInputs:
+    """``inputs`` with a function applied to every array that has a row for each step."""
+    xs, mask, taps, hold = jax.tree.map(function, inputs[:4])
+    return ScanInputs(xs, mask, taps, hold, inputs.mask_h)
+
+
 def pad_steps(inputs: ScanInputs, multiple: int) -> ScanInputs:
     """``inputs`` with steps appended until T is a multiple of ``multiple``; the mask, if any, is false there."""
     missing = -len(inputs.xs) % multiple
     if missing == 0:
         return inputs
-    padded = jax.tree.map(lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]), inputs[:4])
-    return ScanInputs(*padded, mask_h=inputs.mask_h)
+    return map_steps(lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]), inputs)
 
 
 def mask_padding(inputs: ScanInputs, steps: int) -> ScanInputs:

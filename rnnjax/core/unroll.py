@@ -10,7 +10,7 @@ from rnnjax.argument_checks import check_floats, check_lengths, check_shape, des
 from rnnjax.cells import Cell, DropoutMasks, Params
 from rnnjax.cells.validation import check_params, check_state
 from rnnjax.core.fused import fused_scan
-from rnnjax.core.scan import ScanInputs, mask_padding, pad_steps, plain_scan
+from rnnjax.core.scan import ScanInputs, map_steps, mask_padding, pad_steps, plain_scan
 from rnnjax.core.taps import has_norm_taps, tap_arrays
 from rnnjax.typing import CellState
 
@@ -110,10 +110,11 @@ def _scan_segments(
 
     @jax.checkpoint
     def segment(state: CellState, steps_of_segment: Any) -> tuple[CellState, CellState]:
-        return scan(cell, params, ScanInputs(*steps_of_segment, mask_h=inputs.mask_h), state)
+        xs, mask, taps, hold = steps_of_segment
+        return scan(cell, params, ScanInputs(xs, mask, taps, hold, inputs.mask_h), state)
 
-    segments = jax.tree.map(lambda a: a.reshape(-1, store_every, *a.shape[1:]), padded[:4])
-    final, states = jax.lax.scan(segment, state, segments)
+    segments = map_steps(lambda a: a.reshape(-1, store_every, *a.shape[1:]), padded)
+    final, states = jax.lax.scan(segment, state, segments[:4])
     return final, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:steps], states)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from rnnjax.training.step.blockwise_update import LEAST_IN_BLOCKS, apply_update
+from rnnjax.training.step.blockwise_update import FEWEST_IN_BLOCKS, apply_update
 
 RULE = optax.chain(optax.clip(0.5), optax.adam(lambda count: 0.1 / (1 + count)))
 LARGE, PRIME, FLAT = (4096, 128), (4099, 128), (2**20,)  # in blocks; no number divides its rows; not a matrix
@@ -28,7 +28,7 @@ def trees(shape, count=4):
 @pytest.mark.parametrize("in_blocks", [True, False])
 def test_it_does_what_optax_does_and_tells_the_squares_of_the_change_and_of_what_was_there(shape, in_blocks):
     params, *grads = trees(shape)
-    assert params["large"].size >= LEAST_IN_BLOCKS
+    assert params["large"].size >= FEWEST_IN_BLOCKS
     wanted, wanted_state = params, RULE.init(params)
     actual, state = params, RULE.init(params)
     apply = jax.jit(lambda *given: apply_update(RULE, *given, jnp.array(False), squares=True, in_blocks=in_blocks))
