@@ -1,4 +1,4 @@
-"""Models to be looked into, called alike: (xs (B, T, D), lengths, taps) -> outputs (B, ...)."""
+"""Models with recurrent layers, all with one signature: (xs (B, T, D), lengths, taps) -> outputs (B, ...)."""
 
 import flax.linen as nn
 import jax
@@ -16,12 +16,12 @@ def rnn(name, **options):
     return rnnjax.RNN(CELLS[name].replace(features=4), **options)
 
 
-def both(name):
+def bidirectional(name):
     return rnnjax.Bidirectional(rnn(name), rnn(name, reverse=True))
 
 
 class Pooled(nn.Module):
-    """A user's model: mean of the outputs over valid steps, the final state left alone."""
+    """A user's model: mean of the outputs over valid steps; the final state is not used."""
 
     recurrent: nn.Module
 
@@ -35,7 +35,7 @@ class Pooled(nn.Module):
 
 
 class AllAtOnce(nn.Module):
-    """Reads all that a layer gives, past the end too, and starts from a state of its own."""
+    """Returns all outputs, also past an example's end, and the final state; starts from a nonzero state."""
 
     recurrent: nn.Module
 
@@ -51,7 +51,7 @@ class AllAtOnce(nn.Module):
 
 
 class Twice(nn.Module):
-    """One layer, called a second time on what it gave the first time."""
+    """One layer, called a second time on its outputs of the first call."""
 
     recurrent: nn.Module
 
@@ -66,7 +66,7 @@ class Twice(nn.Module):
 
 
 class Classifier(nn.Module):
-    """``SequenceClassifier`` on vectors that stand for words."""
+    """``SequenceClassifier`` on words, which are computed from the input vectors."""
 
     recurrent: nn.Module
 
@@ -78,8 +78,8 @@ class Classifier(nn.Module):
 
 MODELS = {
     "classifier": Classifier(rnn("LSTM")),
-    "classifier, bidirectional": Classifier(both("GRU")),
-    "classifier, stack": Classifier(rnnjax.Stack((both("LSTM"), rnn("GRU"), rnn("SimpleRNN")))),
+    "classifier, bidirectional": Classifier(bidirectional("GRU")),
+    "classifier, stack": Classifier(rnnjax.Stack((bidirectional("LSTM"), rnn("GRU"), rnn("SimpleRNN")))),
     "pooled": Pooled(rnn("LSTM")),
     "pooled, reverse": Pooled(rnn("GRU", reverse=True)),
     "all at once": AllAtOnce(rnn("LSTM")),

@@ -1,7 +1,7 @@
-"""Strict set-up for every test: eight CPU devices, no silent rank promotion, warnings are errors.
+"""Set-up for every test: eight CPU devices; implicit rank promotion and warnings raise errors.
 
-Programs are compiled in the quickest way, here and in the processes that tests start, unless the environment says
-otherwise: nearly all of them run for less time than they take to compile.
+XLA compiles with few optimizations, here and in the processes that tests start, unless the environment sets these
+variables: most programs of the tests take longer to compile than to run.
 """
 
 import os
@@ -10,29 +10,30 @@ from importlib.metadata import version
 
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_cpu_parallel_codegen_split_count=1"  # from 0.11.1 on, XLA stops at the other one, which it has dropped
+    "--xla_cpu_parallel_codegen_split_count=1"
+    # jaxlib 0.11.1 removed this flag, and XLA aborts at a flag that it does not know
     + " --xla_cpu_use_fusion_emitters=false" * ((jaxlib := [*map(int, version("jaxlib").split(".")[:3])]) < [0, 11, 1])
-    # where a processor multiplies bfloat16 itself, it stops at some matrices of three or four rows
+    # jaxlib before 0.8 aborts at bfloat16 products of three or four rows on processors with instructions for bfloat16
     + " --xla_cpu_max_isa=AVX2" * (jaxlib < [0, 8]),
 )
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before it is loaded: see rnnjax/runtime/blas.py
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before OpenBLAS is loaded: see rnnjax/runtime/blas.py
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import jax
 import pytest
 
-from rnnjax.core import xla_cpu
+from rnnjax.core import fused
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored by what it runs in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes its background processes ignore SIGINT
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.devices()  # now they are eight, whatever a test asks for
+jax.devices()  # starts the backend, after which the number of devices is fixed
 
 
 @pytest.fixture
 def optimized():
-    """Programs compiled as a user's are, for the length of one test: where it trains, or is about rounding."""
+    """XLA's default optimizations during one test, for training and for tests of rounding or of compiled programs."""
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     yield
@@ -41,7 +42,7 @@ def optimized():
 
 @pytest.fixture
 def x64():
-    """Double precision for the length of one test."""
+    """Double precision during one test."""
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     yield
@@ -49,7 +50,10 @@ def x64():
 
 
 @pytest.fixture
-def two_steps_a_chunk(monkeypatch):
-    """The fused scan works on two steps at a time, as it does on many where they are more than a cache holds."""
-    monkeypatch.setattr(xla_cpu, "CACHE_BYTES", 0)
-    monkeypatch.setattr(xla_cpu, "FEWEST_STEPS", 2)
+def set_chunk_length(monkeypatch):
+    """``set_chunk_length(steps)``: the fused scan then works in chunks of that many steps, also on short sequences."""
+
+    def set_length(steps):
+        monkeypatch.setattr(fused, "chunk_length", lambda cell, xs: min(steps, len(xs)))
+
+    return set_length

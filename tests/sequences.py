@@ -1,5 +1,6 @@
-"""What the tests of cells and recurrence share: cells, parameters away from zero, inputs, a loss that reads all."""
+"""Shared by tests of cells and recurrence: cells, parameters, inputs, a loss of every output, comparisons."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,13 +27,13 @@ ZONED = {name: cell.replace(zoneout=ZONEOUT) for name, cell in CELLS.items()}
 
 
 def normal_like(tree, seed, scale=1.0):
-    """Normal numbers in the shapes and dtypes of ``tree``; drawn by NumPy, for there is nothing to compile."""
+    """Normal numbers in the shapes and dtypes of ``tree``, drawn by NumPy, so that nothing is compiled."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda a: jnp.asarray(scale * rng.normal(size=a.shape), a.dtype), tree)
 
 
 def make_params(cell, inputs=INPUTS, seed=0):
-    """Initial parameters, each moved a little, so that no bias is zero and no kernel is special."""
+    """Initial parameters plus noise, so that no bias is zero and no kernel is orthogonal or diagonal."""
     params = cell.init(jax.random.key(seed), inputs)
     return jax.tree.map(jnp.add, params, normal_like(params, seed + 1, 0.1))
 
@@ -50,7 +51,7 @@ def zero_taps(cell, batch_shape, steps=STEPS):
 
 
 def total(tree, sin=jnp.sin):
-    """A loss whose gradient is different at every entry of every array in ``tree``."""
+    """A scalar loss of all arrays in ``tree`` whose gradient differs from entry to entry."""
 
     def phases(a):
         return (0.618 * np.arange(a.size) % 1.0 * 2 * np.pi).astype(a.dtype).reshape(a.shape)
@@ -59,7 +60,7 @@ def total(tree, sin=jnp.sin):
 
 
 def loop(cell, params, xs, state, lengths=None, dropout=DropoutMasks(None, None)):
-    """``cell.step`` in a python loop: (final, states), a step past an example's end keeping its state."""
+    """``cell.step`` in a Python loop: (final, states). Steps past an example's end keep its state."""
     states = []
     for t, x_t in enumerate(xs):
         new, h = cell.step(params, state, x_t, dropout=dropout)
@@ -72,22 +73,29 @@ def loop(cell, params, xs, state, lengths=None, dropout=DropoutMasks(None, None)
 
 
 def assert_close(actual, expected, tolerance):
-    """Every array of a tree within ``tolerance`` of its partner, relative to the partner's largest entry."""
-    actual_leaves, treedef = jax.tree.flatten(actual)
-    expected_leaves, expected_treedef = jax.tree.flatten(expected)
-    assert treedef == expected_treedef
-    for a, b in zip(actual_leaves, expected_leaves, strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.max(np.abs(b), initial=0.0))
+    """Equal structure, shapes and dtypes, and each array close relative to the largest entry of its expected one.
+
+    ``chex.assert_trees_all_close`` alone takes one ``atol`` for all arrays of a tree, and gradients of parameters and
+    of taps differ by orders of magnitude.
+    """
+    chex.assert_trees_all_equal_shapes_and_dtypes(actual, expected)
+
+    def compare(a, b):
+        chex.assert_trees_all_close(a, b, rtol=0, atol=tolerance * np.max(np.abs(b), initial=0.0))
+
+    jax.tree.map(compare, actual, expected)
 
 
 def assert_same(actual, expected):
-    """Every array of a tree equal to its partner in every bit."""
-    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+    """Equal structure, shapes, dtypes and values."""
+    chex.assert_trees_all_equal(actual, expected, strict=True)
 
 
 def make_case(cell, batch_shape, given, steps=STEPS, lengths=LENGTHS):
-    """(differentiable, other) keyword arguments of ``unroll``; the taps are random, not zero."""
+    """(differentiable, other) keyword arguments of ``unroll``. The taps are random, not zero.
+
+    ``given`` names the optional arguments to include, separated by spaces: state, taps, lengths, dropout.
+    """
     arguments = {"params": make_params(cell), "xs": make_inputs(cell, batch_shape, steps)}
     other = {}
     if "state" in given:
@@ -104,9 +112,9 @@ def make_case(cell, batch_shape, given, steps=STEPS, lengths=LENGTHS):
 
 
 def fused_and_autodiff(cell, arguments, options, read=lambda results: results):
-    """(gradient of a loss that reads everything, or so much, (final, states)) with either backward pass.
+    """(gradient, (final, states)) with the fused backward pass, and the same by autodiff of the plain scan.
 
-    The plain scan always stores every step, so that it also judges ``store_every``.
+    The loss is ``total(read((final, states)))``. Autodiff ignores ``store_every``, so that it is the reference for it.
     """
 
     def loss(arguments, options):

@@ -1,4 +1,4 @@
-"""Imports run downward only, file by file and without a circle, and some libraries have one place."""
+"""Imports run downward only, file by file, without cycles; some libraries are imported in one package only."""
 
 import ast
 import graphlib
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MOST_FILES = 15  # in a folder of source
-# Lowest first; of each floor the rooms, which do not import each other unless a lower one is named.
+MAX_FILES = 15  # in a folder of source, not counting its sub-folders
+# Lowest floor first. A file may import from lower floors and from its own room, not from another room of its floor.
 FLOORS = (
     ("rnnjax/errors", "rnnjax/typing", "rnnjax/runtime/"),
     ("rnnjax/formatting", "rnnjax/argument_checks"),
@@ -26,7 +26,7 @@ FLOORS = (
     ("experiments/",),
     ("launch",),
 )
-FORBIDDEN = {  # library -> the only rooms that may import it, or those that may not
+FORBIDDEN = {  # library -> whether a room may not import it
     "matplotlib": lambda room: room != "rnnjax/report/",
     "bokeh": lambda room: room != "rnnjax/report/",
     "flax": lambda room: room in {"rnnjax/argument_checks", "rnnjax/cells/", "rnnjax/core/", "rnnjax/diagnostics/"},
@@ -35,15 +35,15 @@ FORBIDDEN = {  # library -> the only rooms that may import it, or those that may
 CELLS_MAY = {"jax", "numpy", *sys.stdlib_module_names}
 
 
-def place_of(path):
-    """(floor, room) of a file without its ending; the longest room that fits."""
-    places = [(len(room), floor, room) for floor, rooms in enumerate(FLOORS) for room in rooms]
-    found = [place for place in places if path == place[2] or (place[2].endswith("/") and path.startswith(place[2]))]
-    return max(found)[1:] if found else None
+def floor_and_room(path):
+    """(floor, room) of a file (its path without suffix): the longest room that matches. None where there is none."""
+    pairs = [(floor, room) for floor, rooms in enumerate(FLOORS) for room in rooms]
+    matches = [pair for pair in pairs if path == pair[1] or (pair[1].endswith("/") and path.startswith(pair[1]))]
+    return max(matches, key=lambda pair: len(pair[1])) if matches else None
 
 
 def imported(path, source):
-    """Dotted names of all that ``source`` imports, wherever in it, with ``from a import b`` as a.b."""
+    """Dotted names of all imports in ``source``, also those inside functions; ``from a import b`` is a.b."""
     package = Path(path).parts[:-1]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -55,7 +55,7 @@ def imported(path, source):
 
 
 def file_of(name, files):
-    """The file without its ending that a dotted name is in; None where it is not ours."""
+    """The file (its path without suffix) that defines a dotted name; None for other libraries."""
     parts = name.split(".")
     if parts[0] not in ("rnnjax", "experiments", "launch"):
         return None
@@ -69,24 +69,23 @@ def file_of(name, files):
 
 
 def violations(path, source, files):
-    """One sentence for each import that ``path`` (relative to the root, without its ending) may not have."""
-    place = place_of(path)
-    if place is None:
+    """A sentence for each forbidden import of the file ``path`` (relative to the root, without suffix)."""
+    if floor_and_room(path) is None:
         return [f"{path} is on no floor"]
-    floor, room = place
-    found = []
+    floor, room = floor_and_room(path)
+    sentences = []
     for name in imported(f"{path}.py", source):
         target, library = file_of(name, files), name.split(".")[0]
         if target is None:
             wrong = FORBIDDEN.get(library, lambda room: False)(room)
             wrong |= room == "rnnjax/cells/" and library not in CELLS_MAY
         else:
-            other_floor, other_room = place_of(target)
+            other_floor, other_room = floor_and_room(target)
             wrong = other_floor > floor or (other_floor == floor and other_room != room)
             wrong |= room == "rnnjax/data/" and other_room not in (room, "rnnjax/errors", "rnnjax/typing")
         if wrong:
-            found.append(f"{path} must not import {name}")
-    return found
+            sentences.append(f"{path} must not import {name}")
+    return sentences
 
 
 def sources():
@@ -97,8 +96,8 @@ def sources():
 FILES = sources()
 
 
-def circle(files):
-    """A circle of files that import each other, empty where there is none. Imports for types alone count."""
+def cycle(files):
+    """Files that import each other in a cycle, empty where there is none. Imports under TYPE_CHECKING count."""
     graph = {
         path: {
             target for name in imported(f"{path}.py", source) if (target := file_of(name, files)) not in (None, path)
@@ -117,22 +116,22 @@ def test_every_file_imports_downward():
     assert [line for path, source in FILES.items() for line in violations(path, source, FILES)] == []
 
 
-def test_no_circle_of_files():
-    assert circle(FILES) == []
+def test_no_cycle_of_files():
+    assert cycle(FILES) == []
 
 
-def test_a_circle_is_found_also_where_it_is_imported_late_or_for_types():
+def test_cycles_by_late_imports_and_imports_for_types_are_detected():
     late = "def f():\n    from rnnjax import b"
     typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from rnnjax.a import A"
-    assert set(circle({"rnnjax/a": late, "rnnjax/b": typed, "rnnjax/__init__": ""})) == {"rnnjax/a", "rnnjax/b"}
-    assert circle({"rnnjax/a": late, "rnnjax/b": "", "rnnjax/__init__": ""}) == []
+    assert set(cycle({"rnnjax/a": late, "rnnjax/b": typed, "rnnjax/__init__": ""})) == {"rnnjax/a", "rnnjax/b"}
+    assert cycle({"rnnjax/a": late, "rnnjax/b": "", "rnnjax/__init__": ""}) == []
 
 
-def test_no_folder_holds_more_files_than_one_can_look_over():
+def test_no_folder_has_too_many_files():
     folders = {}
     for path in FILES:
         folders.setdefault(str(Path(path).parent), []).append(path)
-    assert {folder: len(files) for folder, files in folders.items() if len(files) > MOST_FILES} == {}
+    assert {folder: len(files) for folder, files in folders.items() if len(files) > MAX_FILES} == {}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +166,7 @@ def test_no_folder_holds_more_files_than_one_can_look_over():
         ("rnnjax/elsewhere", ""),
     ],
 )
-def test_an_import_upward_is_found(path, source):
+def test_an_upward_import_is_detected(path, source):
     assert len(violations(path, source, FILES)) == 1
 
 
@@ -187,5 +186,5 @@ def test_an_import_upward_is_found(path, source):
         ("rnnjax/__init__", "from rnnjax.nn.recurrent import RNN\nfrom rnnjax import diagnostics"),
     ],
 )
-def test_an_import_downward_is_allowed(path, source):
+def test_a_downward_import_is_allowed(path, source):
     assert violations(path, source, FILES) == []

@@ -1,4 +1,4 @@
-"""Taps that ask for norms get those of the gradients that plain taps get, whichever way a cell is walked."""
+"""The gradient of a ``NormTap`` is the norm of the gradient of a plain tap, for every option of ``unroll``."""
 
 import jax
 import jax.numpy as jnp
@@ -7,10 +7,9 @@ import pytest
 from sequences import CELLS, INPUTS, LENGTHS, STEPS, assert_close, make_inputs, make_params, total, zero_taps
 
 import rnnjax
-from rnnjax.core import fused as scans
 from rnnjax.core.taps import NormTap, is_norm_tap, norm_taps, safe_norm
 
-WAYS = {
+OPTIONS = {
     "fused": {},
     "autodiff": {"backward": "autodiff"},
     "reverse": {"reverse": True},
@@ -19,24 +18,24 @@ WAYS = {
 }
 
 
-def told(tree):
-    """The norms, with the axes of the gradients without the last."""
+def norm_arrays(tree):
+    """The arrays of a tree of ``NormTap``, (T, B, 1), without their last axis."""
     return jax.tree.map(lambda tap: tap.norm[..., 0], tree, is_leaf=is_norm_tap)
 
 
 @pytest.mark.parametrize("chunk", [None, 3])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("name", CELLS)
-def test_their_gradient_is_the_norm_of_that_of_taps(x64, monkeypatch, name, way, chunk):
+def test_the_gradient_is_the_norm_of_the_gradient_of_plain_taps(x64, set_chunk_length, name, options, chunk):
     if chunk:
-        monkeypatch.setattr(scans, "chunk_length", lambda cell, xs: min(chunk, len(xs)))
+        set_chunk_length(chunk)
     cell = CELLS[name]
     params, xs, taps = make_params(cell), make_inputs(cell, (4,), STEPS), zero_taps(cell, (4,), STEPS)
 
     @jax.jit
     def gradients(params, taps):
         def loss(params, taps):
-            results = rnnjax.unroll(cell, params, xs, lengths=jnp.array(LENGTHS), taps=taps, **WAYS[way])
+            results = rnnjax.unroll(cell, params, xs, lengths=jnp.array(LENGTHS), taps=taps, **OPTIONS[options])
             return total(results), results
 
         return jax.grad(loss, (0, 1), has_aux=True)(params, taps)
@@ -44,13 +43,13 @@ def test_their_gradient_is_the_norm_of_that_of_taps(x64, monkeypatch, name, way,
     (d_params, d_taps), results = gradients(params, taps)
     (same_params, norms), same_results = gradients(params, norm_taps(taps))
     assert_close((same_params, same_results), (d_params, results), 1e-12)
-    assert_close(told(norms), jax.tree.map(safe_norm, d_taps), 1e-12)
+    assert_close(norm_arrays(norms), jax.tree.map(safe_norm, d_taps), 1e-12)
     assert isinstance(norms, cell.State)
     valid = np.arange(STEPS)[:, None] < np.array(LENGTHS)
-    assert all(np.array_equal(norm > 0, valid) for norm in jax.tree.leaves(told(norms)))
+    assert all(np.array_equal(norm > 0, valid) for norm in jax.tree.leaves(norm_arrays(norms)))
 
 
-def test_they_add_nothing_whatever_their_value(x64):
+def test_the_value_of_norm_taps_changes_nothing(x64):
     cell = CELLS["LSTM"]
     params, xs = make_params(cell), make_inputs(cell, (4,), STEPS)
     taps = jax.tree.map(lambda a: a + 7.0, norm_taps(zero_taps(cell, (4,), STEPS)))
@@ -59,16 +58,16 @@ def test_they_add_nothing_whatever_their_value(x64):
         assert_close(run(taps), run(None), 1e-12)
 
 
-def test_modules_hand_them_on():
+def test_modules_accept_norm_taps():
     cell = rnnjax.LSTM(3)
     module = rnnjax.Stack([rnnjax.RNN(cell), rnnjax.Bidirectional(rnnjax.RNN(cell), rnnjax.RNN(cell, reverse=True))])
     xs = jax.random.normal(jax.random.key(0), (4, STEPS, INPUTS))
     variables, taps = module.init(jax.random.key(1), xs), module.zero_taps(4, STEPS)
     gradient = jax.jit(jax.grad(lambda taps: total(module.apply(variables, xs, taps=taps))))
-    assert_close(told(gradient(norm_taps(taps))), jax.tree.map(safe_norm, gradient(taps)), 1e-5)
+    assert_close(norm_arrays(gradient(norm_taps(taps))), jax.tree.map(safe_norm, gradient(taps)), 1e-5)
 
 
-def test_tiny_gradients_have_norms():
+def test_norms_of_tiny_gradients_do_not_underflow():
     cell = rnnjax.SimpleRNN(8)
     params, xs = make_params(cell), make_inputs(cell, (2,), STEPS)
     taps = norm_taps(zero_taps(cell, (2,), STEPS))
@@ -83,7 +82,7 @@ def test_tiny_gradients_have_norms():
         (lambda taps: taps._replace(c=NormTap(taps.c.norm[:-1])), "taps.c must have shape"),
     ],
 )
-def test_what_is_no_set_of_them_is_refused(x64, spoil, message):
+def test_mixed_or_misshaped_norm_taps_are_refused(x64, spoil, message):
     cell = CELLS["LSTM"]
     params, xs = make_params(cell), make_inputs(cell, (4,), STEPS)
     with pytest.raises(ValueError, match=message):

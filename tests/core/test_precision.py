@@ -1,4 +1,4 @@
-"""bfloat16: the products are rounded, the memory is not."""
+"""bfloat16: matrix products are rounded, the memory stays float32."""
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +21,13 @@ def results(cell, params, xs, backward):
 
 
 def distance(actual, expected):
-    """Largest distance of two trees' partners, relative to the norm of the expected one."""
+    """Largest ‖a - b‖/‖b‖ over the arrays of two trees, b expected."""
 
-    def one(a, b):
+    def relative(a, b):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         return np.linalg.norm(a - b) / np.linalg.norm(b)
 
-    return max(jax.tree.leaves(jax.tree.map(one, actual, expected)))
+    return max(jax.tree.leaves(jax.tree.map(relative, actual, expected)))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_bfloat16_products_keep_the_memory_in_float32(name, backward):
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_states_are_those_of_the_widest(name):
+def test_state_dtype_is_the_widest_of_the_dtypes_and_at_least_float32(name):
     assert CELLS[name].state_dtype == jnp.float64
     assert CELLS[name].replace(param_dtype=jnp.float32).state_dtype == jnp.float32
     assert CELLS[name].replace(param_dtype=jnp.bfloat16).state_dtype == jnp.float32

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,6 @@ from sequences import (
     LENGTHS,
     STEPS,
     assert_close,
-    assert_same,
     loop,
     make_inputs,
     make_params,
@@ -30,7 +30,7 @@ def make_arguments(cell):
 
 
 def flip_by_hand(a):
-    """(T, B, ...) with the valid part of each example turned round and its padding left alone."""
+    """(T, B, ...) with the valid steps of each example in reverse order and its padding unchanged."""
     order = [[*reversed(range(n)), *range(n, STEPS)] for n in LENGTHS]
     return jnp.stack([a[np.array(steps), b] for b, steps in enumerate(order)], axis=1)
 
@@ -53,10 +53,10 @@ def test_reverse_is_forward_over_each_example_flipped_by_hand(x64, name):
     gradient, (final, states) = jax.jit(jax.grad(reverse, (0, 1, 2), has_aux=True))(*arguments)
     expected, (final_by_hand, states_by_hand) = jax.jit(jax.grad(by_hand, (0, 1, 2), has_aux=True))(*arguments)
     assert_close((gradient, final), (expected, final_by_hand), 1e-13)
-    for made, hand, first in zip(states, states_by_hand, arguments[2], strict=True):
-        assert_close(made[VALID], hand[VALID], 1e-13)
-        padding = np.broadcast_to(first, made.shape)[~VALID]
-        np.testing.assert_array_equal(made[~VALID], padding)  # the state before the walk began
+    for values, values_by_hand, initial in zip(states, states_by_hand, arguments[2], strict=True):
+        assert_close(values[VALID], values_by_hand[VALID], 1e-13)
+        padding = np.broadcast_to(initial, values.shape)[~VALID]
+        chex.assert_trees_all_equal(values[~VALID], padding, strict=True)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -100,7 +100,7 @@ def compiled(name, backward):
 
 
 def clean_and_dirty(name, backward, garbage):
-    """What one program answers to clean padding, and to padding full of ``garbage``."""
+    """Results of one compiled program for inputs with normal padding, and with padding full of ``garbage``."""
     run = compiled(name, backward)
     xs = make_inputs(CELLS[name].replace(param_dtype=jnp.float32), (4,))
     return run(xs), run(jnp.where(VALID[:, :, None], xs, garbage))
@@ -110,18 +110,21 @@ def clean_and_dirty(name, backward, garbage):
 @pytest.mark.parametrize("name", CELLS)
 def test_finite_garbage_in_the_padding_changes_nothing(name, backward):
     clean, dirty = clean_and_dirty(name, backward, 1e30)
-    assert_same(dirty, clean)
+    chex.assert_tree_all_finite(clean)
+    chex.assert_trees_all_equal(dirty, clean, strict=True)
 
 
 @pytest.mark.parametrize("backward", ["fused", "autodiff"])
 @pytest.mark.parametrize("name", CELLS)
 def test_nan_in_the_padding_changes_no_state(name, backward):
     (_, clean), (_, dirty) = clean_and_dirty(name, backward, jnp.nan)
-    assert_same(dirty, clean)
+    chex.assert_tree_all_finite(dirty)
+    chex.assert_trees_all_equal(dirty, clean, strict=True)
 
 
 @pytest.mark.parametrize("backward", ["fused", "autodiff"])
 @pytest.mark.parametrize("name", CELLS)
 def test_nan_in_the_padding_changes_no_gradient(name, backward):
     (clean, _), (dirty, _) = clean_and_dirty(name, backward, jnp.nan)
-    assert_same(dirty, clean)
+    chex.assert_tree_all_finite(dirty)
+    chex.assert_trees_all_equal(dirty, clean, strict=True)

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 from sequences import (
     CELLS,
     assert_close,
-    assert_same,
     make_inputs,
     make_params,
     make_state,
@@ -27,7 +27,7 @@ def sigmoid(z):
 
 
 def numpy_step(name, params, state, x, nudge):
-    """One step in NumPy, with ``nudge`` added to the state itself: c before h is read from it, h after."""
+    """One step in NumPy with ``nudge`` added to the new state: to c before h is computed from it, and to h."""
     z_x, z_h = x @ params.w_x + params.b, state[0] @ params.w_h
     if name == "SimpleRNN":
         return (np.tanh(z_x + z_h) + nudge[0],)
@@ -77,7 +77,7 @@ def test_taps_are_finite_differences_of_the_states(x64, name, reverse):
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_a_loss_that_reads_one_step_is_zero_at_all_later_ones(name):
+def test_the_gradient_of_a_loss_at_one_step_is_zero_at_all_later_steps(name):
     cell = CELLS[name].replace(param_dtype=jnp.float32)
     params, xs = make_params(cell), make_inputs(cell, (4,))
 
@@ -90,8 +90,8 @@ def test_a_loss_that_reads_one_step_is_zero_at_all_later_ones(name):
         return jax.vmap(jax.grad(read), (None, 0))(taps, jnp.arange(len(xs)))
 
     for field in gradients(zero_taps(cell, (4,))):
-        reached = np.any(field != 0, axis=(2, 3))  # (k, t)
-        assert np.array_equal(reached, np.tri(len(xs), dtype=bool))
+        nonzero = np.any(field != 0, axis=(2, 3))  # (k, t)
+        assert np.array_equal(nonzero, np.tri(len(xs), dtype=bool))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Linear(rnnjax.Cell):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_a_linear_cell_loses_a_tenth_at_every_step(x64, reverse):
+def test_the_gradient_norm_of_a_linear_cell_shrinks_by_a_tenth_at_every_step(x64, reverse):
     cell = Linear(8, recurrent_init=rnnjax.Orthogonal(0.9), param_dtype=jnp.float64)
     params, xs = cell.init(jax.random.key(0), 3), make_inputs(cell, (4,), 60)
     lengths = np.array([60, 41, 2, 1])
@@ -125,8 +125,8 @@ def test_a_linear_cell_loses_a_tenth_at_every_step(x64, reverse):
         assert from_the_end[0] > 0
 
 
-def test_the_memory_under_a_loss_on_the_last_output_alone(x64):
-    """∂L/∂c_T is the way through the readout, o·(1 - tanh²(c_T)), and not zero."""
+def test_a_loss_on_the_last_output_alone_reaches_the_memory_of_the_last_step(x64):
+    """∂L/∂c_T = ∂L/∂h_T · o·(1 - tanh²(c_T)), through the readout, and not zero."""
     cell = CELLS["LSTM"]
     params, xs = make_params(cell), make_inputs(cell, (4,))
 
@@ -147,7 +147,7 @@ def test_the_memory_under_a_loss_on_the_last_output_alone(x64):
 
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("name", CELLS)
-def test_taps_on_or_off_change_no_bit(optimized, name, ragged):
+def test_losses_and_gradients_are_bit_for_bit_the_same_without_taps(optimized, name, ragged):
     steps, batch, features = 50, 8, 64
     cell = CELLS[name].replace(features=features, param_dtype=jnp.float32)
     params, xs = make_params(cell), make_inputs(cell, (batch,), steps)
@@ -159,5 +159,5 @@ def test_taps_on_or_off_change_no_bit(optimized, name, ragged):
 
     off = jax.jit(jax.value_and_grad(loss))(params, None)
     value, (d_params, d_taps) = jax.jit(jax.value_and_grad(loss, (0, 1)))(params, zero_taps(cell, (batch,), steps))
-    assert_same((value, d_params), off)
+    chex.assert_trees_all_equal((value, d_params), off, strict=True)
     assert all(np.any(a != 0) for a in jax.tree.leaves((d_params, d_taps)))

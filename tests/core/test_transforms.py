@@ -1,6 +1,6 @@
 """``unroll`` under jit, vmap, pmap, shard_map, forward mode and second derivatives.
 
-The LSTM (additive, a memory of its own) and the GRU (neither) take every branch of the scans between them.
+The LSTM is additive and has a memory besides h, the GRU is neither: together they take every branch of the scans.
 """
 
 import functools
@@ -29,7 +29,7 @@ BATCH_AXES = {"xs": 1, "taps": 1, "state": 0, "lengths": 0}
 
 
 def make_loss(cell, axis=None, **options):
-    """(params, data) -> mean over the examples of a loss that reads every state; over ``axis`` too, if given."""
+    """``loss(params, data)``: a mean over the examples that reads every state; a mean over ``axis``, too, if given."""
 
     def loss(params, data):
         final, states = rnnjax.unroll(cell, params, **data, **options)
@@ -40,7 +40,7 @@ def make_loss(cell, axis=None, **options):
 
 
 def make_data(cell):
-    """All that belongs to an example, for four of them."""
+    """Inputs, taps, initial state and lengths of four examples."""
     return {
         "xs": make_inputs(cell, (4,)),
         "taps": zero_taps(cell, (4,)),
@@ -50,7 +50,7 @@ def make_data(cell):
 
 
 def gradients(cell, params, data, axis=None, **options):
-    """With respect to the parameters, and to the taps."""
+    """Gradients with respect to the parameters and to the taps."""
 
     def loss(params, taps):
         return make_loss(cell, axis, **options)(params, data | {"taps": taps})
@@ -59,24 +59,24 @@ def gradients(cell, params, data, axis=None, **options):
 
 
 @functools.cache
-def of_one_device(name):
+def single_device_gradients(name):
     cell = CELLS[name]
     return jax.device_get(jax.jit(functools.partial(gradients, cell))(make_params(cell), make_data(cell)))
 
 
 def test_without_jit(x64):
     cell = CELLS["LSTM"]
-    assert_close(gradients(cell, make_params(cell), make_data(cell)), of_one_device("LSTM"), 1e-13)
+    assert_close(gradients(cell, make_params(cell), make_data(cell)), single_device_gradients("LSTM"), 1e-13)
 
 
 @pytest.mark.parametrize(("name", "backward"), [("LSTM", "fused"), ("GRU", "fused"), ("LSTM", "autodiff")])
-def test_vmap_over_examples_is_the_batch(x64, name, backward):
-    """The mean of the gradients of each example's own loss; its tap gradients are the batch's, times 4."""
+def test_vmap_over_examples_equals_the_batch(x64, name, backward):
+    """Losses of single examples: their gradients' mean is the batch's, their tap gradients are 4 times the batch's."""
     cell = CELLS[name]
     each = jax.vmap(functools.partial(gradients, cell, backward=backward), (None, BATCH_AXES), (0, 1))
     d_params, d_taps = jax.jit(each)(make_params(cell), make_data(cell))
     actual = jax.tree.map(lambda a: a.mean(0), d_params), jax.tree.map(lambda a: a / 4, d_taps)
-    assert_close(actual, of_one_device(name), 1e-13)
+    assert_close(actual, single_device_gradients(name), 1e-13)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,7 +90,7 @@ def test_vmap_over_parameters_is_one_run_per_seed(x64, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pmap_is_one_device(x64, name):
+def test_pmap_equals_one_device(x64, name):
     cell = CELLS[name]
     data = {
         key: jax.tree.map(lambda a, k=key: jnp.stack(jnp.split(a, 2, BATCH_AXES[k])), value)
@@ -103,7 +103,7 @@ def test_pmap_is_one_device(x64, name):
 
     devices = jax.devices()[:2]
     d_params, d_taps = jax.pmap(run, "devices", in_axes=(None, 0), devices=devices)(make_params(cell), data)
-    expected, expected_taps = of_one_device(name)
+    expected, expected_taps = single_device_gradients(name)
     for device in range(2):
         assert_close(jax.tree.map(lambda a, d=device: np.asarray(a)[d], d_params), expected, 1e-13)
     joined = jax.tree.map(lambda a: np.concatenate(np.asarray(a), axis=1) / 2, d_taps)
@@ -118,19 +118,19 @@ def two_devices():
     ("name", "options"),
     [("LSTM", {}), ("GRU", {}), ("LSTM", {"store_every": 3}), ("LSTM", {"backward": "autodiff"})],
 )
-def test_shard_map_is_one_device(x64, name, options):
-    """Under JAX's check of what varies over the devices: parameters replicated, the batch cut in two."""
-    assert_close(on_two_devices(name, options), of_one_device(name), 1e-13)
+def test_shard_map_equals_one_device(x64, name, options):
+    """With JAX's check of axes that vary (``check_vma``): parameters replicated, the batch split in two."""
+    assert_close(two_device_gradients(name, options), single_device_gradients(name), 1e-13)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_shard_map_in_chunks(x64, name, request):
-    expected = of_one_device(name)  # all steps at once
-    request.getfixturevalue("two_steps_a_chunk")
-    assert_close(on_two_devices(name, {}), expected, 1e-13)
+def test_shard_map_in_chunks(x64, set_chunk_length, name):
+    expected = single_device_gradients(name)  # in one chunk
+    set_chunk_length(2)
+    assert_close(two_device_gradients(name, {}), expected, 1e-13)
 
 
-def on_two_devices(name, options):
+def two_device_gradients(name, options):
     cell = CELLS[name]
     over_batch = {key: P(*[None] * axis, "devices") for key, axis in BATCH_AXES.items()}
     sharded = jax.shard_map(
@@ -142,8 +142,8 @@ def on_two_devices(name, options):
     return jax.device_get(jax.jit(sharded)(make_params(cell), make_data(cell)))
 
 
-def test_shard_map_with_nothing_given_but_the_inputs(x64):
-    """The zeros that ``unroll`` itself begins with must vary over the devices as the inputs do."""
+def test_shard_map_without_an_initial_state(x64):
+    """The zeros that ``unroll`` makes as the initial state must vary over the devices as the inputs do."""
     cell = CELLS["LSTM"]
     params, xs = make_params(cell), make_inputs(cell, (4,))
     sharded = jax.shard_map(
@@ -156,8 +156,8 @@ def test_shard_map_with_nothing_given_but_the_inputs(x64):
     assert_close(actual, jax.device_get(rnnjax.unroll(cell, params, xs)), 1e-14)
 
 
-def test_dropout_of_a_divided_batch_is_that_of_the_whole():
-    """By ``rows``, under shard_map with its check of what varies, under pmap, and under vmap over keys."""
+def test_dropout_of_a_split_batch_equals_that_of_the_whole():
+    """Drawn by ``rows``: under shard_map with ``check_vma``, under pmap, and under vmap over keys."""
     cell = rnnjax.GRU(5, input_dropout=0.4, recurrent_dropout=0.4)
     model = rnnjax.Stack([rnnjax.RNN(cell), rnnjax.RNN(cell)], dropout=0.4)
     xs, rows, keys = normal_like(jnp.zeros((8, 4, 3)), 1), jnp.arange(8), jax.random.split(jax.random.key(3))
@@ -172,20 +172,20 @@ def test_dropout_of_a_divided_batch_is_that_of_the_whole():
     halves = jax.tree.map(lambda a: a.reshape(2, 4, *a.shape[1:]), (xs, rows))
     mapped = jax.pmap(run, in_axes=(0, 0, None), devices=jax.devices()[:2])(*halves, keys[1])
     assert_close(np.asarray(mapped).reshape(whole.shape), whole, 1e-6)
-    members = jax.device_get(jax.jit(jax.vmap(run, (None, None, 0)))(xs, rows, keys))
-    assert_close(members[1], whole, 1e-6)
-    assert np.all(np.max(np.abs(members[0] - whole), axis=(1, 2)) > 1e-3)
+    ensemble = jax.device_get(jax.jit(jax.vmap(run, (None, None, 0)))(xs, rows, keys))
+    assert_close(ensemble[1], whole, 1e-6)
+    assert np.all(np.max(np.abs(ensemble[0] - whole), axis=(1, 2)) > 1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_autodiff_goes_forward_and_twice(x64, name):
-    """A slope against the fused gradient, a Hessian product against finite differences of the fused gradient."""
+def test_autodiff_has_forward_mode_and_second_derivatives(x64, name):
+    """A directional derivative against the fused gradient, a Hessian product against finite differences of it."""
     cell = CELLS[name]
     params, data, epsilon = make_params(cell), make_data(cell), 1e-6
     direction = normal_like(params, 13)
 
     @jax.jit
-    def forward_and_twice(params):
+    def slope_and_hessian_product(params):
         def slope(params):
             loss = make_loss(cell, backward="autodiff")
             return jax.jvp(lambda p: loss(p, data), (params,), (direction,))[1]
@@ -193,8 +193,8 @@ def test_autodiff_goes_forward_and_twice(x64, name):
         return jax.value_and_grad(slope)(params)
 
     fused = jax.jit(lambda params: gradients(cell, params, data)[0])
-    slope, hessian_product = forward_and_twice(params)
-    dots = jax.tree.map(jnp.vdot, of_one_device(name)[0], direction)
+    slope, hessian_product = slope_and_hessian_product(params)
+    dots = jax.tree.map(jnp.vdot, single_device_gradients(name)[0], direction)
     assert_close(slope, sum(jax.tree.leaves(dots)), 1e-12)
     ahead = fused(jax.tree.map(lambda p, d: p + epsilon * d, params, direction))
     behind = fused(jax.tree.map(lambda p, d: p - epsilon * d, params, direction))

@@ -1,4 +1,4 @@
-"""The fused backward pass is autodiff of the plain scan, and the plain scan is a python loop over ``cell.step``."""
+"""The fused backward pass equals autodiff of the plain scan, which equals a Python loop over ``cell.step``."""
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +20,9 @@ from sequences import (
 
 import rnnjax
 from rnnjax.cells import DropoutMasks
-from rnnjax.core import fused as scans
+from rnnjax.core.fused import chunk_length
 
-# batch shape, what is given besides params and xs, options of unroll. 4 divides the 8 steps, 3 does not.
+# batch shape, optional arguments (see make_case), options of unroll. 4 divides the 8 steps, 3 does not.
 CASES = {
     "bare": ((4,), "", {}),
     "ragged": ((4,), "lengths state taps", {}),
@@ -40,7 +40,7 @@ CASES = {
     + [(name, "ragged") for name in VARIANTS]
     + [("SimpleRNN relu", "stored every third")],
 )
-def test_fused_is_autodiff_in_float64(x64, name, case):
+def test_fused_equals_autodiff_in_float64(x64, name, case):
     cell, (batch_shape, given, options) = (CELLS | VARIANTS)[name], CASES[case]
     arguments, other = make_case(cell, batch_shape, given)
     fused, autodiff = fused_and_autodiff(cell, arguments, options | other)
@@ -48,11 +48,11 @@ def test_fused_is_autodiff_in_float64(x64, name, case):
     assert all(np.any(a != 0) and a.dtype == jnp.float64 for a in jax.tree.leaves(fused))
 
 
-@pytest.mark.parametrize("steps", [STEPS, STEPS - 1])  # one that 2 does not divide
+@pytest.mark.parametrize("steps", [STEPS, STEPS - 1])  # divisible by 2, and not
 @pytest.mark.parametrize("case", ["bare", "two batch dimensions, reverse", "stored every fourth"])
 @pytest.mark.parametrize("name", CELLS)
-def test_fused_is_autodiff_in_chunks(x64, monkeypatch, name, case, steps):
-    monkeypatch.setattr(scans, "chunk_length", lambda cell, xs: 2)
+def test_fused_equals_autodiff_in_chunks(x64, set_chunk_length, name, case, steps):
+    set_chunk_length(2)
     cell, (batch_shape, given, options) = ZONED[name], CASES[case]
     arguments, other = make_case(cell, batch_shape, given, steps, np.minimum(LENGTHS, steps))
     fused, autodiff = fused_and_autodiff(cell, arguments, options | other)
@@ -70,7 +70,7 @@ READ = {
 @pytest.mark.parametrize("given", ["", "lengths state taps"])
 @pytest.mark.parametrize("read", READ)
 @pytest.mark.parametrize("name", CELLS)
-def test_fused_is_autodiff_where_the_loss_reads_a_part(x64, name, read, given):
+def test_fused_equals_autodiff_where_the_loss_reads_only_some_outputs(x64, name, read, given):
     arguments, other = make_case(CELLS[name], (4,), given)
     fused, autodiff = fused_and_autodiff(CELLS[name], arguments, other, READ[read])
     assert_close(fused, autodiff, 1e-12)
@@ -82,23 +82,23 @@ def test_fused_is_autodiff_where_the_loss_reads_a_part(x64, name, read, given):
     [
         (rnnjax.LSTM(128), (500, 32), 10),  # 16 steps of 64 KiB fill the cache; 10 is the largest divisor of 500
         (rnnjax.LSTM(128), (512, 32), 16),
-        (rnnjax.LSTM(128, param_dtype=jnp.bfloat16), (512, 32), 16),  # gates are float32
+        (rnnjax.LSTM(128, param_dtype=jnp.bfloat16), (512, 32), 16),  # the gates are float32
         (rnnjax.SimpleRNN(128), (512, 32), 64),
         (rnnjax.LSTM(128), (16, 32), 16),
-        (rnnjax.LSTM(512), (100, 256), 5),  # not one step fits; the divisor of 100 below the fewest steps, 8
-        (rnnjax.LSTM(128), (505, 32), 16),  # 5 is less than half of it, so the last of 32 chunks is filled up
+        (rnnjax.LSTM(512), (100, 256), 5),  # no step fits; the largest divisor of 100 up to the minimum, 8
+        (rnnjax.LSTM(128), (505, 32), 16),  # its divisor 5 is less than half of 16, so the last of 32 chunks is padded
         (rnnjax.LSTM(128), (513, 32), 9),
         (rnnjax.LSTM(128), (201, 32), 16),
-        (rnnjax.LSTM(64), (201, 32), 29),  # 7 chunks, two steps more than there are
+        (rnnjax.LSTM(64), (201, 32), 29),  # 7 chunks, two steps of padding
         (rnnjax.LSTM(128), (17, 32), 9),
     ],
 )
 def test_chunk_length(cell, shape, expected):
-    assert scans.chunk_length(cell, jnp.zeros((*shape, 3))) == expected
+    assert chunk_length(cell, jnp.zeros((*shape, 3))) == expected
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_fused_is_autodiff_in_float32(optimized, name):
+def test_fused_equals_autodiff_in_float32(optimized, name):
     cell = CELLS[name].replace(features=16, param_dtype=jnp.float32)
     arguments, other = make_case(cell, (4,), "lengths state taps", steps=50, lengths=(0, 50, 31, 1))
     fused, autodiff = fused_and_autodiff(cell, arguments, other)
@@ -109,7 +109,7 @@ def test_fused_is_autodiff_in_float32(optimized, name):
 @pytest.mark.parametrize("backward", ["fused", "autodiff"])
 @pytest.mark.parametrize(("given", "options"), [("", {"store_every": 3}), ("lengths state dropout", {})])
 @pytest.mark.parametrize("name", [*CELLS, "SimpleRNN relu"])
-def test_the_scan_is_a_loop_over_step(x64, name, given, options, backward):
+def test_the_scan_equals_a_loop_over_step(x64, name, given, options, backward):
     cell = (CELLS | VARIANTS)[name]
     arguments, other = make_case(cell, (2, 2), given)
     expected = loop(cell, **({"state": cell.initial_state((2, 2))} | arguments | other))
@@ -117,7 +117,7 @@ def test_the_scan_is_a_loop_over_step(x64, name, given, options, backward):
     assert_close(actual, expected, 1e-14)
 
 
-def test_the_carried_state_continues_a_sequence(x64):
+def test_a_sequence_can_be_continued_from_the_final_state(x64):
     cell = CELLS["LSTM"]
     params, xs = make_params(cell), make_inputs(cell, (4,))
     final, states = rnnjax.unroll(cell, params, xs)
@@ -128,7 +128,7 @@ def test_the_carried_state_continues_a_sequence(x64):
 
 
 LSTM = rnnjax.LSTM(5)
-FOUR = LSTM.initial_state((4,))  # fits, so that each case below is wrong in one thing
+STATE = LSTM.initial_state((4,))  # valid, so that each case below has one error
 
 
 @pytest.mark.parametrize(
@@ -147,15 +147,15 @@ FOUR = LSTM.initial_state((4,))  # fits, so that each case below is wrong in one
         (r"dropout\.h must have shape \(4, 5\)", {"dropout": DropoutMasks(None, np.ones(5))}),
         (r"dropout\.hold must have shape \(8, 4, 5\)", {"dropout": DropoutMasks(None, None, np.ones((4, 5), bool))}),
         ("state must be a LSTMState, got GRUState", {"state": rnnjax.GRU(5).initial_state((4,))}),
-        ("state must be a LSTMState, got tuple", {"state": tuple(FOUR)}),
+        ("state must be a LSTMState, got tuple", {"state": tuple(STATE)}),
         (r"state\.h", {"state": LSTM.initial_state((3,))}),
-        (r"state\.c", {"state": FOUR._replace(c=np.zeros((4, 6), np.float32))}),
+        (r"state\.c", {"state": STATE._replace(c=np.zeros((4, 6), np.float32))}),
         ("taps must be a LSTMState", {"taps": np.zeros((8, 4, 5), np.float32)}),
-        (r"taps\.h", {"taps": FOUR}),
+        (r"taps\.h", {"taps": STATE}),
         (r"taps\.c", {"taps": LSTM.initial_state((8, 4))._replace(c=np.zeros((7, 4, 5), np.float32))}),
     ],
 )
-def test_what_does_not_fit_together_is_named(argument, changes):
+def test_errors_name_the_argument_that_does_not_fit(argument, changes):
     arguments = {"params": LSTM.init(jax.random.key(0), 3), "xs": np.zeros((8, 4, 3), np.float32)}
     with pytest.raises(ValueError, match=argument):
         rnnjax.unroll(LSTM, **(arguments | changes))

@@ -1,7 +1,8 @@
-"""What waits for other arrays is what it was, and a large array that is replaced is not copied first."""
+"""``depend_on`` returns its arrays unchanged, and lets XLA update a large array in place."""
 
 import re
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,28 +10,27 @@ import pytest
 
 from rnnjax.core.xla_cpu import XLA_CPU
 
-STRANGE = [1.5, np.inf, -np.inf, np.nan, -0.0]
+SPECIAL = [1.5, np.inf, -np.inf, np.nan, -0.0]
 
 
-@pytest.mark.parametrize("first", STRANGE)
+@pytest.mark.parametrize("first", SPECIAL)
 @pytest.mark.parametrize("jitted", [True, False])
-def test_nothing_changes_whatever_the_first_are(first, jitted):
-    then = {"numbers": jnp.array(STRANGE), "count": jnp.array(7), "flag": jnp.array(True), "none": None}
+def test_values_and_dtypes_do_not_change(first, jitted):
+    then = {"numbers": jnp.array(SPECIAL), "count": jnp.array(7), "flag": jnp.array(True), "none": None}
     function = jax.jit(XLA_CPU.depend_on) if jitted else XLA_CPU.depend_on
     actual = function((jnp.full((2, 3), first), None), then)
-    jax.tree.map(np.testing.assert_array_equal, actual, then)
-    assert jax.tree.map(lambda a: a.dtype, actual) == jax.tree.map(lambda a: a.dtype, then)
+    chex.assert_trees_all_equal(actual, then, strict=True)
 
 
-def test_the_gradient_passes_only_through_what_waits():
+def test_no_gradient_flows_to_the_arrays_that_come_first():
     first, then = jnp.arange(3.0), jnp.arange(3.0)
     gradients = jax.grad(lambda first, then: jnp.sum(XLA_CPU.depend_on(first, then) ** 2), (0, 1))(first, then)
     np.testing.assert_array_equal(gradients[0], 0)
     np.testing.assert_array_equal(gradients[1], 2 * then)
 
 
-def test_a_matrix_that_waits_for_another_is_changed_in_place(optimized):
-    """The second is read by both: were it replaced first, XLA would have to keep a copy of it."""
+def test_a_matrix_is_updated_in_place_after_the_matrix_that_reads_it(optimized):
+    """Both new matrices read the old ``b``: where XLA updates ``b`` first, it has to keep a copy."""
 
     def steps(count, a, b, *, ordered):
         def step(_, matrices):

@@ -1,7 +1,8 @@
-"""Zoneout on the memory: masks in training, their mean elsewhere, and no trace of it at rate zero."""
+"""Zoneout on the memory: masks in training, their mean in evaluation, and the same program as without it at rate 0."""
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,6 @@ from sequences import (
     ZONED,
     ZONEOUT,
     assert_close,
-    assert_same,
     make_inputs,
     make_params,
     make_state,
@@ -37,7 +37,7 @@ def draw(cell, key=KEY, rows=ROWS, steps=STEPS):
     return cell.dropout_masks(key, rows, INPUTS, steps)
 
 
-def arguments_of(cell):
+def make_arguments(cell):
     """(differentiable, other) keyword arguments of ``unroll``, with masks; the taps are random, not zero."""
     taps = normal_like(zero_taps(cell, BATCH), 7, 0.1)
     arguments = {"params": make_params(cell), "xs": make_inputs(cell, BATCH), "state": make_state(cell, BATCH)}
@@ -47,9 +47,9 @@ def arguments_of(cell):
 @pytest.mark.parametrize("options", [{}, {"reverse": True, "store_every": 3}], ids=["plain", "reverse, stored"])
 @pytest.mark.parametrize("masked", [True, False], ids=["masks", "mean"])
 @pytest.mark.parametrize("name", ZONED)
-def test_fused_is_autodiff_and_the_states_are_a_loop_in_numpy(x64, name, masked, options):
+def test_fused_equals_autodiff_and_the_states_equal_a_loop_in_numpy(x64, name, masked, options):
     cell = ZONED[name]
-    arguments, other = arguments_of(cell)
+    arguments, other = make_arguments(cell)
     if not masked:
         del other["dropout"]
 
@@ -76,7 +76,7 @@ def sigmoid(z):
 
 
 def numpy_states(name, arguments, keep, reverse):
-    """The states (T, B, H) of the equations themselves; ``keep`` is d_t, or its mean."""
+    """States (T, B, H) from the equations in NumPy; ``keep`` (T, B, H) is the mask d_t, or its mean."""
     params, xs, state, taps = (jax.tree.map(np.asarray, arguments[key]) for key in ("params", "xs", "state", "taps"))
     states, steps = [None] * STEPS, range(STEPS)
     for t in reversed(steps) if reverse else steps:
@@ -98,7 +98,7 @@ def numpy_states(name, arguments, keep, reverse):
 
 
 @pytest.mark.parametrize("name", ZONED)
-def test_a_step_in_training_is_on_average_the_step_elsewhere(x64, name):
+def test_a_step_in_training_is_on_average_the_step_in_evaluation(x64, name):
     cell, draws = ZONED[name], 4000
     params, state, x_t = make_params(cell), make_state(cell, ()), make_inputs(cell, ())[0]
     hold = draw(cell, rows=np.arange(draws), steps=1).hold[0]
@@ -113,8 +113,8 @@ def test_a_step_in_training_is_on_average_the_step_elsewhere(x64, name):
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_at_rate_zero_the_program_is_that_of_update(name):
-    """The same jaxpr, forward and backward, as of a cell that has never heard of zoneout."""
+def test_at_rate_zero_the_program_is_that_without_zoneout(name):
+    """The same jaxpr, forward and backward, as of a cell whose ``remember`` is ``update`` alone."""
     cell = CELLS[name].replace(param_dtype=jnp.float32)
     bare = type("Bare", (type(cell),), {"remember": lambda self, z_x, z_h, m, hold=None: self.update(z_x, z_h, m)})(5)
     params, xs = make_params(cell), make_inputs(cell, BATCH)
@@ -130,23 +130,24 @@ def test_at_rate_zero_the_program_is_that_of_update(name):
         assert program(cell.replace(zoneout=ZONEOUT), backward) != program(bare, backward)
 
 
-def test_masks_hold_their_share_anew_at_every_step_and_by_row_alone():
+def test_masks_have_the_rate_as_mean_and_depend_on_step_key_and_row_alone():
     cell = rnnjax.LSTM(40, zoneout=ZONEOUT)
     rows = 7 + np.arange(30).reshape(5, 6)
     hold = np.asarray(draw(cell, rows=rows, steps=10).hold)
     assert (hold.shape, hold.dtype) == ((10, 5, 6, 40), bool)
     np.testing.assert_allclose(hold.mean(), ZONEOUT, atol=4 * np.sqrt(ZONEOUT * (1 - ZONEOUT) / hold.size))
     assert len(np.unique(hold.reshape(300, 40), axis=0)) == 300
-    assert_same(draw(cell, rows=np.array([21, 8]), steps=10).hold, hold.reshape(10, 30, 40)[:, [14, 1]])
+    actual = draw(cell, rows=np.array([21, 8]), steps=10).hold
+    chex.assert_trees_all_equal(actual, hold.reshape(10, 30, 40)[:, [14, 1]], strict=True)
     assert np.any(draw(cell, jax.random.key(1), rows, 10).hold != hold)
 
 
-def test_zoneout_changes_no_mask_of_dropout():
+def test_zoneout_changes_no_dropout_mask():
     cell = rnnjax.GRU(6, input_dropout=0.4, recurrent_dropout=0.4)
-    assert_same(draw(cell.replace(zoneout=ZONEOUT))[:2], draw(cell)[:2])
+    chex.assert_trees_all_equal(draw(cell.replace(zoneout=ZONEOUT))[:2], draw(cell)[:2], strict=True)
 
 
-def test_a_held_unit_keeps_its_memory_and_hands_the_gradient_on_whole(x64):
+def test_a_held_unit_keeps_its_memory_and_passes_the_gradient_unchanged(x64):
     cell = ZONED["GRU"]
     params, xs, start = make_params(cell), make_inputs(cell, BATCH), make_state(cell, BATCH)
     masks = DropoutMasks(None, None, jnp.ones((STEPS, *BATCH, FEATURES), bool))
@@ -156,11 +157,11 @@ def test_a_held_unit_keeps_its_memory_and_hands_the_gradient_on_whole(x64):
         return total(final), states
 
     gradient, states = jax.grad(loss, has_aux=True)(start)
-    assert_same(states.h, jnp.broadcast_to(start.h, states.h.shape))
-    assert_same(gradient, jax.grad(total)(start))
+    chex.assert_trees_all_equal(states.h, jnp.broadcast_to(start.h, states.h.shape), strict=True)
+    chex.assert_trees_all_equal(gradient, jax.grad(total)(start), strict=True)
 
 
-def test_the_module_zones_out_in_training_alone_and_alike_however_the_batch_is_divided():
+def test_the_module_applies_masks_in_training_only_and_the_same_on_a_split_batch():
     module = rnnjax.RNN(rnnjax.LSTM(FEATURES, zoneout=ZONEOUT), store_every=3)
     xs, rows, lengths = normal_like(jnp.zeros((4, STEPS, INPUTS)), 1), jnp.arange(4), jnp.array([8, 3, 5, 8])
     params = module.init(KEY, xs)
@@ -169,10 +170,10 @@ def test_the_module_zones_out_in_training_alone_and_alike_however_the_batch_is_d
         return module.apply(params, xs, lengths=lengths, rows=rows, train=train, rngs={"dropout": KEY})[1]
 
     whole = jax.device_get(jax.jit(run)(xs, rows, lengths))
-    calm = jax.jit(functools.partial(run, train=False))(xs, rows, lengths)
+    evaluated = jax.jit(functools.partial(run, train=False))(xs, rows, lengths)
     expected = rnnjax.RNN(module.cell).apply(params, xs, lengths=lengths)[1]
-    assert_close(calm, expected, 1e-6)
-    assert np.all(np.max(np.abs(whole - calm), axis=(1, 2)) > 1e-3)
+    assert_close(evaluated, expected, 1e-6)
+    assert np.all(np.max(np.abs(whole - evaluated), axis=(1, 2)) > 1e-3)
     mesh = jax.make_mesh((2,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
     sharded = jax.shard_map(run, mesh=mesh, in_specs=P("devices"), out_specs=P("devices"))
     assert_close(jax.device_get(jax.jit(sharded)(xs, rows, lengths)), whole, 1e-6)

@@ -1,4 +1,4 @@
-"""Few examples, the same at every run: new shapes are new programs to compile."""
+"""Hypothesis draws few examples, the same in every run: each new shape is a new program to compile."""
 
 from hypothesis import HealthCheck, settings
 

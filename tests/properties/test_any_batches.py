@@ -1,4 +1,4 @@
-"""Batches of drawn lengths: every example once, none cut, nothing padded that need not be."""
+"""Batches of drawn lengths: every example once, none truncated, no unnecessary padding."""
 
 import itertools
 
@@ -21,7 +21,7 @@ SIZES = st.fixed_dictionaries({"batch_size": st.integers(1, 9), "steps_per_chunk
     seed=st.integers(0, 5),
     curriculum=st.sampled_from((0.0, 0.7, 1.0)),
 )
-def test_an_epoch_has_every_example_once_and_cuts_none(lengths, buckets, sizes, seed, curriculum):
+def test_an_epoch_has_every_example_once_and_truncates_none(lengths, buckets, sizes, seed, curriculum):
     edges = bucket_edges(lengths, buckets)
     assert 1 <= len(edges) <= buckets
     assert edges[-1] == lengths.max()
@@ -29,8 +29,8 @@ def test_an_epoch_has_every_example_once_and_cuts_none(lengths, buckets, sizes, 
         epoch_chunks(lengths, edges=edges, seed=seed, epoch=epoch, curriculum=curriculum, **sizes) for epoch in (0, 1)
     ]
     for chunks in (*orders, ordered_chunks(lengths, edges=edges, **sizes)):
-        seen = np.concatenate([chunk.indices[chunk.weights > 0] for chunk in chunks])
-        assert sorted(seen.tolist()) == list(range(len(lengths)))
+        indices = np.concatenate([chunk.indices[chunk.weights > 0] for chunk in chunks])
+        assert sorted(indices.tolist()) == list(range(len(lengths)))
         for chunk in chunks:
             assert chunk.indices.shape == chunk.weights.shape == (sizes["steps_per_chunk"], sizes["batch_size"])
             assert chunk.length in edges
@@ -48,7 +48,7 @@ def test_more_buckets_never_pad_more(lengths):
 
 
 @given(count=st.integers(1, 40), sizes=SIZES)
-def test_streams_read_every_window_once_and_go_on_where_they_ended(count, sizes):
+def test_streams_read_every_window_once_and_in_order(count, sizes):
     chunks = stream_chunks(count, 7, **sizes)
     rows = np.concatenate([chunk.indices[: chunk.steps] for chunk in chunks])
     weights = np.concatenate([chunk.weights[: chunk.steps] for chunk in chunks])
@@ -64,7 +64,7 @@ def test_streams_read_every_window_once_and_go_on_where_they_ended(count, sizes)
     max_length=st.integers(1, 5),
     keep=st.sampled_from(("last", "first")),
 )
-def test_a_text_is_read_word_by_word_from_the_end_that_is_kept(texts, size, max_length, keep):
+def test_a_text_is_encoded_word_by_word_and_truncated_at_the_chosen_end(texts, size, max_length, keep):
     vocabulary = build_vocabulary(texts, size)
     assert vocabulary[:2] == ("<pad>", "<unk>")
     assert len(vocabulary) == len(set(vocabulary)) <= size

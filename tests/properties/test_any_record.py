@@ -1,4 +1,4 @@
-"""What a run writes is what is read back: records, whole files, flags."""
+"""What a run writes is read back unchanged: records, whole files, flags."""
 
 import dataclasses
 import json
@@ -54,7 +54,7 @@ EXPERIMENTS = st.one_of(
 
 
 @given(records=RECORDS, kept=st.integers(0, 1000))
-def test_records_come_back_and_a_kill_costs_the_last_at_most(tmp_path, records, kept):
+def test_records_are_read_back_and_a_truncated_file_loses_the_last_at_most(tmp_path, records, kept):
     path = tmp_path / "records.jsonl"
     path.unlink(missing_ok=True)
     writer = RecordWriter(path)
@@ -70,17 +70,17 @@ def test_records_come_back_and_a_kill_costs_the_last_at_most(tmp_path, records, 
 
 
 @given(record=st.dictionaries(st.text(max_size=5), VALUES, max_size=5))
-def test_a_whole_file_comes_back(tmp_path, record):
+def test_a_json_file_is_read_back(tmp_path, record):
     write_json(tmp_path / "result.json", record)
     assert read_json(tmp_path / "result.json") == record
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
 @given(experiment=EXPERIMENTS)
-def test_flags_come_back_from_the_config_of_their_run(experiment):
+def test_flags_are_read_back_from_the_config_of_their_run(experiment):
     config = json.loads(json.dumps(config_of(experiment)))
     assert experiment_from_config(config) == experiment
     assert difference(config, config_of(experiment)) == []
     other = dataclasses.replace(experiment, features=experiment.features + 1)
-    told = f"--features: {experiment.features} in the folder, {other.features} asked for"
-    assert difference(config, config_of(other)) == [told]
+    expected = f"--features: {experiment.features} in the folder, {other.features} asked for"
+    assert difference(config, config_of(other)) == [expected]

@@ -1,4 +1,4 @@
-"""``unroll`` on drawn shapes, lengths and dtypes: fused, autodiff and a loop of ``cell.step`` are one function."""
+"""``unroll`` on drawn shapes, lengths and dtypes: fused and autodiff are equal to each other and to a loop of steps."""
 
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ class Case(NamedTuple):
 
 @st.composite
 def cases(draw):
-    """A cell, the shape of a batch, and how it is walked."""
+    """A cell, the shape of a batch, and the options of ``unroll``."""
     dtype, tolerance = DTYPES[draw(st.sampled_from(sorted(DTYPES)))]
     option = draw(st.sampled_from(sorted(OPTIONS)))
     cell = CELLS[draw(st.sampled_from(sorted(CELLS)))].replace(**dtype, **OPTIONS[option])
@@ -46,7 +46,7 @@ def cases(draw):
 
 
 def loop(case, params, xs, state):
-    """The definition: ``cell.step`` from step to step, a step past an example's end keeping the state."""
+    """The definition: ``cell.step`` from step to step; steps past an example's end keep the state."""
     states, order = {}, range(case.steps)
     for t in reversed(order) if case.reverse else order:
         new, _ = case.cell.step(params, state, xs[t])
@@ -60,7 +60,7 @@ def loop(case, params, xs, state):
 @pytest.mark.slow
 @settings(max_examples=15)
 @given(case=cases())
-def test_fused_autodiff_and_a_loop_of_steps_are_one_function(x64, case):
+def test_fused_and_autodiff_equal_each_other_and_a_loop_of_steps(x64, case):
     cell, shape = case.cell, (case.steps, *case.batch_shape, INPUTS)
     like = jax.eval_shape(lambda: cell.init(jax.random.key(0), INPUTS)), jax.ShapeDtypeStruct(shape, cell.state_dtype)
     params, xs, state = normal_like((*like, cell.initial_state(case.batch_shape)), case.seed, 0.5)
@@ -83,10 +83,10 @@ def test_fused_autodiff_and_a_loop_of_steps_are_one_function(x64, case):
         return outputs, gradients
 
     @jax.jit
-    def both_ways():
+    def results():
         return *map(outputs_and_gradients, (unrolled("fused"), unrolled("autodiff"))), loop(case, params, xs, state)
 
-    fused, autodiff, by_hand = both_ways()
+    fused, autodiff, by_hand = results()
     assert_close(fused, autodiff, case.tolerance)
     assert_close(fused[0], by_hand, case.tolerance)
     final, states = fused[0]
