@@ -1,4 +1,4 @@
-"""Unrolling a cell along time: ``unroll`` and the helpers that only it needs."""
+"""``unroll``: a cell over a sequence, with lengths, direction, dropout, taps and a choice of backward pass."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -30,41 +30,40 @@ def unroll(
     dropout: DropoutMasks = DropoutMasks(None, None),
     store_every: int | None = None,
 ) -> tuple[Any, Any]:
-    """Run ``cell`` along the first axis of ``xs``; carry first in the result, as ``lax.scan`` has it.
+    """Run ``cell`` over the first axis of ``xs``; like ``lax.scan``, return the final carry first.
 
     Args:
         cell: any cell of ``rnnjax.cells``.
         params: its parameters.
         xs: (T, ..., D), time-major, any batch shape between, also none.
         state: the state before the first step, each (..., H); None starts from zeros.
-        lengths: (...) integers in 0..T, the number of valid steps of each example; None means T. A step past an
-            example's end keeps its state, so ``final`` is the state after its last valid step.
-        reverse: walk from each example's last valid step to its first. States stay at the step that made them:
-            ``states[t]`` has read x_t..x_end, and past an example's end it is still the initial state.
+        lengths: (...) integers in 0..T, the number of valid steps of each example; None means T. Steps past an
+            example's end keep its state, so ``final`` is the state after its last valid step.
+        reverse: run from each example's last valid step to its first. ``states[t]`` is the state after reading
+            x_end, ..., x_t; past an example's end it is the initial state.
         taps: zeros shaped like ``states``. They are added to the states (the memory before it is read out, a
             separate h after), so the gradient with respect to them is the total ∂L/∂m_t and ∂L/∂h_t of every
-            step: exactly zero past an example's end. SimpleRNN and GRU have the one tap ``h``. Those of
+            step: exactly zero past an example's end. SimpleRNN and GRU have one tap, ``h``. Taps from
             ``rnnjax.core.taps.norm_taps`` get the norms of these gradients instead, (T, ..., 1), in less memory. Inside
-            ``shard_map`` give them as a sharded input, or JAX sums their gradient over the devices.
-        backward: "fused" has a backward pass of its own (reverse mode, once); "autodiff" leaves the plain scan
-            to JAX, for forward mode and higher derivatives. Same numbers.
-        dropout: masks from ``cell.dropout_masks``: of x and h one for all steps, of zoneout one for each step,
-            which goes with the x_t of its place; constants, no gradient flows to them. Without its
-            mask, zoneout is at its mean.
-        store_every: k keeps only every k-th state for the backward pass and computes the rest again, segment by
+            ``shard_map`` pass taps as a sharded input, or JAX sums their gradient over the devices.
+        backward: "fused" is a hand-derived backward pass (reverse mode, first order); "autodiff" lets JAX
+            differentiate the plain scan, in forward mode and to any order too. Both give the same numbers.
+        dropout: masks from ``cell.dropout_masks``: one for all steps for x and for h, one for each step for zoneout
+            (at the step of the same x_t). They are constants. Without its mask, zoneout is replaced by its mean.
+        store_every: k stores only every k-th state for the backward pass and recomputes the rest, segment by
             segment. With G gates, S state arrays (2 for the LSTM, else 1) and Z = G where the cell reads
             z^x + z^h (SimpleRNN, LSTM), 2G otherwise, the forward pass then keeps (T/k)·B·S·H + k·B·(Z + S)·H
-            numbers instead of T·B·(Z + S)·H, for one more forward pass; least at k ≈ √(T·S/(Z + S)) ("fused";
-            "autodiff" keeps more for each step). The inputs and, where they are used, the returned states and
-            the taps still take T·B·(D + S·H + S·H), and the zoneout mask a byte for each T·B·H; where k does not
-            divide T, as much again for a copy that is filled up.
+            numbers instead of T·B·(Z + S)·H, at the price of one more forward pass; the minimum is at
+            k ≈ √(T·S/(Z + S)) ("fused"; "autodiff" stores more for each step). Not counted: the inputs and, where they
+            are used, the returned states and the taps, T·B·(D + S·H + S·H), a byte for each T·B·H of a zoneout mask,
+            and as much again for a padded copy where k does not divide T.
 
     Returns:
         ``final`` and ``states``, a ``cell.State`` of (..., H) and one of (T, ..., H).
 
     Raises:
-        ValueError: shapes or dtypes that do not fit together, no step or no example at all, lengths that do not
-            fit (looked at where they are not traced), or an unknown ``backward`` or ``store_every``.
+        ValueError: shapes or dtypes that do not fit together, an axis of length 0, lengths out of range (checked
+            where they are not traced), or an invalid ``backward`` or ``store_every``.
     """
     _check(cell, params, xs, state, lengths, taps, dropout, backward, store_every)
     steps, batch_shape, features = xs.shape[0], xs.shape[1:-1], cell.features
@@ -123,10 +122,10 @@ def _flip(tree: Any) -> Any:
 
 
 def _vary_alike(tree: Any) -> Any:
-    """Inside ``shard_map``, mark every array as varying over the axes that any of them varies over.
+    """Inside ``shard_map``, mark every array as varying over all mesh axes that any of them varies over.
 
-    A scan's carry and a custom backward pass must keep that type; the sum over devices that a shared
-    parameter's gradient needs is then added by JAX outside of them.
+    A scan's carry and a custom backward pass must not change that type. The gradient of a shared parameter needs a sum
+    over devices, which JAX then adds outside of them.
     """
 
     def axes_of(a: jax.Array) -> frozenset[str]:
@@ -147,7 +146,7 @@ def _vary_alike(tree: Any) -> Any:
 
 
 def check_cell(cell: Any) -> None:
-    """Raise ValueError for what is no cell, as a class or the name of one."""
+    """Raise ValueError unless ``cell`` is a cell; a class or a name is not."""
     if not isinstance(cell, Cell):
         raise ValueError(f"cell must be a cell such as rnnjax.LSTM(128), got {describe(cell)}")
 
@@ -163,7 +162,7 @@ def _check(
     backward: str,
     store_every: Any,
 ) -> None:
-    """Shapes that fit together, said before anything is compiled."""
+    """Raise ValueError unless all arguments fit together, before anything is compiled."""
     if backward not in SCANS:
         raise ValueError(f"backward must be one of {', '.join(SCANS)}, got {backward!r}")
     if store_every is not None and not (is_integer(store_every) and store_every >= 1):

@@ -78,7 +78,7 @@ def test_norms_of_tiny_gradients_do_not_underflow():
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda taps: taps._replace(c=taps.c.norm), "every one a NormTap, got some of each"),
+        (lambda taps: taps._replace(c=taps.c.norm), "or all be NormTap where norms are wanted, got both"),
         (lambda taps: taps._replace(c=NormTap(taps.c.norm[:-1])), "taps.c must have shape"),
     ],
 )
