@@ -17,13 +17,13 @@ DIAGNOSTICS = [
     ("linearise(cell, params, xs, lengths=lengths + 8)", "lengths must be from 0 to 8, got 9"),
     (
         "gate_values(cell, xs)",
-        "steps must be what rnnjax.diagnostics.linearise gives, got float32 of shape (8, 4, 3)",
+        "steps must be the result of rnnjax.diagnostics.linearise, got float32 of shape (8, 4, 3)",
     ),
     (
         "gate_values(GRU(5), steps)",
-        "steps are those of a cell with 4 gates and 5 units, but GRU(5) has 3 and 5",
+        "steps are of a cell with 4 gates and 5 units, but GRU(5) has 3 and 5",
     ),
-    ("horizon(None)", "steps must be what rnnjax.diagnostics.linearise gives, got None"),
+    ("horizon(None)", "steps must be the result of rnnjax.diagnostics.linearise, got None"),
     (
         "keep_at_bias(GRU(5), params)",
         "params.w_h must have shape (5, 15) for GRU(5), got float32 of shape (5, 20)",
@@ -36,7 +36,7 @@ DIAGNOSTICS = [
     ("extreme_singular_values(square, ())", "counts must be a tuple of numbers of factors, got ()"),
     ("lyapunov_spectrum(cell, params, steps, count=11)", "count must be a whole number from 1 to 10, got 11"),
     ("paths(cell, params, steps, state)", "ct_states.h must have shape (8, 4, 5), got (4, 5)"),
-    ("share(xs, xs[..., :2])", "part and rest must have one shape, got (8, 4, 3) and (8, 4, 2)"),
+    ("share(xs, xs[..., :2])", "part and rest must have the same shape, got (8, 4, 3) and (8, 4, 2)"),
     ("omega(cell, params, steps, xs)", "cotangents must be a LSTMState, got float32 of shape (8, 4, 3)"),
     ("flossing(cell, params, steps, count=0)", "count must be a whole number from 1 to 10, got 0"),
     (
