@@ -29,7 +29,7 @@ DIAGNOSTICS = [
         "params.w_h must have shape (5, 15) for GRU(5), got float32 of shape (5, 20)",
     ),
     ("padding_read(xs, lengths, shortest=0)", "shortest must be a whole number of at least 1, got 0"),
-    ("step_jacobians(cell, None, steps)", "params must be what LSTM(5).init gives, got None"),
+    ("step_jacobians(cell, None, steps)", "params must be the result of LSTM(5).init, got None"),
     ("singular_values(xs)", "jacobians must be (..., S, S), got float32 of shape (8, 4, 3)"),
     ("product_singular_values(square, sweeps=0)", "sweeps must be a whole number of at least 1, got 0"),
     ("extreme_singular_values(square, (1, 9))", "each of counts must be a whole number from 1 to 8, got 9"),
