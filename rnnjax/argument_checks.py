@@ -1,7 +1,7 @@
-"""What an argument must be, said before anything is compiled: its kind, dtype and shape, and values where it has any.
+"""Checks of arguments before anything is compiled: type, dtype, shape and, where they are known, values.
 
 Every check raises ValueError with the argument's name, what it must be, and what was given. Inside a transformation of
-JAX an array has a shape and a dtype, but no values: there, values are not looked at.
+JAX an array has a shape and a dtype but no values, so values are not checked there.
 """
 
 from typing import Any
@@ -10,19 +10,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnnjax.typing import PyTree
+
 
 def is_array(value: Any) -> bool:
-    """Whether it is an array of JAX, traced or not, or of NumPy."""
+    """Whether ``value`` is an array of JAX, traced or not, or of NumPy."""
     return isinstance(value, jax.Array | np.ndarray)
 
 
 def is_integer(value: Any) -> bool:
-    """Whether it is a whole number of Python or NumPy; a truth value is none."""
+    """Whether ``value`` is an integer of Python or NumPy; booleans do not count."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def describe(value: Any) -> str:
-    """What a message calls a value that was given."""
+    """A short description of ``value`` for an error message."""
     if is_array(value):
         return f"{value.dtype} of shape {value.shape}"
     if value is None or isinstance(value, str | int | float | np.generic):
@@ -31,14 +33,14 @@ def describe(value: Any) -> str:
 
 
 def concrete_values(array: Any) -> np.ndarray | None:
-    """The values of an array, None where it is traced or lies in part on another machine."""
+    """The values of an array; None where it is traced or partly on devices of another process."""
     if isinstance(array, jax.core.Tracer) or not getattr(array, "is_fully_addressable", True):
         return None
     return np.asarray(array)
 
 
 def check_array(name: str, value: Any, axes: str) -> None:
-    """An array with these ``axes``, as in "(T, ..., D)", in which dots stand for any number of them; none is empty."""
+    """An array with these ``axes``, as in "(T, ..., D)", where dots stand for any number of axes; no axis is empty."""
     if not is_array(value):
         raise ValueError(f"{name} must be an array {axes}, got {describe(value)}")
     names = axes.strip("(,)").split(", ")
@@ -60,7 +62,7 @@ def check_floats(name: str, value: Any, axes: str) -> None:
 
 
 def check_integers(name: str, value: Any, shape: tuple[int, ...], least: int, most: int | None = None) -> None:
-    """An array of integers of this shape, from ``least`` to ``most``; a whole number will do for the shape ()."""
+    """An array of integers of this shape, from ``least`` to ``most``; for the shape () also a Python integer."""
     value = np.asarray(value) if is_integer(value) else value
     if not is_array(value) or not jnp.issubdtype(value.dtype, jnp.integer):
         raise ValueError(f"{name} must be an array of integers of shape {shape}, got {describe(value)}")
@@ -97,24 +99,24 @@ def check_integer(name: str, value: Any, least: int, most: int | None = None) ->
 
 
 def check_rate(name: str, value: Any) -> None:
-    """A share that dropout can silence."""
+    """A rate of dropout: at least 0 and below 1."""
     if not is_number(value) or not 0 <= value < 1:
         raise ValueError(f"{name} must be at least 0 and below 1, got {describe(value)}")
 
 
 def check_finite(name: str, value: Any) -> None:
-    """A number that is neither infinite nor NaN."""
+    """A finite number."""
     if not is_number(value) or not np.isfinite(value):
         raise ValueError(f"{name} must be a finite number, got {describe(value)}")
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number of Python or NumPy; a truth value is none."""
+    """Whether ``value`` is a real number of Python or NumPy; booleans do not count."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def check_dtype(name: str, value: Any) -> None:
-    """The name or the type of floating-point numbers."""
+    """A floating-point dtype, or its name."""
     try:
         fits = bool(jnp.issubdtype(jnp.dtype(value), jnp.floating))
     except TypeError:
@@ -124,17 +126,17 @@ def check_dtype(name: str, value: Any) -> None:
 
 
 def check_key(key: Any) -> None:
-    """One key of JAX's random numbers, of the new or of the old kind."""
+    """A single random key of JAX, typed or legacy (uint32)."""
     new = is_array(key) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0
     if not new and not (is_array(key) and key.dtype == jnp.uint32 and key.ndim == 1):
         raise ValueError(f"key must be one key from jax.random.key, got {describe(key)}")
 
 
-def per_layer(name: str, given: Any, layers: int) -> tuple[Any, ...]:
-    """``given``, a tuple with an entry for each layer; None for each of them where it is None."""
-    if given is None:
+def per_layer(name: str, value: PyTree, layers: int) -> tuple[PyTree, ...]:
+    """``value`` as a tuple with an entry for each layer; where it is None, a tuple of None."""
+    if value is None:
         return (None,) * layers
-    if not isinstance(given, tuple | list) or hasattr(given, "_fields") or len(given) != layers:
-        what = f"a {type(given).__name__} of {len(given)}" if type(given) in (tuple, list) else describe(given)
-        raise ValueError(f"{name} must be a tuple with one entry for each of {layers} layers, got {what}")
-    return tuple(given)
+    if not isinstance(value, tuple | list) or hasattr(value, "_fields") or len(value) != layers:
+        given = f"a {type(value).__name__} of {len(value)}" if type(value) in (tuple, list) else describe(value)
+        raise ValueError(f"{name} must be a tuple with one entry for each of {layers} layers, got {given}")
+    return tuple(value)

@@ -1,1 +1,1 @@
-"""A model and a batch in, arrays out: what is measured of every recurrent layer, and of every word."""
+"""Measurements of a model on a batch: of every recurrent layer, and of every word of a text. The results are arrays."""

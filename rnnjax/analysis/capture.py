@@ -1,7 +1,7 @@
-"""Looking into a Flax model while it runs: what each recurrent layer was given, and what the loss asks of it.
+"""The inputs of every recurrent layer of a Flax model, and the gradients at its inputs and outputs.
 
-Any model that calls ``rnnjax.RNN`` somewhere can be looked into; nothing in it has to change. Flax's own
-interception of method calls does it, while a loss is traced.
+They are recorded by Flax's interception of method calls while a loss is traced, so any model that calls ``rnnjax.RNN``
+works without a change.
 """
 
 from collections.abc import Callable
@@ -16,68 +16,72 @@ from rnnjax.argument_checks import describe, is_array
 from rnnjax.cells import Cell, Params
 from rnnjax.diagnostics.linearization import flip_valid
 from rnnjax.nn.recurrent import RNN
+from rnnjax.typing import CellState, PyTree
 
-Loss = Callable[[Any, Any], jax.Array]  # (params, batch) -> the loss of each example (B,)
+Loss = Callable[[PyTree, PyTree], jax.Array]  # (params, batch) -> the loss of each example (B,)
 
 
 @flax.struct.dataclass
 class LayerCall:
-    """One call of an ``RNN``, time-major and in the order in which the layer walks.
+    """The arguments of one call of an ``RNN``; arrays are time-major, in the order in which the layer reads the steps.
 
-    A layer with ``reverse=True`` is given as a forward layer on sequences whose valid steps are flipped.
+    A layer with ``reverse=True`` is recorded as a forward layer on sequences whose valid steps are flipped.
     """
 
     name: str = flax.struct.field(pytree_node=False)  # path of the module, with slashes
     cell: Cell = flax.struct.field(pytree_node=False)
     reverse: bool = flax.struct.field(pytree_node=False)
-    time_major: bool = flax.struct.field(pytree_node=False)  # of the module; the arrays here always are
+    time_major: bool = flax.struct.field(pytree_node=False)  # whether the module is; the arrays here always are
     params: Params
     xs: jax.Array  # (T, B, D)
     lengths: jax.Array  # (B,)
-    state: Any  # cell.State of (B, H)
+    state: CellState  # cell.State of (B, H)
 
 
 @flax.struct.dataclass
-class Backward:
-    """What the loss asks of one ``LayerCall``, for each example's own loss."""
+class LayerGradients:
+    """Gradients at the outputs and inputs of one ``LayerCall``, of each example's own loss L_b."""
 
-    ct_states: Any  # cell.State of (T, B, H): ∂L_b/∂state with no recurrence counted, as ``diagnostics.paths`` wants it
+    ct_states: CellState  # cell.State of (T, B, H): ∂L_b/∂state, not through later states; for ``diagnostics.paths``
     d_xs: jax.Array  # (T, B, D): ∂L_b/∂x_t, through this layer
 
 
-def record(loss: Loss, params: Any, batch: Any, nudges: Any = None) -> tuple[jax.Array, tuple[LayerCall, ...]]:
-    """Losses (B,), and the calls of all recurrent layers in the order in which they came.
+def record_calls(
+    loss: Loss, params: PyTree, batch: PyTree, perturbations: PyTree = None
+) -> tuple[jax.Array, tuple[LayerCall, ...]]:
+    """Losses (B,), and the calls of all recurrent layers in order.
 
     Args:
-        loss: calls a Flax model, in whatever way, and returns the loss of each example.
+        loss: calls a Flax model and returns the loss of each example.
         params: its first argument.
-        batch: its second.
-        nudges: for each call (input, outputs, final state), added to what the layer is given and gives.
+        batch: its second argument.
+        perturbations: for each call a triple (inputs, outputs, final state) of arrays that are added to those of the
+            layer; the gradients with respect to zeros here are those at the layer.
 
     Raises:
-        ValueError: the loss is not one number for each example, no recurrent layer was called, or one was called
-            with other than batch-major or time-major batches.
+        ValueError: the loss is not one number for each example, no recurrent layer was called, or a layer was called
+            with inputs that are not (B, T, D).
     """
     calls: list[LayerCall] = []
 
-    def intercept(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+    def intercept(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> PyTree:
         module = context.module
         if not isinstance(module, RNN) or context.method_name != "__call__":
             return call(*args, **kwargs)
         xs, kwargs = (args[0], kwargs) if args else (kwargs["xs"], {k: v for k, v in kwargs.items() if k != "xs"})
-        if nudges is not None:
-            xs = xs + nudges[len(calls)][0]
+        if perturbations is not None:
+            xs = xs + perturbations[len(calls)][0]
         calls.append(_layer_call(module, xs, kwargs))
         final, ys = call(xs, **kwargs)
-        if nudges is not None:
-            _, nudge_ys, nudge_final = nudges[len(calls) - 1]
-            final, ys = jax.tree.map(jnp.add, final, nudge_final), ys + nudge_ys
+        if perturbations is not None:
+            _, added_ys, added_final = perturbations[len(calls) - 1]
+            final, ys = jax.tree.map(jnp.add, final, added_final), ys + added_ys
         return final, ys
 
     with nn.intercept_methods(intercept):
         losses = loss(params, batch)
     if not calls:
-        raise ValueError("the loss has called no rnnjax.RNN, so there is nothing recurrent to look into")
+        raise ValueError("the loss called no rnnjax.RNN, so there is no recurrent layer to measure")
     if not is_array(losses) or losses.shape != calls[0].lengths.shape:
         given = losses.shape if is_array(losses) else describe(losses)
         raise ValueError(
@@ -91,14 +95,16 @@ def record(loss: Loss, params: Any, batch: Any, nudges: Any = None) -> tuple[jax
     return losses, tuple(calls)
 
 
-def backpropagate(loss: Loss, params: Any, batch: Any) -> tuple[jax.Array, tuple[LayerCall, ...], tuple[Backward, ...]]:
-    """``record``, and the gradient of each example's own loss at the door of every recurrent layer.
+def backpropagate(
+    loss: Loss, params: PyTree, batch: PyTree
+) -> tuple[jax.Array, tuple[LayerCall, ...], tuple[LayerGradients, ...]]:
+    """``record_calls``, and the gradients of each example's own loss at the inputs and outputs of every layer.
 
     Examples must not influence each other (no batch normalisation): then one backward pass of the sum of the losses
-    holds every example's own gradient.
+    gives every example's own gradient.
     """
 
-    def zeros(call: LayerCall) -> Any:
+    def zeros(call: LayerCall) -> PyTree:
         (steps, batch_size, inputs), cell = call.xs.shape, call.cell
         layout = (steps, batch_size) if call.time_major else (batch_size, steps)
         return (
@@ -107,25 +113,26 @@ def backpropagate(loss: Loss, params: Any, batch: Any) -> tuple[jax.Array, tuple
             cell.initial_state((batch_size,)),
         )
 
-    _, shapes = jax.eval_shape(lambda params, batch: record(loss, params, batch), params, batch)
-    nudges = tuple(map(zeros, shapes))
+    _, shapes = jax.eval_shape(lambda params, batch: record_calls(loss, params, batch), params, batch)
 
-    def summed(nudges: Any) -> Any:
-        losses, calls = record(loss, params, batch, nudges)
+    def total_loss(perturbations: PyTree) -> tuple[jax.Array, PyTree]:
+        losses, calls = record_calls(loss, params, batch, perturbations)
         return losses.sum(), (losses, calls)
 
-    gradients, (losses, calls) = jax.grad(summed, has_aux=True)(nudges)
-    return losses, calls, tuple(_backward(call, *g) for call, g in zip(calls, gradients, strict=True))
+    gradients, (losses, calls) = jax.grad(total_loss, has_aux=True)(tuple(map(zeros, shapes)))
+    return losses, calls, tuple(_layer_gradients(call, *g) for call, g in zip(calls, gradients, strict=True))
 
 
 def _name(module: nn.Module) -> str:
+    """The module's path with slashes."""
     return "/".join(module.path) or "rnn"
 
 
 def _layer_call(module: RNN, xs: jax.Array, options: dict[str, Any]) -> LayerCall:
+    """The record of a call of ``module`` with ``xs`` and the keyword arguments ``options``."""
     if not is_array(xs) or xs.ndim != 3:
         given = xs.shape if is_array(xs) else describe(xs)
-        raise ValueError(f"the layer {_name(module)!r} must be given (B, T, D) to be looked into, got {given}")
+        raise ValueError(f"the layer {_name(module)!r} must be called with (B, T, D) to be measured, got {given}")
     if not module.time_major:
         xs = jnp.swapaxes(xs, 0, 1)
     steps, batch = xs.shape[:2]
@@ -137,10 +144,11 @@ def _layer_call(module: RNN, xs: jax.Array, options: dict[str, Any]) -> LayerCal
     return LayerCall(_name(module), module.cell, module.reverse, module.time_major, params, xs, lengths, state)
 
 
-def _backward(call: LayerCall, d_xs: jax.Array, ct_ys: jax.Array, ct_final: Any) -> Backward:
+def _layer_gradients(call: LayerCall, d_xs: jax.Array, ct_ys: jax.Array, ct_final: CellState) -> LayerGradients:
+    """Gradients in the module's layout as those of ``call``; that of the final state is added to the last step's."""
     if not call.time_major:
         d_xs, ct_ys = jnp.swapaxes(d_xs, 0, 1), jnp.swapaxes(ct_ys, 0, 1)
-    if call.reverse:  # the steps past the end come first there and show the initial state, which is no step's
+    if call.reverse:  # outputs past an example's end are the initial state here, so their gradient belongs to no step
         valid = jnp.arange(len(ct_ys))[:, None, None] < call.lengths[None, :, None]
         d_xs, ct_ys = flip_valid((d_xs, jnp.where(valid, ct_ys, 0)), call.lengths)
     zeros = jnp.zeros_like(ct_ys)
@@ -149,4 +157,4 @@ def _backward(call: LayerCall, d_xs: jax.Array, ct_ys: jax.Array, ct_final: Any)
     def with_last(a: jax.Array, last: jax.Array) -> jax.Array:
         return jnp.concatenate([a[:-1], (a[-1] + last)[None]])
 
-    return Backward(jax.tree.map(with_last, ct_states, ct_final), d_xs)
+    return LayerGradients(jax.tree.map(with_last, ct_states, ct_final), d_xs)

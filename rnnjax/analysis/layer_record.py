@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnnjax.analysis.measure import LayerMeasurements, product_lags
+from rnnjax.analysis.measure import LayerMeasurements, product_lengths
 from rnnjax.diagnostics.gradients import QUANTILES
 
 
@@ -16,7 +16,7 @@ def layer_record(layer: LayerMeasurements) -> dict[str, Any]:
     lags = int(layer.longest)
     growth = layer.lyapunov.running[:lags].max(axis=-1)
     at = np.unique(np.linspace(0, lags - 1, 50).round().astype(int)) if lags else np.arange(0)
-    kept = [k for k, p in enumerate(product_lags(len(layer.count))) if p <= lags]
+    kept = [k for k, p in enumerate(product_lengths(len(layer.count))) if p <= lags]
     return {
         "name": layer.name,
         "cell": type(cell).__name__,
@@ -39,7 +39,7 @@ def layer_record(layer: LayerMeasurements) -> dict[str, Any]:
             "largest": rounded(growth[at]),
         },
         "singular": {
-            "lag": [product_lags(len(layer.count))[k] for k in kept],
+            "lag": [product_lengths(len(layer.count))[k] for k in kept],
             "largest": rounded(layer.product[kept, 0] / np.log(10)),
             "smallest": rounded(layer.product[kept, 1] / np.log(10)),
         },

@@ -1,13 +1,13 @@
-"""Everything that is measured of a model's recurrent layers on one batch."""
+"""All measurements of a model's recurrent layers on one batch."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.analysis.capture import Backward, LayerCall, Loss, backpropagate
+from rnnjax.analysis.capture import LayerCall, LayerGradients, Loss, backpropagate
 from rnnjax.cells import Cell, Params
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.diagnostics.gates import gate_values, horizon, keep_at_bias, padding_read, saturation
@@ -18,74 +18,75 @@ from rnnjax.diagnostics.linearization import Steps, linearise
 from rnnjax.diagnostics.lyapunov import Lyapunov, lyapunov_spectrum
 from rnnjax.diagnostics.nonfinite import first_not_finite
 from rnnjax.diagnostics.regularizers import omega
+from rnnjax.typing import PyTree
 
-LONGEST_PRODUCT = 128  # steps
+LONGEST_PRODUCT = 128  # steps of a product of step Jacobians
 
 
 @flax.struct.dataclass
 class LayerMeasurements:
-    """One recurrent layer and direction; T steps, B examples, G gates, S numbers in a state (H, or 2H for an LSTM).
+    """Measurements of one recurrent layer and direction; T steps, G gates, S numbers in a state (H, or 2H for an LSTM).
 
-    ``by_lag`` holds quantiles over examples, (3, T) at ``diagnostics.QUANTILES``, lag 0 at each example's last valid
-    step, NaN where no example has a number:
+    ``by_lag`` holds quantiles over examples, (3, T) at ``diagnostics.QUANTILES``; lag 0 is each example's last valid
+    step, and lags that no example has are NaN:
 
-    - "h", "m": ‖∂L/∂h_t‖ and ‖∂L/∂m_t‖, totals ("m" alone where they are one);
-    - "belt", "detour": the parts of ∂L/∂m_t that came from later steps, see ``diagnostics.paths``;
+    - "h", "m": ‖∂L/∂h_t‖ and ‖∂L/∂m_t‖, total derivatives ("m" alone where output and memory are one state);
+    - "belt", "detour": norms of the parts of ∂L/∂m_t that came from later steps, see ``diagnostics.paths``;
     - "belt_share": ‖belt‖ / (‖belt‖ + ‖detour‖);
-    - "enters k", "into k": for gate k, the part of the detour that enters there, and ‖∂L/∂z_k‖;
+    - "enters k", "into k": for gate k, the norm of the part of the detour that enters it first, and ‖∂L/∂z_k‖;
     - "keep", "gate k": means over units of f_t and of the gate's value.
     """
 
     name: str = flax.struct.field(pytree_node=False)  # path of the module, with slashes
     cell: Cell = flax.struct.field(pytree_node=False)
     reverse: bool = flax.struct.field(pytree_node=False)
-    count: jax.Array  # (T,) examples that reach each lag
+    count: jax.Array  # (T,) examples that have each lag
     by_lag: dict[str, jax.Array]  # each (3, T), see above
-    saturation: jax.Array | None  # (G,) share of each gate's values that are stuck
+    saturation: jax.Array | None  # (G,) share of (step, unit) pairs at which each gate's slope is nearly 0
     keep_at_bias: jax.Array  # () mean over units
     horizon: jax.Array  # () median over units, in steps
-    belt_share: jax.Array  # () mean of the median share over the lags from 1 on that a quarter of the examples reach
+    belt_share: jax.Array  # () mean over lags of the median share; lags from 1 on that a quarter of the examples have
     omega: jax.Array  # () mean over examples
     padding_read: jax.Array  # () share of the steps read that look like padding
-    lyapunov: Lyapunov  # of the longest example: (S,) and (T, S)
-    product: jax.Array  # (P, 2) log largest and smallest singular value over the last 1, 2, 4, ... steps of it
-    longest: jax.Array  # () its steps
+    lyapunov: Lyapunov  # exponents (S,) and running estimates (T, S) of the longest example
+    product: jax.Array  # (P, 2) log largest and smallest singular value over its last 1, 2, 4, ... steps
+    longest: jax.Array  # () length of the longest example
 
 
 class Measurements(NamedTuple):
-    """What ``examine`` finds."""
+    """Result of ``measure``; tuples have an entry for each call of a recurrent layer."""
 
     losses: jax.Array  # (B,)
-    calls: tuple[LayerCall, ...]  # what each recurrent layer was given
-    steps: tuple[Steps, ...]  # its linearised steps
-    paths: tuple[Paths, ...]  # the parts of its memory's gradient
-    backward: tuple[Backward, ...]  # what the loss asks of it
-    layers: tuple[LayerMeasurements, ...]  # what was measured of it
+    calls: tuple[LayerCall, ...]  # arguments of the calls
+    steps: tuple[Steps, ...]  # linearised steps
+    paths: tuple[Paths, ...]  # parts of the gradient of the memory
+    backward: tuple[LayerGradients, ...]  # gradients at outputs and inputs
+    layers: tuple[LayerMeasurements, ...]
 
 
-def measure(loss: Loss, params: Any, batch: Any) -> Measurements:
-    """Measure every recurrent layer that ``loss`` calls; to be compiled by the caller.
+def measure(loss: Loss, params: PyTree, batch: PyTree) -> Measurements:
+    """Measure every recurrent layer that ``loss`` calls; the caller compiles it.
 
     Args:
         loss: (params, batch) -> the loss of each example (B,), through a Flax model that uses ``rnnjax.RNN``.
         params: its first argument.
-        batch: its second.
+        batch: its second argument.
     """
-    losses, calls, asked = backpropagate(loss, params, batch)
+    losses, calls, gradients = backpropagate(loss, params, batch)
     steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths) for c in calls)
-    ways = tuple(paths(c.cell, c.params, s, a.ct_states) for c, s, a in zip(calls, steps, asked, strict=True))
-    layers = tuple(_layer(c, s, p) for c, s, p in zip(calls, steps, ways, strict=True))
-    return Measurements(losses, calls, steps, ways, asked, layers)
+    parts = tuple(paths(c.cell, c.params, s, g.ct_states) for c, s, g in zip(calls, steps, gradients, strict=True))
+    layers = tuple(_measure_layer(c, s, p) for c, s, p in zip(calls, steps, parts, strict=True))
+    return Measurements(losses, calls, steps, parts, gradients, layers)
 
 
-def _layer(call: LayerCall, steps: Steps, ways: Paths) -> LayerMeasurements:
+def _measure_layer(call: LayerCall, steps: Steps, parts: Paths) -> LayerMeasurements:
     cell, params, lengths = call.cell, call.params, call.lengths
-    count, curves = _curves(cell, steps, ways, lengths)
-    usual = (jnp.arange(len(count)) > 0) & (count >= count[0] / 4)
-    shares = jnp.where(usual, curves["belt_share"][1], jnp.nan)
+    count, curves = _curves(cell, steps, parts, lengths)
+    averaged = (jnp.arange(len(count)) > 0) & (count >= count[0] / 4)
+    shares = jnp.where(averaged, curves["belt_share"][1], jnp.nan)
 
-    one = jnp.argmax(lengths)
-    of_one = jax.tree.map(lambda a: a[:, one], steps)
+    longest = jnp.argmax(lengths)
+    longest_steps = jax.tree.map(lambda a: a[:, longest], steps)
     return LayerMeasurements(
         name=call.name,
         cell=cell,
@@ -96,25 +97,25 @@ def _layer(call: LayerCall, steps: Steps, ways: Paths) -> LayerMeasurements:
         keep_at_bias=keep_at_bias(cell, params).mean(),
         horizon=jnp.median(horizon(steps)),
         belt_share=jnp.nanmean(shares),
-        omega=omega(cell, params, steps, ways.state).mean(),
+        omega=omega(cell, params, steps, parts.state).mean(),
         padding_read=padding_read(call.xs, lengths),
-        lyapunov=lyapunov_spectrum(cell, params, of_one),
-        product=_products(cell, params, of_one, lengths[one]),
-        longest=lengths[one],
+        lyapunov=lyapunov_spectrum(cell, params, longest_steps),
+        product=_products(cell, params, longest_steps, lengths[longest]),
+        longest=lengths[longest],
     )
 
 
-def _curves(cell: Cell, steps: Steps, ways: Paths, lengths: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Examples at each lag (T,), and quantiles over them (3, T) of every quantity that has one number a step."""
-    values = {"m": safe_norm(ways.memory), "belt": safe_norm(ways.belt), "detour": safe_norm(ways.detour)}
+def _curves(cell: Cell, steps: Steps, parts: Paths, lengths: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Number of examples that have each lag (T,), and quantiles over them (3, T) of every quantity of ``by_lag``."""
+    values = {"m": safe_norm(parts.memory), "belt": safe_norm(parts.belt), "detour": safe_norm(parts.detour)}
     if cell.has_separate_memory:
-        values = {"h": safe_norm(ways.state[0]), **values}
-    values["belt_share"] = share(ways.belt, ways.detour)
+        values = {"h": safe_norm(parts.state[0]), **values}
+    values["belt_share"] = share(parts.belt, parts.detour)
     values["keep"] = steps.f.mean(axis=-1)
     gates = gate_values(cell, steps)
     for k, name in enumerate(cell.gates):
-        values[f"enters {name}"] = safe_norm(ways.enters[..., k, :])
-        values[f"into {name}"] = safe_norm(ways.dz_x[..., k, :])
+        values[f"enters {name}"] = safe_norm(parts.enters[..., k, :])
+        values[f"into {name}"] = safe_norm(parts.dz_x[..., k, :])
         if gates is not None:
             values[f"gate {name}"] = gates[..., k, :].mean(axis=-1)
     table, exists = jax.vmap(by_lag, (0, None))(jnp.stack(list(values.values())), lengths)  # (quantities, T, B)
@@ -122,32 +123,33 @@ def _curves(cell: Cell, steps: Steps, ways: Paths, lengths: jax.Array) -> tuple[
     return exists[0].sum(axis=-1), {name: quantiles[:, i] for i, name in enumerate(values)}
 
 
-def product_lags(steps: int) -> tuple[int, ...]:
-    """1, 2, 4, ... up to ``steps`` or the longest product that is taken."""
+def product_lengths(steps: int) -> tuple[int, ...]:
+    """Numbers of steps over which products of Jacobians are measured: 1, 2, 4, ... up to ``steps``, at most 128."""
     return tuple(2**k for k in range(min(steps, LONGEST_PRODUCT).bit_length()))
 
 
 def _products(cell: Cell, params: Params, steps: Steps, length: jax.Array) -> jax.Array:
-    """Log largest and smallest singular value of ∂s_end/∂s_{end-p} of one example, NaN where it is shorter."""
-    lags = product_lags(len(steps.f))
-    back = length - 1 - jnp.arange(lags[-1])  # from the last step; where the example has none, any will do
-    jacobians = step_jacobians(cell, params, jax.tree.map(lambda a: a[jnp.clip(back, 0)], steps))
-    found = extreme_singular_values(jnp.swapaxes(jacobians, -1, -2), lags)  # (J_end ··· J)ᵀ grows at its left
-    return jnp.where(length >= jnp.array(lags)[:, None], jnp.stack(found, axis=-1), jnp.nan)
+    """Log largest and smallest singular value of ∂s_end/∂s_{end-p}, (P, 2), of one example; NaN where it is shorter."""
+    counts = product_lengths(len(steps.f))
+    backward = length - 1 - jnp.arange(counts[-1])  # from the last step; clipped indices end in NaN below
+    jacobians = step_jacobians(cell, params, jax.tree.map(lambda a: a[jnp.clip(backward, 0)], steps))
+    values = extreme_singular_values(jnp.swapaxes(jacobians, -1, -2), counts)  # transposed, J_end is the first factor
+    return jnp.where(length >= jnp.array(counts)[:, None], jnp.stack(values, axis=-1), jnp.nan)
 
 
-def nonfinite_origin(examined: Measurements) -> Origin:
-    """Where the first number that is not finite was made: forward from the bottom layer up, then backward down.
+def nonfinite_origin(measurements: Measurements) -> Origin:
+    """Where the first number that is not finite arose, in the order of computation.
 
-    All but the phase is None where every layer's numbers are finite: it was made outside of them.
+    The order is the forward pass from the bottom layer up, then the backward pass from the top layer down. All fields
+    but the phase are None where the numbers of every layer are finite, so that it arose outside of them.
     """
-    found = []
-    for call, steps, ways in zip(examined.calls, examined.steps, examined.paths, strict=True):
-        if (first := first_not_finite(call.cell, steps, ways)) is not None:
+    origins = []
+    for call, steps, parts in zip(measurements.calls, measurements.steps, measurements.paths, strict=True):
+        if (first := first_not_finite(call.cell, steps, parts)) is not None:
             t = int(call.lengths[first.example]) - 1 - first.timestep if call.reverse else first.timestep
-            found.append(Origin(first.phase, call.name, first.gate, t, None))
-    forward = [origin for origin in found if origin.phase == "forward"]
-    if forward or found:
-        return forward[0] if forward else found[-1]
-    finite = bool(np.isfinite(np.asarray(examined.losses)).all())
+            origins.append(Origin(first.phase, call.name, first.gate, t, None))
+    forward = [origin for origin in origins if origin.phase == "forward"]
+    if origins:
+        return forward[0] if forward else origins[-1]
+    finite = bool(np.isfinite(np.asarray(measurements.losses)).all())
     return Origin("backward" if finite else "forward", None, None, None, None)

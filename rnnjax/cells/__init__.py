@@ -1,4 +1,4 @@
-"""Cells as pure functions of arrays: SimpleRNN, LSTM, GRU. They know jax alone."""
+"""Cells as pure functions of arrays: SimpleRNN, LSTM, GRU. They depend on jax only, not on Flax."""
 
 from rnnjax.cells.base import Cell, DropoutMasks, Params
 from rnnjax.cells.gru import GRU, GRUState

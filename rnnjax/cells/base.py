@@ -1,11 +1,11 @@
-"""What every cell is: elementwise functions of z^x, z^h and its memory. The recurrence owns the matrices.
+"""The base class of cells: elementwise functions of z^x, z^h and the memory; the matrix products are outside of them.
 
-    z^x_t = x_t W_x + b                       (..., G·H)   G gates, H features, packed side by side
+    z^x_t = x_t W_x + b                       (..., G·H)   G gates, H features, packed
     z^h_t = h_{t-1} W_h [+ b_h]               (..., G·H)
-    m_t   = update (z^x_t, z^h_t, m_{t-1})    (..., H)     what it remembers
-    h_t   = readout(z^x_t, z^h_t, m_t)        (..., H)     what it shows
+    m_t   = update (z^x_t, z^h_t, m_{t-1})    (..., H)     the memory
+    h_t   = readout(z^x_t, z^h_t, m_t)        (..., H)     the output
 
-A cell defines ``gates``, ``State``, ``update`` and, where it shows something other than its memory, ``readout``.
+A cell defines ``gates``, ``State``, ``update`` and, where its output is not its memory, ``readout``.
 """
 
 import dataclasses
@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from rnnjax.argument_checks import check_integer, check_key
+from rnnjax.argument_checks import check_dtype, check_integer, check_key, check_rate, describe
 from rnnjax.cells.dropout import NO_DROPOUT, DropoutMasks, draw_masks
 from rnnjax.cells.initializers import Glorot, Initializer, Orthogonal
 from rnnjax.cells.params import Params
-from rnnjax.cells.validation import check_options, check_step
+from rnnjax.cells.validation import check_step
+from rnnjax.typing import CellState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +31,12 @@ class Cell:
         features: H, the number of units.
         kernel_init: of each gate's input kernel (D, H).
         recurrent_init: of each gate's recurrent kernel (H, H).
-        input_dropout: share of the components of x that one mask silences for a whole sequence.
+        input_dropout: rate of dropout of the components of x, with the same mask at every step of a sequence.
         recurrent_dropout: the same for h_{t-1}, before W_h; the memory itself is never dropped.
-        zoneout: share of the units whose memory a step leaves as it was, see ``remember``; part of the belt.
+        zoneout: share of the units whose memory a step leaves unchanged, see ``remember``; part of the belt.
         param_dtype: of the parameters.
-        dtype: of the matrix products; None takes ``param_dtype``. Products accumulate, and states and gates
-            are kept, in float32 at least, so bfloat16 halves the traffic without rounding the memory.
+        dtype: of the matrix products; None stands for ``param_dtype``. Products are accumulated, and states and gates
+            stored, in float32 at least, so bfloat16 halves the memory traffic without rounding the memory.
     """
 
     features: int
@@ -50,11 +51,21 @@ class Cell:
 
     gates: ClassVar[tuple[str, ...]]
     State: ClassVar[Any]  # a named tuple whose first field is h and whose last is the memory
-    additive: ClassVar[bool] = False  # depends on z^x + z^h alone, so one array serves for both
-    init_options: ClassVar[tuple[str, ...]] = ("kernel_init", "recurrent_init")  # fields that ``init`` alone reads
+    additive: ClassVar[bool] = False  # whether the cell depends on z^x and z^h only through their sum
+    init_options: ClassVar[tuple[str, ...]] = ("kernel_init", "recurrent_init")  # fields that only ``init`` reads
 
     def __post_init__(self) -> None:
-        check_options(self)
+        if not isinstance(self.features, int) or isinstance(self.features, bool) or self.features < 1:
+            raise ValueError(f"features must be a positive integer, got {self.features!r}")
+        for name in ("input_dropout", "recurrent_dropout", "zoneout"):
+            check_rate(name, getattr(self, name))
+        for name in ("kernel_init", "recurrent_init"):
+            init = getattr(self, name)
+            if not callable(init) or isinstance(init, type):
+                raise ValueError(f"{name} must be an initializer such as rnnjax.Orthogonal(), got {describe(init)}")
+        check_dtype("param_dtype", self.param_dtype)
+        if self.dtype is not None:
+            check_dtype("dtype", self.dtype)
 
     def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
         """m_t (..., H) from packed z^x_t, z^h_t (..., G·H) and m_{t-1} (..., H); elementwise over units."""
@@ -66,28 +77,34 @@ class Cell:
             m_t = d_t·m_{t-1} + (1 - d_t)·update(z^x_t, z^h_t, m_{t-1})     d_t ~ Bernoulli(ζ) for each unit
 
         with d_t = ``hold`` (..., H) in training; where it is None, its mean ζ. The belt is ζ + (1 - ζ)·∂update/∂m.
-        In the LSTM m is c, and h_t is read out of the c_t above. The paper's second rate, which holds the LSTM's h
-        too, is left out: h_t would depend on h_{t-1} past W_h, which is not the elementwise form.
+        In the LSTM m is c, and h_t is read out of the c_t above. The paper's second rate, which also keeps the LSTM's
+        h_{t-1}, is not implemented: h_t would depend on h_{t-1} other than through W_h.
         """
         return self.zone_out(self.update(z_x, z_h, m), m, hold)
 
     def zone_out(self, m_t: jax.Array, m: jax.Array, hold: jax.Array | None) -> jax.Array:
-        """What zoneout leaves of an updated memory ``m_t``, see ``remember``."""
+        """The memory after zoneout, from the updated memory ``m_t`` and the previous memory ``m``, see ``remember``."""
         if hold is not None:
             return jnp.where(hold, m, m_t)
         return m_t if self.zoneout == 0.0 else self.zoneout * m + (1.0 - self.zoneout) * m_t
 
     def readout(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
-        """h_t (..., H) from packed z^x_t, z^h_t and m_t; the memory itself unless a cell says otherwise."""
+        """h_t (..., H) from packed z^x_t, z^h_t and m_t; by default the memory itself."""
         return m
 
     def advance(
-        self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, *, hold: jax.Array | None = None, tap: Any = None
-    ) -> Any:
-        """The new ``State`` from the arguments of ``remember``: what the scan runs and pulls back at every step.
+        self,
+        z_x: jax.Array,
+        z_h: jax.Array,
+        m: jax.Array,
+        *,
+        hold: jax.Array | None = None,
+        tap: CellState | None = None,
+    ) -> CellState:
+        """The new ``State`` from the arguments of ``remember``; the scan calls and differentiates it at every step.
 
-        ``tap`` is added to it, to the memory before it is read out and to a separate h after. A cell whose ``update``
-        and ``readout`` have work in common may do it once here.
+        ``tap`` is added to the new state: to the memory before it is read out, and to a separate h after. A cell may
+        override this method to compute what ``update`` and ``readout`` share only once.
         """
         m_t = self.remember(z_x, z_h, m, hold)
         if tap is not None:
@@ -98,9 +115,9 @@ class Cell:
         return self.State(h_t if tap is None else h_t + tap[0], m_t)
 
     def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array | None:
-        """Values of the gates, packed (..., G·H); None where a cell does not name them.
+        """Values of the gates, packed (..., G·H); None where a cell does not define them.
 
-        Diagnostics show them; the fused scan computes them on a CPU so that XLA does it fast, and does not use them.
+        For diagnostics. The fused scan also computes them on a CPU, where XLA then compiles faster code.
         """
         return None
 
@@ -112,7 +129,7 @@ class Cell:
         """Parameters for inputs of ``in_features`` = D components; ``key`` from ``jax.random.key``.
 
         Raises:
-            ValueError: no key, or no number of components.
+            ValueError: ``key`` is not a key, or ``in_features`` not a positive integer.
         """
         check_key(key)
         check_integer("in_features", in_features, 1)
@@ -127,7 +144,7 @@ class Cell:
         return Params(w_x, w_h, *self.init_bias(key_b))
 
     def init_dict(self, key: jax.Array, in_features: int) -> dict[str, jax.Array]:
-        """The parameters of ``init`` as a plain dict, as Flax keeps them; w_x, w_h, b and, where there is one, b_h."""
+        """The parameters of ``init`` as a dict for Flax: w_x, w_h, b and, for cells that have it, b_h."""
         return {name: value for name, value in self.init(key, in_features)._asdict().items() if value is not None}
 
     @property
@@ -140,17 +157,17 @@ class Cell:
         """Whether memory and output are two states (LSTM) or one (SimpleRNN, GRU)."""
         return len(self.State._fields) > 1
 
-    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> Any:
+    def initial_state(self, batch_shape: tuple[int, ...] = ()) -> CellState:
         """Zeros: a ``State`` of arrays (*batch_shape, H)."""
         zeros = jnp.zeros((*batch_shape, self.features), self.state_dtype)
         return self.State(*[zeros for _ in self.State._fields])
 
-    def make_state(self, h: Any, m: Any) -> Any:
-        """The named state that holds output ``h`` and memory ``m``, which are one where it has one field."""
+    def make_state(self, h: Any, m: Any) -> CellState:
+        """``State`` of output ``h`` and memory ``m``; of the memory alone where they are the same state."""
         return self.State(h, m) if self.has_separate_memory else self.State(m)
 
     def project(self, x: jax.Array, w: jax.Array, b: jax.Array | None) -> jax.Array:
-        """X W + b for x (..., D), w (D, G·H): product in ``dtype``, sum and result in ``state_dtype``."""
+        """The product x W + b of x (..., D), w (D, G·H): product in ``dtype``, sum and result in ``state_dtype``."""
         dtype = self.dtype or self.param_dtype
         rows = x.reshape(-1, x.shape[-1]).astype(dtype)
         z = jnp.matmul(rows, w.astype(dtype), preferred_element_type=self.state_dtype)
@@ -159,12 +176,12 @@ class Cell:
         return z.reshape(*x.shape[:-1], w.shape[-1])
 
     def dropout_masks(self, key: jax.Array, rows: jax.Array, in_features: int, steps: int) -> DropoutMasks:
-        """One draw for sequences of ``steps`` = T steps of ``in_features`` = D components.
+        """Random masks for sequences of ``steps`` = T steps of ``in_features`` = D components.
 
         Args:
             key: from ``jax.random.key``.
-            rows: (...) integers, the number of each example in the whole batch; its masks depend on ``key`` and
-                this number alone, so they are the same however the batch is divided.
+            rows: (...) integers, the index of each example in the whole batch. Its masks depend only on ``key`` and
+                this index, so they are the same however the batch is sharded.
             in_features: D.
             steps: T.
 
@@ -179,27 +196,27 @@ class Cell:
     def step(
         self,
         params: Params,
-        state: Any,
+        state: CellState,
         x_t: jax.Array,
         *,
         dropout: DropoutMasks = NO_DROPOUT,
-        tap: Any = None,
-    ) -> tuple[Any, jax.Array]:
-        """One step: the plain definition that everything faster is tested against.
+        tap: CellState | None = None,
+    ) -> tuple[CellState, jax.Array]:
+        """One step: the definition against which faster implementations are tested.
 
         Args:
             params: from ``init``.
             state: h, and c for the LSTM, each (..., H).
-            x_t: (..., D), any leading batch shape, also none.
-            dropout: masks to apply, from ``dropout_masks``; ``hold`` that of this step alone, (..., H).
-            tap: added to the new state, the memory before it is read out and a separate h after; the gradient
+            x_t: (..., D), any leading batch shape or none.
+            dropout: masks to apply, from ``dropout_masks``, with ``hold`` (..., H) of this step.
+            tap: added to the new state, to the memory before it is read out and to a separate h after; the gradient
                 with respect to it is the total gradient of the state.
 
         Returns:
             The new state, and its output h_t (..., H).
 
         Raises:
-            ValueError: parameters, state and inputs that do not belong together.
+            ValueError: parameters, state and inputs that do not fit the cell.
         """
         check_step(self, params, state, x_t)
         h, m = state[0], state[-1]
@@ -213,8 +230,8 @@ class Cell:
         return dataclasses.replace(self, **changes)
 
     def uninitialised(self) -> Self:
-        """A copy with ``init_options`` at their defaults: equal for cells that differ in their first parameters alone.
+        """A copy with ``init_options`` at their defaults: equal for cells that differ only in their initial parameters.
 
-        Such cells share every program but that of ``init``.
+        Such cells share every compiled program but that of ``init``.
         """
         return self.replace(**{f.name: f.default for f in dataclasses.fields(self) if f.name in self.init_options})

@@ -1,4 +1,4 @@
-"""Masks of dropout and zoneout, drawn for each example by itself: the same however a batch is divided."""
+"""Masks of dropout and zoneout. Those of an example do not depend on the other examples or on sharding."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from jax.typing import DTypeLike
 
 
 class DropoutMasks(NamedTuple):
-    """Masks of one pass over a sequence: two that every step shares, and one that is drawn anew at every step.
+    """Masks of one pass over a sequence: ``x`` and ``h`` are the same at every step, ``hold`` is not.
 
     Gal & Ghahramani (2016), section 4, tied weights, for x and h; Krueger et al. (2017), Zoneout, for ``hold``.
     """
@@ -29,15 +29,15 @@ def draw_masks(
     hold: tuple[float, tuple[int, int]],
     dtype: DTypeLike,
 ) -> DropoutMasks:
-    """What ``Cell.dropout_masks`` draws, by rate and shape.
+    """Draw the masks of ``Cell.dropout_masks``.
 
     Args:
         key: from ``jax.random.key``.
-        rows: (...) integers, the number of each example in the whole batch.
-        x: share of the components that are silenced, and D.
-        h: the same, and H.
-        hold: share of the units that are held at a step, and (T, H).
-        dtype: of the masks that multiply; what is not silenced is scaled up, which keeps the mean.
+        rows: (...) integers, the index of each example in the whole batch.
+        x: rate of dropout of the inputs, and D.
+        h: rate of dropout of h_{t-1}, and H.
+        hold: rate of zoneout, and (T, H).
+        dtype: of the masks ``x`` and ``h``, whose entries are 0 or 1 / (1 - rate).
     """
 
     def mask(key: jax.Array, rate: float, size: int) -> jax.Array | None:
@@ -45,12 +45,12 @@ def draw_masks(
             return None
         return jax.random.bernoulli(key, 1.0 - rate, (size,)).astype(dtype) / (1.0 - rate)
 
-    def of_one(row: jax.Array) -> DropoutMasks:
+    def masks_of_row(row: jax.Array) -> DropoutMasks:
         key_row = jax.random.fold_in(key, row)
         key_x, key_h = jax.random.split(key_row)
         rate, shape = hold
-        held = jax.random.bernoulli(jax.random.fold_in(key_row, 2), rate, shape) if rate > 0.0 else None
-        return DropoutMasks(mask(key_x, *x), mask(key_h, *h), held)
+        hold_mask = jax.random.bernoulli(jax.random.fold_in(key_row, 2), rate, shape) if rate > 0.0 else None
+        return DropoutMasks(mask(key_x, *x), mask(key_h, *h), hold_mask)
 
-    masks = jax.vmap(of_one, out_axes=DropoutMasks(0, 0, 1))(rows.reshape(-1))  # type: ignore[arg-type]
+    masks = jax.vmap(masks_of_row, out_axes=DropoutMasks(0, 0, 1))(rows.reshape(-1))  # type: ignore[arg-type]
     return jax.tree.map(lambda a: a.reshape(*a.shape[:-2], *rows.shape, a.shape[-1]), masks)

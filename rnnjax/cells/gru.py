@@ -1,4 +1,4 @@
-"""GRU: one state, kept or replaced by an update gate."""
+"""GRU: its output is its memory, which an update gate keeps or replaces."""
 
 import dataclasses
 from typing import ClassVar, NamedTuple
@@ -12,7 +12,7 @@ from rnnjax.cells.validation import check_keep_gate
 
 
 class GRUState(NamedTuple):
-    """Memory and output are one."""
+    """Output and memory are the same array."""
 
     h: jax.Array  # (..., H)
 
@@ -26,13 +26,13 @@ class GRU(Cell):
         n_t = tanh(z^x_n + r_t·z^h_n)
         h_t = (1 - u_t)·n_t + u_t·h_{t-1}
 
-    Cho et al. (2014), in the form of cuDNN, Keras (``reset_after=True``) and PyTorch: the second bias b_h sits
-    inside the reset product. u keeps the memory, so it is the belt.
+    Cho et al. (2014), in the form of cuDNN, Keras (``reset_after=True``) and PyTorch: the second bias b_h is inside
+    the reset product. u is the keep gate: the belt ∂h_t/∂h_{t-1} at fixed z is u.
 
     Attributes:
-        forget_bias: initial bias of u, the gate that keeps.
-        chrono: T_max of the chrono initialisation, b_u = log U[1, T_max - 1] (Tallec & Ollivier 2018); it takes
-            the place of ``forget_bias``.
+        forget_bias: initial bias of u, the keep gate.
+        chrono: T_max of the chrono initialisation, b_u = log v with v uniform on [1, T_max - 1] (Tallec & Ollivier
+            2018); it replaces ``forget_bias``.
     """
 
     forget_bias: float = 0.0
@@ -44,10 +44,10 @@ class GRU(Cell):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_keep_gate(self)
+        check_keep_gate(self.forget_bias, self.chrono)
 
     def init_bias(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Zero but for the update gate's."""
+        """All zero except the bias of the update gate."""
         zeros = jnp.zeros(self.features, self.param_dtype)
         b_u = zeros + self.forget_bias
         if self.chrono is not None:

@@ -1,6 +1,6 @@
-"""Initializers as small frozen records: equal settings compare equal, so a cell stays a static argument of jit.
+"""Initializers as frozen dataclasses: equal settings compare equal, so cells can be static arguments of jit.
 
-Each is called as ``init(key, shape, dtype)``, JAX's own convention; any other callable of that form serves too.
+They are called as ``init(key, shape, dtype)``, the convention of JAX; any other callable of that form can be used.
 """
 
 import dataclasses
@@ -54,7 +54,7 @@ class Identity:
 
 
 def chrono_bias(key: jax.Array, features: int, horizon: int, dtype: DTypeLike) -> jax.Array:
-    """Bias of the gate that keeps: log u, u uniform on [1, ``horizon`` - 1], shape (``features``,).
+    """Bias of a keep gate: log u, u uniform on [1, ``horizon`` - 1], shape (``features``,).
 
     With σ(bias) as keep gate, unit j forgets over about u_j steps, so the layer covers every time scale up to
     ``horizon`` (Tallec & Ollivier 2018, section 2).

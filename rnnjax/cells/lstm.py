@@ -1,7 +1,7 @@
-"""LSTM: a cell state that is carried along, guarded by gates."""
+"""LSTM: a cell state that is carried from step to step, written and read through gates."""
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from rnnjax.cells.base import Cell
 from rnnjax.cells.initializers import chrono_bias
 from rnnjax.cells.validation import check_keep_gate
+from rnnjax.typing import CellState
 
 
 class LSTMState(NamedTuple):
-    """What the cell shows and what it remembers."""
+    """Output and memory."""
 
     h: jax.Array  # (..., H) output
-    c: jax.Array  # (..., H) cell state: the conveyor belt
+    c: jax.Array  # (..., H) cell state, the memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +29,9 @@ class LSTM(Cell):
     Hochreiter & Schmidhuber (1997); forget gate of Gers, Schmidhuber & Cummins (2000).
 
     Attributes:
-        forget_bias: initial bias of f; 1 keeps three quarters at a step (Jozefowicz et al. 2015).
+        forget_bias: initial bias of f; 1 keeps 73% of c at a step (Jozefowicz et al. 2015).
         chrono: T_max of the chrono initialisation, b_f = log u with u uniform on [1, T_max - 1] and b_i = -b_f
-            (Tallec & Ollivier 2018); it takes the place of ``forget_bias``.
+            (Tallec & Ollivier 2018); it replaces ``forget_bias``.
     """
 
     forget_bias: float = 1.0
@@ -43,10 +44,10 @@ class LSTM(Cell):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_keep_gate(self)
+        check_keep_gate(self.forget_bias, self.chrono)
 
     def init_bias(self, key: jax.Array) -> tuple[jax.Array, None]:
-        """Zero but for the forget gate, and the input gate under chrono."""
+        """All zero except the forget gate and, with ``chrono``, the input gate."""
         zeros = jnp.zeros(self.features, self.param_dtype)
         b_i, b_f = zeros, zeros + self.forget_bias
         if self.chrono is not None:
@@ -57,8 +58,8 @@ class LSTM(Cell):
     def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
         """σ(z_i), σ(z_f), tanh(z_g), σ(z_o), packed (..., 4·H).
 
-        One pass over the packed block, as σ(z) = ½ + ½·tanh(z/2): XLA's CPU backend does not vectorise a fusion
-        with several transcendental functions of different column slices.
+        Computed in one pass over the packed block, by σ(z) = ½ + ½·tanh(z/2): XLA's CPU backend does not vectorise a
+        fusion with several transcendental functions of different column slices.
         """
         scale = jnp.repeat(jnp.array([0.5, 0.5, 1.0, 0.5], z_h.dtype), self.features)
         scale = scale.reshape((1,) * (z_h.ndim - 1) + (-1,))
@@ -75,9 +76,9 @@ class LSTM(Cell):
         return o * jnp.tanh(m)
 
     def advance(
-        self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, *, hold: jax.Array | None = None, tap: Any = None
+        self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, *, hold: jax.Array | None = None, tap: CellState = None
     ) -> LSTMState:
-        """Both of the above; the gates are computed once."""
+        """``update``, zoneout and ``readout``, with the gates computed once."""
         i, f, g, o = jnp.split(self.gate_values(z_x, z_h), 4, axis=-1)
         c_t = self.zone_out(f * m + i * g, m, hold)
         if tap is not None:

@@ -9,25 +9,25 @@ import jax.numpy as jnp
 
 from rnnjax.cells.base import Cell
 from rnnjax.cells.gru import GRU
-from rnnjax.cells.initializers import Identity, Orthogonal
+from rnnjax.cells.initializers import Identity, Initializer, Orthogonal
 from rnnjax.cells.lstm import LSTM
 from rnnjax.cells.simple import SimpleRNN
 from rnnjax.errors import UserError
 
 CELLS: dict[str, type[Cell]] = {"simple": SimpleRNN, "lstm": LSTM, "gru": GRU}
-INITIALIZERS = {"orthogonal": Orthogonal, "identity": Identity}
+INITIALIZERS: dict[str, Callable[..., Initializer]] = {"orthogonal": Orthogonal, "identity": Identity}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 def _finite(text: str) -> float:
-    """A number that is neither infinite nor NaN."""
-    number = float(text)
-    if not math.isfinite(number):
+    """``text`` as a finite number; ValueError for any other."""
+    value = float(text)
+    if not math.isfinite(value):
         raise ValueError(text)
-    return number
+    return value
 
 
-def _initializer(text: str) -> Any:
+def _initializer(text: str) -> Initializer:
     """``orthogonal``, ``identity``, or either with a scale: ``orthogonal*0.9``."""
     name, _, scale = text.partition("*")
     return INITIALIZERS[name](_finite(scale)) if scale else INITIALIZERS[name]()
@@ -50,7 +50,7 @@ def cell_from_spec(spec: str, features: int) -> Cell:
     """The cell that ``spec`` = name[:option=value,...] describes, with ``features`` units.
 
     Raises:
-        UserError: an unknown name or option, or a value that does not fit; the message lists what does.
+        UserError: an unknown name or option, or a value that does not fit; the message lists the choices.
     """
     name, _, rest = spec.strip().partition(":")
     if name.lower() not in CELLS:
@@ -63,7 +63,7 @@ def cell_from_spec(spec: str, features: int) -> Cell:
             known = ", ".join(o for o in OPTIONS if hasattr(cell_type(1), o))
             raise UserError(f"The cell {name!r} has no option {option!r}; it has {known}, as in {name}:option=value.")
         if option in options:
-            raise UserError(f"In {spec!r}, {option} stands twice; give it once.")
+            raise UserError(f"In {spec!r}, {option} is given twice; give it once.")
         parse, wanted = OPTIONS[option]
         try:
             options[option] = parse(value)
@@ -71,16 +71,16 @@ def cell_from_spec(spec: str, features: int) -> Cell:
         except (ValueError, KeyError):
             raise UserError(f"In {spec!r}, {option} must be {wanted}, but {value!r} was given.") from None
     if {"chrono", "forget_bias"} <= options.keys():
-        raise UserError(f"In {spec!r}, chrono takes the place of forget_bias; give one of the two.")
+        raise UserError(f"In {spec!r}, chrono replaces forget_bias; give one of the two.")
     return cell_type(features, **options)
 
 
 def label_of(spec: str) -> str:
-    """A name for tables and legends: ``GRU chrono=200``."""
+    """The name of a cell in tables and legends: ``GRU chrono=200``."""
     name, _, rest = spec.strip().partition(":")
     return " ".join([CELLS[name.lower()].__name__, *filter(None, rest.split(","))])
 
 
 def slug_of(label: str) -> str:
-    """``label`` as a folder name: ``gru-chrono-200``."""
-    return re.sub(r"[^a-z0-9.+-]+", "-", label.lower())  # a sign stays: forget_bias=-1 is not forget_bias=1
+    """The name of the folder of a label: ``gru-chrono-200``."""
+    return re.sub(r"[^a-z0-9.+-]+", "-", label.lower())  # keeps signs: forget_bias=-1 is not forget_bias=1

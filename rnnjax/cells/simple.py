@@ -1,4 +1,4 @@
-"""SimpleRNN: the cell that overwrites its memory at every step (Elman 1990)."""
+"""SimpleRNN: a cell that overwrites its memory at every step (Elman 1990)."""
 
 import dataclasses
 from typing import ClassVar, Literal, NamedTuple
@@ -12,7 +12,7 @@ ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
 
 class SimpleRNNState(NamedTuple):
-    """Memory and output are one."""
+    """Output and memory are the same array."""
 
     h: jax.Array  # (..., H)
 
@@ -21,7 +21,7 @@ class SimpleRNNState(NamedTuple):
 class SimpleRNN(Cell):
     """h_t = φ(z^x_t + z^h_t), φ = tanh or relu.
 
-    Nothing carries over but through W_h, zoneout aside: the belt ∂m_t/∂m_{t-1} at fixed z is zero (Elman 1990). With
+    The memory is carried over through W_h only (zoneout aside): the belt ∂m_t/∂m_{t-1} at fixed z is zero. With
     ``activation="relu"`` and ``recurrent_init=Identity()`` it is the IRNN of Le, Jaitly & Hinton (2015).
     """
 
@@ -37,7 +37,7 @@ class SimpleRNN(Cell):
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
 
     def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
-        """φ(z^x + z^h); ``m`` is overwritten."""
+        """φ(z^x + z^h); ``m`` is not used."""
         return self.gate_values(z_x, z_h)
 
     def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array:

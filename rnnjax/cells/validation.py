@@ -1,83 +1,50 @@
-"""Whether parameters, states and inputs belong to a cell: checks of arguments that must know what a cell is."""
+"""Checks that options, parameters, states and inputs fit a cell; each raises ValueError where they do not."""
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
 
 from rnnjax.argument_checks import (
     check_array,
-    check_dtype,
     check_finite,
     check_floats,
-    check_rate,
     check_shape,
     describe,
     is_integer,
 )
 from rnnjax.cells.params import Params
+from rnnjax.typing import CellState
 
 
-class CellLike(Protocol):
-    """What the checks read of a cell; ``rnnjax.cells.base.Cell`` has it."""
+class CellSizes(Protocol):
+    """The attributes of ``Cell`` that decide the shapes of its arrays; the module of ``Cell`` imports this one."""
 
     @property
     def features(self) -> int:
-        """H."""
+        """H, the number of units."""
 
     @property
     def gates(self) -> tuple[str, ...]:
-        """Names of the gates."""
+        """Names of the G gates."""
 
     @property
     def State(self) -> Any:  # noqa: N802
         """The named tuple of its states."""
 
-    @property
-    def init_bias(self) -> Callable[[jax.Array], tuple[Any, Any]]:
-        """Draws the biases b and b_h."""
+
+def check_keep_gate(forget_bias: float, chrono: int | None) -> None:
+    """Check the options of cells with a keep gate."""
+    check_finite("forget_bias", forget_bias)
+    if chrono is not None and not (is_integer(chrono) and chrono >= 3):
+        raise ValueError(f"chrono must be at least 3 steps, got {chrono!r}")
 
 
-def check_options(cell: Any) -> None:
-    """The fields that every cell has.
-
-    Raises:
-        ValueError: a field that is none of what it can be.
-    """
-    if not isinstance(cell.features, int) or isinstance(cell.features, bool) or cell.features < 1:
-        raise ValueError(f"features must be a positive integer, got {cell.features!r}")
-    for name in ("input_dropout", "recurrent_dropout", "zoneout"):
-        check_rate(name, getattr(cell, name))
-    for name in ("kernel_init", "recurrent_init"):
-        init = getattr(cell, name)
-        if not callable(init) or isinstance(init, type):
-            raise ValueError(f"{name} must be an initializer such as rnnjax.Orthogonal(), got {describe(init)}")
-    check_dtype("param_dtype", cell.param_dtype)
-    if cell.dtype is not None:
-        check_dtype("dtype", cell.dtype)
-
-
-def check_keep_gate(cell: Any) -> None:
-    """The fields that cells with a gate that keeps have.
-
-    Raises:
-        ValueError: a field that is none of what it can be.
-    """
-    check_finite("forget_bias", cell.forget_bias)
-    if cell.chrono is not None and not (is_integer(cell.chrono) and cell.chrono >= 3):
-        raise ValueError(f"chrono must be at least 3 steps, got {cell.chrono!r}")
-
-
-def check_params(cell: CellLike, params: Any, in_features: int | None = None) -> None:
-    """``Params`` of this cell, for inputs of ``in_features`` components where that is given.
-
-    Raises:
-        ValueError: they are of another cell, of another size, or no ``Params``.
-    """
+def check_params(cell: CellSizes, params: Params, in_features: int | None = None) -> None:
+    """Check that ``params`` are ``Params`` of this cell, for inputs of ``in_features`` components where given."""
     if not hasattr(params, "w_h"):
-        hint = "; a dict that Flax holds under 'cell' becomes that with rnnjax.cells.Params(**it)"
+        hint = "; make Params of a dict that Flax holds under 'cell' with rnnjax.cells.Params(**params)"
         raise ValueError(
-            f"params must be what {type(cell).__name__}({cell.features}).init gives, got {describe(params)}"
+            f"params must be the result of {type(cell).__name__}({cell.features}).init, got {describe(params)}"
             f"{hint if hasattr(params, 'keys') else ''}"
         )
     columns = len(cell.gates) * cell.features
@@ -95,40 +62,16 @@ def check_params(cell: CellLike, params: Any, in_features: int | None = None) ->
         check_shape("params.b_h", params.b_h, (columns,))
 
 
-def check_held(cell: CellLike, held: Any, in_features: int) -> None:
-    """What a Flax module of this cell holds under "cell".
-
-    Raises:
-        ValueError: as ``check_params``.
-    """
-    biases = jax.eval_shape(cell.init_bias, jax.random.key(0))
-    wanted = ["w_x", "w_h", *(name for name, b in zip(("b", "b_h"), biases, strict=True) if b is not None)]
-    if not hasattr(held, "keys") or set(held) != set(wanted):
-        names = ", ".join(map(str, held)) if hasattr(held, "keys") else describe(held)
-        raise ValueError(
-            f"the parameters of {type(cell).__name__} under 'cell' must be {', '.join(wanted)}, got {names or 'none'}"
-        )
-    check_params(cell, Params(**held), in_features)
-
-
-def check_state(cell: CellLike, name: str, state: Any, shape: tuple[int, ...]) -> None:
-    """The cell's ``State`` of arrays of this shape.
-
-    Raises:
-        ValueError: another type, or an array of another shape.
-    """
+def check_state(cell: CellSizes, name: str, state: CellState, shape: tuple[int, ...]) -> None:
+    """Check that ``state`` is the cell's ``State`` of arrays of this shape; ``name`` is its name in the message."""
     if not isinstance(state, cell.State):
         raise ValueError(f"{name} must be a {cell.State.__name__}, got {describe(state)}")
     for field, a in state._asdict().items():
         check_shape(f"{name}.{field}", a, shape)
 
 
-def check_step(cell: CellLike, params: Any, state: Any, x_t: Any) -> None:
-    """Inputs and state of one step.
-
-    Raises:
-        ValueError: as above, or inputs that are no array of floating-point numbers.
-    """
+def check_step(cell: CellSizes, params: Params, state: CellState, x_t: jax.Array) -> None:
+    """Check the arguments of ``Cell.step``: parameters, state and the inputs ``x_t`` of one step."""
     check_floats("x_t", x_t, "(..., D)")
     if hasattr(params, "w_x") and params.w_x.shape[0] != x_t.shape[-1]:
         raise ValueError(f"x_t has {x_t.shape[-1]} features, but params.w_x expects {params.w_x.shape[0]}")

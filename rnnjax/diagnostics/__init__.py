@@ -1,6 +1,6 @@
-"""Pure functions of arrays that say what a gradient does on its way through time."""
+"""Pure functions of arrays that measure how a gradient travels through time."""
 
-from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, Origin, check
+from rnnjax.diagnostics.alarms.registry import Action, Alarm, Evidence, Origin, check
 from rnnjax.diagnostics.confidence_intervals import seed_interval
 from rnnjax.diagnostics.gates import gate_values, horizon, keep_at_bias, padding_read, saturation
 from rnnjax.diagnostics.gradient_paths import Paths, paths, share
@@ -28,9 +28,9 @@ from rnnjax.diagnostics.regularizers import flossing, omega
 from rnnjax.diagnostics.updates import update_ratios
 
 __all__ = [
-    "QUANTILES", "Alarm", "Evidence", "LagStatistics", "Lyapunov", "NotFinite", "Origin", "Paths", "SingularValues",
-    "Steps", "by_lag", "check", "extreme_singular_values", "first_not_finite", "flip_valid", "flossing",
-    "gate_values", "half_life", "horizon", "keep_at_bias", "lag_statistics", "linearise", "lyapunov_spectrum",
-    "norms_by_lag", "omega", "padding_read", "paths", "product_singular_values", "pull", "reach", "safe_norm",
-    "saturation", "seed_interval", "share", "singular_values", "step_jacobians", "update_ratios",
+    "QUANTILES", "Action", "Alarm", "Evidence", "LagStatistics", "Lyapunov", "NotFinite", "Origin", "Paths",
+    "SingularValues", "Steps", "by_lag", "check", "extreme_singular_values", "first_not_finite", "flip_valid",
+    "flossing", "gate_values", "half_life", "horizon", "keep_at_bias", "lag_statistics", "linearise",
+    "lyapunov_spectrum", "norms_by_lag", "omega", "padding_read", "paths", "product_singular_values", "pull", "reach",
+    "safe_norm", "saturation", "seed_interval", "share", "singular_values", "step_jacobians", "update_ratios",
 ]  # fmt: skip

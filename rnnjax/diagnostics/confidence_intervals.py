@@ -1,21 +1,20 @@
-"""Confidence over seeds."""
+"""Confidence intervals over seeds."""
 
 import numpy as np
 from scipy.special import stdtrit  # quantiles of Student's t; scipy.stats takes a second to import
 
 from rnnjax.argument_checks import describe, is_number
+from rnnjax.typing import Floats
 
 
-def seed_interval(
-    values: np.ndarray, axis: int = 0, confidence: float = 0.95
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean over seeds and the interval that Student's t gives it: (mean, low, high), each without ``axis``.
+def seed_interval(values: Floats, axis: int = 0, confidence: float = 0.95) -> tuple[Floats, Floats, Floats]:
+    """Mean over seeds and its confidence interval by Student's t: (mean, low, high), each without ``axis``.
 
-    NaN does not count; where fewer than two numbers are left, low and high are NaN, and with none the mean is. An
-    infinite value makes the mean infinite, and low and high NaN.
+    NaN values are left out. Of fewer than two values low and high are NaN, of none the mean is NaN too. An infinite
+    value makes the mean infinite, and low and high NaN.
 
     Raises:
-        ValueError: a confidence that is not between 0 and 1.
+        ValueError: ``confidence`` is not between 0 and 1.
     """
     if not is_number(confidence) or not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, as 0.95 for 95%, got {describe(confidence)}")

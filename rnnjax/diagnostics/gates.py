@@ -1,4 +1,4 @@
-"""What the gates do along a sequence: their values, how many are stuck, and how long the memory is meant to last."""
+"""Gates along a sequence: their values, the share that is saturated, and the time scale of the memory."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from rnnjax.cells.validation import check_params
 from rnnjax.core.unroll import check_cell
 from rnnjax.diagnostics.linearization import Steps, check_steps, check_steps_of
 
-FLAT = 0.04  # of the steepest slope: σ(z) within 1% of its ends, tanh(z) within 2%
+FLAT = 0.04  # of the steepest slope: reached where σ(z) is within 1% of 0 or 1, tanh(z) within 2% of ±1
 
 
 def gate_values(cell: Cell, steps: Steps) -> jax.Array | None:
@@ -22,24 +22,25 @@ def gate_values(cell: Cell, steps: Steps) -> jax.Array | None:
 
 
 def saturation(cell: Cell, steps: Steps) -> jax.Array | None:
-    """Share of (step, unit) pairs at which a gate's slope is below 4% of its steepest, (G,); None as above.
+    """Share of (step, unit) pairs at which a gate's slope is below 4% of its steepest, (G,).
 
-    There the gate no longer listens, and no gradient passes through it. For a relu: the share that is switched off.
+    There the gate hardly depends on its inputs, and hardly any gradient passes through it. For a relu it is the share
+    of pairs at which the unit is off. None where the cell does not name its gates.
     """
     if gate_values(cell, steps) is None:
         return None
 
     def slopes(z_x: jax.Array, z_h: jax.Array) -> jax.Array:
-        """∂(value of gate k)/∂z^x_k, (..., G, H): a gate may also depend on another one's z."""
+        """∂(value of gate k)/∂z^x_k, (..., G, H), taken gate by gate: a gate may also depend on another gate's z."""
         values: Any
         values, pull_back = jax.vjp(lambda z: cell.gate_values(z, z_h), z_x)
         blocks = (*values.shape[:-1], len(cell.gates), cell.features)
 
-        def of_gate(k: int) -> jax.Array:
-            one = jnp.repeat(jnp.arange(len(cell.gates)) == k, cell.features).astype(values.dtype)
-            return pull_back(jnp.broadcast_to(one, values.shape))[0].reshape(blocks)[..., k, :]
+        def slope(k: int) -> jax.Array:
+            chosen = jnp.repeat(jnp.arange(len(cell.gates)) == k, cell.features).astype(values.dtype)
+            return pull_back(jnp.broadcast_to(chosen, values.shape))[0].reshape(blocks)[..., k, :]
 
-        return jnp.abs(jnp.stack([of_gate(k) for k in range(len(cell.gates))], axis=-2))
+        return jnp.abs(jnp.stack([slope(k) for k in range(len(cell.gates))], axis=-2))
 
     zero = jnp.zeros_like(steps.z_x[(0,) * (steps.z_x.ndim - 1)])
     steepest = jnp.maximum(slopes(zero, zero), slopes(zero + 0.5, zero))  # a relu has its slope on one side only
@@ -50,9 +51,10 @@ def saturation(cell: Cell, steps: Steps) -> jax.Array | None:
 
 
 def horizon(steps: Steps) -> jax.Array:
-    """The implied horizon 1/(1 - f) of each unit (H,), in steps, f averaged over all valid steps.
+    """The implied horizon 1/(1 - f) of each unit (H,), in steps, with f = ∂m_t/∂m_{t-1} averaged over all valid steps.
 
-    Tallec & Ollivier (2018), section 2: a unit that keeps f of its memory at a step forgets over so many steps.
+    A unit that keeps the share f of its memory at a step forgets over about 1/(1 - f) steps (Tallec & Ollivier 2018,
+    section 2).
     """
     check_steps(steps)
     valid = steps.valid[..., None]
@@ -61,7 +63,10 @@ def horizon(steps: Steps) -> jax.Array:
 
 
 def keep_at_bias(cell: Cell, params: Params) -> jax.Array:
-    """What each unit (H,) keeps, f = ∂m_t/∂m_{t-1}, at zero input and zero state; zoneout counts."""
+    """The share of its memory that each unit (H,) keeps at a step, f = ∂m_t/∂m_{t-1}, at zero input and zero state.
+
+    Zoneout is included.
+    """
     check_cell(cell)
     check_params(cell, params)
     state = cell.initial_state()
@@ -72,21 +77,21 @@ def keep_at_bias(cell: Cell, params: Params) -> jax.Array:
 
 
 def padding_read(xs: jax.Array, lengths: jax.Array, *, shortest: int = 3) -> jax.Array:
-    """Share of the steps read that look like padding: a run of at least ``shortest`` equal inputs at the very end.
+    """Share of the steps read that look like padding: at least ``shortest`` equal inputs in a row at the end.
 
     Args:
         xs: (T, B, D) inputs.
         lengths: (B,) steps that are read.
-        shortest: equal inputs in a row from which a run counts.
+        shortest: number of equal inputs in a row from which on they count as padding.
 
     Raises:
-        ValueError: arrays or a number that do not fit together.
+        ValueError: shapes that do not fit together, or ``shortest`` below 1.
     """
     check_array("xs", xs, "(T, B, D)")
     check_integers("lengths", lengths, xs.shape[1:2], 0, xs.shape[0])
     check_integer("shortest", shortest, 1)
-    at = jnp.arange(xs.shape[0])[:, None]
-    repeats = (xs == jnp.roll(xs, -1, axis=0)).all(axis=-1) | (at >= lengths[None, :] - 1)  # as the step after it
-    run = jnp.cumprod(repeats[::-1], axis=0)[::-1] * (at < lengths[None, :])
-    length = run.sum(axis=0)
-    return jnp.where(length >= shortest, length, 0).sum() / jnp.maximum(lengths.sum(), 1)
+    steps = jnp.arange(xs.shape[0])[:, None]
+    equals_next = (xs == jnp.roll(xs, -1, axis=0)).all(axis=-1) | (steps >= lengths[None, :] - 1)
+    equal_to_end = jnp.cumprod(equals_next[::-1], axis=0)[::-1] * (steps < lengths[None, :])
+    equal_inputs = equal_to_end.sum(axis=0)
+    return jnp.where(equal_inputs >= shortest, equal_inputs, 0).sum() / jnp.maximum(lengths.sum(), 1)

@@ -1,8 +1,8 @@
-"""Belt and detour: the gradient of the memory, taken apart by the way that it came.
+"""Belt and detour: the gradient of the memory, split by the paths that it took back through time.
 
-∂L/∂m_t is a sum over all ways from m_t to the loss. Some lead only along f = ∂m_t/∂m_{t-1}, the conveyor belt, until
-the memory is read out; the others pass through W_h at least once, and they are told apart by the gate through which
-they first do. The parts are exact and sum to the total:
+∂L/∂m_t is a sum over all paths from m_t to the loss. The paths of the belt run only along f = ∂m_t/∂m_{t-1} until the
+memory is read out. The paths of the detour pass through W_h at least once, and are grouped by the gate k that they
+enter first. The parts are exact and sum to the total:
 
     ∂L/∂m_t = direct_t + belt_t + Σ_k enters_k,t
 
@@ -11,10 +11,11 @@ they first do. The parts are exact and sum to the total:
     belt_t     = f_{t+1}·(direct_{t+1} + belt_{t+1})
     enters_k,t = r_t·via_k,t + f_{t+1}·enters_k,t+1
 
-with ct the loss's own gradient at each state, no recurrence counted.
+with ct_h and ct_m the derivatives of the loss with respect to each state through the loss alone, not through later
+states.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,41 +25,42 @@ from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params, check_state
 from rnnjax.diagnostics.gradients import safe_norm
 from rnnjax.diagnostics.linearization import Steps, check_steps_of, recurrent_blocks
+from rnnjax.typing import CellState, PyTree
 
 
 class Paths(NamedTuple):
-    """The parts of ∂L/∂m_t, and the totals; time-major, 0 past an example's end."""
+    """The parts of ∂L/∂m_t, and total derivatives; time-major, 0 past an example's end."""
 
     direct: jax.Array  # (T, ..., H) from the loss at step t itself
-    belt: jax.Array  # (T, ..., H) from later steps, along f only
-    enters: jax.Array  # (T, ..., G, H) from later steps, through W_h at least once, by the gate it enters first
-    state: Any  # cell.State of (T, ..., H): ∂L/∂(state after step t), h and memory as two independent variables
+    belt: jax.Array  # (T, ..., H) from later steps, along f alone
+    enters: jax.Array  # (T, ..., G, H) from later steps, through W_h at least once; by the gate entered first
+    state: CellState  # cell.State of (T, ..., H): ∂L/∂(state after step t), h and memory as two independent variables
     dz_x: jax.Array  # (T, ..., G, H) ∂L/∂z^x_k, the gradient at the gates' inputs
 
     @property
     def detour(self) -> jax.Array:
-        """(T, ..., H): all that passed through W_h."""
+        """The detour (T, ..., H): the part that passed through W_h at least once."""
         return self.enters.sum(axis=-2)
 
     @property
     def memory(self) -> jax.Array:
-        """∂L/∂m_t (T, ..., H), the total derivative: what ``taps`` give for the memory."""
+        """∂L/∂m_t (T, ..., H), the total derivative: the gradient with respect to the memory's taps."""
         return self.direct + self.belt + self.detour
 
 
-def paths(cell: Cell, params: Params, steps: Steps, ct_states: Any) -> Paths:
-    """Walk the gradient back through ``steps``.
+def paths(cell: Cell, params: Params, steps: Steps, ct_states: CellState) -> Paths:
+    """Split the gradient of the memory at every step, in one pass back through ``steps``.
 
     Args:
         cell: the cell.
         params: its parameters.
         steps: from ``linearise``.
-        ct_states: ``cell.State`` of (T, ..., H), ∂L/∂state at each step with no recurrence counted: what the loss
-            reads of the stacked states. That of a step past an example's end counts at its last valid step, and so
-            does that of a final state if it is added to the last step's.
+        ct_states: ``cell.State`` of (T, ..., H), the derivative of the loss with respect to the stacked states, not
+            through later states. Entries past an example's end are added to its last valid step, so the derivative
+            with respect to the final state can be added to the last entry.
 
     Raises:
-        ValueError: they do not belong together.
+        ValueError: cell, parameters, steps and ``ct_states`` do not belong together.
     """
     check_steps_of(cell, steps)
     check_params(cell, params)
@@ -68,10 +70,10 @@ def paths(cell: Cell, params: Params, steps: Steps, ct_states: Any) -> Paths:
     zero = jnp.zeros_like(steps.f[0])
     zeros = jnp.zeros_like(steps.u[0])
 
-    def body(carry: Any, inputs: Any) -> tuple[Any, Any]:
+    def body(carry: PyTree, inputs: PyTree) -> tuple[PyTree, PyTree]:
         step, ct = inputs
-        held, belt, entered, via = carry
-        ct = jax.tree.map(jnp.add, ct, held)
+        ct_past_end, belt, entered, via = carry
+        ct = jax.tree.map(jnp.add, ct, ct_past_end)
         r = step.r[..., None, :]
         direct = ct[-1] + step.r * ct[0] if separate else ct[0]
         enters = entered + (r * via if separate else via)
@@ -83,20 +85,21 @@ def paths(cell: Cell, params: Params, steps: Steps, ct_states: Any) -> Paths:
             dz, dz_x = dz + step.o * dh[..., None, :], dz_x + step.o_x * dh[..., None, :]
         state = cell.make_state(dh, ct[-1] + belt + entered.sum(axis=-2)) if separate else cell.State(memory)
 
-        back = (
+        carry_valid = (
             jax.tree.map(jnp.zeros_like, ct),
             step.f * (direct + belt),
             step.f[..., None, :] * enters,
             jnp.einsum("...gj,ghj->...gh", dz, blocks),
         )
-        past_end = (ct, belt, entered, via)
-        here = (direct, belt, enters, state, dz_x)
+        carry_past_end = (ct, belt, entered, via)
+        parts = (direct, belt, enters, state, dz_x)
 
-        def where_valid(new: jax.Array, old: jax.Array) -> jax.Array:
-            return jnp.where(step.valid.reshape(*step.valid.shape, *(1,) * (new.ndim - step.valid.ndim)), new, old)
+        def where_valid(valid: jax.Array, past_end: jax.Array) -> jax.Array:
+            mask = step.valid.reshape(*step.valid.shape, *(1,) * (valid.ndim - step.valid.ndim))
+            return jnp.where(mask, valid, past_end)
 
-        nothing = jax.tree.map(jnp.zeros_like, here)
-        return jax.tree.map(where_valid, back, past_end), jax.tree.map(where_valid, here, nothing)
+        zero_parts = jax.tree.map(jnp.zeros_like, parts)
+        return jax.tree.map(where_valid, carry_valid, carry_past_end), jax.tree.map(where_valid, parts, zero_parts)
 
     carry = (jax.tree.map(lambda a: jnp.zeros_like(a[0]), ct_states), zero, zeros, zeros)
     _, parts = jax.lax.scan(body, carry, (steps, ct_states), reverse=True)
@@ -104,9 +107,13 @@ def paths(cell: Cell, params: Params, steps: Steps, ct_states: Any) -> Paths:
 
 
 def share(part: jax.Array, rest: jax.Array) -> jax.Array:
-    """‖part‖ / (‖part‖ + ‖rest‖) over features: (..., H) → (...), between 0 and 1; NaN where both are 0."""
+    """‖part‖ / (‖part‖ + ‖rest‖) over features: (..., H) → (...), between 0 and 1; NaN where both are 0.
+
+    Raises:
+        ValueError: two different shapes.
+    """
     if is_array(part) and is_array(rest) and part.shape != rest.shape:
-        raise ValueError(f"part and rest must have one shape, got {part.shape} and {rest.shape}")
+        raise ValueError(f"part and rest must have the same shape, got {part.shape} and {rest.shape}")
     a, b = safe_norm(part), safe_norm(rest)
     total = a + b
     return jnp.where(total > 0, a / jnp.where(total > 0, total, 1), jnp.nan)

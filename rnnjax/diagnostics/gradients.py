@@ -4,7 +4,7 @@ The lag of a step is its distance in steps from the example's last valid step, w
 different lengths are compared at equal lag.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,13 +22,13 @@ from rnnjax.argument_checks import (
 from rnnjax.core.taps import safe_norm
 
 QUANTILES = (0.1, 0.5, 0.9)
-ROUNDING = 1e-12  # a slope of log norm this flat is none
+ROUNDING = 1e-12  # a slope of log norm flatter than this is a rounding error
 
 
 class LagStatistics(NamedTuple):
-    """Norms over the examples that reach each lag; NaN where none does."""
+    """Norms over the examples that are long enough for each lag; NaN where none is."""
 
-    examples: jax.Array  # (T,) how many reach the lag
+    examples: jax.Array  # (T,) how many have the lag
     mean: jax.Array  # (T,)
     quantiles: jax.Array  # (3, T) at QUANTILES
 
@@ -42,11 +42,11 @@ def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax
         loss_weights: (B,) the w_b (1/B under a batch mean); an example of weight 0 does not count.
 
     Returns:
-        ``norms`` and ``exists``, both (T, B). Entry (l, b) belongs to step lengths[b] - 1 - l, and ``exists`` says
-        whether the example counts and has such a step; the norm is 0 where it does not.
+        ``norms`` and ``exists``, both (T, B). Entry (l, b) belongs to step lengths[b] - 1 - l; ``exists`` is true
+        where the example counts and has such a step, and the norm is 0 elsewhere.
 
     Raises:
-        ValueError: another shape or dtype; lengths or weights that no example can have, where they are not traced.
+        ValueError: another shape or dtype; lengths outside 0..T or negative weights, where they are not traced.
     """
     check_floats("tap_gradients", tap_gradients, "(T, B, H)")
     check_integers("lengths", lengths, tap_gradients.shape[1:2], 0, tap_gradients.shape[0])
@@ -60,7 +60,7 @@ def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax
 
 
 def example_loss_norms(norms: jax.Array, lengths: jax.Array, loss_weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """``norms_by_lag`` out of the norms (T, B) of the gradient of Σ_b w_b·L_b, as taps for norms give them."""
+    """``norms_by_lag``, from the norms (T, B) of the gradient of Σ_b w_b·L_b instead of the gradient itself."""
     norms, exists = by_lag(norms, lengths)
     exists = exists & (loss_weights > 0)[None, :]
     return jnp.where(exists, norms / jnp.where(loss_weights > 0, loss_weights, 1)[None, :], 0), exists
@@ -69,8 +69,8 @@ def example_loss_norms(norms: jax.Array, lengths: jax.Array, loss_weights: jax.A
 def by_lag(values: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Values of steps (T, B) in the order of their lag: (values, exists), both (T, B).
 
-    Entry (l, b) belongs to step lengths[b] - 1 - l; ``exists`` says whether the example has it, the value is 0 where
-    it has not.
+    Entry (l, b) belongs to step lengths[b] - 1 - l; ``exists`` is true where the example has that step, and the value
+    is 0 elsewhere.
 
     Raises:
         ValueError: as ``norms_by_lag``.
@@ -83,33 +83,33 @@ def by_lag(values: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]
 
 
 def lag_statistics(norms: jax.Array, exists: jax.Array) -> LagStatistics:
-    """Mean and quantiles over the examples that have a lag; a norm that is not a number makes them none.
+    """Mean and quantiles over the examples that have a lag; NaN for a lag at which a norm is NaN.
 
     Args:
         norms: (T, B) by lag.
         exists: (T, B) whether the example has the lag.
 
     Raises:
-        ValueError: two arrays that do not fit together.
+        ValueError: two different shapes, or norms that are not floating-point.
     """
     check_floats("norms", norms, "(T, B)")
     check_shape("exists", exists, norms.shape)
     examples = exists.sum(axis=1)
     mean = norms.sum(axis=1, where=exists) / jnp.where(examples > 0, examples, jnp.nan)
     ascending = _sorted(jnp.where(exists, norms, jnp.inf))
-    places = jnp.array(QUANTILES, norms.dtype)[None, :] * jnp.maximum(examples - 1, 0)[:, None]  # from 0, (T, 3)
-    lower, share = jnp.floor(places).astype(int), places % 1
-    below, above = (jnp.take_along_axis(ascending, at, axis=1) for at in (lower, lower + (share > 0)))
-    quantiles = jnp.where(share > 0, (1 - share) * below + share * above, below)
+    ranks = jnp.array(QUANTILES, norms.dtype)[None, :] * jnp.maximum(examples - 1, 0)[:, None]  # (T, 3), from 0
+    lower, fraction = jnp.floor(ranks).astype(int), ranks % 1
+    below, above = (jnp.take_along_axis(ascending, rank, axis=1) for rank in (lower, lower + (fraction > 0)))
+    quantiles = jnp.where(fraction > 0, (1 - fraction) * below + fraction * above, below)
     return LagStatistics(examples, mean, jnp.where(jnp.isnan(mean)[None, :], jnp.nan, quantiles.T))
 
 
 def _sorted(values: jax.Array) -> jax.Array:
-    """In ascending order along the last axis, by their bits as integers: on a CPU that takes a tenth of the time."""
+    """In ascending order along the last axis. Sorting the bits as integers takes a tenth of the time on a CPU."""
     integers = jnp.dtype(f"int{8 * values.dtype.itemsize}")
     bits = jax.lax.bitcast_convert_type(values, integers)
 
-    def monotone(bits: jax.Array) -> jax.Array:  # of two negative numbers the larger integer is the smaller number
+    def monotone(bits: jax.Array) -> jax.Array:  # the bits of negative floats ascend as their values descend
         return jnp.where(bits < 0, bits ^ jnp.iinfo(integers).max, bits)
 
     return jax.lax.bitcast_convert_type(monotone(jnp.sort(monotone(bits), axis=-1, stable=False)), values.dtype)
@@ -119,14 +119,14 @@ def half_life(norms: np.ndarray) -> float:
     """Steps in which the gradient halves on its way back: ln 2 / -slope of log norm against lag.
 
     Args:
-        norms: (T,) norm by lag, the median over examples as a rule.
+        norms: (T,) norm by lag, such as the median over examples.
 
     Returns:
-        Least-squares fit over the lags whose norm is finite and a normal float32 (a vanished gradient is 0 or
-        subnormal, and has no slope); infinity where the norm does not decay, NaN with fewer than two such lags.
+        By least squares over the lags whose norm is finite and a normal float32 (a vanished gradient is 0 or subnormal
+        and has no slope); infinity where the norm does not decay, NaN with fewer than two such lags.
 
     Raises:
-        ValueError: no numbers, or not one for each lag.
+        ValueError: ``norms`` is not an array of numbers (T,).
 
     Examples:
         >>> round(half_life(0.5 ** (np.arange(40) / 3)), 6)
@@ -144,7 +144,7 @@ def reach(norms: np.ndarray, share: float = 0.01) -> int:
     """Largest lag whose norm (T,) is at least ``share`` of the norm at lag 0; 0 where all is zero or not finite.
 
     Raises:
-        ValueError: as ``half_life``, or a share that is not above 0 and at most 1.
+        ValueError: as ``half_life``, or ``share`` is not above 0 and at most 1.
     """
     norms = _curve(norms)
     if not is_number(share) or not 0 < share <= 1:
@@ -153,7 +153,7 @@ def reach(norms: np.ndarray, share: float = 0.01) -> int:
     return int(far[-1]) if len(far) else 0
 
 
-def _curve(norms: Any) -> np.ndarray:
+def _curve(norms: object) -> np.ndarray:
     """Norms by lag as float64."""
     try:
         curve = np.asarray(norms, np.float64)

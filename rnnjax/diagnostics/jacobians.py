@@ -1,11 +1,11 @@
-"""Step Jacobians and their products: how much one step, or many, stretch and shrink a change of the state.
+"""Step Jacobians and their products: how much one step, or many, stretch or shrink a change of the state.
 
-A change of the state is one vector of S numbers, (δh, δc) for the LSTM with S = 2H, δh with S = H for a cell whose
-memory is its output. J_t maps that before step t to that after it.
+A change of the state is a vector of S numbers: (δh, δc) with S = 2H for the LSTM, δh with S = H for a cell whose
+memory is its output. J_t maps the change before step t to the change after it.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,13 @@ from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.linearization import Steps, check_steps_of, recurrent_blocks
 from rnnjax.diagnostics.sequential_map import sequential_map
+from rnnjax.typing import PyTree
 
 
 def step_jacobians(cell: Cell, params: Params, steps: Steps) -> jax.Array:
     """J_t = ∂(state after t)/∂(state before t), (T, ..., S, S); the identity past an example's end.
 
-    T·...·S² numbers: take one example of a long batch.
+    The result holds T·...·S² numbers, so pass a single example of a long batch.
 
     Raises:
         ValueError: steps or parameters of another cell.
@@ -43,17 +44,19 @@ def step_jacobians(cell: Cell, params: Params, steps: Steps) -> jax.Array:
 
 
 def _diagonal(values: jax.Array, eye: jax.Array) -> jax.Array:
+    """Diagonal matrices (..., H, H) of ``values`` (..., H)."""
     return values[..., None] * jnp.broadcast_to(eye, (*values.shape, eye.shape[-1]))
 
 
-def _check_square(jacobians: Any, axes: str) -> None:
+def _check_square(jacobians: jax.Array, axes: str) -> None:
+    """Raise ValueError unless ``jacobians`` is a floating-point array of square matrices, with these ``axes``."""
     check_floats("jacobians", jacobians, axes)
     if jacobians.shape[-1] != jacobians.shape[-2]:
         raise ValueError(f"jacobians must be {axes}, got {describe(jacobians)}")
 
 
 class SingularValues(NamedTuple):
-    """Natural logarithms, so that a product over thousands of steps neither under- nor overflows."""
+    """Natural logarithms, in which a product over thousands of steps neither underflows nor overflows."""
 
     log_largest: jax.Array  # (...)
     log_smallest: jax.Array  # (...)
@@ -65,7 +68,11 @@ class SingularValues(NamedTuple):
 
 
 def singular_values(jacobians: jax.Array) -> SingularValues:
-    """Largest and smallest singular value of each matrix (..., S, S) by itself."""
+    """Largest and smallest singular value of each matrix (..., S, S).
+
+    Raises:
+        ValueError: not square matrices of floating-point numbers.
+    """
     _check_square(jacobians, "(..., S, S)")
     values = sequential_map(partial(jnp.linalg.svd, compute_uv=False), jacobians)
     return SingularValues(jnp.log(values[..., 0]), jnp.log(values[..., -1]))
@@ -74,27 +81,27 @@ def singular_values(jacobians: jax.Array) -> SingularValues:
 def product_singular_values(jacobians: jax.Array, *, sweeps: int = 4) -> jax.Array:
     """Logs of all singular values (S,), descending, of the product J_{T-1} ··· J_0 of (T, S, S) matrices.
 
-    The product is never formed. A sweep of QR decompositions J_t Q_{t-1} = Q_t R_t turns its factors into triangular
-    ones with the same singular values; their transposes, in reverse order, go into the next sweep, and the
-    diagonals converge to the singular values as those of the QR algorithm do, the faster the further apart they are
-    (Oliveira & Stewart 2000, Exponential splittings of products of matrices). The first sweep alone would give the
+    The product is never formed. A sweep of QR decompositions J_t Q_{t-1} = Q_t R_t replaces its factors by triangular
+    matrices whose product has the same singular values; their transposes, in reverse order, are the factors of the
+    next sweep. The diagonals converge to the singular values as in the QR algorithm, faster the further apart these
+    are (Oliveira & Stewart 2000, Exponential splittings of products of matrices). The first sweep alone gives the
     finite-time Lyapunov exponents.
 
     Args:
-        jacobians: the factors, the first to be applied first.
+        jacobians: the factors J_t in the order of t.
         sweeps: at least 1; each costs T decompositions.
 
     Raises:
-        ValueError: no such matrices, or no sweep.
+        ValueError: not square matrices (T, S, S), or fewer than one sweep.
     """
     _check_square(jacobians, "(T, S, S)")
     check_integer("sweeps", sweeps, 1)
 
-    def step(q: Any, factor: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def step(q: jax.Array, factor: jax.Array) -> tuple[jax.Array, jax.Array]:
         q, triangle = jnp.linalg.qr(factor @ q)
         return q, triangle
 
-    def sweep(factors: Any, _: Any) -> tuple[jax.Array, jax.Array]:
+    def sweep(factors: jax.Array, _: PyTree) -> tuple[jax.Array, jax.Array]:
         _, triangles = jax.lax.scan(step, jnp.eye(factors.shape[-1], dtype=factors.dtype), factors)
         logs = jnp.log(jnp.abs(jnp.diagonal(triangles, axis1=-2, axis2=-1))).sum(axis=0)
         return jnp.swapaxes(triangles, -1, -2)[::-1], logs
@@ -106,16 +113,19 @@ def product_singular_values(jacobians: jax.Array, *, sweeps: int = 4) -> jax.Arr
 def extreme_singular_values(jacobians: jax.Array, counts: tuple[int, ...]) -> SingularValues:
     """Largest and smallest singular value of the product of the first p factors, J_{p-1} ··· J_0, for p in ``counts``.
 
-    One pass for all of them, (P,): the product and that of the inverses are multiplied up and scaled at every step,
-    so each keeps what is largest in it however long it grows. The log of the smallest is -inf where a factor has no
-    inverse.
+    One pass for all P counts. The product and the product of the inverses are rescaled at every step, so the largest
+    singular value of each stays accurate however long the product is. The log of the smallest is -inf where a factor
+    has no inverse.
 
     Args:
-        jacobians: (T, S, S) factors, the first to be applied first.
-        counts: P numbers from 1 to T.
+        jacobians: (T, S, S) the factors J_t in the order of t.
+        counts: P numbers of factors, from 1 to T.
+
+    Returns:
+        Logarithms, each (P,).
 
     Raises:
-        ValueError: no such matrices, or numbers of factors that are not there.
+        ValueError: not square matrices (T, S, S), or ``counts`` outside 1..T.
     """
     _check_square(jacobians, "(T, S, S)")
     if not isinstance(counts, tuple | list) or not counts:
@@ -123,22 +133,25 @@ def extreme_singular_values(jacobians: jax.Array, counts: tuple[int, ...]) -> Si
     for count in counts:
         check_integer("each of counts", count, 1, jacobians.shape[0])
 
-    def scaled(a: jax.Array, log: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def rescaled(a: jax.Array, log: jax.Array) -> tuple[jax.Array, jax.Array]:
         size = jnp.max(jnp.abs(a))
         usable = jnp.isfinite(size) & (size > 0)
         return a / jnp.where(usable, size, 1), log + jnp.log(size)
 
-    def step(carry: Any, factor: jax.Array) -> tuple[Any, Any]:
+    def step(carry: PyTree, factor: jax.Array) -> tuple[PyTree, PyTree]:
         product, inverse = carry
-        carry = scaled(factor @ product[0], product[1]), scaled(inverse[0] @ jnp.linalg.inv(factor), inverse[1])
+        carry = (
+            rescaled(factor @ product[0], product[1]),
+            rescaled(inverse[0] @ jnp.linalg.inv(factor), inverse[1]),
+        )
         return carry, carry
 
     start = (jnp.eye(jacobians.shape[-1], dtype=jacobians.dtype), jnp.zeros((), jacobians.dtype))
-    _, grown = jax.lax.scan(step, (start, start), jacobians[: max(counts)])
+    _, (products, inverses) = jax.lax.scan(step, (start, start), jacobians[: max(counts)])
 
     def log_norm(product: tuple[jax.Array, jax.Array]) -> jax.Array:
         matrices, logs = jax.tree.map(lambda a: a[jnp.array(counts) - 1], product)
         return logs + jnp.log(sequential_map(partial(jnp.linalg.norm, ord=2), matrices))
 
-    log_inverse = log_norm(grown[1])
-    return SingularValues(log_norm(grown[0]), jnp.where(jnp.isfinite(log_inverse), -log_inverse, -jnp.inf))
+    log_inverse = log_norm(inverses)
+    return SingularValues(log_norm(products), jnp.where(jnp.isfinite(log_inverse), -log_inverse, -jnp.inf))

@@ -1,17 +1,17 @@
-"""A cell linearised along a sequence: the elementwise partials of every step, from one pull-back for all steps.
+"""A cell linearised along a sequence: the elementwise partials of every step.
 
 A small change of the state before step t, (δh, δm)_{t-1}, becomes
 
     δz_k = δh_{t-1} W_hk                             k = 1..G gates
-    δm_t = f_t·δm_{t-1} + Σ_k U_k·δz_k               f = ∂m_t/∂m_{t-1}: the belt;  U_k = ∂m_t/∂z^h_k
+    δm_t = f_t·δm_{t-1} + Σ_k U_k·δz_k               f = ∂m_t/∂m_{t-1}, the belt;  U_k = ∂m_t/∂z^h_k
     δh_t = r_t·δm_t + Σ_k O_k·δz_k                   r = ∂h_t/∂m_t;  O_k = ∂h_t/∂z^h_k at fixed m_t
 
-where memory and output are one state, δh_t = δm_t. Everything that is measured of a cell reads these, so a cell of
-the elementwise form needs nothing but its ``update`` and ``readout``. Zoneout is part of m_t, at its mean. Arrays are
-time-major, (T, ..., H), with any batch shape between, also none; H units, G gates.
+where memory and output are one state, δh_t = δm_t. All other diagnostics are computed from these partials, so they
+work for any cell that defines ``update`` and ``readout``. Zoneout is part of m_t, at its mean. Arrays are time-major,
+(T, ..., H), with any batch shape or none in between; H units, G gates.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +20,13 @@ from rnnjax.argument_checks import check_array, check_integers, describe
 from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params, check_state
 from rnnjax.core.unroll import check_cell, unroll
+from rnnjax.typing import CellState, PyTree
 
 
 class Steps(NamedTuple):
-    """The T steps of a sequence, linearised; past an example's end a step keeps the state and has no partials."""
+    """The T linearised steps of a sequence; a step past an example's end (``valid`` is False) keeps the state."""
 
-    states: Any  # cell.State of (T, ..., H): the state after each step
+    states: CellState  # cell.State of (T, ..., H): the state after each step
     z_x: jax.Array  # (T, ..., G·H)
     z_h: jax.Array  # (T, ..., G·H)
     f: jax.Array  # (T, ..., H)
@@ -38,12 +39,12 @@ class Steps(NamedTuple):
 
 
 def linearise(
-    cell: Cell, params: Params, xs: jax.Array, state: Any = None, *, lengths: jax.Array | None = None
+    cell: Cell, params: Params, xs: jax.Array, state: CellState | None = None, *, lengths: jax.Array | None = None
 ) -> Steps:
-    """Run ``cell`` along ``xs`` and take the elementwise partials of every step.
+    """Run ``cell`` over ``xs`` and take the elementwise partials of every step, by one pull-back for all steps.
 
     Args:
-        cell: any cell of the elementwise form.
+        cell: any cell.
         params: its parameters.
         xs: (T, ..., D), time-major.
         state: the state before the first step, each (..., H); None starts from zeros.
@@ -60,8 +61,8 @@ def linearise(
         state = cell.initial_state(xs.shape[1:-1])
     valid = jnp.ones(xs.shape[:-1], bool)
     if lengths is not None:
-        at = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * jnp.ndim(lengths))
-        valid = at < jnp.asarray(lengths)[None]
+        t = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * jnp.ndim(lengths))
+        valid = t < jnp.asarray(lengths)[None]
         xs = jnp.where(valid[..., None], xs, 0)
     before = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states)
     before = jax.tree.map(lambda a: a.astype(cell.state_dtype), before)
@@ -70,7 +71,7 @@ def linearise(
 
     _, pull_remember = jax.vjp(cell.remember, z_x, z_h, before[-1])
     _, pull_readout = jax.vjp(cell.readout, z_x, z_h, states[-1])
-    ones = jnp.ones_like(before[-1])  # each entry of m_t depends on its own unit alone, so one pull-back finds all
+    ones = jnp.ones_like(before[-1])  # m_t is elementwise, so pulling ones back gives every partial
     (u_x, u, f), (o_x, o, r) = pull_remember(ones), pull_readout(ones)
 
     def by_gate(a: jax.Array) -> jax.Array:
@@ -79,45 +80,41 @@ def linearise(
     return Steps(states, z_x, z_h, f, by_gate(u), r, by_gate(o), by_gate(u_x), by_gate(o_x), valid)
 
 
-def check_steps(steps: Any) -> None:
-    """Raise ValueError for what is no ``Steps``."""
+def check_steps(steps: object) -> None:
+    """Raise ValueError unless ``steps`` are ``Steps``."""
     if not isinstance(steps, Steps):
-        raise ValueError(f"steps must be what rnnjax.diagnostics.linearise gives, got {describe(steps)}")
+        raise ValueError(f"steps must be the result of rnnjax.diagnostics.linearise, got {describe(steps)}")
 
 
-def check_steps_of(cell: Any, steps: Any) -> None:
-    """``Steps`` of this cell.
-
-    Raises:
-        ValueError: they are of another cell, or something else.
-    """
+def check_steps_of(cell: Cell, steps: Steps) -> None:
+    """Raise ValueError unless ``steps`` are ``Steps`` with this cell's numbers of gates and units."""
     check_cell(cell)
     check_steps(steps)
     gates, units = steps.u.shape[-2:]
     if (gates, units) != (len(cell.gates), cell.features):
         raise ValueError(
-            f"steps are those of a cell with {gates} gates and {units} units, "
+            f"steps are of a cell with {gates} gates and {units} units, "
             f"but {type(cell).__name__}({cell.features}) has {len(cell.gates)} and {cell.features}"
         )
 
 
 def recurrent_blocks(cell: Cell, params: Params) -> jax.Array:
-    """W_h gate by gate, (G, H, H): ``[k]`` is (from, to) of gate k, in ``cell.state_dtype``."""
+    """W_h gate by gate, (G, H, H): ``[k]`` is the kernel W_hk (from, to) of gate k, in ``cell.state_dtype``."""
     blocks = params.w_h.reshape(cell.features, len(cell.gates), cell.features)
     return jnp.swapaxes(blocks, 0, 1).astype(cell.state_dtype)
 
 
-def pull(cell: Cell, params: Params, steps: Steps, cotangents: Any) -> Any:
-    """Jᵀ_t λ_t: what a gradient λ_t = ∂L/∂(state after step t) is, through step t alone, of the state before it.
+def pull(cell: Cell, params: Params, steps: Steps, cotangents: CellState) -> CellState:
+    """J_tᵀ λ_t: the gradient λ_t = ∂L/∂(state after step t) pulled back through step t, to the state before it.
 
     Args:
         cell: the cell.
         params: its parameters.
-        steps: of any leading shape; each step is pulled back by itself.
-        cotangents: ``cell.State`` of the same leading shape.
+        steps: from ``linearise``, of any leading shape; each step is pulled back separately.
+        cotangents: λ, ``cell.State`` of the same leading shape.
 
     Raises:
-        ValueError: they do not belong together.
+        ValueError: cell, parameters, steps and cotangents do not belong together.
     """
     check_steps_of(cell, steps)
     check_params(cell, params)
@@ -133,21 +130,22 @@ def pull(cell: Cell, params: Params, steps: Steps, cotangents: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(steps.valid[..., None], a, b), back, cotangents)
 
 
-def flip_valid(tree: Any, lengths: jax.Array) -> Any:
+def flip_valid(tree: PyTree, lengths: jax.Array) -> PyTree:
     """Each example's valid steps in reverse order, still at the front: (T, B, ...) arrays, ``lengths`` (B,).
 
-    A layer that walks backwards is a forward layer on sequences flipped so, and lags count from its last step.
+    A layer with ``reverse=True`` equals a forward layer on flipped sequences; its lags count from the last step that
+    it reads.
 
     Raises:
-        ValueError: arrays without these axes, or lengths that do not fit them.
+        ValueError: arrays without these axes, or ``lengths`` that do not fit them.
     """
     for a in jax.tree.leaves(tree):
         check_array("every array of tree", a, "(T, B, ...)")
         check_integers("lengths", lengths, a.shape[1:2], 0, a.shape[0])
 
     def flip(a: jax.Array) -> jax.Array:
-        at = jnp.arange(a.shape[0])[:, None]
-        source = jnp.where(at < lengths[None, :], lengths[None, :] - 1 - at, at)
+        t = jnp.arange(a.shape[0])[:, None]
+        source = jnp.where(t < lengths[None, :], lengths[None, :] - 1 - t, t)
         return jnp.take_along_axis(a, source.reshape(*source.shape, *(1,) * (a.ndim - 2)), axis=0)
 
     return jax.tree.map(flip, tree)

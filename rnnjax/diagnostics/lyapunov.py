@@ -1,4 +1,4 @@
-"""Lyapunov exponents: the rates, per step, at which small changes of the state grow or die out along a sequence."""
+"""Lyapunov exponents: the rates per step at which small changes of the state grow or shrink along a sequence."""
 
 from typing import NamedTuple
 
@@ -14,14 +14,14 @@ from rnnjax.diagnostics.sequential_map import sequential_map
 
 
 class Lyapunov(NamedTuple):
-    """Natural logarithms per step; K exponents, the largest first once they have converged."""
+    """K exponents, natural logarithms per step, in descending order once they have converged."""
 
     exponents: jax.Array  # (..., K)
-    running: jax.Array  # (T, ..., K): the estimate after each step, which shows whether it has converged
+    running: jax.Array  # (T, ..., K): the estimate after each step, to judge convergence
 
 
 def _qr(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
-    q, triangle = jnp.linalg.qr(matrix)  # since jax 0.11 a named pair, and a loop wants a plain one
+    q, triangle = jnp.linalg.qr(matrix)  # jax 0.11 returns a named tuple, jax.lax.map needs a plain one
     return q, triangle
 
 
@@ -33,11 +33,11 @@ def lyapunov_spectrum(cell: Cell, params: Params, steps: Steps, *, count: int | 
     Args:
         cell: the cell.
         params: its parameters.
-        steps: from ``linearise``, of any batch shape; T counts each example's valid steps.
-        count: K, how many exponents, from the largest; None means all S = H, or 2H for the LSTM.
+        steps: from ``linearise``, of any batch shape; T is the number of each example's valid steps.
+        count: K, the number of exponents from the largest down; None means all S (H, or 2H for the LSTM).
 
     Raises:
-        ValueError: steps or parameters of another cell, or more exponents than there are.
+        ValueError: steps or parameters of another cell, or ``count`` outside 1..S.
     """
     check_steps_of(cell, steps)
     check_params(cell, params)
@@ -53,6 +53,6 @@ def lyapunov_spectrum(cell: Cell, params: Params, steps: Steps, *, count: int | 
         return q, jnp.where(step.valid[..., None], growth, 0)
 
     _, growth = jax.lax.scan(body, q, steps)
-    taken = jnp.maximum(jnp.cumsum(steps.valid, axis=0), 1)[..., None].astype(growth.dtype)
-    running = jnp.cumsum(growth, axis=0) / taken
+    steps_so_far = jnp.maximum(jnp.cumsum(steps.valid, axis=0), 1)[..., None].astype(growth.dtype)
+    running = jnp.cumsum(growth, axis=0) / steps_so_far
     return Lyapunov(running[-1], running)

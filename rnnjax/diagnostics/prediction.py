@@ -1,4 +1,4 @@
-"""How well numbers that were measured predict whether something succeeds: ranks, and a fit judged on what it never saw.
+"""How well measured features predict success: area under the ROC curve, and a logistic regression on held-out data.
 
 Shapes: N outcomes, F features.
 """
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-RIDGE = 1.0  # weight of ½‖w‖² beside the sum of the losses: as much as a few outcomes
+RIDGE = 1.0  # weight of ½‖w‖² relative to the sum of the losses of the outcomes
 MOST_STEPS = 100
 CONVERGED = 1e-8
 
@@ -27,31 +27,30 @@ class Logistic(NamedTuple):
 
 
 def area_under_roc(scores: np.ndarray, success: np.ndarray) -> float:
-    """The chance that a success has a higher score than a failure, equal scores counting half.
+    """Area under the receiver operating characteristic (Hanley & McNeil 1982), from the ranks of Mann and Whitney.
 
-    That is the area under the receiver operating characteristic (Hanley & McNeil 1982), here by the ranks of Mann and
-    Whitney.
+    It is the probability that a success has a higher score than a failure, where equal scores count half.
 
     Args:
         scores: (N,) finite.
         success: (N,) booleans.
 
     Returns:
-        1 where all successes score higher than all failures, 0.5 for guessing, NaN where all came out alike.
+        1 where all successes score higher than all failures, 0.5 for guessing, NaN where all outcomes are the same.
     """
     success = np.asarray(success, bool)
     good, bad = int(success.sum()), int((~success).sum())
     if not good or not bad:
         return float("nan")
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # those that are equal share the middle of theirs
+    _, index, count = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[index]  # equal scores have their mean rank
     return float((ranks[success].sum() - good * (good + 1) / 2) / (good * bad))
 
 
 def fit_logistic(features: np.ndarray, success: np.ndarray, ridge: float = RIDGE) -> Logistic:
     """Logistic regression on standardised features with a ridge on all weights, by Newton's method.
 
-    The intercept is held back as the weights are, so that it stays finite where all came out alike.
+    The intercept is regularised like the weights, so that it stays finite where all outcomes are the same.
 
     Args:
         features: (N, F) finite.
@@ -80,18 +79,18 @@ def fit_logistic(features: np.ndarray, success: np.ndarray, ridge: float = RIDGE
 
 
 def held_out_log_odds(features: np.ndarray, success: np.ndarray, folds: np.ndarray, ridge: float = RIDGE) -> np.ndarray:
-    """The log-odds of each outcome by a fit to the outcomes of all other folds: (N,).
+    """The log-odds of each outcome, (N,), from a fit to the outcomes of all other folds; NaN where there are none.
 
     Args:
         features: (N, F) finite.
         success: (N,) booleans.
-        folds: (N,) which fold an outcome belongs to; NaN everywhere where there is but one.
+        folds: (N,) the fold of each outcome.
         ridge: see ``fit_logistic``.
     """
     folds = np.asarray(folds)
-    found = np.full(len(folds), np.nan)
+    odds = np.full(len(folds), np.nan)
     for fold in np.unique(folds):
-        held = folds == fold
-        if not held.all():
-            found[held] = fit_logistic(features[~held], success[~held], ridge).log_odds(features[held])
-    return found
+        held_out = folds == fold
+        if not held_out.all():
+            odds[held_out] = fit_logistic(features[~held_out], success[~held_out], ridge).log_odds(features[held_out])
+    return odds

@@ -1,6 +1,4 @@
-"""Two penalties against vanishing and exploding gradients, as values and as differentiable terms of a loss."""
-
-from typing import Any
+"""Penalties against vanishing and exploding gradients: Ω and gradient flossing, differentiable terms of a loss."""
 
 import jax
 import jax.numpy as jnp
@@ -10,38 +8,39 @@ from rnnjax.cells.validation import check_params, check_state
 from rnnjax.diagnostics.gradients import safe_norm
 from rnnjax.diagnostics.linearization import Steps, check_steps_of, pull
 from rnnjax.diagnostics.lyapunov import lyapunov_spectrum
+from rnnjax.typing import CellState
 
 
-def omega(cell: Cell, params: Params, steps: Steps, cotangents: Any) -> jax.Array:
+def omega(cell: Cell, params: Params, steps: Steps, cotangents: CellState) -> jax.Array:
     """Ω = Σ_t (‖J_{t+1}ᵀ λ_{t+1}‖ / ‖λ_{t+1}‖ - 1)², for each example (...).
 
-    It is 0 where a step neither shrinks nor stretches the gradient λ_{t+1} = ∂L/∂(state after step t+1) on its way
-    back. Pascanu, Mikolov & Bengio (2013), eq. 9; its gradient with respect to ``params.w_h`` is their eq. 10: the
-    immediate one, with the states, the partials and λ held constant.
+    It is 0 where no step shrinks or stretches the gradient λ_{t+1} = ∂L/∂(state after step t+1) on its way back.
+    Pascanu, Mikolov & Bengio (2013), eq. 9. Its gradient with respect to ``params.w_h`` is the immediate derivative of
+    their eq. 10: states, partials and λ are constants.
 
     Args:
         cell: the cell.
         params: its parameters.
         steps: from ``linearise``.
-        cotangents: λ, ``Paths.state``; a step at which it is 0 does not count.
+        cotangents: λ, from ``Paths.state``; steps at which it is 0 are left out.
 
     Raises:
-        ValueError: they do not belong together.
+        ValueError: cell, parameters, steps and cotangents do not belong together.
     """
     check_steps_of(cell, steps)
     check_params(cell, params)
     check_state(cell, "cotangents", cotangents, steps.f.shape)
     steps, cotangents = jax.lax.stop_gradient((steps, cotangents))
-    after, asked = jax.tree.map(lambda a: a[1:], (steps, cotangents))
-    size = safe_norm(jnp.concatenate(asked, axis=-1))
-    counts = (size > 0) & after.valid
-    unit = jax.tree.map(lambda a: a / jnp.where(counts, size, 1)[..., None], asked)  # squares of a tiny λ would be 0
-    ratio = _norm(pull(cell, params, after, unit))
+    next_steps, next_ct = jax.tree.map(lambda a: a[1:], (steps, cotangents))
+    size = safe_norm(jnp.concatenate(next_ct, axis=-1))
+    counts = (size > 0) & next_steps.valid
+    unit = jax.tree.map(lambda a: a / jnp.where(counts, size, 1)[..., None], next_ct)  # squares of a tiny λ are 0
+    ratio = _norm(pull(cell, params, next_steps, unit))
     return jnp.where(counts, (ratio - 1) ** 2, 0).sum(axis=0)
 
 
-def _norm(state: Any) -> jax.Array:
-    """Euclidean norm over the fields and features of a state, differentiable also at 0."""
+def _norm(state: CellState) -> jax.Array:
+    """Euclidean norm over the fields and features of a state, with gradient 0 at 0."""
     square = sum(jnp.sum(a**2, axis=-1) for a in state)
     return jnp.sqrt(jnp.where(square > 0, square, 1)) * (square > 0)
 
@@ -49,8 +48,8 @@ def _norm(state: Any) -> jax.Array:
 def flossing(cell: Cell, params: Params, steps: Steps, *, count: int) -> jax.Array:
     """Σ_i λ_i² over the ``count`` largest Lyapunov exponents, for each example (...).
 
-    Gradient flossing (Engelken 2023): exponents at 0 let gradients pass through many steps. Differentiable with
-    respect to all that ``steps`` was made from.
+    Gradient flossing (Engelken 2023): exponents near 0 let gradients pass through many steps. Differentiable with
+    respect to the parameters, inputs and state from which ``steps`` was computed.
 
     Raises:
         ValueError: as ``lyapunov_spectrum``.

@@ -1,19 +1,20 @@
-"""Decompositions of several matrices, one after the other.
+"""Decompositions of a batch of matrices, one matrix at a time.
 
-Given several at once, JAX's LAPACK calls on the CPU share them out to the thread pool in which they run themselves, and
-wait for it: as many such calls at the same time as the machine has cores wait for each other for ever (seen with jaxlib
-0.10.2 on two cores). A call that is given one matrix needs nobody.
+Given a batch, JAX's LAPACK calls on the CPU distribute it over the thread pool in which they themselves run, and wait:
+as many such calls at the same time as the machine has cores are a deadlock (seen with jaxlib 0.10.2 on two cores). A
+call with a single matrix needs no other thread.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 
+from rnnjax.typing import PyTree
 
-def sequential_map(function: Callable[[jax.Array], Any], matrices: jax.Array) -> Any:
-    """``function`` of each matrix (..., M, N), its results stacked along the axes before; differentiable."""
+
+def sequential_map(function: Callable[[jax.Array], PyTree], matrices: jax.Array) -> PyTree:
+    """``function`` of each matrix (..., M, N), one after the other, its results stacked to (..., *); differentiable."""
     lead = matrices.shape[:-2]
     if not lead:
         return function(matrices)

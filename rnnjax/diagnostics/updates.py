@@ -1,26 +1,26 @@
-"""How much one step of training moves each block of parameters."""
-
-from typing import Any
+"""How much one training step changes each parameter."""
 
 import jax
 import jax.numpy as jnp
 
+from rnnjax.typing import ModelParams, PyTree
 
-def update_ratios(updates: Any, params: Any) -> dict[str, jax.Array]:
-    """‖ΔW‖₂/‖W‖₂ of each parameter block, by its path with slashes; NaN for a block of zeros.
 
-    About 1e-3 is healthy under Adam: far above, the block is thrown about; far below, it stands still.
+def update_ratios(updates: ModelParams, params: ModelParams) -> dict[str, jax.Array]:
+    """‖ΔW‖₂/‖W‖₂ of each parameter, by its path with slashes; NaN for a parameter of zeros.
+
+    About 1e-3 is healthy under Adam. Far above, training is unstable; far below, the parameter hardly changes.
 
     Args:
-        updates: what the optimiser adds, in the structure of ``params``.
-        params: the parameters before.
+        updates: what the optimizer adds to ``params``, of the same structure.
+        params: the parameters before the step.
 
     Raises:
-        ValueError: two structures that are not alike.
+        ValueError: two different structures.
     """
-    wanted: Any = jax.tree.structure(params)
-    if wanted != jax.tree.structure(updates):
-        raise ValueError(f"updates must have the structure of params, {wanted}, got {jax.tree.structure(updates)}")
+    structure: PyTree = jax.tree.structure(params)
+    if structure != jax.tree.structure(updates):
+        raise ValueError(f"updates must have the structure of params, {structure}, got {jax.tree.structure(updates)}")
 
     def ratio(update: jax.Array, block: jax.Array) -> jax.Array:
         size = jnp.linalg.norm(block.ravel())

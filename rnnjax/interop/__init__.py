@@ -1,7 +1,7 @@
-"""To and from other libraries: their trained weights as rnnjax modules, and our cells as cells of Flax.
+"""Other libraries: their trained weights as rnnjax modules, and rnnjax cells as cells of Flax.
 
-Weights are read without the library that they come from. ``rnnjax.NnxRNN``, our layer for ``flax.nnx``, is imported
-where it is used.
+Weights are read without importing the library that they come from. ``rnnjax.NnxRNN``, a layer for ``flax.nnx``, is
+imported only when it is used.
 """
 
 from rnnjax.interop.keras import from_keras

@@ -1,10 +1,9 @@
-"""What every import shares: arrays read and checked by name, then cells, modules and their parameters.
+"""Functions that all weight imports share: read and check arrays by name, then build cells, modules and parameters.
 
 Shapes: D inputs, H features, G gates of the cell.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,15 +12,16 @@ import numpy as np
 from rnnjax.argument_checks import describe
 from rnnjax.cells import GRU, LSTM, Cell, Params, SimpleRNN
 from rnnjax.nn.recurrent import RNN, Bidirectional, Stack
+from rnnjax.typing import ModelParams
 
 CELLS: dict[int, type[Cell]] = {len(cell.gates): cell for cell in (SimpleRNN, GRU, LSTM)}
 
 
-def to_array(name: str, value: Any) -> np.ndarray:
-    """``value`` as a NumPy array; a torch tensor leaves its graph and its device first.
+def to_array(name: str, value: object) -> np.ndarray:
+    """``value`` as a NumPy array; a torch tensor is detached and copied to the CPU first.
 
     Raises:
-        ValueError: it is no array of floating-point numbers; the message says which ``name`` it has.
+        ValueError: it is not an array of floating-point numbers; the message begins with ``name``.
     """
     try:
         if hasattr(value, "detach"):
@@ -34,8 +34,8 @@ def to_array(name: str, value: Any) -> np.ndarray:
     return array
 
 
-def check_mapping(name: str, given: Any, wanted: str) -> None:
-    """Raise ValueError for what has no names and values, as a layer itself."""
+def check_mapping(name: str, given: object, wanted: str) -> None:
+    """Raise ValueError unless ``given`` is a mapping; ``wanted`` describes it in the message."""
     if not isinstance(given, Mapping):
         raise ValueError(f"{name} must be {wanted}, got {describe(given)}.")
 
@@ -44,7 +44,7 @@ def infer_cell(name: str, shape: tuple[int, ...]) -> tuple[type[Cell], int]:
     """The cell and its H, from the ``shape`` of a packed recurrent kernel, (H, G·H) or (G·H, H).
 
     Raises:
-        ValueError: the one side is not 1, 3 or 4 times the other.
+        ValueError: one side is not 1, 3 or 4 times the other.
     """
     features, packed = (min(shape), max(shape)) if len(shape) == 2 else (0, 0)
     if features == 0 or packed % features or packed // features not in CELLS:
@@ -56,14 +56,14 @@ def infer_cell(name: str, shape: tuple[int, ...]) -> tuple[type[Cell], int]:
 
 
 def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], origin: str) -> None:
-    """Nothing missing, nothing more, and every array as ``shapes`` has it.
+    """Check that ``arrays`` has exactly the names and shapes of ``shapes``.
 
     Raises:
-        ValueError: names what does not fit into ``origin``, the layer that the arrays seem to be from.
+        ValueError: it does not; the message names the difference from ``origin``, the layer that the arrays look like.
     """
-    for what, names in (("lack", shapes.keys() - arrays.keys()), ("also hold", arrays.keys() - shapes.keys())):
+    for verb, names in (("lack", shapes.keys() - arrays.keys()), ("also hold", arrays.keys() - shapes.keys())):
         if names:
-            raise ValueError(f"The weights look like {origin}, but they {what} {', '.join(sorted(names))}.")
+            raise ValueError(f"The weights look like {origin}, but they {verb} {', '.join(sorted(names))}.")
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(
@@ -74,28 +74,28 @@ def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[in
 def pack(
     cell: type[Cell], w_x: np.ndarray, w_h: np.ndarray, b: np.ndarray | None = None, b_h: np.ndarray | None = None
 ) -> Params:
-    """Parameters as ``cell`` keeps them, of one dtype.
+    """``Params`` of ``cell``, all of the same dtype.
 
     Args:
         cell: the type of cell.
-        w_x: (D, G·H), gates in the cell's order, as in all the others.
+        w_x: (D, G·H), gates in the cell's order, as in the other arrays.
         w_h: (H, G·H).
         b: (G·H,) added to x W_x; None stands for zeros.
-        b_h: (G·H,) added to h W_h, None for zeros; a cell that reads the sum of the two products has b + b_h as b.
+        b_h: (G·H,) added to h W_h; None stands for zeros. An ``additive`` cell gets b + b_h as its only bias b.
     """
     zeros = np.zeros(w_h.shape[1], w_h.dtype)
     b, b_h = zeros if b is None else b, zeros if b_h is None else b_h
     arrays = [w_x, w_h, b + b_h] if cell.additive else [w_x, w_h, b, b_h]
     dtype = np.result_type(*arrays)
-    return Params(*[jnp.asarray(a.astype(dtype)) for a in arrays])  # a copy: the origin may be trained further
+    return Params(*[jnp.asarray(a.astype(dtype)) for a in arrays])  # copies: the originals may be trained further
 
 
-def build(layers: Sequence[Sequence[tuple[type[Cell], Params]]], activation: str) -> tuple[nn.Module, dict[str, Any]]:
+def build(layers: Sequence[Sequence[tuple[type[Cell], Params]]], activation: str) -> tuple[nn.Module, ModelParams]:
     """The module of all layers, and its parameters.
 
     Args:
-        layers: bottom layer first, each with its one direction or with forward and backward, from ``pack``.
-        activation: of the simple RNN, "tanh" or "relu"; the other cells have tanh alone.
+        layers: bottom layer first; of each layer the single direction, or forward and backward, from ``pack``.
+        activation: of the simple RNN, "tanh" or "relu"; the other cells have tanh only.
 
     Raises:
         ValueError: an activation that the cell does not have.
@@ -106,8 +106,8 @@ def build(layers: Sequence[Sequence[tuple[type[Cell], Params]]], activation: str
     return Stack(tuple(module for module, _ in built)), {f"layers_{k}": params for k, (_, params) in enumerate(built)}
 
 
-def _layer(directions: Sequence[tuple[type[Cell], Params]], activation: str) -> tuple[nn.Module, dict[str, Any]]:
-    """``RNN`` of one direction, ``Bidirectional`` of two."""
+def _layer(directions: Sequence[tuple[type[Cell], Params]], activation: str) -> tuple[nn.Module, ModelParams]:
+    """A module and its parameters: ``RNN`` for one direction, ``Bidirectional`` for two."""
     cells = [_cell(cell, params, activation) for cell, params in directions]
     trees = [{"cell": {name: a for name, a in params._asdict().items() if a is not None}} for _, params in directions]
     if len(cells) == 1:
@@ -118,13 +118,13 @@ def _layer(directions: Sequence[tuple[type[Cell], Params]], activation: str) -> 
 
 
 def _cell(cell: type[Cell], params: Params, activation: str) -> Cell:
-    """A cell of the size and the dtype of ``params``."""
+    """A cell with the size and dtype of ``params``."""
     features, dtype = params.w_h.shape[0], params.w_h.dtype.type
     if cell is SimpleRNN:
-        return SimpleRNN(features, activation=activation, param_dtype=dtype)  # type: ignore[arg-type]  # it checks
+        return SimpleRNN(features, activation=activation, param_dtype=dtype)  # type: ignore[arg-type]  # the cell checks it
     if activation != "tanh":
         raise ValueError(
-            f"rnnjax's {cell.__name__} has tanh alone, so the weights of one with {activation!r} in its place "
-            "cannot be imported."
+            f"rnnjax's {cell.__name__} has the activation tanh only, so weights trained with {activation!r} cannot be "
+            "imported."
         )
     return cell(features, param_dtype=dtype)

@@ -9,26 +9,27 @@ import numpy as np
 from rnnjax.argument_checks import describe
 from rnnjax.cells import GRU, Cell, Params
 from rnnjax.interop.convert import build, check_shapes, infer_cell, pack, to_array
+from rnnjax.typing import ModelParams
 
 
-def from_keras(weights: Sequence[Any], *, activation: str = "tanh") -> tuple[nn.Module, dict[str, Any]]:
-    """One layer of Keras: ``SimpleRNN``, ``LSTM`` or ``GRU``, or one of these inside ``Bidirectional``.
+def from_keras(weights: Sequence[Any], *, activation: str = "tanh") -> tuple[nn.Module, ModelParams]:
+    """Import a layer of Keras: ``SimpleRNN``, ``LSTM`` or ``GRU``, or one of these inside ``Bidirectional``.
 
         module, params = from_keras(layer.get_weights())
         final, ys = module.apply({"params": params}, xs)
 
-    ys (B, T, H) is what the layer gives with ``return_sequences=True``, and ``final`` what it ends in. The kernels are
-    (in, G·H) as here. The LSTM's gates i, f, c, o are our i, f, g, o. The GRU's z, r, h become r, u, n: its z
-    is our u, the gate that keeps; its bias (2, 3·H) holds b and, below it, b_h. Gradients have the places of their
-    weights, so converting them as weights gives ours. ``use_bias=False`` becomes zeros.
+    ys (B, T, H) are the layer's outputs with ``return_sequences=True``, and ``final`` is its final state. Keras'
+    kernels are (in, G·H) as in rnnjax. The LSTM's gates i, f, c, o are i, f, g, o here. The GRU's z, r, h are reordered
+    to r, u, n, where z is u, the keep gate; its bias (2, 3·H) holds b and b_h. Gradients are arranged like their
+    weights, so they can be converted in the same way. ``use_bias=False`` becomes zeros.
 
-    Weights do not tell everything. What is assumed is Keras' own default: ``recurrent_activation="sigmoid"``
+    Options that cannot be read off the weights are assumed to have Keras' defaults: ``recurrent_activation="sigmoid"``
     (early versions had "hard_sigmoid"), ``merge_mode="concat"``, and ``reset_after=True`` for a GRU without bias.
 
     Args:
         weights: ``layer.get_weights()``: kernel (D, G·H), recurrent kernel (H, G·H) and, with ``use_bias=True``, bias;
-            in ``Bidirectional``, the forward layer's and then the backward layer's. Two layers given together would be
-            taken for a ``Bidirectional`` where their shapes allow it.
+            of ``Bidirectional``, those of the forward layer and then those of the backward layer. The arrays of two
+            layers together are read as a ``Bidirectional`` where their shapes allow it.
         activation: of ``SimpleRNN``, "tanh" or "relu".
 
     Returns:
@@ -53,7 +54,7 @@ def from_keras(weights: Sequence[Any], *, activation: str = "tanh") -> tuple[nn.
 
 
 def _direction(arrays: Sequence[np.ndarray], side: str, inputs: tuple[int, ...]) -> tuple[type[Cell], Params]:
-    """The cell and its parameters, from kernel, recurrent kernel and perhaps bias."""
+    """The cell and its parameters, from kernel, recurrent kernel and, where there is one, bias."""
     named = dict(zip((f"{side}kernel", f"{side}recurrent_kernel", f"{side}bias"), arrays, strict=False))
     cell, features = infer_cell(f"{side}recurrent_kernel", arrays[1].shape)
     columns = len(cell.gates) * features

@@ -9,15 +9,16 @@ from flax.traverse_util import flatten_dict
 
 from rnnjax.cells import GRU, LSTM, Cell, SimpleRNN
 from rnnjax.interop.convert import build, check_mapping, check_shapes, pack, to_array
+from rnnjax.typing import ModelParams
 
 
 class Layout(NamedTuple):
-    """How a cell of flax names its dense layers: i or h, then the gate."""
+    """The dense layers of a cell of flax; their names are i or h, followed by the gate."""
 
     name: str
     cell: type[Cell]
-    gates: tuple[str, ...]  # flax's letters, in our order
-    biased: frozenset[str]  # the dense layers that have a bias
+    gates: tuple[str, ...]  # flax's names, in the order of rnnjax
+    biased: frozenset[str]  # names of the dense layers with a bias
 
 
 LAYOUTS = (
@@ -27,22 +28,22 @@ LAYOUTS = (
 )
 
 
-def from_linen(params: Mapping[str, Any], *, activation: str = "tanh") -> tuple[nn.Module, dict[str, Any]]:
-    """A cell of ``flax.linen``: ``SimpleCell``, ``LSTMCell``, ``OptimizedLSTMCell`` or ``GRUCell``.
+def from_linen(params: Mapping[str, Any], *, activation: str = "tanh") -> tuple[nn.Module, ModelParams]:
+    """Import a cell of ``flax.linen``: ``SimpleCell``, ``LSTMCell``, ``OptimizedLSTMCell`` or ``GRUCell``.
 
         module, params = from_linen(variables["params"])
         final, ys = module.apply({"params": params}, xs)
 
-    flax has a dense layer for each gate, whose kernels (in, H) are set side by side: the LSTM's i, f, g, o, and the
-    GRU's r, z, n as r, u, n, its z being our u, the gate that keeps. The bias of ``SimpleCell`` sits on x and that of
-    the LSTMs on h; both are our b. ``GRUCell`` has biases on x, our b, and one on h for n; b_h is zero for r and u,
-    where its gradient is that of b. All other gradients have the places of their weights, so converting them as
-    weights gives ours.
+    flax has a dense layer for each gate, whose kernels (in, H) are concatenated here: the LSTM's i, f, g, o, and the
+    GRU's r, z, n as r, u, n, where z is u, the keep gate. The bias of ``SimpleCell`` is added to the product with x and
+    that of the LSTMs to the product with h; both become b. ``GRUCell`` has biases for x, which become b, and a bias for
+    h for n only; b_h is zero for r and u, where its gradient equals that of b. All other gradients are arranged like
+    their weights, so they can be converted in the same way.
 
     Args:
-        params: the cell's parameters, or those of a module that has nothing else, as ``nn.RNN(cell)`` keeps them.
-        activation: of ``SimpleCell``, "tanh" or "relu". All else is taken to be flax's default: ``gate_fn`` sigmoid,
-            ``residual=False``.
+        params: the cell's parameters, or those of a module with no others, such as ``nn.RNN(cell)``.
+        activation: of ``SimpleCell``, "tanh" or "relu". All other options are assumed to be flax's defaults:
+            ``gate_fn`` sigmoid, ``residual=False``.
 
     Returns:
         ``rnnjax.RNN`` and its parameters, of the dtype of the weights.
@@ -72,9 +73,9 @@ def from_linen(params: Mapping[str, Any], *, activation: str = "tanh") -> tuple[
     shapes |= {f"{dense}/bias": (features,) for dense in layout.biased}
     check_shapes(arrays, shapes, f"flax's {layout.name}")
 
-    def side_by_side(side: str, kind: str) -> np.ndarray:
+    def concatenated(side: str, kind: str) -> np.ndarray:
         zeros = np.zeros(features, arrays[f"h{layout.gates[0]}/kernel"].dtype)
         return np.concatenate([arrays.get(f"{side}{gate}/{kind}", zeros) for gate in layout.gates], axis=-1)
 
-    packed = [side_by_side(side, kind) for kind in ("kernel", "bias") for side in "ih"]
+    packed = [concatenated(side, kind) for kind in ("kernel", "bias") for side in "ih"]
     return build([[(layout.cell, pack(layout.cell, *packed))]], activation)

@@ -1,24 +1,23 @@
 """Cells of rnnjax as cells of Flax, for ``flax.linen.RNN``, ``nn.Bidirectional`` and code written for either."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 
 from rnnjax.argument_checks import check_floats
-from rnnjax.cells import Cell, Params
-from rnnjax.cells.validation import check_held
+from rnnjax.cells import Cell
 from rnnjax.core.unroll import check_cell
+from rnnjax.nn.cell_params import cell_params
+from rnnjax.typing import CellState
 
 
 class LinenCell(nn.RNNCellBase):
-    """One step of ``cell``, as Flax has it: ``(carry, inputs) -> (carry, output)``.
+    """One step of ``cell`` with the signature of Flax cells: ``(carry, inputs) -> (carry, output)``.
 
         final, ys = nn.RNN(rnnjax.LinenCell(rnnjax.LSTM(128)), return_carry=True).apply(variables, xs)
 
-    Parameters are those of ``rnnjax.RNN``, under "cell", so weights go from the one to the other. The carry is
-    ``cell.State``; Flax's LSTM carries the pair (c, h). There are no taps here, gradients are those of the plain scan,
-    and dropout and zoneout are as in evaluation; ``rnnjax.RNN`` has all of it.
+    Its parameters are those of ``rnnjax.RNN``, under "cell", so weights can be moved between the two. The carry is
+    ``cell.State``; Flax's LSTM carries the pair (c, h). Compared with ``rnnjax.RNN`` there are no taps, gradients are
+    those of the plain scan, and dropout and zoneout are as in evaluation.
 
     Attributes:
         cell: any cell of ``rnnjax``.
@@ -31,7 +30,7 @@ class LinenCell(nn.RNNCellBase):
         check_cell(self.cell)
 
     @nn.compact
-    def __call__(self, carry: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
+    def __call__(self, carry: CellState, inputs: jax.Array) -> tuple[CellState, jax.Array]:
         """One step.
 
         Args:
@@ -45,17 +44,14 @@ class LinenCell(nn.RNNCellBase):
             ValueError: carry, inputs and parameters that do not belong to the cell.
         """
         check_floats("inputs", inputs, "(..., D)")
-        if self.has_variable("params", "cell"):
-            check_held(self.cell, self.get_variable("params", "cell"), inputs.shape[-1])
-        params = Params(**self.param("cell", self.cell.init_dict, inputs.shape[-1]))
-        return self.cell.step(params, carry, inputs)
+        return self.cell.step(cell_params(self, self.cell, inputs.shape[-1]), carry, inputs)
 
     @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
-        """Zeros for inputs of ``input_shape`` (..., D); ``rng`` is Flax's, and not used."""
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> CellState:
+        """Zeros for inputs of ``input_shape`` (..., D); ``rng`` is part of Flax's signature, and not used."""
         return self.cell.initial_state(input_shape[:-1])
 
     @property
     def num_feature_axes(self) -> int:
-        """The last axis of inputs alone holds features."""
+        """Number of feature axes of the inputs: the last axis."""
         return 1

@@ -1,40 +1,41 @@
-"""A layer of rnnjax for ``flax.nnx``; apart from all else, since not every flax has an nnx that fits its jax."""
+"""A layer of rnnjax for ``flax.nnx``, in a module of its own because some versions of flax.nnx fail to import."""
 
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 
 from rnnjax.cells import Cell, Params
 from rnnjax.nn.recurrent import RNN
+from rnnjax.typing import CellState, PyTree, Taps
 
 try:
     from flax import nnx
-except Exception as error:  # flax meets a jax that it does not know with errors of many kinds
+except Exception as error:  # an incompatible jax causes errors of many types
     raise ImportError(
-        f"flax.nnx of flax {version('flax')} cannot be imported beside jax {version('jax')} "
-        f"({type(error).__name__}: {error}); install a flax that fits this jax, or use rnnjax.RNN, the same as a "
-        "module of flax.linen."
+        f"flax.nnx of flax {version('flax')} cannot be imported with jax {version('jax')} "
+        f"({type(error).__name__}: {error}); install a flax that fits this jax, or use rnnjax.RNN, the same layer "
+        "for flax.linen."
     ) from error
 
 
 class NnxRNN(nnx.Module):
-    """One layer of ``cell``, as ``rnnjax.RNN`` has it: parameters w_x, w_h, b and, for the GRU, b_h.
+    """A layer of ``cell`` like ``rnnjax.RNN``, with parameters w_x, w_h, b and, for the GRU, b_h.
 
         rnn = rnnjax.NnxRNN(rnnjax.LSTM(128), 32, rngs=nnx.Rngs(0))
         final, ys = rnn(xs)
 
-    As a plain dict the parameters are what ``rnnjax.RNN`` keeps under "cell", so weights go from the one to the other.
-    ``rnnjax.diagnose`` looks into modules of Flax linen alone.
+    As a dict, the parameters are those of ``rnnjax.RNN`` under "cell", so weights can be moved between the two.
+    ``rnnjax.diagnose`` supports modules of Flax linen only.
 
     Args:
         cell: any cell of ``rnnjax``.
         in_features: D.
-        rngs: its stream "params" gives the key for the first parameters.
-        reverse: walk from each example's last valid step to its first.
+        rngs: its stream "params" provides the key of the initial parameters.
+        reverse: read the steps from each example's last valid step to its first.
         time_major: sequences, taps and outputs are (T, B, ...) instead of (B, T, ...).
-        backward: how gradients are found, see ``rnnjax.unroll``.
-        store_every: keep every k-th state for the backward pass only, see ``rnnjax.unroll``.
+        backward: how gradients are computed, see ``rnnjax.unroll``.
+        store_every: store only every k-th state for the backward pass, see ``rnnjax.unroll``.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class NnxRNN(nnx.Module):
 
     @property
     def params(self) -> Params:
-        """The parameters as the cell takes them."""
+        """The parameters as ``Params`` of the cell."""
         return Params(self.w_x[...], self.w_h[...], self.b[...], None if self.b_h is None else self.b_h[...])
 
     def __call__(
@@ -63,10 +64,10 @@ class NnxRNN(nnx.Module):
         xs: jax.Array,
         *,
         lengths: jax.Array | None = None,
-        state: Any = None,
-        taps: Any = None,
+        state: CellState | None = None,
+        taps: CellState | None = None,
         key: jax.Array | None = None,
-    ) -> tuple[Any, jax.Array]:
+    ) -> tuple[CellState, jax.Array]:
         """As ``RNN``, over ``xs`` (B, T, D).
 
         Args:
@@ -74,19 +75,19 @@ class NnxRNN(nnx.Module):
             lengths: (B,) valid steps of each example.
             state: ``cell.State`` of (B, H) to start from; None starts from zeros.
             taps: ``cell.State`` of zeros (B, T, H).
-            key: from ``jax.random.key``, the stream "dropout" of a training step; None as in evaluation.
+            key: from ``jax.random.key``, for dropout in a training step; None for evaluation.
         """
-        held = {name: value for name, value in self.params._asdict().items() if value is not None}
-        result: Any = self.layer.apply(
-            {"params": {"cell": held}}, xs, lengths=lengths, state=state, taps=taps, train=key is not None,
+        params = {name: value for name, value in self.params._asdict().items() if value is not None}
+        result: PyTree = self.layer.apply(
+            {"params": {"cell": params}}, xs, lengths=lengths, state=state, taps=taps, train=key is not None,
             rngs=None if key is None else {"dropout": key},
         )  # fmt: skip
         return result
 
-    def initial_state(self, batch: int) -> Any:
+    def initial_state(self, batch: int) -> CellState:
         """As ``RNN``."""
         return self.layer.initial_state(batch)
 
-    def zero_taps(self, batch: int, steps: int) -> Any:
+    def zero_taps(self, batch: int, steps: int) -> Taps:
         """As ``RNN``."""
         return self.layer.zero_taps(batch, steps)

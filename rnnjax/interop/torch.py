@@ -9,35 +9,36 @@ import numpy as np
 
 from rnnjax.cells import Cell, Params
 from rnnjax.interop.convert import build, check_mapping, check_shapes, infer_cell, pack, to_array
+from rnnjax.typing import ModelParams
 
 TORCH_NAMES = {"SimpleRNN": "an nn.RNN", "GRU": "an nn.GRU", "LSTM": "an nn.LSTM"}
 
 
 def from_torch(
     state_dict: Mapping[str, Any], *, prefix: str = "", nonlinearity: str = "tanh"
-) -> tuple[nn.Module, dict[str, Any]]:
-    """A network of PyTorch's ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``, all layers and directions of it.
+) -> tuple[nn.Module, ModelParams]:
+    """Import an ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` of PyTorch, with all its layers and directions.
 
         module, params = from_torch(lstm.state_dict())
         final, ys = module.apply({"params": params}, xs)
 
-    ``module`` is batch-major, xs (B, T, D), whatever ``batch_first`` was; in ``final`` are the h_n and c_n of
-    each layer and direction. PyTorch's kernels (G·H, in) are transposed, its gates stand in our order: i, f, g, o
-    and r, z, n, where its z is our u, the gate that keeps.
+    ``module`` is batch-major, xs (B, T, D), regardless of ``batch_first``; ``final`` holds h_n and c_n of each layer
+    and direction. PyTorch's kernels (G·H, in) are transposed. Its gates are in the same order as here: i, f, g, o, and
+    r, z, n, where z is u, the keep gate.
 
-    PyTorch has two biases. The GRU has both here, b = bias_ih and b_h = bias_hh. The RNN and the LSTM read their sum
-    alone, b = bias_ih + bias_hh, so the gradients are ∂L/∂bias_ih = ∂L/∂bias_hh = ∂L/∂b; every other gradient
-    has the place of its weight. ``bias=False`` becomes zeros. Dropout between layers leaves no trace in a
-    state dict and is zero here, as in ``eval()``.
+    PyTorch has two biases. The GRU has both here, b = bias_ih and b_h = bias_hh. The RNN and the LSTM depend only on
+    their sum, b = bias_ih + bias_hh, so the gradients are ∂L/∂bias_ih = ∂L/∂bias_hh = ∂L/∂b; all other gradients are
+    arranged like their weights. ``bias=False`` becomes zeros. Dropout between layers is not part of a state dict and is
+    zero here, as in ``eval()``.
 
     Args:
-        state_dict: of the layer, or of a whole model; torch tensors, or whatever ``np.asarray`` can read.
-        prefix: takes from a whole model the keys that start with it, as in ``prefix="encoder.lstm."``.
-        nonlinearity: of ``nn.RNN``, "tanh" or "relu"; a state dict does not say.
+        state_dict: of the layer, or of a whole model; torch tensors, or anything that ``np.asarray`` can read.
+        prefix: of the layer's keys in a whole model, as in ``prefix="encoder.lstm."``.
+        nonlinearity: of ``nn.RNN``, "tanh" or "relu"; it is not part of a state dict.
 
     Returns:
         ``rnnjax.RNN`` for one layer of one direction, ``rnnjax.Bidirectional`` for one layer of two,
-        ``rnnjax.Stack`` of those for several; and its parameters, of the dtype of the weights.
+        ``rnnjax.Stack`` of those for several layers; and its parameters, of the dtype of the weights.
 
     Raises:
         ValueError: no such layer under ``prefix``, keys that are missing or too many, shapes that do not fit
@@ -67,11 +68,11 @@ def from_torch(
 
 
 def _check_start(chosen: Mapping[str, Any], state_dict: Mapping[str, Any], prefix: str) -> None:
-    """That ``chosen``, what ``state_dict`` has under ``prefix``, begins a recurrent layer that we have."""
+    """Raise ValueError unless ``chosen``, the keys of ``state_dict`` under ``prefix``, are of a supported layer."""
     if any(name.startswith("weight_hr_") for name in chosen):
         raise ValueError(
-            "The weights are of an nn.LSTM with proj_size (they hold weight_hr_l0), which shows a projection of its "
-            "output; rnnjax's LSTM has no projection."
+            "The weights are of an nn.LSTM with proj_size (they hold weight_hr_l0), whose output is a projection of "
+            "h; rnnjax's LSTM has no projection."
         )
     for name in ("weight_ih_l0", "weight_hh_l0"):
         if name in chosen:
@@ -82,6 +83,6 @@ def _check_start(chosen: Mapping[str, Any], state_dict: Mapping[str, Any], prefi
 
 
 def _params(cell: type[Cell], arrays: Mapping[str, np.ndarray], end: str) -> Params:
-    """Those of one direction of one layer, whose names have ``end``."""
+    """Parameters of one direction of one layer, whose names end in ``end``."""
     weights = [arrays[f"weight_{kind}{end}"].T for kind in ("ih", "hh")]
     return pack(cell, *weights, *[arrays.get(f"bias_{kind}{end}") for kind in ("ih", "hh")])

@@ -1,1 +1,1 @@
-"""Flax (linen) modules."""
+"""Flax (linen) modules: recurrent layers and a sequence classifier."""

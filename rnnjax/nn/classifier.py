@@ -1,4 +1,4 @@
-"""The tutorial's model as a Flax (linen) module: word vectors → any recurrent module → one dense layer."""
+"""A sequence classifier as a Flax (linen) module: embedding → any recurrent module → dense layer."""
 
 from typing import Any, Literal
 
@@ -17,21 +17,22 @@ from rnnjax.argument_checks import (
 )
 from rnnjax.nn.pooling import POOLINGS, Pooling, pooled
 from rnnjax.nn.recurrent import drop_by_row, is_time_major
+from rnnjax.typing import States, Taps
 
 
 class SequenceClassifier(nn.Module):
-    """Embedding(vocabulary, E) → recurrent → Dense(classes), as a rule on the output after the last valid step.
+    """Embedding(vocabulary, E) → recurrent → Dense(classes), by default on the output after the last valid step.
 
     Attributes:
-        vocabulary: number of token ids; 0 where inputs are numbers, which the recurrent part then reads as they are.
-        embedding: E; 0 gives ids to the recurrent part as one-hot vectors.
+        vocabulary: number of token ids; 0 where inputs are numbers, which the recurrent part reads directly.
+        embedding: E; 0 turns ids into one-hot vectors.
         recurrent: ``RNN``, ``Bidirectional`` or ``Stack``, batch-major.
         classes: logits per example; 1 stands for a binary label under a sigmoid, or for a number.
-        embedding_scale: standard deviation of the initial word vectors: how loudly a word speaks to the cell.
-        pooling: what the dense layer reads, see ``rnnjax.nn.pooling``; "every" gives logits at every step.
-        layer_norm: normalise what the dense layer reads over its features.
-        dropout: share of what the dense layer reads that is silenced.
-        word_dropout: share of the words that are silenced in an example, see ``drop_words``.
+        embedding_scale: standard deviation of the initial word vectors, the size of the cell's inputs.
+        pooling: which outputs the dense layer reads, see ``rnnjax.nn.pooling``; "every" gives logits at every step.
+        layer_norm: normalise the inputs of the dense layer over their features.
+        dropout: rate of dropout of the inputs of the dense layer.
+        word_dropout: share of the words that are dropped from an example, see ``drop_words``.
     """
 
     vocabulary: int
@@ -58,7 +59,7 @@ class SequenceClassifier(nn.Module):
         if is_time_major(self.recurrent):
             raise ValueError("SequenceClassifier is batch-major: its recurrent part must not have time_major=True")
         if self.word_dropout and not self.vocabulary:
-            raise ValueError(f"word_dropout is {self.word_dropout}, but without a vocabulary no words are read")
+            raise ValueError(f"word_dropout is {self.word_dropout}, but it needs a vocabulary, which is 0")
 
     @nn.compact
     def __call__(
@@ -66,19 +67,19 @@ class SequenceClassifier(nn.Module):
         inputs: jax.Array,
         *,
         lengths: jax.Array | None = None,
-        state: Any = None,
-        taps: Any = None,
+        state: States | None = None,
+        taps: Taps | None = None,
         train: bool = False,
         rows: jax.Array | None = None,
-    ) -> tuple[Any, jax.Array]:
+    ) -> tuple[States, jax.Array]:
         """Classify ``inputs``, (B, T) integers or (B, T, D) numbers; other arguments as ``RNN``.
 
         Returns:
             The final state of the recurrent part, and logits (B, classes), or (B, T, classes) of every step.
 
         Raises:
-            ValueError: as ``RNN``; or inputs of another kind than the model reads, ids that it has no vector for, or
-                an example of no step where its outputs are pooled (values are looked at where they are not traced).
+            ValueError: as ``RNN``; or numbers in place of ids or the reverse, ids outside the vocabulary, or examples
+                of length 0 where outputs are pooled (values are checked where they are not traced).
         """
         self._check(inputs, lengths)
         xs = self._vectors(inputs) if self.vocabulary else inputs
@@ -93,26 +94,28 @@ class SequenceClassifier(nn.Module):
         return final, nn.Dense(self.classes)(read)
 
     def _check(self, inputs: Any, lengths: Any) -> None:
+        """Raise ValueError for inputs or lengths that the model cannot read."""
         if not self.vocabulary:
             check_floats("inputs", inputs, "(B, T, D)")
         else:
             check_array("inputs", inputs, "(B, T)")
             check_integers("inputs", inputs, inputs.shape, 0, self.vocabulary - 1)
         if lengths is not None:
-            least = 0 if self.pooling in ("last", "every") else 1  # of no output there is no mean
+            least = 0 if self.pooling in ("last", "every") else 1  # pooling needs at least one output
             check_integers("lengths", lengths, inputs.shape[:1], least, inputs.shape[1])
 
     def _vectors(self, tokens: jax.Array) -> jax.Array:
+        """Word vectors (B, T, E) of ``tokens`` (B, T)."""
         if not self.embedding:
             return jax.nn.one_hot(tokens, self.vocabulary)
         embedding_init = nn.initializers.normal(self.embedding_scale)
         return nn.Embed(self.vocabulary, self.embedding, embedding_init=embedding_init)(tokens)
 
-    def initial_state(self, batch: int) -> Any:
+    def initial_state(self, batch: int) -> States:
         """The recurrent part's state before the first step."""
         return self.recurrent.initial_state(batch)
 
-    def zero_taps(self, batch: int, steps: int) -> Any:
+    def zero_taps(self, batch: int, steps: int) -> Taps:
         """The recurrent part's taps."""
         return self.recurrent.zero_taps(batch, steps)
 
@@ -120,10 +123,11 @@ class SequenceClassifier(nn.Module):
 def drop_words(
     key: jax.Array, rate: float, words: jax.Array, xs: jax.Array, rows: jax.Array | None = None
 ) -> jax.Array:
-    """``xs`` (B, T, E) with the vectors of some ``words`` (B, T) silenced, each wherever it stands in its example.
+    """Word dropout: set the vectors ``xs`` (B, T, E) of random ``words`` (B, T) to 0, at every position of the word.
 
-    Gal & Ghahramani (2016), section 4.2: a mask over the rows of the embedding matrix, drawn for each example. What is
-    kept is scaled up by 1/(1 - rate). A mask depends on ``key`` and the example's row alone; None counts the rows.
+    Gal & Ghahramani (2016), section 4.2: a mask over the rows of the embedding matrix, drawn for each example. Vectors
+    that are kept are scaled by 1/(1 - rate). A mask depends only on ``key`` and the example's entry of ``rows``; None
+    stands for 0..B-1.
     """
     rows = jnp.arange(len(words)) if rows is None else rows
 

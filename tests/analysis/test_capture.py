@@ -10,7 +10,7 @@ from captured_models import LENGTHS, MODELS, B, D, T, Twice
 from sequences import assert_close, assert_same, normal_like, total
 
 import rnnjax
-from rnnjax.analysis.capture import backpropagate, record
+from rnnjax.analysis.capture import backpropagate, record_calls
 from rnnjax.diagnostics import flip_valid, linearise, paths
 
 
@@ -119,7 +119,7 @@ def test_a_model_that_is_a_single_layer_and_a_dict_of_variables_will_do():
     ],
 )
 def test_a_loss_of_another_shape_is_refused(reduce, said):
-    for function in (record, backpropagate):
+    for function in (record_calls, backpropagate):
         with pytest.raises(ValueError, match=said):
             looked_into(function, lambda v, xs: reduce(LAYER.apply(v, xs)[1]))
 
@@ -131,5 +131,5 @@ def test_a_loss_without_a_recurrent_layer_is_refused():
 
 def test_a_layer_that_is_given_no_batch_is_refused():
     model = rnnjax.RNN(rnnjax.GRU(4), time_major=True)
-    with pytest.raises(ValueError, match=r"'rnn' must be given .* to be looked into, got \(6, 3\)"):
+    with pytest.raises(ValueError, match=r"'rnn' must be called with .* to be measured, got \(6, 3\)"):
         looked_into(backpropagate, lambda v, xs: model.apply(v, xs)[1].sum(), model, XS[0])

@@ -13,7 +13,7 @@ from sequences import normal_like
 
 import rnnjax
 from rnnjax.analysis.layer_record import layer_record, rounded
-from rnnjax.analysis.measure import measure, product_lags
+from rnnjax.analysis.measure import measure, product_lengths
 from rnnjax.cells import SimpleRNNState
 from rnnjax.diagnostics import (
     QUANTILES,
@@ -186,9 +186,9 @@ def test_without_a_single_step_there_are_no_curves(x64):
 
 
 def test_products_are_taken_over_doubling_lags():
-    assert product_lags(1) == (1,)
-    assert product_lags(8) == (1, 2, 4, 8)
-    assert product_lags(1000) == (1, 2, 4, 8, 16, 32, 64, 128)
+    assert product_lengths(1) == (1,)
+    assert product_lengths(8) == (1, 2, 4, 8)
+    assert product_lengths(1000) == (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 def test_numbers_are_rounded_to_five_significant_digits():

@@ -99,17 +99,17 @@ def test_logits_along_are_those_of_each_beginning_alone(words, batch, batch_word
 def test_an_explained_text_takes_out_every_word(params, monkeypatch):
     monkeypatch.setattr(explain, "BATCH", 2)
     text, unknown = np.array([4, 1, 6], np.int32), 1
-    told = explain.explain_text(MODEL, params, text, unknown)
+    explanation = explain.explain_text(MODEL, params, text, unknown)
     lengths, places = np.full(3, 3), np.arange(3)
     swaps = explain.swap_words(MODEL, params, np.tile(text, (3, 1)), lengths, places, np.full(3, unknown))
-    np.testing.assert_allclose(told.measured, swaps.measured, atol=1e-14)
-    np.testing.assert_allclose(told.predicted, swaps.predicted, atol=1e-14)
-    assert (told.measured[1], told.predicted[1]) == (0, 0)  # it was unknown before
+    np.testing.assert_allclose(explanation.measured, swaps.measured, atol=1e-14)
+    np.testing.assert_allclose(explanation.predicted, swaps.predicted, atol=1e-14)
+    assert (explanation.measured[1], explanation.predicted[1]) == (0, 0)  # it was unknown before
     np.testing.assert_allclose(
-        told.connectivity, explain.word_connectivity(MODEL, params, text[None], lengths[:1])[0][0]
+        explanation.connectivity, explain.word_connectivity(MODEL, params, text[None], lengths[:1])[0][0]
     )
-    np.testing.assert_allclose(told.logits, explain.logits_along(MODEL, params, text))
-    assert {type(array) for array in told} == {np.ndarray}
+    np.testing.assert_allclose(explanation.logits, explain.logits_along(MODEL, params, text))
+    assert {type(array) for array in explanation} == {np.ndarray}
 
 
 def test_equal_models_are_compiled_once(params, monkeypatch):

@@ -134,7 +134,7 @@ def test_the_lowest_layer_of_a_stack_is_named(layers):
     assert search(bad) == Origin("forward", "layers_0", "g", 0, None)
 
 
-def test_a_layer_that_walks_backwards_is_searched_in_its_order_and_told_in_the_text_s(layers):
+def test_a_layer_that_walks_backwards_is_searched_in_its_order_and_reported_in_that_of_the_text(layers):
     """0·inf in gate n at its very first step, which is the last of the text."""
     params, _, search = layers
     assert search(with_bad_weights(params, "layers_1", slice(4, 6))) == Origin("forward", "layers_1", "n", 6, None)

@@ -75,7 +75,7 @@ def test_sweeps_and_cells_that_do_not_fit_are_refused(sweeps, cells, said):
     ("sweeps", "cell", "said"),
     [
         ((), "lstm:clip=1,clip=2", "In 'lstm:clip=1,clip=2', clip stands twice; give it once"),
-        ((), "lstm:chrono=9,clip=1,chrono=8", "In 'lstm:chrono=9,chrono=8', chrono stands twice; give it once"),
+        ((), "lstm:chrono=9,clip=1,chrono=8", "In 'lstm:chrono=9,chrono=8', chrono is given twice; give it once"),
         (("clip=1,2",), "lstm:clip=3", "--sweep clip sets a flag that the cell 'lstm:clip=3' sets already; set it in"),
         (("cell.chrono=9",), "lstm:chrono=8,clip=3", "--sweep cell.chrono sets chrono of the cell 'lstm:chrono=8', wh"),
         (

@@ -93,7 +93,7 @@ def test_a_shard_is_a_part_of_the_whole_study():
         ({"sweep": ("cell.init=chrono",)}, "--sweep cell.init varies what this study varies already; set --gains"),
         ({"sweep": ("cell.forget_bias=1,2",)}, "varies already; set --forget-biases"),
         ({"sweep": ("distance=5,6",)}, "--sweep distance varies what this study varies already; set --distances"),
-        ({"cells": ("lstm:chrono=20",)}, "chrono takes the place of forget_bias; give one of the two"),
+        ({"cells": ("lstm:chrono=20",)}, "chrono replaces forget_bias; give one of the two"),
     ],
 )
 def test_a_study_that_cannot_be_is_refused(flags, message):

@@ -85,7 +85,11 @@ BOTH = "keras_lstm_bidirectional"
             {},
             r"weights\[2\] must hold floating-point numbers, got int64",
         ),
-        (weights_of("keras_gru"), {"activation": "relu"}, "GRU has tanh alone, so the weights of one with 'relu'"),
+        (
+            weights_of("keras_gru"),
+            {"activation": "relu"},
+            "GRU has the activation tanh only, so weights trained with 'relu'",
+        ),
         (weights_of("keras_simple_rnn"), {"activation": "elu"}, "activation must be one of tanh, relu, got 'elu'"),
     ],
 )

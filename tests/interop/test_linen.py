@@ -93,7 +93,11 @@ KERNEL, BIAS = np.zeros((H, H), np.float32), np.zeros(H, np.float32)
             {},
             r"hr/kernel has shape \(4, 4\), but \(3, 4\) was given",
         ),
-        (changed(nn.GRUCell(H)), {"activation": "relu"}, "GRU has tanh alone, so the weights of one with 'relu'"),
+        (
+            changed(nn.GRUCell(H)),
+            {"activation": "relu"},
+            "GRU has the activation tanh only, so weights trained with 'relu'",
+        ),
         (changed(nn.SimpleCell(H)), {"activation": "elu"}, "activation must be one of tanh, relu, got 'elu'"),
     ],
 )

@@ -38,8 +38,8 @@ def test_what_flax_does_to_its_cells_it_does_to_ours(name, options):
     xs = normal_like(jax.ShapeDtypeStruct(shape, jnp.float32), 1)
 
     def answer(cell, params):
-        told = nn.RNN(cell).apply({"params": params}, xs, **options)
-        return told if options.get("return_carry") else (None, told)
+        result = nn.RNN(cell).apply({"params": params}, xs, **options)
+        return result if options.get("return_carry") else (None, result)
 
     (expected_carry, expected), (carry, found) = (
         answer(theirs, weights),

@@ -114,7 +114,11 @@ DEEP = "torch_lstm_deep_bidirectional"
         (changed("torch_gru_in_a_model"), {"prefix": "encoder.gru"}, "prefix 'encoder.gru', but under 'encoder.gru.'"),
         (changed("torch_gru_in_a_model"), {"prefix": "decoder."}, "prefix 'decoder.', but under 'encoder.gru.'"),
         ({}, {}, "no weight_ih_l0 under the prefix '' nor under any other"),
-        (changed("torch_lstm"), {"nonlinearity": "relu"}, "LSTM has tanh alone, so the weights of one with 'relu'"),
+        (
+            changed("torch_lstm"),
+            {"nonlinearity": "relu"},
+            "LSTM has the activation tanh only, so weights trained with 'relu'",
+        ),
         (changed("torch_rnn"), {"nonlinearity": "gelu"}, "activation must be one of tanh, relu, got 'gelu'"),
     ],
 )

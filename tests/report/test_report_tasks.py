@@ -68,9 +68,12 @@ def test_no_sentence_of_a_number_task_speaks_of_words_or_reviews(run):
 
 def test_nouns_fill_every_sentence_and_know_their_plurals():
     nouns = Nouns("image", "series")
-    assert nouns.told("{a_step}, {step}, {steps}, {example}, {examples}") == "an image, image, images, series, series"
+    assert (
+        nouns.fill_template("{a_step}, {step}, {steps}, {example}, {examples}")
+        == "an image, image, images, series, series"
+    )
     assert (nouns.far(1), nouns.far(1.3)) == ("1 image", "1.3 images")
-    assert Nouns("row").told("{a_step}") == "a row"
+    assert Nouns("row").fill_template("{a_step}") == "a row"
 
 
 def test_runs_of_different_nouns_side_by_side_share_step_and_example(run, tmp_path):

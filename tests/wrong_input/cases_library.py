@@ -58,8 +58,8 @@ UNROLL = [
     ),
     (
         "unroll(cell, variables['params']['cell'], xs)",
-        "params must be what LSTM(5).init gives, got dict; a dict that Flax holds under 'cell' becomes that with "
-        "rnnjax.cells.Params(**it)",
+        "params must be the result of LSTM(5).init, got dict; make Params of a dict that Flax holds under "
+        "'cell' with rnnjax.cells.Params(**params)",
     ),
     ("unroll(cell, params, xs, tuple(state))", "state must be a LSTMState, got tuple"),
     ("unroll(cell, params, xs, cell.initial_state((3,)))", "state.h must have shape (4, 5), got (3, 5)"),
@@ -98,11 +98,11 @@ MODULES = [
     ("rnnjax.Bidirectional(cell, cell)", "forward_rnn must be a rnnjax.RNN, got LSTM"),
     (
         "rnnjax.Bidirectional(layer, layer)",
-        "Bidirectional wants forward_rnn with reverse=False and backward_rnn with reverse=True",
+        "Bidirectional needs forward_rnn with reverse=False and backward_rnn with reverse=True",
     ),
     (
         "rnnjax.Bidirectional(layer, rnnjax.RNN(cell, reverse=True, time_major=True))",
-        "Bidirectional wants both layers with time_major=True, or none",
+        "Bidirectional needs time_major=True of both layers or of neither",
     ),
     (
         "both.apply(both_variables, xs, state=state)",
@@ -112,7 +112,7 @@ MODULES = [
     ("rnnjax.Stack((layer,), dropout=1)", "dropout must be at least 0 and below 1, got 1"),
     (
         "rnnjax.Stack((layer, rnnjax.RNN(cell, time_major=True)))",
-        "Stack wants all layers with time_major=True, or none",
+        "Stack needs time_major=True of all layers or of none",
     ),
     (
         "rnnjax.Stack((layer, layer)).apply({}, xs, state=(state,))",

@@ -1,1 +1,1 @@
-"""Rules that say what is wrong with a layer or a training, and what to do about it."""
+"""Rules that detect faults of a recurrent layer or of its training, each with a remedy."""

@@ -1,14 +1,14 @@
-"""What the alarms know of a recurrent layer, and what one of them says."""
+"""The input of the alarm rules, what was measured of one recurrent layer, and their output, an alarm."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
+from rnnjax.typing import Floats
 
 
 class Origin(NamedTuple):
-    """Where the first number that is not finite was made; None where that is not known, or lies outside the layers."""
+    """Where the first number that is not finite arose; None where that is unknown, or outside the recurrent layers."""
 
     phase: Literal["forward", "backward"]  # pass
     layer: str | None  # path of the module, with slashes
@@ -19,54 +19,77 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What was measured of one recurrent layer in one training; None where it was not.
+    """What was measured of one recurrent layer in one training; None where a quantity was not measured.
 
     Attributes:
-        label: how sentences name the cell or the layer.
-        unit: what a step reads, as sentences count it.
+        label: name of the cell or of the layer in sentences.
+        unit: noun for one time step in sentences, in the singular.
         curves: (S, L) median gradient norm of the memory by lag at S moments of training, NaN where not measured.
-        accuracy: best validation accuracy, a fraction; where answers are numbers or symbols the share of the loss of
-            the best answer that remembers nothing that is gone.
+        accuracy: best validation accuracy, a fraction. In tasks whose answers are numbers or symbols: the fraction by
+            which the loss is below that of the best answer that remembers nothing.
         keep_at_bias: share of the memory that the biases alone keep at a step, at the start of training.
         saturation: for each gate, the share of (step, unit) pairs at which its slope is nearly 0.
         belt_share: (L,) median share of the gradient that travelled along the belt alone, by lag; NaN at lag 0.
-        has_belt: whether ∂m_t/∂m_{t-1} at fixed z is anything but 0 (not so in a SimpleRNN).
+        has_belt: whether ∂m_t/∂m_{t-1} at fixed z is anything but 0 (False for a SimpleRNN).
         padding_read: share of the steps read that look like padding.
         gradient_norms: (steps,) global norm of the parameters' gradient before clipping, of every training step.
-        clip: largest norm that is let through; 0 where clipping is off.
+        clip: the norm at which gradients are clipped; 0 for no clipping.
         losses: (steps,) training loss, of every training step.
         chance_loss: loss of the best answer that remembers nothing.
         chance_answer: what a sentence calls that answer.
-        origin: where the first number that is not finite was made.
+        origin: where the first number that is not finite arose.
     """
 
     label: str
     unit: str = "word"
-    curves: np.ndarray | None = None
+    curves: Floats | None = None
     accuracy: float | None = None
     keep_at_bias: float | None = None
     saturation: Mapping[str, float] | None = None
-    belt_share: np.ndarray | None = None
+    belt_share: Floats | None = None
     has_belt: bool = False
     padding_read: float | None = None
-    gradient_norms: np.ndarray | None = None
+    gradient_norms: Floats | None = None
     clip: float = 0.0
-    losses: np.ndarray | None = None
+    losses: Floats | None = None
     chance_loss: float | None = None
     chance_answer: str = "always giving the same answer"
     origin: Origin | None = None
 
 
+Option = Literal[
+    "chrono",  # of a cell with a keep gate, in steps
+    "clip",  # largest global norm of the parameters' gradient
+    "embedding_scale",  # standard deviation of the initial word vectors
+    "epochs",
+    "flossing",  # weight of this penalty
+    "forget_bias",  # of a cell with a keep gate
+    "identity_init",  # a SimpleRNN with relu, its recurrent kernel the identity matrix
+    "learning_rate",
+    "omega",  # weight of this penalty
+    "orthogonal_scale",  # scale of an orthogonal recurrent kernel
+    "seed",
+]
+
+
+class Action(NamedTuple):
+    """One change that a remedy proposes, for programs: a command line turns it into a flag."""
+
+    option: Option
+    value: float | None = None  # None: the remedy proposes a direction only
+
+
 @dataclass(frozen=True)
 class Alarm:
-    """A fault found.
+    """A fault that a rule detected.
 
     Attributes:
         name: of the rule.
         label: of the evidence.
-        sentence: what is wrong, for a human, with its numbers.
-        remedy: what to do, in flags of ``launch.py`` or names of the library.
+        sentence: what is wrong, with its numbers.
+        remedy: what to do, in terms of this library's functions and options.
         evidence: the numbers; a dictionary that JSON can hold, every float finite.
+        actions: the changes that ``remedy`` proposes, in its order; empty where no option would help.
     """
 
     name: str
@@ -74,21 +97,4 @@ class Alarm:
     sentence: str
     remedy: str
     evidence: Mapping[str, float | str]
-
-
-def number(value: float) -> str:
-    """As a reader expects it: one decimal below 10, whole above."""
-    if value >= 1e6:
-        return "over a million"
-    return (f"{value:.1f}" if value < 9.95 else f"{value:,.0f}").removesuffix(".0")
-
-
-def distance(value: float, unit: str) -> str:
-    """A number of units: "1 word", "1.3 words"."""
-    text = number(value)
-    return f"{text} {unit}{'' if text == '1' else 's'}"
-
-
-def percent(fraction: float) -> str:
-    """Three digits: 0.974 → "97.4%"."""
-    return f"{100 * fraction:.3g}%"
+    actions: tuple[Action, ...] = ()

@@ -1,33 +1,35 @@
-"""Rules over the gradient by lag: it vanishes, or it explodes, on its way back through time."""
+"""Rules over the gradient by lag: it vanishes or explodes on its way back through time."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from rnnjax.diagnostics.alarms.evidence import Alarm, Evidence, distance, number
+from rnnjax.diagnostics.alarms.evidence import Action, Alarm, Evidence
 from rnnjax.diagnostics.gradients import half_life, reach
+from rnnjax.formatting import distance, number, plural
+from rnnjax.typing import Floats
 
-FEWEST_LAGS = 10  # over fewer words a gradient neither vanishes nor explodes
-OFTEN = 0.1  # share of the moments that must measure a lag: one long batch alone does not set the length
+FEWEST_LAGS = 10  # shorter gradients by lag are not judged
+OFTEN = 0.1  # share of the moments that must measure a lag, so that one long batch does not set the length
 GOOD_PART = 0.5  # of the measured length
 LEARNT = 0.8  # accuracy; see vanishing
-GROWTH = 100.0  # times the strength at lag 0; see exploding
+GROWTH = 100.0  # times the norm at lag 0; see exploding
 
 
 class _Moments(NamedTuple):
-    """The moments whose gradient at lag 0 is a number above zero."""
+    """The moments of training whose gradient norm at lag 0 is finite and above zero."""
 
     rows: np.ndarray  # (M,) their rows in the evidence
-    norms: np.ndarray  # (M, F + 1) up to the farthest lag F that is measured often enough
+    norms: Floats  # (M, F + 1) up to the farthest lag F that is measured often enough
 
 
-def _moments(curves: np.ndarray | None) -> _Moments | None:
-    """What can be judged, or None where it is too little."""
+def _moments(curves: Floats | None) -> _Moments | None:
+    """The moments that can be judged, or None where too little was measured."""
     if curves is None or curves.size == 0:
         return None
     at_end = curves[:, 0]
     rows = np.flatnonzero(np.isfinite(at_end) & (at_end > np.finfo(np.float32).tiny))
-    norms = np.where(np.isposinf(curves), np.finfo(np.float64).max, curves)[rows]  # too strong is not unmeasured
+    norms = np.where(np.isposinf(curves), np.finfo(np.float64).max, curves)[rows]  # infinite counts as measured
     known = np.isfinite(norms).sum(axis=0)
     measured = np.flatnonzero((known > 0) & (known >= OFTEN * len(rows)))
     if len(measured) == 0 or measured[-1] < FEWEST_LAGS:
@@ -38,10 +40,11 @@ def _moments(curves: np.ndarray | None) -> _Moments | None:
 def vanishing(evidence: Evidence) -> Alarm | None:
     """At no logged moment does the median gradient keep 1% of its strength over half of the measured length.
 
-    1% is what ``reach`` asks for. One moment is enough, for a network that has learnt needs no gradient any more: an
-    LSTM that has solved its task is as silent as a SimpleRNN that never will. For the same reason nothing is said
-    from an accuracy of 80% on: whoever knows all within half of the length and guesses beyond is right in 75% of the
-    cases, so more than that was learnt from beyond. An accuracy that was not measured excuses nothing.
+    1% is the threshold of ``reach``. A single moment above it is enough, because a network that has learnt its task
+    needs no gradient any more: the gradient of an LSTM that has solved its task vanishes like that of a SimpleRNN that
+    never will. For the same reason no alarm is raised from an accuracy of 80% on: a network that knows every answer
+    within half of the length and guesses beyond it is right in 75% of the cases, so a higher accuracy shows that it
+    learnt from beyond. An accuracy that was not measured prevents no alarm.
     """
     moments = _moments(evidence.curves)
     if moments is None or (evidence.accuracy is not None and evidence.accuracy >= LEARNT):
@@ -53,36 +56,43 @@ def vanishing(evidence: Evidence) -> Alarm | None:
         return None
     half, seen = half_life(moments.norms[best]), reaches[best]
     numbers: dict[str, float | str] = {"reach": seen, "measured": farthest}
-    if half <= seen:  # what falls at once and then lies flat has a slope that says nothing of the fall
+    if half <= seen:  # a gradient that drops at once and stays flat has a half-life that does not describe the drop
         fading = f"halves every {distance(half, evidence.unit)}, so it sees"
         numbers["half_life"] = half
     else:
         fading = "falls below 1% of its strength: it sees"
-    start_open = f"--cells lstm:chrono={farthest + 1} or gru:chrono={farthest + 1}"
+    best_of = ", even at its best moment" if len(moments.rows) > 1 else ""
+    sentence = f"{evidence.label}: the gradient {fading} {seen} of {farthest} {plural(evidence.unit)}{best_of}."
+
+    horizon = farthest + 1
+    cells = f"rnnjax.LSTM(..., chrono={horizon}) or rnnjax.GRU(..., chrono={horizon})"
+    penalty = "or add the penalty rnnjax.diagnostics.flossing to the loss, which holds the gradient up."
     if evidence.has_belt:
-        remedy = f"Let the gate that keeps start open, {start_open}; or hold the gradient up with --flossing."
+        remedy = f"Start with the keep gate open, as in {cells}; {penalty}"
+        actions: tuple[Action, ...] = (Action("chrono", horizon), Action("flossing"))
     else:
         remedy = (
-            f"Try a cell whose memory has a way of its own through time, {start_open}; or another start, "
-            "--cells simple:activation=relu,recurrent_init=identity; or hold the gradient up with --flossing."
+            f"Use a cell whose memory has its own path through time, such as {cells}; or start from the identity "
+            f'matrix, as in rnnjax.SimpleRNN(..., activation="relu", recurrent_init=rnnjax.Identity()); {penalty}'
         )
-    best_of = ", even at its best moment" if len(moments.rows) > 1 else ""
-    sentence = f"{evidence.label}: the gradient {fading} {seen} of {farthest} {evidence.unit}s{best_of}."
-    return Alarm("vanishing", evidence.label, sentence, remedy, numbers)
+        actions = (Action("chrono", horizon), Action("identity_init"), Action("flossing"))
+    return Alarm("vanishing", evidence.label, sentence, remedy, numbers, actions)
 
 
 def exploding(evidence: Evidence) -> Alarm | None:
-    """The median gradient is 100 times as strong at some lag as at the last word, or is no finite number.
+    """The median gradient is 100 times as strong at some lag as at the last step, or is not finite.
 
-    100 is the mirror of the 1% below which a gradient counts as gone; of gradients that train well, the strongest
-    stay within a few times of their strength at the last word. The parameters' gradient must be finite at every
-    step, unless the forward pass had broken before it.
+    100 mirrors the 1% below which a gradient counts as vanished; gradients of trainings that succeed stay within a few
+    times of their strength at the last step. The parameters' gradient must be finite at every training step, unless
+    the forward pass already was not.
     """
-    clip = "" if evidence.clip else "limit each step with --clip 1, or "
+    clip = "" if evidence.clip else "clip the gradient's global norm at 1 (optax.clip_by_global_norm), "
     remedy = (
-        f"Scale the recurrent weights down, as in --cells simple:recurrent_init=orthogonal*0.9; {clip}"
-        "hold the gradient's growth with --omega."
+        f"Scale the recurrent weights down, as in rnnjax.SimpleRNN(..., recurrent_init=rnnjax.Orthogonal(0.9)), {clip}"
+        "or add the penalty rnnjax.diagnostics.omega to the loss, which holds the gradient's growth."
     )
+    clipped = () if evidence.clip else (Action("clip", 1.0),)
+    actions = (Action("orthogonal_scale", 0.9), *clipped, Action("omega"))
     moments = _moments(evidence.curves)
     if moments is not None:
         with np.errstate(over="ignore"):
@@ -90,15 +100,16 @@ def exploding(evidence: Evidence) -> Alarm | None:
         growth = np.nan_to_num(growth)
         row, lag = (int(i) for i in np.unravel_index(np.argmax(growth), growth.shape))
         if growth[row, lag] >= GROWTH:
-            times, moment = float(growth[row, lag]), int(moments.rows[row])
+            factor, moment = float(growth[row, lag]), int(moments.rows[row])
             sentence = (
                 f"{evidence.label}: the gradient grows on its way back: {distance(lag, evidence.unit)} before the end "
-                f"it is {number(times)} times as strong as at the last {evidence.unit}."
+                f"it is {number(factor)} times as strong as at the last {evidence.unit}."
             )
-            return Alarm("exploding", evidence.label, sentence, remedy, {"growth": times, "lag": lag, "moment": moment})
+            numbers: dict[str, float | str] = {"growth": factor, "lag": lag, "moment": moment}
+            return Alarm("exploding", evidence.label, sentence, remedy, numbers, actions)
     norms, origin = evidence.gradient_norms, evidence.origin
     if norms is None or np.isfinite(norms).all() or (origin is not None and origin.phase == "forward"):
         return None
     step = int(np.argmin(np.isfinite(norms)))
-    sentence = f"{evidence.label}: the gradient is no finite number at training step {step}."
-    return Alarm("exploding", evidence.label, sentence, remedy, {"step": step})
+    sentence = f"{evidence.label}: the gradient is not finite at training step {step}."
+    return Alarm("exploding", evidence.label, sentence, remedy, {"step": step}, actions)

@@ -1,8 +1,9 @@
-"""Rules over gates, memory, data and training, one function each."""
+"""Rules over gates, memory, data and training."""
 
 import numpy as np
 
-from rnnjax.diagnostics.alarms.evidence import Alarm, Evidence, distance, number, percent
+from rnnjax.diagnostics.alarms.evidence import Action, Alarm, Evidence
+from rnnjax.formatting import distance, loss, number, percent, plural
 
 STUCK = 0.9  # share of (step, unit) pairs; see saturated
 PADDED = 0.01  # share of the steps read
@@ -10,54 +11,59 @@ KEPT = 0.6  # share of the memory kept at a step; see forget_bias
 NEAR, FEWEST_NEAR = 10, 5  # lags over which the belt is judged, and how many of them must be measured
 DEAD = 0.05  # share of the gradient; see dead_memory
 MOST = 0.5  # share of the steps
-FEWEST_STEPS = 20  # to call anything usual
+FEWEST_STEPS = 20  # of training, from which on clipping is judged
 LAST = 0.2  # part of the training in which a plateau is looked for
 LONG_ENOUGH = 100  # steps of training, so that the last part is an average over 20
 GAIN = 0.02  # share of the chance-level loss; see plateau
+LONG_MEMORY = 200  # steps: the chrono initialisation that remedies propose where no length was measured
+KEEP_GATE_OPEN = "rnnjax.LSTM(..., forget_bias=1) or rnnjax.GRU(..., forget_bias=1)"
+KEEP_GATE_ACTIONS = (Action("forget_bias", 1.0), Action("chrono", LONG_MEMORY))
 
 
 def not_finite(evidence: Evidence) -> Alarm | None:
-    """A number that is not finite was made, and it is known where: no threshold, one is too many."""
+    """A number that is not finite arose, and it is known where; a single one is enough."""
     origin = evidence.origin
     if origin is None:
         return None
     when = "" if origin.step is None else f" at training step {origin.step}"
     gate = "" if origin.gate is None else f"gate {origin.gate} of "
-    place = "outside of the recurrent layers" if origin.layer is None else f"in {gate}{origin.layer}"
+    where = "outside of the recurrent layers" if origin.layer is None else f"in {gate}{origin.layer}"
     at = "" if origin.timestep is None else f" at timestep {origin.timestep}"
     sentence = (
-        f"{evidence.label}: the first number that is not finite was made in the {origin.phase} pass{when}, {place}{at}."
+        f"{evidence.label}: the first number that is not finite arose in the {origin.phase} pass{when}, {where}{at}."
     )
-    clip = "" if evidence.clip else ", limit each step with --clip 1"
+    clip = "" if evidence.clip else "clip the gradient's global norm at 1 (optax.clip_by_global_norm), "
     remedy = (
-        f"Lower --learning-rate{clip}, or scale the recurrent weights down, as in "
-        "--cells simple:recurrent_init=orthogonal*0.9."
+        f"Use a smaller learning rate, {clip}or scale the recurrent weights down, as in "
+        "rnnjax.SimpleRNN(..., recurrent_init=rnnjax.Orthogonal(0.9))."
     )
+    clipped = () if evidence.clip else (Action("clip", 1.0),)
+    actions = (Action("learning_rate"), *clipped, Action("orthogonal_scale", 0.9))
     known = {name: value for name, value in origin._asdict().items() if value is not None}
-    return Alarm("not finite", evidence.label, sentence, remedy, known)
+    return Alarm("not finite", evidence.label, sentence, remedy, known, actions)
 
 
 def padding_read(evidence: Evidence) -> Alarm | None:
     """More than 1% of the steps read look like padding.
 
-    A layer that knows the lengths reads none; 1% leaves room for texts that end in a repeated word, and padding that
-    leaks is far more than that where lengths differ at all.
+    A layer that knows the lengths reads none. 1% leaves room for texts that end in a repeated word; where lengths
+    differ at all, padding that is read exceeds it by far.
     """
     share = evidence.padding_read
     if share is None or not share > PADDED:
         return None
     sentence = (
         f"{evidence.label}: {percent(share)} of the steps that it reads look like padding, so its last state is that "
-        f"after the padding, and not that after the last {evidence.unit}."
+        f"after the padding, not that after the last {evidence.unit}."
     )
     remedy = "Pass every example's length: lengths= of rnnjax.unroll, rnnjax.RNN and rnnjax.SequenceClassifier."
     return Alarm("padding read", evidence.label, sentence, remedy, {"padding_read": float(share)})
 
 
 def forget_bias(evidence: Evidence) -> Alarm | None:
-    """The biases alone keep less than 60% of the memory at a step, where there is a belt to keep it.
+    """The biases alone keep less than 60% of the memory at a step, in a cell that has a belt.
 
-    σ(0) = 50% is what a bias of 0 keeps, σ(1) = 73% what the usual bias of 1 does: 60% lies between, and below it the
+    σ(0) = 50% is what a bias of 0 keeps, σ(1) = 73% what the usual bias of 1 keeps: 60% lies between, and below it the
     memory halves within 1.4 steps before anything is learnt (Jozefowicz et al. 2015).
     """
     kept = evidence.keep_at_bias
@@ -73,18 +79,19 @@ def forget_bias(evidence: Evidence) -> Alarm | None:
         f"{evidence.unit}, so what it has read {halves}."
     )
     remedy = (
-        "Let the gate that keeps start open: --cells lstm:forget_bias=1 or gru:forget_bias=1, or chrono=200 instead, "
-        f"for memories of up to 200 {evidence.unit}s."
+        f"Start with the keep gate open: {KEEP_GATE_OPEN}, or chrono={LONG_MEMORY} instead of forget_bias, for "
+        f"memories of up to {LONG_MEMORY} {plural(evidence.unit)}."
     )
-    return Alarm("forget bias", evidence.label, sentence, remedy, {"keep_at_bias": float(kept)})
+    numbers = {"keep_at_bias": float(kept)}
+    return Alarm("forget bias", evidence.label, sentence, remedy, numbers, KEEP_GATE_ACTIONS)
 
 
 def dead_memory(evidence: Evidence) -> Alarm | None:
     """There is a belt, but over the nearest 10 lags its mean share of the gradient is below 5%.
 
-    Only near lags tell: from far back even a sound LSTM of forget bias 1 gets next to nothing along its belt before
-    it is trained (under 0.1% at lag 50), but over the nearest ten 40% come that way, and 30% with a bias of 0. Where
-    the keep gate is shut (a bias of -3 or less) it is under 3%.
+    Only near lags are judged: from far back even a sound LSTM of forget bias 1 receives next to nothing along its belt
+    before it is trained (under 0.1% at lag 50), but over the nearest ten lags 40% comes that way, and 30% with a bias
+    of 0. Where the keep gate is shut (a bias of -3 or less) it is under 3%.
     """
     shares = evidence.belt_share
     if shares is None or not evidence.has_belt:
@@ -96,17 +103,18 @@ def dead_memory(evidence: Evidence) -> Alarm | None:
     share = float(near.mean())
     sentence = (
         f"{evidence.label}: the memory is dead: only {percent(share)} of the gradient from the nearest {NEAR} "
-        f"{evidence.unit}s comes along its belt, the rest through the recurrent weights, as in a SimpleRNN."
+        f"{plural(evidence.unit)} comes along its belt, the rest through the recurrent weights, as in a SimpleRNN."
     )
-    remedy = "Open the gate that keeps: --cells lstm:forget_bias=1 or gru:forget_bias=1, or chrono=200 instead."
-    return Alarm("dead memory", evidence.label, sentence, remedy, {"belt_share": share})
+    remedy = f"Start with the keep gate open: {KEEP_GATE_OPEN}, or chrono={LONG_MEMORY} instead of forget_bias."
+    return Alarm("dead memory", evidence.label, sentence, remedy, {"belt_share": share}, KEEP_GATE_ACTIONS)
 
 
 def saturated(evidence: Evidence) -> Alarm | None:
     """A gate's slope is nearly 0 for over 90% of the (step, unit) pairs.
 
-    Not half, because sound networks do that: an LSTM that has learnt to recall has up to 60% of g there, a GRU with
-    chrono initialisation 75% of n, and chrono initialisation for 500 steps starts with 80% of the keep gate.
+    Not half of them, because that happens in sound networks: an LSTM that has learnt to recall has up to 60% of g
+    there, a GRU with chrono initialisation 75% of n, and chrono initialisation for 500 steps starts with 80% of the
+    keep gate.
     """
     stuck = {gate: float(share) for gate, share in (evidence.saturation or {}).items() if share > STUCK}
     if not stuck:
@@ -114,17 +122,23 @@ def saturated(evidence: Evidence) -> Alarm | None:
     gates = ", ".join(f"{gate} ({percent(share)})" for gate, share in stuck.items())
     sentence = (
         f"{evidence.label}: the slope is nearly 0 for almost all (step, unit) pairs of gate {gates}: there it hardly "
-        "listens to its inputs, and hardly any gradient passes through."
+        "depends on its inputs, and hardly any gradient passes through."
     )
-    bias = ", and start its gates nearer to the middle, as in --cells lstm:forget_bias=1" if evidence.has_belt else ""
-    remedy = f"Speak more quietly to the cell, with a smaller --embedding-scale, or lower --learning-rate{bias}."
-    return Alarm("saturated gates", evidence.label, sentence, remedy, stuck)
+    remedy = (
+        "Give the cell smaller inputs, such as initial word vectors from a smaller embedding_scale of "
+        "rnnjax.SequenceClassifier, or use a smaller learning rate"
+    )
+    actions: tuple[Action, ...] = (Action("embedding_scale"), Action("learning_rate"))
+    if evidence.has_belt:
+        remedy += ", or start the gates nearer to the middle of their range, as in rnnjax.LSTM(..., forget_bias=1)"
+        actions += (Action("forget_bias", 1.0),)
+    return Alarm("saturated gates", evidence.label, sentence, f"{remedy}.", stuck, actions)
 
 
 def clipping(evidence: Evidence) -> Alarm | None:
     """Over half of the training steps were clipped.
 
-    Clipping is there for the rare steep place; where it acts on most steps, it sets the length of the step in place of
+    Clipping is meant for rare steep places; where it acts on most steps, it sets the length of the step in place of
     the learning rate. Trainings of the recall task that succeed are clipped in 0 to 27% of their steps.
     """
     norms, clip = evidence.gradient_norms, evidence.clip
@@ -133,19 +147,20 @@ def clipping(evidence: Evidence) -> Alarm | None:
     finite = norms[np.isfinite(norms)]
     if len(finite) < FEWEST_STEPS or np.mean(finite > clip) <= MOST:
         return None
-    share, usual = float(np.mean(finite > clip)), float(np.median(finite))
+    share, median = float(np.mean(finite > clip)), float(np.median(finite))
     sentence = (
-        f"{evidence.label}: {percent(share)} of the training steps were clipped: the gradient's usual norm is "
-        f"{number(usual)}, and --clip is {clip:g}."
+        f"{evidence.label}: {percent(share)} of the training steps were clipped: the median of the gradient's norm is "
+        f"{number(median)}, and it is clipped at {clip:g}."
     )
-    remedy = f"Lower --learning-rate, or, if the loss falls steadily, raise --clip above {number(usual)}."
-    return Alarm("clipping", evidence.label, sentence, remedy, {"clipped": share, "usual_norm": usual, "clip": clip})
+    remedy = f"Use a smaller learning rate, or, if the loss falls steadily, clip at a norm above {number(median)}."
+    numbers = {"clipped": share, "usual_norm": median, "clip": clip}
+    return Alarm("clipping", evidence.label, sentence, remedy, numbers, (Action("learning_rate"), Action("clip")))
 
 
 def plateau(evidence: Evidence) -> Alarm | None:
-    """Over the last fifth of training the mean loss is not even 2% below what remembering nothing gives at best.
+    """Over the last fifth of training the mean loss is not 2% below that of the best answer that remembers nothing.
 
-    2% is some ten times the uncertainty of that mean over 80 batches of 64; networks that learn nothing in the recall
+    2% is about ten times the uncertainty of that mean over 80 batches of 64; networks that learn nothing in the recall
     task end 0.1 to 0.7% above chance level, those that learn it over 98% below.
     """
     losses, chance = evidence.losses, evidence.chance_loss
@@ -156,15 +171,12 @@ def plateau(evidence: Evidence) -> Alarm | None:
         return None
     sentence = (
         f"{evidence.label}: nothing is learnt: the loss of the last {len(last)} training steps is "
-        f"{_loss(last.mean())}, and {evidence.chance_answer} costs {_loss(chance)}."
+        f"{loss(float(last.mean()))}, and {evidence.chance_answer} costs {loss(chance)}."
     )
     remedy = (
-        "If another alarm is raised, begin with that one; otherwise try another --learning-rate, another --seed or "
-        "more --epochs."
+        "If another alarm is raised, begin with that one; otherwise try another learning rate, another seed or "
+        "longer training."
     )
+    actions = (Action("learning_rate"), Action("seed"), Action("epochs"))
     numbers = {"loss": float(last.mean()), "chance_loss": float(chance), "steps": len(last)}
-    return Alarm("plateau", evidence.label, sentence, remedy, numbers)
-
-
-def _loss(value: float) -> str:
-    return f"{value:.3f}" if 0.1 <= value < 1000 else f"{value:#.3g}"
+    return Alarm("plateau", evidence.label, sentence, remedy, numbers, actions)

@@ -1,13 +1,13 @@
-"""Alarms: named rules that say in a sentence what is wrong with a layer, by which numbers, and what to do about it.
+"""All alarm rules, in the order in which they are checked.
 
-Each rule is a function of the evidence, silent where what it needs was not measured or is too short to judge; its
-docstring holds its threshold and the reason for it.
+A rule is a function of the evidence. It returns an alarm, or None where there is no fault or where too little was
+measured to judge; its docstring holds its threshold and the reason for it.
 """
 
 from collections.abc import Callable
 
 from rnnjax.argument_checks import describe
-from rnnjax.diagnostics.alarms.evidence import Alarm, Evidence, Origin
+from rnnjax.diagnostics.alarms.evidence import Action, Alarm, Evidence, Origin
 from rnnjax.diagnostics.alarms.gradient_rules import exploding, vanishing
 from rnnjax.diagnostics.alarms.layer_rules import (
     clipping,
@@ -19,9 +19,9 @@ from rnnjax.diagnostics.alarms.layer_rules import (
     saturated,
 )
 
-__all__ = ["RULES", "Alarm", "Evidence", "Origin", "check"]
+__all__ = ["RULES", "Action", "Alarm", "Evidence", "Origin", "check"]
 
-RULES: tuple[Callable[[Evidence], Alarm | None], ...] = (  # causes first, the plateau that they lead to last
+RULES: tuple[Callable[[Evidence], Alarm | None], ...] = (  # causes before effects, so the plateau is last
     not_finite,
     padding_read,
     exploding,
@@ -35,10 +35,10 @@ RULES: tuple[Callable[[Evidence], Alarm | None], ...] = (  # causes first, the p
 
 
 def check(evidence: Evidence) -> tuple[Alarm, ...]:
-    """Every alarm that ``evidence`` raises, in the order of ``RULES``; none for a healthy training.
+    """Every alarm that ``evidence`` raises, in the order of ``RULES``; empty for a healthy training.
 
     Raises:
-        ValueError: ``evidence`` is none.
+        ValueError: ``evidence`` is not an ``Evidence``.
     """
     if not isinstance(evidence, Evidence):
         raise ValueError(f"evidence must be a rnnjax.diagnostics.Evidence, got {describe(evidence)}")

@@ -83,7 +83,7 @@ def draw_curve(panel: Axes, curve: Curve, colour: str, line: Dash, width: float,
 def band_patches(curves: Iterable[Curve], nouns: Nouns) -> list[Patch]:
     """The legend of the bands that occur, in a fixed order."""
     found: set[str] = {curve.band for curve in curves}
-    names = [nouns.told(BANDS[band]) for band in BANDS if band in found]
+    names = [nouns.fill_template(BANDS[band]) for band in BANDS if band in found]
     return [Patch(color=style.FAINT, alpha=0.35, linewidth=0, label=name) for name in names]
 
 

@@ -5,8 +5,10 @@ from html import escape
 from rich import console
 from rich.text import Text
 
+from rnnjax.formatting import number
 from rnnjax.report.summary.alarm_evidence import Raised, raised
 from rnnjax.report.summary.seed_groups import SeedGroup, seed_groups
+from rnnjax.report.text.remedies import remedy_with_flags
 from rnnjax.runs.reader import Run
 
 CSS = """
@@ -26,7 +28,7 @@ def html(run: Run, labels: tuple[SeedGroup, ...]) -> str:
 def _entry(one: Raised) -> str:
     return (
         f"<li><p><b>{escape(who(one))}: {escape(one.alarm.name)}.</b> {escape(sentence(one))}</p>"
-        f"<p>{escape(one.alarm.remedy)}</p><small>{escape(numbers(one))}</small></li>"
+        f"<p>{escape(remedy_with_flags(one.alarm))}</p><small>{escape(numbers(one))}</small></li>"
     )
 
 
@@ -54,7 +56,7 @@ def numbers(one: Raised) -> str:
 
 
 def _number(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return value if isinstance(value, str) else f"{value:.3g}" if abs(value) < 1000 else number(value)
 
 
 def rich_alarms(run: Run) -> console.Group | None:
@@ -62,5 +64,5 @@ def rich_alarms(run: Run) -> console.Group | None:
     lines = []
     for one in raised(run, seed_groups(run)):
         first = Text.assemble((f"alarm: {who(one)}: {one.alarm.name}. ", "bold red"), sentence(one))
-        lines += [first, Text(f"  {one.alarm.remedy}", style="dim")]
+        lines += [first, Text(f"  {remedy_with_flags(one.alarm)}", style="dim")]
     return console.Group(*lines) if lines else None

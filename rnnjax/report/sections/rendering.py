@@ -40,7 +40,9 @@ def drawn_sections(
     """
     sections, nouns = [], nouns_of(labels)
     for picture in pictures:
-        picture = replace(picture, title=nouns.told(picture.title), reading=nouns.told(picture.reading))
+        picture = replace(
+            picture, title=nouns.fill_template(picture.title), reading=nouns.fill_template(picture.reading)
+        )
         wide = _drawn(picture, labels, style.WIDE)
         if figures is not None:
             _keep(figures / f"{picture.name}.png", wide)

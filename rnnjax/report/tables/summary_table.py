@@ -40,7 +40,7 @@ def note(labels: tuple[SeedGroup, ...]) -> str:
     kinds = dict.fromkeys(task.loss for task in tasks if task.by_loss)
     losses = [f"losses ({kind})" if kind else "losses" for kind in kinds]
     scores = f"{join_list([*losses, 'accuracies, in percent,'])} are"
-    told = nouns.told(NOTE.replace("{scores}", scores) + (BELT_NOTE if diagnosed(labels) else ""))
+    told = nouns.fill_template(NOTE.replace("{scores}", scores) + (BELT_NOTE if diagnosed(labels) else ""))
     right = [RIGHT[kind] for kind in dict.fromkeys(task.objective for task in tasks) if kind in RIGHT]
     return "".join([told, *right, _beaten_note(labels)])
 

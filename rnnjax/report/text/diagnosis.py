@@ -125,7 +125,7 @@ def _times(belt: float, detour: float) -> str:
 
 def times(ratio: float) -> str:
     """A factor: "1.3 times", "6,900 times", "over a million times"."""
-    return f"{number(ratio) if ratio < 10_000 else f'{ratio:,.0f}' if ratio < 1e6 else 'over a million'} times"
+    return f"{number(ratio)} times"
 
 
 def through_gates(labels: Labels) -> list[Said]:

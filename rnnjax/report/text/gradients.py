@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnnjax.formatting import Nouns, percent
+from rnnjax.formatting import Nouns, number, percent
 from rnnjax.report.summary.seed_groups import SHARE, Fade, SeedGroup, fades, history, memory, middle, open_from
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.text.headline import Said
@@ -54,8 +54,7 @@ def _fades_so(found: list[Fade], nouns: Nouns) -> str:
         lasting = f"falls below 1% of its strength after {nouns.far(reach)}"
         lasting = lasting if reach else f"is below 1% of its strength one {nouns.step} back"
     elif remaining > 10:
-        times = f"{remaining:,.0f}" if remaining < 1e6 else "over a million"
-        lasting = f"has grown to {times} times its strength {nouns.far(farthest)} back"
+        lasting = f"has grown to {number(remaining)} times its strength {nouns.far(farthest)} back"
     else:
         lasting = f"still has {percent(remaining)} of its strength {nouns.far(farthest)} back"
     excluded = f" ({len(found) - len(sound)} of {len(found)} seeds left out: no usable numbers)"

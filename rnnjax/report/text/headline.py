@@ -61,7 +61,7 @@ def _who_remembers(farthest: float, accuracies: dict[str, np.ndarray], nouns: No
         "guessing": ("does hardly better than guessing", "do hardly better than guessing"),
     }
     clauses = [f"{listed_briefly(who)} {does[kind][len(who) > 1]}" for kind, who in kinds.items() if who]
-    return f"Asked about {nouns.told('{a_step}')} {nouns.far(farthest)} back, " + "; ".join(clauses) + "."
+    return f"Asked about {nouns.fill_template('{a_step}')} {nouns.far(farthest)} back, " + "; ".join(clauses) + "."
 
 
 def _guessing(labels: tuple[SeedGroup, ...]) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnnjax.analysis.capture import LayerCall, Loss, backpropagate, record
+from rnnjax.analysis.capture import LayerCall, Loss, backpropagate, record_calls
 from rnnjax.diagnostics.gradient_paths import paths
 from rnnjax.diagnostics.linearization import Steps, linearise
 from rnnjax.diagnostics.regularizers import flossing, omega
@@ -39,7 +39,8 @@ def gradient_penalty(
         flossing_weight: of the squared Lyapunov exponents; None leaves them out.
     """
     total: Any = 0.0
-    _, live = record(loss, params, batch)  # its parameters are differentiated, all else of a call is held constant
+    # the parameters of a call are differentiated, all else of it is held constant
+    _, live = record_calls(loss, params, batch)
     if omega_weight is not None:
         _, calls, asked = backpropagate(loss, jax.lax.stop_gradient(params), batch)
         for call, ask, own in zip(calls, asked, live, strict=True):
