@@ -1,4 +1,4 @@
-"""After training: the best parameters of every member are tested once, examined, and written down."""
+"""After training: the best parameters of every member are tested and diagnosed, and the results written."""
 
 from collections.abc import Sequence
 
@@ -14,20 +14,27 @@ from rnnjax.training.step.losses import BY_LOSS
 
 
 def finalize(prepared: EnsembleSetup, members: Sequence[RunState], done: TrainProgress, view: ProgressView) -> None:
-    """Write ``diagnosis-end.json`` and ``result.json`` of every member that has not failed, after training."""
-    group = prepared.group
+    """Write ``diagnosis-end.json`` and ``result.json`` of every member that has not failed, and a line to ``view``.
+
+    Args:
+        prepared: setup of the ensemble.
+        members: the M runs, trained.
+        done: how far they were trained.
+        view: where progress is shown, and the failures of the others.
+    """
+    ensemble = prepared.ensemble
     ended = [i for i, member in enumerate(members) if member.failure is None]
     for i in set(range(len(members))) - set(ended):
         view.line(str(members[i].failure), style="red")
     if not ended:
         return
-    view.start(f"{group.title}: diagnosis and test", total=1 + len(ended))
-    # a member that failed is scored with another's parameters, and nobody looks
+    view.start(f"{ensemble.title}: diagnosis and test", total=1 + len(ended))
+    # a program scores all M members: one that failed is given another's parameters, and its scores are not used
     best = [member.params if member.failure is None else members[ended[0]].params for member in members]
     tests = evaluate(prepared, "test", prepared.layout.put(ShardingRole.PARAMS, stack_trees(best)))
     seconds = done.seconds / len(members)
     for count, i in enumerate(ended, 1):
-        member, trial, dataset, test = members[i], group.trials[i], group.datasets[i], tests[i]
+        member, trial, dataset, test = members[i], ensemble.specs[i], ensemble.datasets[i], tests[i]
         view.update(count, test.loss)
         found = diagnosis_record(prepared.programs, dataset, member.params, member.best_step)
         if explains_words(dataset):

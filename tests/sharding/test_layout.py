@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from sequences import assert_close
-from studies import SETTINGS, make_dataset, make_group, make_trial, mesh_layout, pmap_layout, run
+from studies import SETTINGS, make_dataset, make_ensemble, make_spec, mesh_layout, pmap_layout, run
 
 import rnnjax
 from rnnjax.runs.json_io import read_records
@@ -15,7 +15,7 @@ from rnnjax.sharding import layout as layouts
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.evaluate import evaluate
 from rnnjax.training.setup import set_up_ensemble, stack_trees
-from rnnjax.training.step.train_step import STATE, TrainState
+from rnnjax.training.step.state import STATE_ROLES, TrainState
 
 # 50 steps; 6 examples in a batch, which 8 devices do not divide, and the last batch of an epoch has 2
 FIFTY = dataclasses.replace(SETTINGS, epochs=8, batch_size=6, log_gradients_every=10, validate_every=25)
@@ -36,9 +36,9 @@ LAYOUTS = {
 def study(cell, settings):
     """Two seeds that read the same examples, and one learning rate more."""
     dataset = make_dataset()
-    trials = [make_trial(dataset, cell, settings, seed=seed) for seed in (0, 1)]
+    trials = [make_spec(dataset, cell, settings, seed=seed) for seed in (0, 1)]
     faster = dataclasses.replace(settings, learning_rate=0.05)
-    return make_group(*trials, make_trial(dataset, cell, faster, label="faster"))
+    return make_ensemble(*trials, make_spec(dataset, cell, faster, label="faster"))
 
 
 def outcome(group, layout, folder):
@@ -143,7 +143,7 @@ def test_large_matrices_lie_in_parts_on_the_devices_that_share_a_batch(monkeypat
 def test_a_state_that_is_carried_never_lies_in_parts(monkeypatch):
     monkeypatch.setattr(layouts, "LEAST_IN_PARTS", 1)
     state = TrainState({"w": np.zeros((1, 8, 2))}, {"m": np.zeros((1, 8, 2))}, *np.zeros((2, 1)), np.zeros((1, 8, 2)))
-    placed = mesh_layout(1, data=4).put(STATE, state)
+    placed = mesh_layout(1, data=4).put(STATE_ROLES, state)
     held = [a.addressable_shards[0].data.shape for a in jax.tree.leaves(placed)]
     assert held == [(1, 2, 2), (1, 2, 2), (1,), (1,), (1, 8, 2)]
 

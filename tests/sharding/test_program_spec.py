@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from sequences import assert_same
-from studies import SETTINGS, Tiny, make_dataset, make_group, make_trial, mesh_layout, run
+from studies import SETTINGS, Tiny, make_dataset, make_ensemble, make_spec, mesh_layout, run
 
 import rnnjax
 from rnnjax.diagnostics.alarms.evidence import Origin
@@ -17,7 +17,7 @@ from rnnjax.training.ensemble import plan_ensembles
 from rnnjax.training.evaluate import evaluate
 from rnnjax.training.setup import select_member, set_up_ensemble, stack_trees
 from rnnjax.training.step.multi_step import example_arrays
-from rnnjax.training.step.train_step import traced_hparams
+from rnnjax.training.step.state import traced_hparams
 
 NO_LOG = dataclasses.replace(SETTINGS, log_gradients_every=0)
 
@@ -34,19 +34,19 @@ def of_kind(kind, folder):
 def pair():
     """Two runs that share a program, whose numbers tests change."""
     cell, dataset = rnnjax.SimpleRNN(4, activation="relu", recurrent_dropout=0.2), make_dataset()
-    trials = [make_trial(dataset, cell, NO_LOG, seed=seed) for seed in (0, 1)]
-    return set_up_ensemble(make_group(*trials, edges=(7,)), mesh_layout(2))
+    trials = [make_spec(dataset, cell, NO_LOG, seed=seed) for seed in (0, 1)]
+    return set_up_ensemble(make_ensemble(*trials, bucket_lengths=(7,)), mesh_layout(2))
 
 
 def train_pair(pair, folder, *rates, progress=lambda done, loss: None):
     trials = [
         dataclasses.replace(trial, settings=dataclasses.replace(trial.settings, learning_rate=rate))
-        for trial, rate in zip(pair.group.trials, rates, strict=True)
+        for trial, rate in zip(pair.ensemble.specs, rates, strict=True)
     ]
     keys = [jax.random.wrap_key_data(key) for key in pair.keys]
     knobs = stack_trees([traced_hparams(trial.settings, key) for trial, key in zip(trials, keys, strict=True)])
     changed = pair._replace(
-        group=pair.group._replace(trials=tuple(trials)), knobs=pair.layout.put(ShardingRole.MEMBER, knobs)
+        ensemble=pair.ensemble._replace(specs=tuple(trials)), hparams=pair.layout.put(ShardingRole.MEMBER, knobs)
     )
     return run(changed, folder, progress=progress)
 
@@ -119,19 +119,19 @@ def assert_outcomes_close(actual, expected):
 
 
 def compiled(*trials, together="map"):
-    return set_up_ensemble(make_group(*trials, edges=(7,)), mesh_layout(len(trials), together=together))
+    return set_up_ensemble(make_ensemble(*trials, bucket_lengths=(7,)), mesh_layout(len(trials), together=together))
 
 
 @pytest.mark.slow
 def test_eight_seeds_at_once_are_eight_runs_alone(tmp_path):
     """Each with reviews of its own."""
-    trials = [make_trial(make_dataset(seed), rnnjax.LSTM(4, recurrent_dropout=0.2), seed=seed) for seed in range(8)]
+    trials = [make_spec(make_dataset(seed), rnnjax.LSTM(4, recurrent_dropout=0.2), seed=seed) for seed in range(8)]
     program = compiled(trials[0])
     expected = []
     for trial in trials:
         alone = Tiny(program).changed(seed=trial.seed)
         examples = alone.layout.put(ShardingRole.SHARED, example_arrays(trial.make_dataset()))
-        alone = alone._replace(group=make_group(trial, edges=(7,)), examples=examples)
+        alone = alone._replace(ensemble=make_ensemble(trial, bucket_lengths=(7,)), examples=examples)
         expected += outcomes(alone, tmp_path / "alone")
     assert len({records[0][-1]["loss"] for records, *_ in expected}) == 8
     for together in ("map", "vmap"):
@@ -142,7 +142,7 @@ def test_eight_seeds_at_once_are_eight_runs_alone(tmp_path):
 @pytest.mark.slow
 def test_cells_that_begin_differently_are_the_cells_alone(tmp_path):
     cells = [rnnjax.LSTM(4), rnnjax.LSTM(4, forget_bias=0.0), rnnjax.LSTM(4, chrono=9)]
-    trials = [make_trial(make_dataset(), cell, NO_LOG, label=str(i)) for i, cell in enumerate(cells)]
+    trials = [make_spec(make_dataset(), cell, NO_LOG, label=str(i)) for i, cell in enumerate(cells)]
     assert plan_ensembles(trials) == [tuple(trials)]
     found = outcomes(compiled(*trials), tmp_path / "together")
     assert len({scores[0] for *_, scores in found}) == 3

@@ -1,4 +1,4 @@
-"""An examination is of the first validation examples; the words shown are those of the data."""
+"""The diagnosis uses the first validation examples, and its words are those of the data."""
 
 import json
 
@@ -11,7 +11,8 @@ from rnnjax.analysis.layer_record import layer_record, rounded
 from rnnjax.analysis.word_attribution import word_connectivity
 from rnnjax.data.dataset import UNKNOWN
 from rnnjax.training.diagnose_run import diagnosis_batch, diagnosis_record, word_records
-from rnnjax.training.step.train_step import Batch, make_loss
+from rnnjax.training.step.state import Batch
+from rnnjax.training.step.train_step import make_loss
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def logits(tiny, params, tokens, lengths):
     return np.asarray(jax.jit(tiny.model.apply)({"params": params}, tokens, lengths=lengths)[1][:, 0])
 
 
-def test_an_examination_is_of_the_first_validation_examples(tiny, params):
-    """All words of each, whatever the bucket."""
+def test_the_first_validation_examples_are_diagnosed(tiny, params):
+    """With all their words, whatever the bucket."""
     record = diagnosis_record(tiny.programs, tiny.dataset, params, step=7)
     split = tiny.dataset.validation
     batch = Batch(split.inputs[:32], split.lengths[:32], split.labels[:32], np.ones(32, np.float32))
@@ -44,7 +45,7 @@ def test_an_examination_is_of_the_first_validation_examples(tiny, params):
     assert [layer["name"] for layer in record["layers"]] == ["recurrent"]
 
 
-def test_fewer_examples_than_wanted_are_all_of_them(tiny):
+def test_a_small_validation_split_is_diagnosed_as_a_whole(tiny):
     split = tiny.dataset.validation
     few = split._replace(**{name: getattr(split, name)[:5] for name in ("inputs", "lengths", "labels", "distances")})
     batch = diagnosis_batch(tiny.dataset._replace(validation=few))
@@ -83,7 +84,7 @@ def measured(tiny, params, rows, positions, new):
     return logits(tiny, params, changed, lengths) - logits(tiny, params, tokens, lengths)
 
 
-def test_the_planted_word_is_swapped_for_its_opposite_from_near_to_far(tiny, params, records):
+def test_the_planted_word_is_swapped_for_its_opposite_by_ascending_lag(tiny, params, records):
     split, swaps = tiny.dataset.validation, records["swaps"]
     order = np.argsort(split.distances, kind="stable")
     rows = order[np.linspace(0, len(order) - 1, 32).round().astype(int)]
@@ -92,7 +93,7 @@ def test_the_planted_word_is_swapped_for_its_opposite_from_near_to_far(tiny, par
     assert (swaps["lag"][0], swaps["lag"][-1]) == (1, 6)
     positions = split.lengths[rows] - 1 - split.distances[rows]
     old = split.inputs[rows, positions]
-    assert set(old.tolist()) <= set(tiny.dataset.opposites)  # the lag does point at the planted word
+    assert set(old.tolist()) <= set(tiny.dataset.opposites)  # the lag is that of the planted word
     new = [tiny.dataset.opposites[word] for word in old.tolist()]
     expected = measured(tiny, params, rows, positions, new)
     np.testing.assert_allclose(swaps["measured"], expected, rtol=1e-3, atol=1e-5)
@@ -102,8 +103,8 @@ def test_the_planted_word_is_swapped_for_its_opposite_from_near_to_far(tiny, par
     np.testing.assert_allclose(swaps["predicted"], predicted, rtol=1e-3, atol=1e-5)
 
 
-def test_opposites_turn_the_label_around(tiny):
-    """A planted word stands in texts of one label alone, and its opposite in those of the other."""
+def test_opposites_have_the_opposite_label(tiny):
+    """A planted word occurs in texts of one label only, and its opposite in texts of the other."""
     split, opposites = tiny.dataset.train, tiny.dataset.opposites
     planted = split.inputs[np.arange(len(split.inputs)), split.lengths - 1 - split.distances]
     label = dict(zip(planted.tolist(), split.labels.tolist(), strict=True))
@@ -113,7 +114,7 @@ def test_opposites_turn_the_label_around(tiny):
     assert all(label[opposites[word]] != label[word] for word in both)
 
 
-def test_where_nothing_is_planted_a_word_at_some_distance_becomes_the_unknown_one(tiny, params):
+def test_without_planted_words_a_word_at_a_growing_lag_becomes_the_unknown_one(tiny, params):
     plain = tiny.dataset._replace(opposites=None, validation=tiny.dataset.validation._replace(distances=None))
     swaps = word_records(tiny.model, plain, params)["swaps"]
     split = plain.validation
