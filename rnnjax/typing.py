@@ -12,6 +12,7 @@ PyTree: TypeAlias = Any  # any nesting of tuples, lists, dicts and registered cl
 ModelParams: TypeAlias = PyTree  # the parameters of a Flax model, nested dicts of arrays
 CellState: TypeAlias = PyTree  # ``cell.State``: a named tuple of arrays, h first and the memory last
 States: TypeAlias = PyTree  # the state of a model: that of its layers, nested as they are
+AnyArray: TypeAlias = Any  # a jax.Array, a numpy array, or in their place a jax.ShapeDtypeStruct or ShardingRole
 Taps: TypeAlias = PyTree  # zeros shaped like stacked states, in whose place a gradient is asked for
 JSONValue: TypeAlias = Any  # what ``json.loads`` returns
 JSONObject: TypeAlias = dict[str, JSONValue]

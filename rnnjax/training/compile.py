@@ -1,6 +1,6 @@
 """The programs of an ensemble, compiled before the first step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,7 +20,9 @@ from rnnjax.training.step.multi_step import ExampleArrays, ProgramKind, evaluate
 from rnnjax.training.step.optimizer import Optimizer
 from rnnjax.training.step.state import STATE_ROLES, Batch, TrainState, traced_hparams
 from rnnjax.training.step.train_step import carry_before_step, make_eval_step, make_loss, make_train_step
-from rnnjax.typing import ModelParams
+from rnnjax.typing import ModelParams, PyTree
+
+Program = Callable[..., PyTree]
 
 
 class Programs(NamedTuple):
@@ -42,8 +44,8 @@ class Programs(NamedTuple):
     it is called.
     """
 
-    train: dict[int, Callable[..., Any]]
-    evaluate: dict[int, Callable[..., Any]]
+    train: dict[int, Program]
+    evaluate: dict[int, Program]
     init: dict[Cell, Callable[[jax.Array], TrainState]]
     measure: Callable[[ModelParams, Batch], tuple[jax.Array, tuple[LayerMeasurements, ...]]]
     origin: Callable[[TrainState, Batch], Origin]
@@ -55,7 +57,7 @@ def build_programs(
     settings: TrainingSettings,
     layout: Layout,
     examples: ExampleArrays,
-    kind: ProgramKind,
+    program_kind: ProgramKind,
     *,
     lengths: Sequence[int],
     share_examples: bool,
@@ -71,8 +73,8 @@ def build_programs(
         settings: of training; numbers that are in ``TracedHParams`` have no influence beyond whether they are above 0.
         layout: of the members over devices.
         examples: shapes and dtypes of one member's.
-        kind: of the task.
-        lengths: static lengths T.
+        program_kind: what else programs depend on.
+        lengths: static lengths T, see ``Ensemble.bucket_lengths``.
         share_examples: whether all members train on the same data set.
         train_shape: (K, B) of a chunk in training, B a batch size of the layout.
         eval_shape: (K, B) of a chunk in evaluation.
@@ -81,7 +83,7 @@ def build_programs(
     model = next(iter(models.values()))
     key, zero = jax.random.key(0), np.int32(0)
     inputs = diagnosis_batch.inputs[:1, :1]
-    carry_size = settings.batch_size if kind.restart_every else None
+    carry_size = settings.batch_size if program_kind.restart_every else None
     inits = {cell: partial(init_state, models[cell], optimizer, inputs, carry_size) for cell in models}
     state = jax.eval_shape(next(iter(inits.values())), key)
     hparams = jax.eval_shape(lambda: traced_hparams(settings, key))
@@ -94,14 +96,14 @@ def build_programs(
         ShardingRole.MEMBER, examples_role, STATE_ROLES, ShardingRole.BATCH, ShardingRole.BATCH,
         ShardingRole.SHARED, ShardingRole.SHARED, ShardingRole.SHARED,
     )  # fmt: skip
-    make_step = partial(make_train_step, model, optimizer, settings, **kind._asdict(), shard=shard)
+    make_step = partial(make_train_step, model, optimizer, settings, **program_kind._asdict(), shard=shard)
     step = make_step(log_gradients=False)
     logged_step = make_step(log_gradients=True) if settings.log_gradients_every > 0 else None
-    eval_step = make_eval_step(model, **kind._asdict())
+    eval_step = make_eval_step(model, **program_kind._asdict())
     eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
     eval_roles = (ShardingRole.PARAMS, examples_role, ShardingRole.BATCH, ShardingRole.SHARED)
 
-    program_specs: dict[Any, ProgramSpec] = {}
+    program_specs: dict[tuple[str, Hashable], ProgramSpec] = {}
     for T in lengths:
         train = partial(train_chunk, step, logged_step, T)
         program_specs["train", T] = ProgramSpec(
@@ -109,20 +111,22 @@ def build_programs(
         )
         evaluate = partial(evaluate_chunk, eval_step, shard, T)
         program_specs["evaluate", T] = ProgramSpec(evaluate, eval_roles, eval_arguments, returns=(None, None))
-    single_device: dict[Any, Any] = {("init", cell): (init, (key,)) for cell, init in inits.items()}
-    measure_program = partial(_measure_layers, make_loss(model, kind.objective))
+    single_device: dict[tuple[str, Hashable], tuple[Program, tuple[PyTree, ...]]] = {
+        ("init", cell): (init, (key,)) for cell, init in inits.items()
+    }
+    measure_program = partial(_measure_layers, make_loss(model, program_kind.objective))
     single_device["measure", None] = measure_program, (state.params, diagnosis_batch)
     compiled = compile_in_parallel(layout, program_specs, single_device)
 
-    def select(name: str) -> dict[Any, Any]:
-        return {variant: program for (kind, variant), program in compiled.items() if kind == name}
+    def select(name: str) -> dict[Any, Program]:
+        return {variant: program for (program_name, variant), program in compiled.items() if program_name == name}
 
     return Programs(
         train=select("train"),
         evaluate=select("evaluate"),
         init=select("init"),
         measure=compiled["measure", None],
-        origin=partial(_origin, model, kind),
+        origin=partial(_origin, model, program_kind),
     )
 
 
@@ -131,6 +135,8 @@ def _measure_layers(loss: Loss, params: ModelParams, batch: Batch) -> tuple[jax.
     return measurements.losses, measurements.layers
 
 
-def _origin(model: nn.Module, kind: ProgramKind, state: TrainState, batch: Batch) -> Origin:
-    carry = carry_before_step(state, kind.restart_every, jax.numpy.arange(len(batch.weights)))
-    return nonfinite_origin(jax.jit(partial(measure, make_loss(model, kind.objective, carry)))(state.params, batch))
+def _origin(model: nn.Module, program_kind: ProgramKind, state: TrainState, batch: Batch) -> Origin:
+    carry = carry_before_step(state, program_kind.restart_every, jax.numpy.arange(len(batch.weights)))
+    return nonfinite_origin(
+        jax.jit(partial(measure, make_loss(model, program_kind.objective, carry)))(state.params, batch)
+    )

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
 
 import flax.linen as nn
 
@@ -10,6 +9,7 @@ from rnnjax.cells import Cell
 from rnnjax.cells.registry import slug_of
 from rnnjax.config.training import TrainingSettings
 from rnnjax.data.dataset import Dataset, Sizes
+from rnnjax.typing import JSONValue
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,8 @@ class RunSpec:
     task: Hashable
     make_model: Callable[[Sizes, Cell], nn.Module]
     make_dataset: Callable[[], Dataset]
-    varied: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    varied: Mapping[str, JSONValue] = dataclasses.field(default_factory=dict)
+    about: Mapping[str, JSONValue] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -3,13 +3,12 @@
 import dataclasses
 import math
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.typing import PyTree
+from rnnjax.typing import AnyArray, PyTree
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["numbers"], meta_fields=["structure", "arrays"])
@@ -17,8 +16,8 @@ from rnnjax.typing import PyTree
 class FlatTree:
     """All N numbers of a pytree."""
 
-    numbers: Any  # (N,)
-    structure: Any  # ``jax.tree.structure`` of the tree
+    numbers: AnyArray  # (N,)
+    structure: jax.tree_util.PyTreeDef
     arrays: tuple[jax.ShapeDtypeStruct, ...]  # shape and dtype of each leaf, in order
 
     def unpack(self) -> PyTree:

@@ -5,7 +5,7 @@ that the host is not involved between the steps.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import flax.linen as nn
@@ -18,15 +18,18 @@ from rnnjax.sharding.program_spec import BatchShard
 from rnnjax.training.step.flat_tree import FlatTree, flatten_tree
 from rnnjax.training.step.optimizer import Optimizer
 from rnnjax.training.step.state import Batch, EvalStep, TracedHParams, TrainMetrics, TrainState, TrainStep
-from rnnjax.typing import ModelParams
+from rnnjax.typing import AnyArray, ModelParams, States
+
+LoggedCarry = tuple[TrainState, TrainMetrics, FlatTree]  # of a loop over steps of which one is logged
+EvalCarry = tuple[tuple[jax.Array, jax.Array], States]  # of a loop over batches: losses and correctness (K, B), state
 
 
 class ExampleArrays(NamedTuple):
     """All N examples of a data set: the rows of the training split, then of validation, then of test."""
 
-    inputs: Any  # (N, L) token ids, or (N, L, D) numbers; L steps, the longest example
-    lengths: Any  # (N,)
-    labels: Any  # (N,) or (N, L)
+    inputs: AnyArray  # (N, L) token ids, or (N, L, D) numbers; L steps, the longest example
+    lengths: AnyArray  # (N,)
+    labels: AnyArray  # (N,) or (N, L)
 
 
 def example_arrays(dataset: Dataset) -> ExampleArrays:
@@ -48,22 +51,24 @@ class ProgramKind(NamedTuple):
     restart_every: int | None  # see ``make_train_step``
 
 
-def init_state(model: nn.Module, optimizer: Optimizer, inputs: Any, batch: int | None, key: jax.Array) -> TrainState:
+def init_state(
+    model: nn.Module, optimizer: Optimizer, inputs: AnyArray, batch_size: int | None, key: jax.Array
+) -> TrainState:
     """The state before the first step.
 
     Args:
         model: with the interface of ``SequenceClassifier``.
         optimizer: from ``make_optimizer``.
         inputs: (1, T) or (1, T, D), for shapes and dtype; any T will do.
-        batch: B, where batches continue each other and the model's state is part of the training state; else None.
+        batch_size: B, where batches continue each other and the model's state is part of the training state; else None.
         key: of the initial parameters.
     """
     params = model.init(key, jnp.zeros_like(inputs))["params"]
-    carry = () if batch is None else model.initial_state(batch)
+    carry = () if batch_size is None else model.initial_state(batch_size)
     return TrainState(params, optimizer(0.0, 1.0).init(params), jnp.zeros((), jnp.int32), jnp.zeros((), bool), carry)
 
 
-def scale_bytes(inputs: Any) -> Any:
+def scale_bytes(inputs: AnyArray) -> AnyArray:
     """Bytes (uint8, as of images) as float32 in 0..1; inputs of any other dtype unchanged."""
     return inputs.astype(np.float32) / 255 if inputs.dtype == np.uint8 else inputs
 
@@ -131,14 +136,14 @@ def train_chunk(
     # jit caches the trace, which is needed twice: here for the shapes of the log, and in the loop
     take_logged = jax.jit(partial(take, logged_step), inline=True)
 
-    def log_step(k: jax.Array, carry: Any) -> Any:
+    def log_step(k: jax.Array, carry: LoggedCarry) -> LoggedCarry:
         state, metrics, _ = carry
         state, new, log = take_logged(k, state)
         return state, put(k, metrics, new), log
 
     log_at = jnp.where((start <= logged) & (logged < stop), logged, stop)
 
-    def one_pass(i: jax.Array, carry: Any) -> Any:
+    def one_pass(i: jax.Array, carry: LoggedCarry) -> LoggedCarry:
         """Pass 0: the steps before ``log_at``, and the logged step if there is one; pass 1: the steps after it."""
         state, metrics, log = carry
         first, last = jnp.where(i == 0, start, log_at + 1), jnp.where(i == 0, log_at, stop)
@@ -179,7 +184,7 @@ def evaluate_chunk(
 
     whole_params = shard.whole(params)
 
-    def score_batch(k: jax.Array, carry: Any) -> Any:
+    def score_batch(k: jax.Array, carry: EvalCarry) -> EvalCarry:
         scores, state = carry
         new, state = step.score(whole_params, _gather_batch(examples, indices[k], jnp.ones(size), length), state)
         return jax.tree.map(lambda values, value: values.at[k].set(value), scores, new), state

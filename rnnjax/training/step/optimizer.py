@@ -1,7 +1,6 @@
 """Adam with clipping and a learning-rate schedule, built from Optax."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +47,7 @@ def _clip_by_global_norm(max_norm: jax.Array | float, norm: Norm) -> optax.Gradi
     Optax selects between the gradient and a scaled copy, which takes another pass over every array.
     """
 
-    def scale(grads: PyTree, _: Any) -> PyTree:
+    def scale(grads: PyTree, _: PyTree) -> PyTree:
         factor = jnp.minimum(1.0, max_norm / norm(grads))
         return jax.tree.map(lambda g: (factor * g).astype(g.dtype), grads)
 

@@ -1,33 +1,33 @@
 """What a training step reads, changes and returns, for one member (one run) of an ensemble."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from rnnjax.config.training import TrainingSettings
 from rnnjax.sharding.program_spec import ShardingRole
-from rnnjax.typing import ModelParams, PyTree, States
+from rnnjax.typing import AnyArray, ModelParams, PyTree, States
 
 
 class Batch(NamedTuple):
     """B examples, cut or padded to T steps."""
 
-    inputs: Any  # (B, T) int32 token ids, or (B, T, D) float32
-    lengths: Any  # (B,) int32, valid steps of each example
-    labels: Any  # (B,), or (B, T) for a label at every step; see ``Objective``
-    weights: Any  # (B,) float32: 1, or 0 for an example that only pads the batch
+    inputs: AnyArray  # (B, T) int32 token ids, or (B, T, D) float32
+    lengths: AnyArray  # (B,) int32, valid steps of each example
+    labels: AnyArray  # (B,), or (B, T) for a label at every step; see ``Objective``
+    weights: AnyArray  # (B,) float32: 1, or 0 for an example that only pads the batch
 
 
 class TracedHParams(NamedTuple):
     """Hyperparameters that are arguments of a compiled program, so that members with different values share it."""
 
-    key: Any  # (2,) uint32, key data of the run's dropout
-    learning_rate: Any  # () the peak of the schedule
-    clip: Any  # () largest norm of a gradient, or largest absolute value of its numbers
-    omega: Any  # () weight of the regularizer Ω
-    flossing: Any  # () weight of gradient flossing
+    key: AnyArray  # (2,) uint32, key data of the run's dropout
+    learning_rate: AnyArray  # () the peak of the schedule
+    clip: AnyArray  # () largest norm of a gradient, or largest absolute value of its numbers
+    omega: AnyArray  # () weight of the regularizer Ω
+    flossing: AnyArray  # () weight of gradient flossing
 
 
 def traced_hparams(settings: TrainingSettings, key: jax.Array) -> TracedHParams:
@@ -41,8 +41,8 @@ class TrainState(NamedTuple):
 
     params: ModelParams
     opt_state: PyTree  # of the Optax transformation
-    step: Any  # () int32, training steps taken
-    halted: Any  # () bool: a loss or gradient was not finite, and nothing has changed since
+    step: AnyArray  # () int32, training steps taken
+    halted: AnyArray  # () bool: a loss or gradient was not finite, and nothing has changed since
     carry: States = ()  # the model's state after the last step, (B, H) arrays; empty unless batches continue each other
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -62,13 +63,14 @@ def make_train_step(
     def train_step(
         hparams: TracedHParams, state: TrainState, batch: Batch
     ) -> tuple[TrainState, TrainMetrics, StepLog | None]:
+        chex.assert_equal_shape([batch.lengths, batch.weights])
         rows = shard.rows(len(batch.weights))
         weights = batch.weights / shard.sum(batch.weights.sum())
         taps = norm_taps(model.zero_taps(*batch.inputs.shape[:2])) if log_gradients else None
         carry = carry_before_step(state, restart_every, rows)
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(hparams.key), state.step)}
 
-        def total_loss(params: ModelParams, taps: Taps) -> tuple[jax.Array, tuple[Any, States]]:
+        def total_loss(params: ModelParams, taps: Taps) -> tuple[jax.Array, tuple[tuple[jax.Array, jax.Array], States]]:
             losses, correct, final = _score(
                 model, objective, params, batch, state=carry, taps=taps, train=True, rows=rows, rngs=rngs
             )
@@ -176,6 +178,6 @@ def _score(
     model: nn.Module, objective: Objective, params: ModelParams, batch: Batch, **options: Any
 ) -> tuple[jax.Array, jax.Array, States]:
     """Loss (B,) and correctness (B,) in 0..1 of each example, and the model's final state."""
-    result: Any = model.apply({"params": params}, batch.inputs, lengths=batch.lengths, **options)
+    result: PyTree = model.apply({"params": params}, batch.inputs, lengths=batch.lengths, **options)
     final, outputs = result
     return *score(objective, outputs, batch.labels, batch.lengths), final
