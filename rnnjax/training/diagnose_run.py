@@ -7,7 +7,6 @@ import jax
 import numpy as np
 
 from rnnjax.analysis.layer_record import layer_record, rounded
-from rnnjax.analysis.measure import LayerMeasurements
 from rnnjax.analysis.word_attribution import logits_along, swap_words, word_connectivity
 from rnnjax.data.dataset import SPECIAL_WORDS, UNKNOWN, Dataset, Objective
 from rnnjax.training.compile import Programs
@@ -34,10 +33,7 @@ def diagnosis_record(programs: Programs, dataset: Dataset, params: ModelParams, 
         params: of its model.
         step: training steps after which the model had these parameters.
     """
-    found: tuple[jax.Array, tuple[LayerMeasurements, ...]] = jax.device_get(
-        programs.measure(params, diagnosis_batch(dataset))
-    )
-    losses, layers = found
+    losses, layers = jax.device_get(programs.measure(params, diagnosis_batch(dataset)))
     return {
         "step": step,
         "examples": len(losses),
