@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from rnnjax.analysis.layer_record import layer_record, rounded
+from rnnjax.analysis.diagnosis import Diagnosis, TextAttribution, WordSwaps
+from rnnjax.analysis.layer_diagnosis import layer_diagnosis
 from rnnjax.analysis.measure import LayerMeasurements
 from rnnjax.analysis.word_attribution import logits_along, swap_words, word_connectivity
 from rnnjax.data.dataset import SPECIAL_WORDS, UNKNOWN, Dataset, Objective
@@ -25,8 +26,8 @@ def diagnosis_batch(dataset: Dataset) -> Batch:
     return Batch(as_numbers(inputs), lengths, labels, np.ones(len(lengths), np.float32))
 
 
-def diagnosis_record(programs: Programs, dataset: Dataset, params: Any, step: int) -> dict[str, Any]:
-    """The record of all that is measured of ``params`` on the first validation examples.
+def diagnose_member(programs: Programs, dataset: Dataset, params: Any, step: int) -> Diagnosis:
+    """All that is measured of ``params`` on the first validation examples, but for single words.
 
     Args:
         programs: of the member's model.
@@ -38,12 +39,12 @@ def diagnosis_record(programs: Programs, dataset: Dataset, params: Any, step: in
         programs.measure(params, diagnosis_batch(dataset))
     )
     losses, layers = found
-    return {
-        "step": step,
-        "examples": len(losses),
-        "loss": rounded(losses.mean()),
-        "layers": [layer_record(layer) for layer in layers],
-    }
+    return Diagnosis(
+        step=step,
+        examples=len(losses),
+        loss=float(losses.mean()),
+        layers=tuple(layer_diagnosis(layer) for layer in layers),
+    )
 
 
 def explains_words(dataset: Dataset) -> bool:
@@ -52,33 +53,33 @@ def explains_words(dataset: Dataset) -> bool:
     return texts and dataset.explained
 
 
-def word_records(model: nn.Module, dataset: Dataset, params: Any) -> dict[str, Any]:
+def diagnose_words(model: nn.Module, dataset: Dataset, params: Any) -> tuple[tuple[TextAttribution, ...], WordSwaps]:
     """What single words do to the logit: a few texts word by word, and one word of many texts swapped."""
-    return {"texts": _texts(model, dataset, params), "swaps": _swaps(model, dataset, params)}
+    return _texts(model, dataset, params), _swaps(model, dataset, params)
 
 
-def _texts(model: nn.Module, dataset: Dataset, params: Any) -> list[dict[str, Any]]:
+def _texts(model: nn.Module, dataset: Dataset, params: Any) -> tuple[TextAttribution, ...]:
     split = dataset.validation
     by_length = np.argsort(split.lengths, kind="stable")
     rows = np.unique(by_length[[int(q * (len(by_length) - 1)) for q in TEXT_QUANTILES]])
     rows = rows[np.argsort(split.lengths[rows], kind="stable")]
     tokens, lengths = split.inputs[rows, : split.lengths[rows].max()], split.lengths[rows]
     norms = np.asarray(word_connectivity(model, params, tokens, lengths).norms)
-    records = []
+    texts = []
     for row, text, length, connectivity in zip(rows, tokens, lengths, norms, strict=True):
         logits = np.asarray(logits_along(model, params, text))
-        records.append(
-            {
-                "words": [dataset.vocabulary[word] for word in text[:length]],
-                "label": int(split.labels[row]),
-                "logits": rounded(logits[:length]),
-                "connectivity": rounded(connectivity[:length]),
-            }
+        texts.append(
+            TextAttribution(
+                words=tuple(dataset.vocabulary[word] for word in text[:length]),
+                label=1 if split.labels[row] else 0,
+                logits=logits[:length].astype(np.float64),
+                connectivity=connectivity[:length].astype(np.float64),
+            )
         )
-    return records
+    return tuple(texts)
 
 
-def _swaps(model: nn.Module, dataset: Dataset, params: Any) -> dict[str, Any]:
+def _swaps(model: nn.Module, dataset: Dataset, params: Any) -> WordSwaps:
     """The planted word for its opposite where the task plants one, else a word at some distance for the unknown one."""
     split = dataset.validation
     count = min(EXAMPLES, len(split.lengths))
@@ -96,9 +97,9 @@ def _swaps(model: nn.Module, dataset: Dataset, params: Any) -> dict[str, Any]:
     old = tokens[np.arange(count), positions]
     new = [UNKNOWN if dataset.opposites is None else dataset.opposites.get(int(word), UNKNOWN) for word in old]
     swaps = swap_words(model, params, tokens, lengths, positions, np.array(new, np.int32))
-    return {
-        "what": what,
-        "lag": lags.tolist(),
-        "measured": rounded(np.asarray(swaps.measured)),
-        "predicted": rounded(np.asarray(swaps.predicted)),
-    }
+    return WordSwaps(
+        what=what,
+        lag=lags.astype(np.int64),
+        measured=np.asarray(swaps.measured, np.float64),
+        predicted=np.asarray(swaps.predicted, np.float64),
+    )

@@ -7,6 +7,7 @@ import numpy as np
 from rnnjax.data.batching import Chunk, ordered_chunks
 from rnnjax.data.dataset import Examples
 from rnnjax.data.streams import stream_chunks
+from rnnjax.runs.member_schema import AccuracyByDistance
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.ensemble import pad_batch, stack_chunks
 from rnnjax.training.setup import EVAL_BATCH_FACTOR, EnsembleSetup
@@ -50,8 +51,8 @@ def _chunks(prepared: EnsembleSetup, part: Examples) -> list[Chunk]:
     return ordered_chunks(lengths, batch_size=size, edges=edges, steps_per_chunk=steps)
 
 
-def accuracy_by_distance(correct: np.ndarray, distances: np.ndarray) -> dict[str, list[Any]]:
+def accuracy_by_distance(correct: np.ndarray, distances: np.ndarray) -> AccuracyByDistance:
     """Accuracy at each distinct distance in words, ascending."""
     values, where, count = np.unique(distances, return_inverse=True, return_counts=True)
     accuracy = np.bincount(where, weights=correct) / count
-    return {"distance": values.tolist(), "accuracy": accuracy.tolist(), "count": count.tolist()}
+    return AccuracyByDistance(distance=values.astype(np.int64), accuracy=accuracy, count=count)

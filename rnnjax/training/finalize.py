@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from rnnjax.runs.json_io import write_json
+import msgspec
+
+from rnnjax.runs.member_schema import RunResult
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.checkpointing import TrainProgress
-from rnnjax.training.diagnose_run import diagnosis_record, explains_words, word_records
+from rnnjax.training.diagnose_run import diagnose_member, diagnose_words, explains_words
 from rnnjax.training.evaluate import accuracy_by_distance, evaluate
-from rnnjax.training.run_state import RESULT, RunState
+from rnnjax.training.run_state import RunState
 from rnnjax.training.setup import EnsembleSetup, stack_trees
 from rnnjax.training.step.losses import BY_LOSS
 
@@ -29,23 +31,25 @@ def finalize(prepared: EnsembleSetup, members: Sequence[RunState], done: TrainPr
     for count, i in enumerate(ended, 1):
         member, trial, dataset, test = members[i], group.trials[i], group.datasets[i], tests[i]
         view.update(count, test.loss)
-        found = diagnosis_record(prepared.programs, dataset, member.params, member.best_step)
+        diagnosis = diagnose_member(prepared.programs, dataset, member.params, member.best_step)
         if explains_words(dataset):
-            found |= word_records(trial.make_model(dataset.sizes, trial.cell.uninitialised()), dataset, member.params)
-        write_json(member.folder / "diagnosis-end.json", found)
+            model = trial.make_model(dataset.sizes, trial.cell.uninitialised())
+            texts, swaps = diagnose_words(model, dataset, member.params)
+            diagnosis = msgspec.structs.replace(diagnosis, texts=texts, swaps=swaps)
+        member.writer.write_diagnosis("end", diagnosis)
         distances, (accuracy, minus_loss) = dataset.test.distances, member.best or (float("nan"),) * 2
-        result = {
-            "test_loss": test.loss,
-            "test_accuracy": test.accuracy,
-            "best_step": member.best_step,
-            "validation_accuracy": accuracy,
-            "validation_loss": -minus_loss,
-            "seconds": seconds,
-            "steps_per_second": done.step / seconds,
-            "compile_seconds": prepared.compile_seconds,
-            "accuracy_by_distance": None if distances is None else accuracy_by_distance(test.correct, distances),
-        }
-        write_json(member.folder / RESULT, result)
+        result = RunResult(
+            test_loss=test.loss,
+            test_accuracy=test.accuracy,
+            best_step=member.best_step,
+            validation_accuracy=accuracy,
+            validation_loss=-minus_loss,
+            seconds=seconds,
+            steps_per_second=done.step / seconds,
+            compile_seconds=prepared.compile_seconds,
+            accuracy_by_distance=None if distances is None else accuracy_by_distance(test.correct, distances),
+        )
+        member.writer.write_result(result)
         by_loss = dataset.objective in BY_LOSS
         scores = [f"{loss:.3g}" for loss in (-minus_loss, test.loss)]
         if not by_loss:

@@ -11,18 +11,20 @@ from rnnjax.config.execution import Execution
 from rnnjax.distributed.processes import broadcast_from_first, first_process_first, signal_handling
 from rnnjax.errors import UserError
 from rnnjax.runs.checkpoint_store import CheckpointStore
-from rnnjax.runs.json_io import write_json
-from rnnjax.runs.writer import RECORDS
+from rnnjax.runs.member_schema import MemberInfo
+from rnnjax.runs.reader import read_outcome
+from rnnjax.runs.schema import CHECKPOINTS, RECORDS, TaskInfo, member_folder
+from rnnjax.runs.writer import write_task, write_vocabulary
 from rnnjax.runtime.blas import one_blas_thread
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import SignalHandler
 from rnnjax.sharding.devices import choose_layout, is_first_process
 from rnnjax.training.checkpointing import CheckpointPolicy, RestoredProgress, TrainProgress
-from rnnjax.training.diagnose_run import diagnosis_record
+from rnnjax.training.diagnose_run import diagnose_member
 from rnnjax.training.ensemble import Ensemble, ensembles, plan_ensembles
 from rnnjax.training.finalize import finalize
 from rnnjax.training.run_spec import RunSpec
-from rnnjax.training.run_state import RunState, outcome
+from rnnjax.training.run_state import RunState
 from rnnjax.training.setup import EnsembleSetup, select_member, set_up_ensemble
 from rnnjax.training.step.losses import LOSSES
 from rnnjax.training.step.train_step import STATE
@@ -49,7 +51,9 @@ def run_study(folder: Path, trials: Sequence[RunSpec], execution: Execution, vie
     """
 
     def ended(some: Sequence[RunSpec]) -> bool:
-        return bool(broadcast_from_first(all(outcome(folder / "members" / trial.name) is not None for trial in some)))
+        return bool(
+            broadcast_from_first(all(read_outcome(member_folder(folder, trial.name)) is not None for trial in some))
+        )
 
     with signal_handling() as signals, one_blas_thread():
         for some in plan_ensembles(trials):
@@ -68,8 +72,8 @@ def run_study(folder: Path, trials: Sequence[RunSpec], execution: Execution, vie
                     ) from error
     if not is_first_process():
         return
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    failures = filter(None, (outcome(folder / "members" / trial.name) for trial in trials))
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    failures = filter(None, (read_outcome(member_folder(folder, trial.name)) for trial in trials))
     if message := " ".join(failures):
         raise TrainingDivergedError(message)
 
@@ -95,7 +99,7 @@ def _run_group(folder: Path, group: Ensemble, execution: Execution, view: Progre
     with contextlib.ExitStack() as stack:
         store = None
         if is_first_process():
-            place = folder / "checkpoints" / group.trials[0].name
+            place = folder / CHECKPOINTS / group.trials[0].name
             store = stack.enter_context(CheckpointStore(place, keep=execution.keep_checkpoints, warn=view.line))
         endurance = CheckpointPolicy(store, execution, prepared, signals)
         saved = endurance.restore()
@@ -128,30 +132,30 @@ def _begin(folder: Path, prepared: EnsembleSetup, i: int, saved: RestoredProgres
     told = saved.told[i] if saved else None
     if told and not is_first_process():
         told = told | {"bytes": dict.fromkeys(RECORDS, 0)}
-    member = RunState(trial, folder / "members" / trial.name, told, objective=dataset.objective)
-    about = {
-        "label": trial.label,
-        "cell": type(trial.cell).__name__.lower(),
-        "seed": trial.seed,
-        "varied": dict(trial.varied),
-        "parameters": sum(a.size for a in jax.tree.leaves(params)),
-        "steps": prepared.steps,
-        "baseline": dataset.baseline,
-        "clip": trial.settings.clip if trial.settings.clip_by == "norm" else 0.0,
-    }
-    write_json(member.folder / "member.json", about)
-    if not (folder / "task.json").exists():
-        kind = {
-            "objective": dataset.objective.value,
-            "classes": dataset.classes,
-            "chance": dataset.chance,
-            "loss": LOSSES[dataset.objective],
-        }
-        write_json(folder / "task.json", {**trial.about, **kind})
-    if dataset.vocabulary and not (folder / "vocabulary.json").exists():
-        write_json(folder / "vocabulary.json", list(dataset.vocabulary))
+    member = RunState(trial, member_folder(folder, trial.name), told, objective=dataset.objective)
+    member.writer.write_info(
+        MemberInfo(
+            label=trial.label,
+            cell=type(trial.cell).__name__.lower(),
+            seed=trial.seed,
+            varied=dict(trial.varied),
+            parameters=sum(a.size for a in jax.tree.leaves(params)),
+            steps=prepared.steps,
+            baseline=dataset.baseline,
+            clip=trial.settings.clip if trial.settings.clip_by == "norm" else 0.0,
+        )
+    )
+    task = TaskInfo(
+        **trial.about,
+        objective=dataset.objective,
+        classes=dataset.classes,
+        constant=dataset.chance,
+        loss=LOSSES[dataset.objective],
+    )
+    write_task(folder, task)
+    write_vocabulary(folder, dataset.vocabulary)
     if saved is None:
-        write_json(member.folder / "diagnosis-start.json", diagnosis_record(prepared.programs, dataset, params, step=0))
+        member.writer.write_diagnosis("start", diagnose_member(prepared.programs, dataset, params, step=0))
     elif member.best:
         member.keep(select_member(saved.params, i))
     return member

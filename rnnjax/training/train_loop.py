@@ -3,11 +3,10 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from rnnjax.runs.json_io import write_json
+from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.checkpointing import CheckpointPolicy, TrainProgress
 from rnnjax.training.ensemble import pad_batch
@@ -53,9 +52,9 @@ def train(
             mine = select_member((metrics, log), i)
             failed = member.record(range(segment.step, segment.end), segment.epoch, mine[0], segment.start)
             if failed is not None:
-                write_json(member.folder / "diverged.json", _origin(prepared, i, segment, state, failed))
+                member.writer.write_divergence(_origin(prepared, i, segment, state, failed))
             if segment.log is not None and (failed is None or segment.log < failed):
-                member.writer.log(segment.log, segment.epoch, *mine[1].unpack())
+                member.writer.append_logged_step(segment.log, segment.epoch, *mine[1].unpack())
         losses = [metrics.loss[i, segment.stop - 1] for i, member in enumerate(members) if member.failure is None]
         progress(segment.end, float(np.mean(losses)) if losses else float("nan"))
 
@@ -101,10 +100,10 @@ def _run(
     return state, metrics, None if segment.log is None else log
 
 
-def _origin(prepared: EnsembleSetup, i: int, segment: Segment, state: TrainState, step: int) -> dict[str, Any]:
+def _origin(prepared: EnsembleSetup, i: int, segment: Segment, state: TrainState, step: int) -> Origin:
     """Where the first number of ``step`` that is not finite was made; member i's state has halted before it."""
     chunk, k = segment.chunk, segment.start + step - segment.step
     split, rows = prepared.group.datasets[i].train, chunk.indices[i, k]
     batch = Batch(as_numbers(split.inputs[rows]), split.lengths[rows], split.labels[rows], chunk.weights[i, k])
     halted = select_member(prepared.layout.fetch(state._replace(opt_state=())), i)
-    return prepared.programs.origin(halted, batch)._replace(step=step)._asdict()
+    return prepared.programs.origin(halted, batch)._replace(step=step)
