@@ -1,8 +1,9 @@
 """Typed records as JSON values and back; a value that does not fit becomes one sentence for the user."""
 
+import enum
 import re
 from pathlib import Path
-from typing import TypeVar, get_args, get_origin
+from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
@@ -39,7 +40,7 @@ def decode(value: JSONValue, kind: type[T], path: Path, line: int | None = None)
     try:
         return msgspec.convert(value, kind, dec_hook=_decode_array)
     except msgspec.ValidationError as error:
-        raise damaged(path, _reason(str(error)), line) from None
+        raise damaged(path, _reason(str(error), kind), line) from None
 
 
 def damaged(path: Path, reason: str, line: int | None = None) -> UserError:
@@ -57,14 +58,25 @@ def round_floats(value: JSONValue) -> JSONValue:
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
-def _reason(message: str) -> str:
+def _reason(message: str, kind: type) -> str:
     """Msgspec's "Expected `int`, got `str` - at `$.layers[0].units`" as "layers[0].units: expected int, got str"."""
-    text, _, path = message.partition(" - at `$")
+    text, _, path = message.rpartition(" - at `$") if " - at `$" in message else (message, "", "")
     field = path.rstrip("`").lstrip(".")
     if missing := re.fullmatch(r"Object missing required field `(.*)`", text):
         return f"{field}{'.' if field else ''}{missing[1]} is missing"
     text = text.replace("`", "")
-    return f"{field}: {text[:1].lower()}{text[1:]}" if field else f"{text[:1].lower()}{text[1:]}"
+    text = text[:1].lower() + text[1:]
+    if text.startswith("invalid enum value") and (allowed := _allowed_values(kind, field)):
+        text += f", expected one of {', '.join(allowed)}"
+    return f"{field}: {text}" if field else text
+
+
+def _allowed_values(kind: type, field: str) -> list[str]:
+    """The values that a field of a record may have, if it is an enum or a Literal; of a field within a field none."""
+    annotation = get_type_hints(kind).get(field) if isinstance(kind, type) else None
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return [str(member.value) for member in annotation]
+    return [repr(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
 def _encode_array(value: object) -> JSONValue:

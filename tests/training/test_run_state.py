@@ -13,9 +13,10 @@ from studies import SETTINGS, make_trial
 import rnnjax
 from rnnjax.errors import UserError
 from rnnjax.runs.json_io import read_json, read_records, write_json
-from rnnjax.runs.writer import RECORDS
+from rnnjax.runs.reader import read_outcome
+from rnnjax.runs.schema import RECORDS
 from rnnjax.training.evaluate import Scores
-from rnnjax.training.run_state import RunState, outcome
+from rnnjax.training.run_state import RunState
 from rnnjax.training.step.train_step import TrainMetrics
 
 TRIAL = make_trial(None, rnnjax.LSTM(4), seed=3)
@@ -64,7 +65,7 @@ def test_a_number_that_is_not_finite_is_the_last(tmp_path, what, value):
         )
         assert one.told(11)["failure"] == one.failure
     assert read_json(tmp_path / "failure.json") == {"message": one.failure}
-    assert outcome(tmp_path) == one.failure
+    assert read_outcome(tmp_path) == one.failure
 
 
 def test_a_validation_that_is_not_finite_is_a_failure(tmp_path):
@@ -72,7 +73,7 @@ def test_a_validation_that_is_not_finite_is_a_failure(tmp_path):
         assert not one.validate(5, 0, scores(0.9, float("nan")))
     assert "the loss became nan in the validation after step 4;" in one.failure
     assert one.best is None
-    assert outcome(tmp_path) == one.failure
+    assert read_outcome(tmp_path) == one.failure
 
 
 def test_the_best_is_the_most_accurate_and_of_equals_the_one_of_least_loss_and_first(tmp_path):
@@ -118,7 +119,7 @@ def test_a_member_that_goes_on_forgets_what_came_after(tmp_path):
         again.record(range(3, 4), 0, FINITE, 3)
     assert (tmp_path / "params.msgpack").read_bytes() == params
     assert [r["step"] for r in read_records(tmp_path / "metrics.jsonl") if r["kind"] == "train"] == [0, 1, 2, 3]
-    assert outcome(tmp_path) is None
+    assert read_outcome(tmp_path) is None
 
 
 def test_what_was_not_better_than_the_checkpoint_before_a_kill_is_not_afterwards(tmp_path):
@@ -181,12 +182,12 @@ def test_records_that_are_shorter_than_they_were_are_refused(name, harm, tmp_pat
 
 
 def test_outcomes(tmp_path):
-    assert outcome(tmp_path / "never begun") is None
-    assert outcome(tmp_path) is None
+    assert read_outcome(tmp_path / "never begun") is None
+    assert read_outcome(tmp_path) is None
     write_json(tmp_path / "failure.json", {"message": "broken"})
-    assert outcome(tmp_path) == "broken"
+    assert read_outcome(tmp_path) == "broken"
     write_json(tmp_path / "result.json", {})
-    assert outcome(tmp_path) == ""
+    assert read_outcome(tmp_path) == ""
 
 
 def test_events_are_written_where_they_are_asked_for(tmp_path):
