@@ -129,7 +129,7 @@ def read_member(member: Path, task: TaskInfo) -> RunRecord:
         gradients=_gradient_logs(read_records(member / schema.GRADIENTS, GradientRecord)),
         result=read_json(result, RunResult) if result.exists() else None,
         updates=_update_history(updates) if updates else None,
-        diagnoses={moment: found for moment in schema.MOMENTS if (found := read_diagnosis(member, moment)) is not None},
+        diagnoses=read_diagnoses(member),
         diverged=read_divergence(member),
         failure=read_json(failure, Failure).message if failure.exists() else None,
         varied=info.varied,
@@ -139,10 +139,10 @@ def read_member(member: Path, task: TaskInfo) -> RunRecord:
     )
 
 
-def read_diagnosis(member: Path, moment: Moment) -> Diagnosis | None:
-    """The member's diagnosis at a moment of its training; None where it was not written."""
-    path = schema.diagnosis_file(member, moment)
-    return diagnosis_from_json(read_json(path), path) if path.exists() else None
+def read_diagnoses(member: Path) -> dict[Moment, Diagnosis]:
+    """The diagnoses of the member that were written."""
+    files = {moment: schema.diagnosis_file(member, moment) for moment in schema.MOMENTS}
+    return {moment: diagnosis_from_json(read_json(path), path) for moment, path in files.items() if path.exists()}
 
 
 def diagnosis_from_json(values: JSONObject, path: Path) -> Diagnosis:
@@ -156,8 +156,8 @@ def read_divergence(member: Path) -> Origin | None:
     path = member / schema.DIVERGENCE
     if not path.exists():
         return None
-    found = read_json(path, Divergence)
-    return Origin(found.phase, found.layer, found.gate, found.timestep, found.step)
+    divergence: Divergence = read_json(path, Divergence)
+    return Origin(**{name: getattr(divergence, name) for name in Origin._fields})
 
 
 def _without_empty_lags(layer: LayerDiagnosis) -> LayerDiagnosis:
