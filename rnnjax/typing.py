@@ -3,7 +3,7 @@
 A pytree has no type of its own in Python: the aliases of ``Any`` say which one is meant.
 """
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,3 +18,11 @@ JSONValue: TypeAlias = Any  # what ``json.loads`` returns
 JSONObject: TypeAlias = dict[str, JSONValue]
 
 Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
+
+if TYPE_CHECKING:
+    Number: TypeAlias = float
+else:
+
+    class Number(float):
+        """A float that may be null in a JSON file, where it is read as NaN."""

@@ -1,12 +1,11 @@
 """The diagnosis of a run, before and after its training, on the same validation examples each time."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import numpy as np
 
-from rnnjax.analysis.layer_record import layer_record, rounded
+from rnnjax.analysis.diagnosis import Diagnosis, TextAttribution, WordSwaps
+from rnnjax.analysis.layer_diagnosis import layer_diagnosis
 from rnnjax.analysis.word_attribution import logits_along, swap_words, word_connectivity
 from rnnjax.data.dataset import SPECIAL_WORDS, UNKNOWN, Dataset, Objective
 from rnnjax.training.compile import Programs
@@ -24,8 +23,8 @@ def diagnosis_batch(dataset: Dataset) -> Batch:
     return Batch(scale_bytes(inputs), lengths, labels, np.ones(len(lengths), np.float32))
 
 
-def diagnosis_record(programs: Programs, dataset: Dataset, params: ModelParams, step: int) -> dict[str, Any]:
-    """Measure every recurrent layer on ``diagnosis_batch``, and return the measurements as JSON.
+def diagnose_member(programs: Programs, dataset: Dataset, params: ModelParams, step: int) -> Diagnosis:
+    """Measure every recurrent layer on ``diagnosis_batch``; the diagnosis has no texts and no swaps.
 
     Args:
         programs: of the run.
@@ -34,12 +33,12 @@ def diagnosis_record(programs: Programs, dataset: Dataset, params: ModelParams, 
         step: training steps after which the model had these parameters.
     """
     losses, layers = jax.device_get(programs.measure(params, diagnosis_batch(dataset)))
-    return {
-        "step": step,
-        "examples": len(losses),
-        "loss": rounded(losses.mean()),
-        "layers": [layer_record(layer) for layer in layers],
-    }
+    return Diagnosis(
+        step=step,
+        examples=len(losses),
+        loss=float(losses.mean()),
+        layers=tuple(layer_diagnosis(layer) for layer in layers),
+    )
 
 
 def explains_words(dataset: Dataset) -> bool:
@@ -48,16 +47,19 @@ def explains_words(dataset: Dataset) -> bool:
     return texts and dataset.explained
 
 
-def word_records(model: nn.Module, dataset: Dataset, params: ModelParams) -> dict[str, Any]:
-    """The influence of single words on the logit, as JSON.
+def diagnose_words(
+    model: nn.Module, dataset: Dataset, params: ModelParams
+) -> tuple[tuple[TextAttribution, ...], WordSwaps]:
+    """The influence of single words on the logit.
 
-    "texts": for a few texts, the logit after each word and ‖∂logit/∂x_t‖ of each word. "swaps": for many texts, the
-    change of the logit when one word is replaced.
+    Returns:
+        for a few texts, the logit after each word and ‖∂logit/∂x_t‖ of each word; and for many texts, the change of
+        the logit when one word is replaced.
     """
-    return {"texts": _texts(model, dataset, params), "swaps": _swaps(model, dataset, params)}
+    return _texts(model, dataset, params), _swaps(model, dataset, params)
 
 
-def _texts(model: nn.Module, dataset: Dataset, params: ModelParams) -> list[dict[str, Any]]:
+def _texts(model: nn.Module, dataset: Dataset, params: ModelParams) -> tuple[TextAttribution, ...]:
     """The texts at ``TEXT_QUANTILES`` of length, shortest first."""
     split = dataset.validation
     by_length = np.argsort(split.lengths, kind="stable")
@@ -65,21 +67,21 @@ def _texts(model: nn.Module, dataset: Dataset, params: ModelParams) -> list[dict
     rows = rows[np.argsort(split.lengths[rows], kind="stable")]
     tokens, lengths = split.inputs[rows, : split.lengths[rows].max()], split.lengths[rows]
     norms = np.asarray(word_connectivity(model, params, tokens, lengths).norms)
-    records = []
+    texts = []
     for row, text, length, connectivity in zip(rows, tokens, lengths, norms, strict=True):
         logits = np.asarray(logits_along(model, params, text))
-        records.append(
-            {
-                "words": [dataset.vocabulary[word] for word in text[:length]],
-                "label": int(split.labels[row]),
-                "logits": rounded(logits[:length]),
-                "connectivity": rounded(connectivity[:length]),
-            }
+        texts.append(
+            TextAttribution(
+                words=tuple(dataset.vocabulary[word] for word in text[:length]),
+                label=1 if split.labels[row] else 0,
+                logits=logits[:length].astype(np.float64),
+                connectivity=connectivity[:length].astype(np.float64),
+            )
         )
-    return records
+    return tuple(texts)
 
 
-def _swaps(model: nn.Module, dataset: Dataset, params: ModelParams) -> dict[str, Any]:
+def _swaps(model: nn.Module, dataset: Dataset, params: ModelParams) -> WordSwaps:
     """Replace one word of each of ``EXAMPLES`` texts.
 
     Where the task plants a word in each text, that word is replaced by its opposite, in texts from the shortest to the
@@ -102,9 +104,9 @@ def _swaps(model: nn.Module, dataset: Dataset, params: ModelParams) -> dict[str,
     old = tokens[np.arange(count), positions]
     new = [UNKNOWN if dataset.opposites is None else dataset.opposites.get(int(word), UNKNOWN) for word in old]
     swaps = swap_words(model, params, tokens, lengths, positions, np.array(new, np.int32))
-    return {
-        "what": what,
-        "lag": lags.tolist(),
-        "measured": rounded(np.asarray(swaps.measured)),
-        "predicted": rounded(np.asarray(swaps.predicted)),
-    }
+    return WordSwaps(
+        what=what,
+        lag=lags.astype(np.int64),
+        measured=np.asarray(swaps.measured, np.float64),
+        predicted=np.asarray(swaps.predicted, np.float64),
+    )

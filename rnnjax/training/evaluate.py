@@ -1,12 +1,13 @@
 """Evaluation of all members on a split: exact means over its examples, and accuracy by distance."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from rnnjax.data.batching import Chunk, ordered_chunks
 from rnnjax.data.dataset import Examples
 from rnnjax.data.streams import stream_chunks
+from rnnjax.runs.member_schema import AccuracyByDistance
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.ensemble import pad_batch, stack_chunks
 from rnnjax.training.setup import EVAL_BATCH_FACTOR, EnsembleSetup
@@ -58,7 +59,7 @@ def _chunks(setup: EnsembleSetup, examples: Examples) -> list[Chunk]:
     return ordered_chunks(lengths, batch_size=size, edges=bucket_lengths, steps_per_chunk=steps)
 
 
-def accuracy_by_distance(correct: np.ndarray, distances: np.ndarray) -> dict[str, list[Any]]:
+def accuracy_by_distance(correct: np.ndarray, distances: np.ndarray) -> AccuracyByDistance:
     """Accuracy at each distinct distance in words, ascending.
 
     Args:
@@ -67,4 +68,4 @@ def accuracy_by_distance(correct: np.ndarray, distances: np.ndarray) -> dict[str
     """
     values, inverse, count = np.unique(distances, return_inverse=True, return_counts=True)
     accuracy = np.bincount(inverse, weights=correct) / count
-    return {"distance": values.tolist(), "accuracy": accuracy.tolist(), "count": count.tolist()}
+    return AccuracyByDistance(distance=values.astype(np.int64), accuracy=accuracy, count=count)

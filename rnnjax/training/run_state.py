@@ -1,6 +1,5 @@
 """The state of one run while its ensemble trains: its files, its best parameters so far, and its failure if any."""
 
-import os
 from pathlib import Path
 
 import flax.serialization
@@ -8,17 +7,13 @@ import jax
 import numpy as np
 
 from rnnjax.data.dataset import Objective
-from rnnjax.errors import UserError
-from rnnjax.runs.json_io import read_json, write_bytes, write_json
-from rnnjax.runs.writer import RECORDS, MemberWriter
+from rnnjax.runs.schema import RECORDS
+from rnnjax.runs.writer import MemberWriter, rewind_member
 from rnnjax.training.evaluate import Scores
 from rnnjax.training.run_spec import RunSpec
 from rnnjax.training.step.losses import BY_LOSS
 from rnnjax.training.step.state import TrainMetrics
 from rnnjax.typing import JSONObject, ModelParams
-
-FAILURE = "failure.json"
-RESULT = "result.json"
 
 
 class RunState:
@@ -55,19 +50,14 @@ class RunState:
         self.best_step = metadata["best_step"] if metadata else 0
         self.best: tuple[float, ...] | None = tuple(metadata["best"]) if metadata and metadata["best"] else None
         self.failure: str | None = metadata["failure"] if metadata else None
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in RECORDS:
-            _truncate(folder / name, metadata["bytes"][name] if metadata else 0)
-        obsolete = {RESULT} | (set() if self.failure else {FAILURE, "diverged.json"})
-        for name in obsolete | (set() if self.best else {"params.msgpack"}):
-            (folder / name).unlink(missing_ok=True)
+        sizes = metadata["bytes"] if metadata else dict.fromkeys(RECORDS, 0)
+        rewind_member(folder, sizes, failed=self.failure is not None, validated=self.best is not None)
         step = metadata["step"] if metadata else 0
         self.writer = MemberWriter(folder, tensorboard=spec.settings.tensorboard, step=step)
 
     def checkpoint_metadata(self, step: int) -> JSONObject:
         """What resuming from ``step`` needs beside the parameters, as JSON; flushes the records to disk first."""
-        self.writer.sync()
-        sizes = {name: (self.folder / name).stat().st_size for name in RECORDS}
+        sizes = self.writer.sync()
         best = list(self.best) if self.best else None
         return {"step": step, "best": best, "best_step": self.best_step, "failure": self.failure, "bytes": sizes}
 
@@ -85,7 +75,7 @@ class RunState:
         """
         for k, step in enumerate(steps, first):
             loss, accuracy, gradient_norm = (float(values[k]) for values in metrics)
-            self.writer.train(step, epoch, loss, accuracy, gradient_norm)
+            self.writer.append_train(step, epoch, loss, accuracy, gradient_norm)
             for quantity, value in (("loss", loss), ("gradient", gradient_norm)):
                 if not np.isfinite(value):
                     self.fail(quantity, value, f"at step {step}")
@@ -94,7 +84,7 @@ class RunState:
 
     def validate(self, step: int, epoch: int, scores: Scores) -> bool:
         """Write the validation scores after ``step`` steps; returns whether they are the best so far."""
-        self.writer.validation(step, epoch, scores.loss, scores.accuracy)
+        self.writer.append_validation(step, epoch, scores.loss, scores.accuracy)
         if not np.isfinite(scores.loss):
             self.fail("loss", scores.loss, f"in the validation after step {step - 1}")
             return False
@@ -108,7 +98,7 @@ class RunState:
     def keep(self, params: ModelParams) -> None:
         """Keep a copy of ``params`` as the best ones, in memory and on disk."""
         self.params = jax.tree.map(np.array, params)
-        write_bytes(self.folder / "params.msgpack", flax.serialization.to_bytes(self.params))
+        self.writer.write_params(flax.serialization.to_bytes(self.params))
 
     def fail(self, quantity: str, value: float, when: str) -> None:
         """End the run with a failure because the ``quantity``, "loss" or "gradient", is not finite."""
@@ -116,30 +106,4 @@ class RunState:
             f"{self.spec.label} (seed {self.spec.seed}): the {quantity} became {value} {when}; "
             "try a smaller --learning-rate, a smaller --clip above 0, or another initialisation."
         )
-        write_json(self.folder / FAILURE, {"message": self.failure})
-
-
-def outcome(folder: Path) -> str | None:
-    """The outcome of a run: None while it has not ended, "" if it has a result, else the reason of its failure.
-
-    Raises:
-        UserError: the file with the reason is damaged.
-    """
-    if (folder / RESULT).exists():
-        return ""
-    if not (folder / FAILURE).exists():
-        return None
-    why = read_json(folder / FAILURE).get("message")
-    if not isinstance(why, str):
-        raise UserError(f"'{folder / FAILURE}' is damaged, expected a message in it; remove the folder around it.")
-    return why
-
-
-def _truncate(path: Path, size: int) -> None:
-    """Remove from a file of records what was written after a checkpoint, when it had ``size`` bytes."""
-    if path.exists() or size:
-        if not path.exists() or path.stat().st_size < size:
-            raise UserError(
-                f"'{path}' is shorter than it was at the last checkpoint; restore it, or run without --resume."
-            )
-        os.truncate(path, size)
+        self.writer.write_failure(self.failure)

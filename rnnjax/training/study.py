@@ -11,18 +11,20 @@ from rnnjax.config.execution import Execution
 from rnnjax.distributed.processes import broadcast_from_first, first_process_first, signal_handling
 from rnnjax.errors import UserError
 from rnnjax.runs.checkpoint_store import CheckpointStore
-from rnnjax.runs.json_io import write_json
-from rnnjax.runs.writer import RECORDS
+from rnnjax.runs.member_schema import MemberInfo
+from rnnjax.runs.reader import read_outcome
+from rnnjax.runs.schema import CHECKPOINTS, RECORDS, TaskInfo, member_folder
+from rnnjax.runs.writer import write_task, write_vocabulary
 from rnnjax.runtime.blas import one_blas_thread
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import SignalHandler
 from rnnjax.sharding.devices import choose_layout, is_first_process
 from rnnjax.training.checkpointing import CheckpointPolicy, RestoredProgress, TrainProgress
-from rnnjax.training.diagnose_run import diagnosis_record
+from rnnjax.training.diagnose_run import diagnose_member
 from rnnjax.training.ensemble import Ensemble, load_ensembles, plan_ensembles
 from rnnjax.training.finalize import finalize
 from rnnjax.training.run_spec import RunSpec
-from rnnjax.training.run_state import RunState, outcome
+from rnnjax.training.run_state import RunState
 from rnnjax.training.setup import EnsembleSetup, select_member, set_up_ensemble
 from rnnjax.training.step.losses import LOSSES
 from rnnjax.training.step.state import STATE_ROLES
@@ -49,7 +51,8 @@ def run_study(folder: Path, specs: Sequence[RunSpec], execution: Execution, view
     """
 
     def ended(specs: Sequence[RunSpec]) -> bool:
-        return bool(broadcast_from_first(all(outcome(folder / "members" / spec.name) is not None for spec in specs)))
+        outcomes = (read_outcome(member_folder(folder, spec.name)) for spec in specs)
+        return bool(broadcast_from_first(all(outcome is not None for outcome in outcomes)))
 
     with signal_handling() as signals, one_blas_thread():
         for planned in plan_ensembles(specs):
@@ -68,8 +71,8 @@ def run_study(folder: Path, specs: Sequence[RunSpec], execution: Execution, view
                     ) from error
     if not is_first_process():
         return
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    failures = filter(None, (outcome(folder / "members" / spec.name) for spec in specs))
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    failures = filter(None, (read_outcome(member_folder(folder, spec.name)) for spec in specs))
     if message := " ".join(failures):
         raise TrainingDivergedError(message)
 
@@ -98,7 +101,7 @@ def _run_ensemble(
     with contextlib.ExitStack() as stack:
         store = None
         if is_first_process():
-            store_folder = folder / "checkpoints" / ensemble.specs[0].name
+            store_folder = folder / CHECKPOINTS / ensemble.specs[0].name
             store = stack.enter_context(CheckpointStore(store_folder, keep=execution.keep_checkpoints, warn=view.line))
         checkpoints = CheckpointPolicy(store, execution, setup, signals)
         restored = checkpoints.restore()
@@ -121,40 +124,37 @@ def _run_ensemble(
             store.discard()
 
 
-def _begin(folder: Path, prepared: EnsembleSetup, i: int, restored: RestoredProgress | None) -> RunState:
+def _begin(folder: Path, setup: EnsembleSetup, i: int, restored: RestoredProgress | None) -> RunState:
     """Member ``i`` before its first step, or as it was at a checkpoint; writes what is known before training."""
-    trial, dataset, params = (
-        prepared.ensemble.specs[i],
-        prepared.ensemble.datasets[i],
-        select_member(prepared.initial_state.params, i),
-    )
+    spec, dataset = setup.ensemble.specs[i], setup.ensemble.datasets[i]
+    params = select_member(setup.initial_state.params, i)
     metadata = restored.metadata[i] if restored else None
     if metadata and not is_first_process():
         metadata = metadata | {"bytes": dict.fromkeys(RECORDS, 0)}
-    member = RunState(trial, folder / "members" / trial.name, metadata, objective=dataset.objective)
-    about = {
-        "label": trial.label,
-        "cell": type(trial.cell).__name__.lower(),
-        "seed": trial.seed,
-        "varied": dict(trial.varied),
-        "parameters": sum(a.size for a in jax.tree.leaves(params)),
-        "steps": prepared.steps,
-        "baseline": dataset.baseline,
-        "clip": trial.settings.clip if trial.settings.clip_by == "norm" else 0.0,
-    }
-    write_json(member.folder / "member.json", about)
-    if not (folder / "task.json").exists():
-        kind = {
-            "objective": dataset.objective.value,
-            "classes": dataset.classes,
-            "chance": dataset.chance,
-            "loss": LOSSES[dataset.objective],
-        }
-        write_json(folder / "task.json", {**trial.about, **kind})
-    if dataset.vocabulary and not (folder / "vocabulary.json").exists():
-        write_json(folder / "vocabulary.json", list(dataset.vocabulary))
+    member = RunState(spec, member_folder(folder, spec.name), metadata, objective=dataset.objective)
+    member.writer.write_info(
+        MemberInfo(
+            label=spec.label,
+            cell=type(spec.cell).__name__.lower(),
+            seed=spec.seed,
+            varied=dict(spec.varied),
+            parameters=sum(a.size for a in jax.tree.leaves(params)),
+            steps=setup.steps,
+            baseline=dataset.baseline,
+            clip=spec.settings.clip if spec.settings.clip_by == "norm" else 0.0,
+        )
+    )
+    task = TaskInfo(
+        **spec.about,
+        objective=dataset.objective,
+        classes=dataset.classes,
+        constant=dataset.chance,
+        loss=LOSSES[dataset.objective],
+    )
+    write_task(folder, task)
+    write_vocabulary(folder, dataset.vocabulary)
     if restored is None:
-        write_json(member.folder / "diagnosis-start.json", diagnosis_record(prepared.programs, dataset, params, step=0))
+        member.writer.write_diagnosis("start", diagnose_member(setup.programs, dataset, params, step=0))
     elif member.best:
         member.keep(select_member(restored.best_params, i))
     return member

@@ -3,11 +3,10 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from rnnjax.runs.json_io import write_json
+from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.checkpointing import CheckpointPolicy, TrainProgress
 from rnnjax.training.ensemble import pad_batch
@@ -53,9 +52,9 @@ def train(
             member_metrics, member_log = select_member((metrics, log), i)
             failed = member.record(range(segment.step, segment.end), segment.epoch, member_metrics, segment.start)
             if failed is not None:
-                write_json(member.folder / "diverged.json", _origin(setup, i, segment, state, failed))
+                member.writer.write_divergence(_origin(setup, i, segment, state, failed))
             if segment.log is not None and (failed is None or segment.log < failed):
-                member.writer.log(segment.log, segment.epoch, *member_log.unpack())
+                member.writer.append_logged_step(segment.log, segment.epoch, *member_log.unpack())
         losses = [metrics.loss[i, segment.stop - 1] for i, member in enumerate(members) if member.failure is None]
         on_progress(segment.end, float(np.mean(losses)) if losses else float("nan"))
 
@@ -104,10 +103,10 @@ def _run(setup: EnsembleSetup, segment: Segment, state: TrainState) -> tuple[Tra
     return state, metrics, None if segment.log is None else log
 
 
-def _origin(setup: EnsembleSetup, i: int, segment: Segment, state: TrainState, step: int) -> dict[str, Any]:
+def _origin(setup: EnsembleSetup, i: int, segment: Segment, state: TrainState, step: int) -> Origin:
     """Where ``step`` of member ``i`` made the first number that is not finite; its state halted before that."""
     chunk, k = segment.chunk, segment.start + step - segment.step
     split, rows = setup.ensemble.datasets[i].train, chunk.indices[i, k]
     batch = Batch(scale_bytes(split.inputs[rows]), split.lengths[rows], split.labels[rows], chunk.weights[i, k])
     halted = select_member(setup.layout.fetch(state._replace(opt_state=())), i)
-    return setup.programs.origin(halted, batch)._replace(step=step)._asdict()
+    return setup.programs.origin(halted, batch)._replace(step=step)

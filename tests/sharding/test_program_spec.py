@@ -11,7 +11,7 @@ from studies import SETTINGS, Tiny, make_dataset, make_ensemble, make_spec, mesh
 import rnnjax
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.runs.json_io import read_json, read_records
-from rnnjax.runs.writer import RECORDS
+from rnnjax.runs.schema import RECORDS
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.ensemble import plan_ensembles
 from rnnjax.training.evaluate import evaluate

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from rnnjax.runs.codec import encode
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.evaluate import accuracy_by_distance, evaluate
 from rnnjax.training.setup import EVAL_BATCH_FACTOR, stack_trees
@@ -34,7 +35,7 @@ def test_scores_are_those_of_all_examples_at_once(tiny, split):
 def test_accuracy_by_distance():
     correct = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 0.0])
     distances = np.array([30, 10, 10, 30, 20, 30])
-    assert accuracy_by_distance(correct, distances) == {
+    assert encode(accuracy_by_distance(correct, distances)) == {
         "distance": [10, 20, 30],
         "accuracy": [0.5, 0.0, pytest.approx(2 / 3)],
         "count": [2, 1, 3],

@@ -13,9 +13,10 @@ from studies import SETTINGS, make_spec
 import rnnjax
 from rnnjax.errors import UserError
 from rnnjax.runs.json_io import read_json, read_records, write_json
-from rnnjax.runs.writer import RECORDS
+from rnnjax.runs.reader import read_outcome
+from rnnjax.runs.schema import RECORDS
 from rnnjax.training.evaluate import Scores
-from rnnjax.training.run_state import RunState, outcome
+from rnnjax.training.run_state import RunState
 from rnnjax.training.step.state import TrainMetrics
 
 SPEC = make_spec(None, rnnjax.LSTM(4), seed=3)
@@ -64,7 +65,7 @@ def test_nothing_is_written_after_a_number_that_is_not_finite(tmp_path, quantity
         )
         assert run.checkpoint_metadata(11)["failure"] == run.failure
     assert read_json(tmp_path / "failure.json") == {"message": run.failure}
-    assert outcome(tmp_path) == run.failure
+    assert read_outcome(tmp_path) == run.failure
 
 
 def test_a_validation_that_is_not_finite_is_a_failure(tmp_path):
@@ -72,7 +73,7 @@ def test_a_validation_that_is_not_finite_is_a_failure(tmp_path):
         assert not run.validate(5, 0, scores(0.9, float("nan")))
     assert "the loss became nan in the validation after step 4;" in run.failure
     assert run.best is None
-    assert outcome(tmp_path) == run.failure
+    assert read_outcome(tmp_path) == run.failure
 
 
 def test_the_best_validation_is_the_most_accurate_then_the_one_of_least_loss_then_the_first(tmp_path):
@@ -123,7 +124,7 @@ def test_resuming_removes_what_was_written_after_the_checkpoint(tmp_path):
         again.record(range(3, 4), 0, FINITE, 3)
     assert (tmp_path / "params.msgpack").read_bytes() == params
     assert [r["step"] for r in read_records(tmp_path / "metrics.jsonl") if r["kind"] == "train"] == [0, 1, 2, 3]
-    assert outcome(tmp_path) is None
+    assert read_outcome(tmp_path) is None
 
 
 def test_the_best_validation_survives_resuming(tmp_path):
@@ -186,12 +187,12 @@ def test_records_that_are_shorter_than_at_the_checkpoint_are_refused(name, harm,
 
 
 def test_outcomes(tmp_path):
-    assert outcome(tmp_path / "never begun") is None
-    assert outcome(tmp_path) is None
+    assert read_outcome(tmp_path / "never begun") is None
+    assert read_outcome(tmp_path) is None
     write_json(tmp_path / "failure.json", {"message": "broken"})
-    assert outcome(tmp_path) == "broken"
+    assert read_outcome(tmp_path) == "broken"
     write_json(tmp_path / "result.json", {})
-    assert outcome(tmp_path) == ""
+    assert read_outcome(tmp_path) == ""
 
 
 def test_tensorboard_events_are_written_on_request(tmp_path):

@@ -15,11 +15,12 @@ import rnnjax
 from rnnjax.config.execution import Execution
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
+from rnnjax.runs.codec import encode, round_floats
 from rnnjax.runs.json_io import read_json, read_records
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import StoppedError
 from rnnjax.training import study as study_module
-from rnnjax.training.diagnose_run import diagnosis_record
+from rnnjax.training.diagnose_run import diagnose_member
 from rnnjax.training.setup import select_member
 
 NO_CHECKPOINTS = Execution(checkpoint_minutes=0)
@@ -88,11 +89,18 @@ def test_the_files_that_a_study_writes(tiny, specs, compiled, tmp_path):
         "baseline": None,
         "clip": 1.0,
     }
-    kind = {"objective": "binary", "classes": [], "chance": None, "loss": "cross-entropy, nats"}
-    assert read_json(tmp_path / "task.json") == kind
+    assert read_json(tmp_path / "task.json") == {
+        "step": "word",
+        "example": "review",
+        "published": [],
+        "objective": "binary",
+        "classes": [],
+        "chance": None,
+        "loss": "cross-entropy, nats",
+    }
     assert json.loads((tmp_path / "vocabulary.json").read_text()) == list(tiny.dataset.vocabulary)
     params = select_member(setup.initial_state.params, 0)
-    start = diagnosis_record(tiny.programs, tiny.dataset, params, step=0)
+    start = round_floats(encode(diagnose_member(tiny.programs, tiny.dataset, params, step=0)))
     assert read_json(folder / "diagnosis-start.json") == json.loads(json.dumps(start))
 
     result, end = read_json(folder / "result.json"), read_json(folder / "diagnosis-end.json")

@@ -9,10 +9,10 @@ from sequences import assert_close, assert_same
 from studies import SETTINGS
 
 from rnnjax.runs.json_io import read_json, read_records
+from rnnjax.runs.reader import read_outcome
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training import train_loop
 from rnnjax.training.evaluate import Scores
-from rnnjax.training.run_state import outcome
 from rnnjax.training.schedule import schedule
 from rnnjax.training.setup import select_member, stack_trees
 
@@ -148,7 +148,7 @@ def test_a_loss_that_is_not_finite_stops_training(tiny, tmp_path, step):
         progress=lambda *report: reported.append(report),
     )
     assert member.failure.startswith(f"Tiny (seed 3): the loss became nan at step {step}; try a smaller")
-    assert outcome(member.folder) == member.failure
+    assert read_outcome(member.folder) == member.failure
     train = records_of_kind("train", member.folder)
     assert [record["step"] for record in train] == list(range(step + 1))
     assert [np.isfinite(record["loss"]) for record in train] == [True] * step + [False]

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from rnnjax.report.summary.alarm_evidence import Raised, raised
 from rnnjax.report.summary.seed_groups import SeedGroup, seed_groups
-from rnnjax.runs.reader import Run
+from rnnjax.runs.run_record import Run
 
 CSS = """
 .alarms ul { list-style: none; padding: 0; }
