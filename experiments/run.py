@@ -10,7 +10,8 @@ from rich.console import Console
 from experiments.base import Experiment
 from experiments.registry import config_of, difference
 from experiments.study import run_specs
-from rnnjax.distributed.processes import broadcast_from_first, distributed_session
+from rnnjax.distributed.collectives import require_same_flags
+from rnnjax.distributed.session import distributed_session
 from rnnjax.errors import UserError
 from rnnjax.runs.folder import run_folder, scratch_folder
 from rnnjax.runtime.progress import ProgressView
@@ -27,10 +28,8 @@ def run_experiment(experiment: Experiment) -> int:
     try:
         with distributed_session(execution):
             check_devices(execution)
-            devices, differing = describe_devices(), difference(broadcast_from_first(config), config)
-            if differing:
-                raise UserError(f"The processes were started with different flags ({'; '.join(differing)}).")
-            changed = partial(difference, new=config)
+            require_same_flags(config, execution.num_processes, difference)
+            devices, changed = describe_devices(), partial(difference, new=config)
             place = run_folder(experiment.out, config, devices, resume=execution.resume, difference=changed)
             with place if is_first_process() else scratch_folder() as folder:
                 with ProgressView(Console(quiet=not is_first_process())) as view:

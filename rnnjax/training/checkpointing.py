@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rnnjax.config.execution import Execution
-from rnnjax.distributed.processes import broadcast_checkpoint
+from rnnjax.distributed.collectives import broadcast_checkpoint
 from rnnjax.runtime.signals import SignalHandler
 from rnnjax.training.run_state import RunState
 from rnnjax.training.setup import EnsembleSetup, select_member, stack_trees
@@ -54,7 +54,7 @@ class CheckpointPolicy:
         """Whether a checkpoint after ``step`` steps is wanted, by the flags or by a signal."""
         by_steps = self._every > 0 and step // self._every > self._last_step // self._every
         by_time = self._seconds > 0 and time.monotonic() - self._last_time >= self._seconds
-        return by_steps or by_time or self._stopping.requested
+        return self._stopping.poll() or by_steps or by_time
 
     def save(self, progressed: TrainProgress, members: Sequence[RunState]) -> None:
         """Write a checkpoint in the background; if a signal has come, wait for it and stop.

@@ -88,7 +88,7 @@ def build_programs(
     knobs = jax.eval_shape(lambda: traced_hparams(settings, key))
     chunk = (np.zeros(train_shape, np.int32), np.zeros(train_shape, np.float32))
     reads = ShardingRole.SHARED if share_examples else ShardingRole.MEMBER
-    shares = layout.shares(state.params)
+    shares = layout.batch_shard(state.params)
     roles = (
         ShardingRole.MEMBER,
         reads,
@@ -108,11 +108,11 @@ def build_programs(
     tasks: dict[Any, ProgramSpec] = {}
     for T in lengths:
         train = partial(train_chunk, step, logs, T)
-        tasks["train", T] = ProgramSpec(train, roles, arguments, returns=(2, None, None), donated=(2,))
+        tasks["train", T] = ProgramSpec(train, roles, arguments, results_like=(2, None, None), donate_argnums=(2,))
         evaluate = partial(evaluate_chunk, make_eval_step(model, **kind._asdict()), shares, T)
         eval_roles = (ShardingRole.PARAMS, reads, ShardingRole.BATCH, ShardingRole.SHARED)
         eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
-        tasks["evaluate", T] = ProgramSpec(evaluate, eval_roles, eval_arguments, returns=(None, None))
+        tasks["evaluate", T] = ProgramSpec(evaluate, eval_roles, eval_arguments, results_like=(None, None))
     alone: dict[Any, Any] = {("init", cell): (start, (key,)) for cell, start in starts.items()}
     alone["examine", 0] = partial(_examine, make_loss(model, kind.objective)), (state.params, examined)
     compiled = compile_in_parallel(layout, tasks, alone)

@@ -8,7 +8,8 @@ from pathlib import Path
 import jax
 
 from rnnjax.config.execution import Execution
-from rnnjax.distributed.processes import broadcast_from_first, first_process_first, signal_handling
+from rnnjax.distributed.collectives import broadcast_from_first, first_process_first
+from rnnjax.distributed.stop_agreement import signal_handler
 from rnnjax.errors import UserError
 from rnnjax.runs.checkpoint_store import CheckpointStore
 from rnnjax.runs.json_io import write_json
@@ -51,7 +52,7 @@ def run_study(folder: Path, trials: Sequence[RunSpec], execution: Execution, vie
     def ended(some: Sequence[RunSpec]) -> bool:
         return bool(broadcast_from_first(all(outcome(folder / "members" / trial.name) is not None for trial in some)))
 
-    with signal_handling() as signals, one_blas_thread():
+    with signal_handler() as signals, one_blas_thread():
         for some in plan_ensembles(trials):
             if ended(some):
                 continue
@@ -91,6 +92,7 @@ def _enough_memory(title: str) -> Iterator[None]:
 
 def _run_group(folder: Path, group: Ensemble, execution: Execution, view: ProgressView, signals: SignalHandler) -> None:
     view.start(f"{group.title}: compiling", total=1)
+    signals.check()
     prepared = set_up_ensemble(group, choose_layout(execution, len(group.trials), group.settings.batch_size))
     with contextlib.ExitStack() as stack:
         store = None
@@ -108,6 +110,7 @@ def _run_group(folder: Path, group: Ensemble, execution: Execution, view: Progre
             begun = saved.progressed
             view.line(f"{group.title}: going on from step {begun.step}")
         view.start(group.title, total=prepared.steps)
+        signals.check()
         with signals.deferred():
             done = train(prepared, members, begun, endurance=endurance, progress=view.update)
             if endurance.due(done.step):

@@ -127,7 +127,7 @@ def evaluate_chunk(
     """Losses and correctness of a chunk, each (K, B), zero from batch ``stop`` on."""
     size = indices.shape[1]
 
-    whole = shares.whole(params)
+    whole = shares.all_gather_rows(params)
 
     def body(k: Any, carry: Any) -> Any:
         scores, state = carry
@@ -136,4 +136,4 @@ def evaluate_chunk(
 
     nothing = jnp.zeros(indices.shape), jnp.zeros(indices.shape)
     scores, _ = jax.lax.fori_loop(0, stop, body, (nothing, step.first_state(size)))
-    return shares.gather(scores, axis=1)
+    return shares.all_gather(scores, axis=1)

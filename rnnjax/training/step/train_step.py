@@ -118,8 +118,8 @@ def make_train_step(
     def train_step(
         knobs: TracedHParams, state: TrainState, batch: Batch
     ) -> tuple[TrainState, TrainMetrics, StepLog | None]:
-        rows = shares.rows(len(batch.weights))
-        weights = batch.weights / shares.sum(batch.weights.sum())
+        rows = shares.example_indices(len(batch.weights))
+        weights = batch.weights / shares.psum(batch.weights.sum())
         taps = norm_taps(model.zero_taps(*batch.inputs.shape[:2])) if log_gradients else None
         carry = carried_in(state, restart_every, rows)
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(knobs.key), state.step)}
@@ -134,25 +134,25 @@ def make_train_step(
                 flossed = ((rows < FLOSSED_EXAMPLES) & (weights > 0)).astype(weights.dtype)
                 penalty = gradient_penalty(
                     make_loss(model, objective, carry), params, batch,
-                    weights=weights, flossed=flossed / shares.sum(flossed.sum()),
+                    weights=weights, flossed=flossed / shares.psum(flossed.sum()),
                     omega_weight=knobs.omega if penalised[0] else None,
                     flossing_weight=knobs.flossing if penalised[1] else None,
                 )  # fmt: skip
             return loss + penalty, ((loss, jnp.sum(correct * weights)), final)
 
-        params, gradient = shares.whole(state.params), jax.value_and_grad(total, (0, 1), has_aux=True)
+        params, gradient = shares.all_gather_rows(state.params), jax.value_and_grad(total, (0, 1), has_aux=True)
         (_, (measured, final)), (grads, norms) = gradient(params, taps)
-        (loss, accuracy), grads = shares.sum(measured), shares.sum_gradients(grads)
-        gradient_norm = shares.norm(grads)
+        (loss, accuracy), grads = shares.psum(measured), shares.reduce_gradients(grads)
+        gradient_norm = shares.global_norm(grads)
         metrics = TrainMetrics(loss, accuracy, gradient_norm)
         halted = state.halted | ~(jnp.isfinite(loss) & jnp.isfinite(gradient_norm))
         rule = optimizer(knobs.learning_rate, knobs.clip, lambda _: gradient_norm)
         new_params, opt_state, changes, sizes = apply_update(
-            rule, grads, state.params, state.opt_state, halted, squares=log_gradients, in_blocks=shares.in_blocks
+            rule, grads, state.params, state.opt_state, halted, squares=log_gradients, in_blocks=shares.blockwise
         )
         carried = ()
         if restart_every is not None:  # without what only fills the batch, so that it fits any number of devices
-            carried = jax.tree.map(lambda new, old: new[: len(old)], shares.gather(final, axis=0), state.carry)
+            carried = jax.tree.map(lambda new, old: new[: len(old)], shares.all_gather(final, axis=0), state.carry)
         step, carried = jax.tree.map(
             lambda old, new: jnp.where(halted, old, new), (state.step, state.carry), (state.step + 1, carried)
         )
@@ -178,10 +178,10 @@ def _log(norms: Any, squares: Any, lengths: jax.Array, weights: jax.Array, share
     taps, structure = jax.tree.flatten(norms, is_leaf=is_norm_tap)
     by_lag = [example_loss_norms(jnp.swapaxes(tap.norm[..., 0], 0, 1), lengths, weights) for tap in taps]
     exists = by_lag[0][1]  # one for all, as are the lengths
-    told, squares = shares.side_by_side((jnp.stack([*(norms for norms, _ in by_lag), exists]), squares))
+    told, squares = shares.all_gather_stacked((jnp.stack([*(norms for norms, _ in by_lag), exists]), squares))
     *all_norms, exists = jnp.concatenate(told, axis=-1)
     gradients = [lag_statistics(some, exists > 0) for some in all_norms]
-    changes, sizes = (jax.tree.map(jnp.sqrt, shares.over_rows(sums)) for sums in squares)
+    changes, sizes = (jax.tree.map(jnp.sqrt, shares.sum_row_shards(sums)) for sums in squares)
     return StepLog(jax.tree.unflatten(structure, gradients), update_ratios(changes, sizes))
 
 
