@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from rnnjax.errors import UserError
 from rnnjax.runtime.malloc import configure_malloc
 from rnnjax.sharding.layout import Layout, MeshLayout, PmapLayout, Program
 from rnnjax.sharding.program_spec import MemberLoop, ProgramSpec
+from rnnjax.typing import PyTree
 
 MIN_EXAMPLES_PER_CORE = 16  # a batch is not divided further over the cores of a CPU
 SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
@@ -109,7 +110,7 @@ def choose_layout(execution: Execution, members: int, batch_size: int) -> Layout
 def compile_in_parallel(
     layout: Layout,
     specs: Mapping[Name, ProgramSpec],
-    single_device: Mapping[Name, tuple[Callable[..., Any], tuple[Any, ...]]],
+    single_device: Mapping[Name, tuple[Callable[..., PyTree], tuple[PyTree, ...]]],
 ) -> dict[Name, Program]:
     """Compile programs ahead of their first call.
 

@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import jax
 import numpy as np
@@ -21,7 +21,8 @@ from rnnjax.typing import ModelParams, PyTree
 
 MIN_SHARDED_SIZE = 2**19  # numbers in a matrix whose rows are divided over the devices of the data axis
 
-Program = Callable[..., PyTree]
+Program: TypeAlias = Callable[..., PyTree]
+Leaf: TypeAlias = jax.Array | np.ndarray | jax.ShapeDtypeStruct
 
 
 class Layout(Protocol):
@@ -71,7 +72,7 @@ class MeshLayout:
         return math.ceil(size / self.mesh.shape["data"]) * self.mesh.shape["data"]
 
     def put(self, role: Roles, tree: PyTree) -> PyTree:  # noqa: D102
-        def put_array(role: ShardingRole, a: Any) -> jax.Array:
+        def put_array(role: ShardingRole, a: Leaf) -> jax.Array:
             a = np.asarray(a)
             if role is not ShardingRole.SHARED:
                 a = np.concatenate([a, np.repeat(a[-1:], self._padded_members - len(a), axis=0)])
@@ -105,7 +106,7 @@ class MeshLayout:
             return False
         return shape[0] % data == 0 and math.prod(shape) >= MIN_SHARDED_SIZE
 
-    def _spec(self, role: ShardingRole, a: Any) -> P:
+    def _spec(self, role: ShardingRole, a: Leaf) -> P:
         """Over the member and the data axis, as ``shard_map`` divides."""
         if role is ShardingRole.SHARED:
             return P()
@@ -115,7 +116,7 @@ class MeshLayout:
             return P("member", "data")
         return P("member")
 
-    def _sharding(self, role: ShardingRole, a: Any) -> NamedSharding:
+    def _sharding(self, role: ShardingRole, a: Leaf) -> NamedSharding:
         """Over all axes: a matrix of parameters has its longest side that divides evenly on the model axis."""
         model = self.mesh.shape["model"]
         if role is ShardingRole.PARAMS and a.ndim == 3 and model > 1:
@@ -142,7 +143,7 @@ class PmapLayout:
     def put(self, role: Roles, tree: PyTree) -> PyTree:  # noqa: D102
         local = [i for i, device in enumerate(self.devices) if device.process_index == jax.process_index()]
 
-        def put_array(role: ShardingRole, a: Any) -> Any:
+        def put_array(role: ShardingRole, a: Leaf) -> jax.Array | np.ndarray:
             a = np.asarray(a)
             if role is ShardingRole.BATCH:
                 return np.moveaxis(a.reshape(*a.shape[:-1], len(self.devices), -1), -2, 0)[local]
@@ -165,7 +166,7 @@ class PmapLayout:
         local = [device.process_index for device in self.devices].count(jax.process_index())
 
         def device_shapes(role: Roles, axis: int | None, tree: PyTree) -> PyTree:
-            def device_shape(role: ShardingRole, a: Any) -> jax.ShapeDtypeStruct:
+            def device_shape(role: ShardingRole, a: Leaf) -> jax.ShapeDtypeStruct:
                 is_batch = role is ShardingRole.BATCH
                 shape = (*a.shape[:-1], a.shape[-1] // len(self.devices)) if is_batch else a.shape
                 return jax.ShapeDtypeStruct(shape if axis is None else (local, *shape), a.dtype)
@@ -175,7 +176,7 @@ class PmapLayout:
         return program.lower(*map(device_shapes, spec.roles, axes, shapes)).compile
 
 
-def _map_with_role(function: Callable[[ShardingRole, Any], Any], roles: Roles, tree: PyTree) -> PyTree:
+def _map_with_role(function: Callable[[ShardingRole, Leaf], PyTree], roles: Roles, tree: PyTree) -> PyTree:
     """``function(role, array)`` for every array of ``tree``."""
     return jax.tree.map(lambda role, subtree: jax.tree.map(partial(function, role), subtree), roles, tree)
 
@@ -183,7 +184,7 @@ def _map_with_role(function: Callable[[ShardingRole, Any], Any], roles: Roles, t
 def _member_shapes(members: int, roles: Roles, tree: PyTree) -> PyTree:
     """Shapes and dtypes of ``tree``, that of one member, with a leading member axis."""
 
-    def shape(role: ShardingRole, a: Any) -> jax.ShapeDtypeStruct:
+    def shape(role: ShardingRole, a: Leaf) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(a.shape if role is ShardingRole.SHARED else (members, *a.shape), a.dtype)
 
     return _map_with_role(shape, roles, tree)

@@ -7,7 +7,7 @@ import dataclasses
 import enum
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,8 @@ from jax.flatten_util import ravel_pytree
 
 from rnnjax.typing import ModelParams, PyTree
 
-MemberLoop = Literal["vmap", "map"]  # all members at once, or one after the other in one program
-Roles = Any  # a ``ShardingRole`` for a whole argument, or a pytree prefix of it with such leaves
+MemberLoop: TypeAlias = Literal["vmap", "map"]  # all members at once, or one after the other in one program
+Roles: TypeAlias = PyTree  # a ``ShardingRole`` for a whole argument, or a pytree prefix of it with such leaves
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,9 +127,7 @@ def test_an_open_mpi_that_jax_does_not_detect_needs_flags(environment, monkeypat
 
     monkeypatch.setattr(jax.distributed, "initialize", fail)
     with (
-        pytest.raises(
-            UserError, match=r"Open MPI seems to have started several processes, .*defined\); give .* --coordinator"
-        ),
+        pytest.raises(UserError, match=r"Open MPI seems to have started several processes, .*defined\); give"),
         distributed_session(Execution()),
     ):
         pass
