@@ -87,7 +87,7 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
         (hparams, examples, state, *chunk),
     )
     steps = {
-        log: make_train_step(model, optimizer, settings, log_gradients=log, shard=layout.shares(state.params))
+        log: make_train_step(model, optimizer, settings, log_gradients=log, shard=layout.batch_shard(state.params))
         for log in (False, True)
     }
     logged = {False: -1, True: flags.every // 2}  # which step of a call
@@ -96,7 +96,7 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
     programs, states = {}, {}
     for log in steps:
         chunk_of_steps = partial(train_chunk, steps[False], steps[True] if log else None, flags.steps)
-        task = ProgramSpec(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donated=(2,))
+        task = ProgramSpec(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donate_argnums=(2,))
         programs[log], states[log] = layout.lower(task)(), layout.put(STATE_ROLES, _of_one_member(state))
     placed = [
         layout.put(role, a if role is ShardingRole.SHARED else _of_one_member(a))

@@ -11,7 +11,8 @@ from rich.console import Console
 from experiments.base import Experiment
 from experiments.registry import config_of, difference
 from experiments.study import run_specs
-from rnnjax.distributed.processes import broadcast_from_first, distributed_session
+from rnnjax.distributed.collectives import require_same_flags
+from rnnjax.distributed.session import distributed_session
 from rnnjax.errors import UserError
 from rnnjax.runs.codec import encode
 from rnnjax.runs.folder import run_folder, scratch_folder
@@ -20,6 +21,7 @@ from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import StoppedError
 from rnnjax.sharding.compilation_cache import configure_compilation_cache
 from rnnjax.sharding.devices import check_devices, configure_devices, describe_devices, is_first_process
+from rnnjax.typing import JSONObject
 
 
 def run_experiment(experiment: Experiment) -> int:
@@ -30,11 +32,8 @@ def run_experiment(experiment: Experiment) -> int:
     try:
         with distributed_session(execution):
             check_devices(execution)
-            first_config = msgspec.convert(broadcast_from_first(encode(config)), Config)
-            devices, differing = describe_devices(), difference(first_config, config)
-            if differing:
-                raise UserError(f"The processes were started with different flags ({'; '.join(differing)}).")
-            changed = partial(difference, new=config)
+            require_same_flags(encode(config), execution.num_processes, _flag_difference)
+            devices, changed = describe_devices(), partial(difference, new=config)
             place = run_folder(experiment.out, config, devices, resume=execution.resume, difference=changed)
             with place if is_first_process() else scratch_folder() as folder:
                 with ProgressView(Console(quiet=not is_first_process())) as view:
@@ -45,6 +44,11 @@ def run_experiment(experiment: Experiment) -> int:
     except StoppedError as error:
         return error.status
     return 0
+
+
+def _flag_difference(first: JSONObject, other: JSONObject) -> list[str]:
+    """``difference`` of two configs as JSON."""
+    return difference(msgspec.convert(first, Config), msgspec.convert(other, Config))
 
 
 def train(experiment: Experiment, folder: Path, view: ProgressView) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rnnjax.config.execution import Execution
-from rnnjax.distributed.processes import broadcast_checkpoint
+from rnnjax.distributed.collectives import broadcast_checkpoint
 from rnnjax.runtime.signals import SignalHandler
 from rnnjax.training.run_state import RunState
 from rnnjax.training.setup import EnsembleSetup, select_member, stack_trees
@@ -55,7 +55,7 @@ class CheckpointPolicy:
         """Whether to save a checkpoint after ``step`` steps: an interval is over, or a signal has asked to stop."""
         by_steps = self._every > 0 and step // self._every > self._last_step // self._every
         by_time = self._seconds > 0 and time.monotonic() - self._last_time >= self._seconds
-        return by_steps or by_time or self._signals.requested
+        return self._signals.poll() or by_steps or by_time
 
     def save(self, progress: TrainProgress, members: Sequence[RunState]) -> None:
         """Write a checkpoint in the background. If a signal has asked to stop, wait until it is written and stop.

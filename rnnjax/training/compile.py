@@ -88,7 +88,7 @@ def build_programs(
     state = jax.eval_shape(next(iter(inits.values())), key)
     hparams = jax.eval_shape(lambda: traced_hparams(settings, key))
     examples_role = ShardingRole.SHARED if share_examples else ShardingRole.MEMBER
-    shard = layout.shares(state.params)
+    shard = layout.batch_shard(state.params)
 
     chunk = (np.zeros(train_shape, np.int32), np.zeros(train_shape, np.float32))
     train_arguments = (hparams, examples, state, *chunk, zero, zero, zero)
@@ -107,10 +107,10 @@ def build_programs(
     for T in lengths:
         train = partial(train_chunk, step, logged_step, T)
         program_specs["train", T] = ProgramSpec(
-            train, train_roles, train_arguments, returns=(2, None, None), donated=(2,)
+            train, train_roles, train_arguments, results_like=(2, None, None), donate_argnums=(2,)
         )
         evaluate = partial(evaluate_chunk, eval_step, shard, T)
-        program_specs["evaluate", T] = ProgramSpec(evaluate, eval_roles, eval_arguments, returns=(None, None))
+        program_specs["evaluate", T] = ProgramSpec(evaluate, eval_roles, eval_arguments, results_like=(None, None))
     single_device: dict[tuple[str, Hashable], tuple[Program, tuple[PyTree, ...]]] = {
         ("init", cell): (init, (key,)) for cell, init in inits.items()
     }

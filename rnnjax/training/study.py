@@ -8,7 +8,8 @@ from pathlib import Path
 import jax
 
 from rnnjax.config.execution import Execution
-from rnnjax.distributed.processes import broadcast_from_first, first_process_first, signal_handling
+from rnnjax.distributed.collectives import broadcast_from_first, first_process_first
+from rnnjax.distributed.stop_agreement import signal_handler
 from rnnjax.errors import UserError
 from rnnjax.runs.checkpoint_store import CheckpointStore
 from rnnjax.runs.member_schema import MemberInfo
@@ -54,7 +55,7 @@ def run_study(folder: Path, specs: Sequence[RunSpec], execution: Execution, view
         outcomes = (read_outcome(member_folder(folder, spec.name)) for spec in specs)
         return bool(broadcast_from_first(all(outcome is not None for outcome in outcomes)))
 
-    with signal_handling() as signals, one_blas_thread():
+    with signal_handler() as signals, one_blas_thread():
         for planned in plan_ensembles(specs):
             if ended(planned):
                 continue
@@ -97,6 +98,7 @@ def _run_ensemble(
 ) -> None:
     """Train an ensemble from the start or from its last checkpoint, and write its results."""
     view.start(f"{ensemble.title}: compiling", total=1)
+    signals.check()
     setup = set_up_ensemble(ensemble, choose_layout(execution, len(ensemble.specs), ensemble.settings.batch_size))
     with contextlib.ExitStack() as stack:
         store = None
@@ -114,6 +116,7 @@ def _run_ensemble(
             initial = restored.progress
             view.line(f"{ensemble.title}: going on from step {initial.step}")
         view.start(ensemble.title, total=setup.steps)
+        signals.check()
         with signals.deferred():
             done = train(setup, members, initial, checkpoints=checkpoints, on_progress=view.update)
             if checkpoints.due(done.step):

@@ -1,4 +1,4 @@
-"""Runs side by side are the runs alone: what happens to one does not reach the others."""
+"""Members of an ensemble train exactly as if each were trained alone."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def of_kind(kind, folder):
+def records_of_kind(kind, folder):
     return [record for record in read_records(folder / "metrics.jsonl") if record["kind"] == kind]
 
 
@@ -52,7 +52,7 @@ def train_pair(pair, folder, *rates, progress=lambda done, loss: None):
 
 
 def without_origin(pair):
-    """Looking for it compiles for seconds."""
+    """The search for the origin would be compiled for seconds."""
     origin = Origin("forward", "recurrent", "h", 0, None)
     return pair._replace(programs=pair.programs._replace(origin=lambda state, batch: origin))
 
@@ -71,22 +71,22 @@ def test_a_member_that_breaks_does_not_touch_the_other(pair, tmp_path, broken):
     assert members[1 - broken].failure is None
 
     member = members[broken]
-    steps = [record["step"] for record in of_kind("train", member.folder)]
+    steps = [record["step"] for record in records_of_kind("train", member.folder)]
     assert steps == list(range(len(steps)))
     assert 1 <= len(steps) < pair.steps
     assert f"Tiny (seed {broken}): the " in member.failure
     assert f"at step {steps[-1]};" in member.failure
     assert read_json(member.folder / "failure.json") == {"message": member.failure}
     assert read_json(member.folder / "diverged.json")["step"] == steps[-1]
-    assert max([record["step"] for record in of_kind("validation", member.folder)], default=0) <= steps[-1]
+    assert max([record["step"] for record in records_of_kind("validation", member.folder)], default=0) <= steps[-1]
 
 
 def test_the_loss_that_is_shown_is_the_mean_over_those_who_train(pair, tmp_path):
-    told = []
-    members, done = train_pair(without_origin(pair), tmp_path, 0.02, 1e30, progress=lambda *now: told.append(now))
-    sound, broken = ({r["step"]: r["loss"] for r in of_kind("train", member.folder)} for member in members)
-    assert [now for now, _ in told] == sorted({now for now, _ in told})
-    for now, loss in told:
+    calls = []
+    members, done = train_pair(without_origin(pair), tmp_path, 0.02, 1e30, progress=lambda *now: calls.append(now))
+    sound, broken = ({r["step"]: r["loss"] for r in records_of_kind("train", member.folder)} for member in members)
+    assert [now for now, _ in calls] == sorted({now for now, _ in calls})
+    for now, loss in calls:
         step = now - 1
         both = [losses[step] for losses in (sound, broken) if step in losses and max(broken) > step]
         assert loss == pytest.approx(np.mean(both or [sound[step]]), rel=1e-6)
@@ -100,7 +100,7 @@ def test_when_all_have_broken_training_ends(pair, tmp_path):
 
 
 def outcomes(prepared, folder):
-    """Of each member: its records as they are on disk, its last parameters, and their scores of the test split."""
+    """For each member: its records on disk, its last parameters, and their scores of the test split."""
     members, done = run(prepared, folder)
     params = prepared.layout.fetch(done.state.params)
     scores = evaluate(prepared, "test", done.state.params)
@@ -111,15 +111,15 @@ def outcomes(prepared, folder):
 
 
 def assert_outcomes_close(actual, expected):
-    for mine, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        if isinstance(theirs, str | int):
-            assert mine == theirs
+    for value, wanted in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        if isinstance(wanted, str | int):
+            assert value == wanted
         else:
-            assert mine == pytest.approx(theirs, rel=1e-5, abs=1e-5, nan_ok=True)
+            assert value == pytest.approx(wanted, rel=1e-5, abs=1e-5, nan_ok=True)
 
 
-def compiled(*trials, together="map"):
-    return set_up_ensemble(make_ensemble(*trials, bucket_lengths=(7,)), mesh_layout(len(trials), together=together))
+def compiled(*trials, member_loop="map"):
+    return set_up_ensemble(make_ensemble(*trials, bucket_lengths=(7,)), mesh_layout(len(trials), together=member_loop))
 
 
 @pytest.mark.slow
@@ -134,9 +134,9 @@ def test_eight_seeds_at_once_are_eight_runs_alone(tmp_path):
         alone = alone._replace(ensemble=make_ensemble(trial, bucket_lengths=(7,)), examples=examples)
         expected += outcomes(alone, tmp_path / "alone")
     assert len({records[0][-1]["loss"] for records, *_ in expected}) == 8
-    for together in ("map", "vmap"):
-        found = outcomes(compiled(*trials, together=together), tmp_path / together)
-        assert_outcomes_close(found, expected)
+    for member_loop in ("map", "vmap"):
+        actual = outcomes(compiled(*trials, member_loop=member_loop), tmp_path / member_loop)
+        assert_outcomes_close(actual, expected)
 
 
 @pytest.mark.slow
@@ -144,7 +144,7 @@ def test_cells_that_begin_differently_are_the_cells_alone(tmp_path):
     cells = [rnnjax.LSTM(4), rnnjax.LSTM(4, forget_bias=0.0), rnnjax.LSTM(4, chrono=9)]
     trials = [make_spec(make_dataset(), cell, NO_LOG, label=str(i)) for i, cell in enumerate(cells)]
     assert plan_ensembles(trials) == [tuple(trials)]
-    found = outcomes(compiled(*trials), tmp_path / "together")
-    assert len({scores[0] for *_, scores in found}) == 3
+    actual = outcomes(compiled(*trials), tmp_path / "together")
+    assert len({scores[0] for *_, scores in actual}) == 3
     for i, trial in enumerate(trials):
-        assert_outcomes_close(found[i : i + 1], outcomes(compiled(trial), tmp_path / "alone"))
+        assert_outcomes_close(actual[i : i + 1], outcomes(compiled(trial), tmp_path / "alone"))

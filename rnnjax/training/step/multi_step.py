@@ -182,7 +182,7 @@ def evaluate_chunk(
     chex.assert_rank(indices, 2)
     size = indices.shape[1]
 
-    whole_params = shard.whole(params)
+    whole_params = shard.all_gather_rows(params)
 
     def score_batch(k: jax.Array, carry: EvalCarry) -> EvalCarry:
         scores, state = carry
@@ -191,4 +191,4 @@ def evaluate_chunk(
 
     zeros = jnp.zeros(indices.shape), jnp.zeros(indices.shape)
     scores, _ = jax.lax.fori_loop(0, stop, score_batch, (zeros, step.initial_state(size)))
-    return shard.gather(scores, axis=1)
+    return shard.all_gather(scores, axis=1)

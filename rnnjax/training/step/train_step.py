@@ -64,8 +64,8 @@ def make_train_step(
         hparams: TracedHParams, state: TrainState, batch: Batch
     ) -> tuple[TrainState, TrainMetrics, StepLog | None]:
         chex.assert_equal_shape([batch.lengths, batch.weights])
-        rows = shard.rows(len(batch.weights))
-        weights = batch.weights / shard.sum(batch.weights.sum())
+        rows = shard.example_indices(len(batch.weights))
+        weights = batch.weights / shard.psum(batch.weights.sum())
         taps = norm_taps(model.zero_taps(*batch.inputs.shape[:2])) if log_gradients else None
         carry = carry_before_step(state, restart_every, rows)
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(hparams.key), state.step)}
@@ -80,25 +80,25 @@ def make_train_step(
                 flossed = ((rows < FLOSSED_EXAMPLES) & (weights > 0)).astype(weights.dtype)
                 penalty = gradient_penalty(
                     make_loss(model, objective, carry), params, batch,
-                    weights=weights, flossed=flossed / shard.sum(flossed.sum()),
+                    weights=weights, flossed=flossed / shard.psum(flossed.sum()),
                     omega_weight=hparams.omega if use_omega else None,
                     flossing_weight=hparams.flossing if use_flossing else None,
                 )  # fmt: skip
             return loss + penalty, ((loss, jnp.sum(correct * weights)), final)
 
-        params, gradient = shard.whole(state.params), jax.value_and_grad(total_loss, (0, 1), has_aux=True)
+        params, gradient = shard.all_gather_rows(state.params), jax.value_and_grad(total_loss, (0, 1), has_aux=True)
         (_, (shard_means, final)), (grads, tap_norms) = gradient(params, taps)
-        (loss, accuracy), grads = shard.sum(shard_means), shard.sum_gradients(grads)
-        gradient_norm = shard.norm(grads)
+        (loss, accuracy), grads = shard.psum(shard_means), shard.reduce_gradients(grads)
+        gradient_norm = shard.global_norm(grads)
         metrics = TrainMetrics(loss, accuracy, gradient_norm)
         halted = state.halted | ~(jnp.isfinite(loss) & jnp.isfinite(gradient_norm))
         rule = optimizer(hparams.learning_rate, hparams.clip, lambda _: gradient_norm)
         new_params, opt_state, changes, sizes = apply_update(
-            rule, grads, state.params, state.opt_state, halted, squares=log_gradients, in_blocks=shard.in_blocks
+            rule, grads, state.params, state.opt_state, halted, squares=log_gradients, in_blocks=shard.blockwise
         )
         new_carry: States = ()
         if restart_every is not None:  # without the padding of the batch, whose size depends on the number of devices
-            new_carry = jax.tree.map(lambda new, old: new[: len(old)], shard.gather(final, axis=0), state.carry)
+            new_carry = jax.tree.map(lambda new, old: new[: len(old)], shard.all_gather(final, axis=0), state.carry)
         step, new_carry = jax.tree.map(
             lambda old, new: jnp.where(halted, old, new), (state.step, state.carry), (state.step + 1, new_carry)
         )
@@ -126,10 +126,10 @@ def _log(
     taps, structure = jax.tree.flatten(tap_norms, is_leaf=is_norm_tap)
     by_lag = [example_loss_norms(jnp.swapaxes(tap.norm[..., 0], 0, 1), lengths, weights) for tap in taps]
     exists = by_lag[0][1]  # the same for all taps, as are the lengths
-    gathered, squares = shard.side_by_side((jnp.stack([*(norms for norms, _ in by_lag), exists]), squares))
+    gathered, squares = shard.all_gather_stacked((jnp.stack([*(norms for norms, _ in by_lag), exists]), squares))
     *norms_of_taps, exists = jnp.concatenate(gathered, axis=-1)
     gradients = [lag_statistics(norms, exists > 0) for norms in norms_of_taps]
-    changes, sizes = (jax.tree.map(jnp.sqrt, shard.over_rows(sums)) for sums in squares)
+    changes, sizes = (jax.tree.map(jnp.sqrt, shard.sum_row_shards(sums)) for sums in squares)
     return StepLog(jax.tree.unflatten(structure, gradients), update_ratios(changes, sizes))
 
 
