@@ -27,7 +27,8 @@ from rnnjax.sharding.devices import choose_layout, configure_devices
 from rnnjax.sharding.program_spec import ProgramSpec, ShardingRole
 from rnnjax.training.step.multi_step import ExampleArrays, init_state, train_chunk
 from rnnjax.training.step.optimizer import make_optimizer
-from rnnjax.training.step.train_step import STATE, make_train_step, traced_hparams
+from rnnjax.training.step.state import STATE_ROLES, traced_hparams
+from rnnjax.training.step.train_step import make_train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,17 +77,17 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
     examples = ExampleArrays(words, lengths.astype(np.int32), rng.integers(2, size=reviews).astype(np.int32))
     model = rnnjax.SequenceClassifier(flags.vocabulary, flags.features, rnnjax.RNN(CELLS[cell](flags.features)))
     settings = TrainingSettings()
-    optimizer, knobs = make_optimizer(settings, 1000), traced_hparams(settings, jax.random.key(1))
+    optimizer, hparams = make_optimizer(settings, 1000), traced_hparams(settings, jax.random.key(1))
     state = init_state(model, optimizer, words[:1, :1], None, jax.random.key(0))
     layout = choose_layout(Execution(), 1, flags.batch)
     indices = np.arange(reviews, dtype=np.int32).reshape(flags.every, flags.batch)
     chunk = indices, np.ones(indices.shape, np.float32)
     roles, arguments = (
-        (ShardingRole.MEMBER, ShardingRole.SHARED, STATE, ShardingRole.BATCH, ShardingRole.BATCH),
-        (knobs, examples, state, *chunk),
+        (ShardingRole.MEMBER, ShardingRole.SHARED, STATE_ROLES, ShardingRole.BATCH, ShardingRole.BATCH),
+        (hparams, examples, state, *chunk),
     )
     steps = {
-        log: make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares(state.params))
+        log: make_train_step(model, optimizer, settings, log_gradients=log, shard=layout.batch_shard(state.params))
         for log in (False, True)
     }
     logged = {False: -1, True: flags.every // 2}  # which step of a call
@@ -95,8 +96,8 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
     programs, states = {}, {}
     for log in steps:
         chunk_of_steps = partial(train_chunk, steps[False], steps[True] if log else None, flags.steps)
-        task = ProgramSpec(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donated=(2,))
-        programs[log], states[log] = layout.lower(task)(), layout.put(STATE, _of_one_member(state))
+        task = ProgramSpec(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donate_argnums=(2,))
+        programs[log], states[log] = layout.lower(task)(), layout.put(STATE_ROLES, _of_one_member(state))
     placed = [
         layout.put(role, a if role is ShardingRole.SHARED else _of_one_member(a))
         for role, a in zip(roles, arguments, strict=True)

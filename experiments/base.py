@@ -3,30 +3,20 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
 from rnnjax.config.execution import Execution
 from rnnjax.config.model import Architecture
 from rnnjax.config.training import TrainingSettings, require, require_sizes
+from rnnjax.runs.schema import Published
 
 if TYPE_CHECKING:
     import flax.linen as nn
 
     from rnnjax.cells import Cell
     from rnnjax.data.dataset import Dataset, Sizes
-
-
-class Published(NamedTuple):
-    """A figure from the literature, to stand beside ours."""
-
-    model: str  # as the source calls it
-    cell: str | None  # our cell that it is compared with: simplernn, lstm or gru
-    score: str  # "test accuracy" or "test loss"
-    value: float
-    setting: str
-    source: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +70,8 @@ class Experiment:
         return self.architecture.model(sizes, cell)
 
     def about(self) -> dict[str, Any]:
-        """What the report must know of it, as JSON has it."""
-        published = [figure._asdict() for figure in self.published]
-        return {"step": self.step, "example": self.example, "published": published}
+        """What the report must know of it, as fields of ``TaskInfo``."""
+        return {"step": self.step, "example": self.example, "published": self.published}
 
     def studies(self) -> "tuple[Experiment, ...]":
         """The studies that this experiment consists of, one after the other: itself, as a rule.

@@ -19,6 +19,8 @@ from experiments.tasks.temporal import Temporal
 from experiments.tasks.text import Text
 from experiments.tasks.trainability import Trainability
 from rnnjax.errors import UserError
+from rnnjax.runs.schema import FORMAT_VERSION, Config
+from rnnjax.typing import JSONValue
 
 KINDS = (Recall, Imdb, Adding, Copying, Temporal, Mnist, Characters, Text, Series, Trainability)
 EXPERIMENTS: dict[str, type[Experiment]] = {kind.__name__.lower(): kind for kind in KINDS}
@@ -26,8 +28,8 @@ FILES = ("train", "test", "file")  # flags that name files of the user, which co
 WITHOUT_EFFECT = {"out", "data_dir", "tensorboard", *FILES}  # on the numbers that a run computes
 
 
-def config_of(experiment: Experiment) -> dict[str, Any]:
-    """{"experiment": name, "flags": {...}, "contents": {...}} as JSON has it, without the flags of execution.
+def config_of(experiment: Experiment) -> Config:
+    """The config of a new run, its flags as JSON has them and without those of execution.
 
     ``contents`` are the digests of the files that ``FILES`` name; one that cannot be read has none.
     """
@@ -35,8 +37,13 @@ def config_of(experiment: Experiment) -> dict[str, Any]:
     del flags["execution"]
     named = {name: flags[name] for name in FILES if flags.get(name) is not None}
     contents = {name: digest for name, path in named.items() if (digest := _digest(Path(path)))}
-    config = {"experiment": type(experiment).__name__.lower(), "flags": flags, "contents": contents}
-    return json.loads(json.dumps(config))
+    name = type(experiment).__name__.lower()
+    return Config(format_version=FORMAT_VERSION, experiment=name, flags=_as_json(flags), contents=contents)
+
+
+def _as_json(value: JSONValue) -> JSONValue:
+    """Tuples as the lists that JSON has for them."""
+    return json.loads(json.dumps(value))
 
 
 def _digest(path: Path) -> str | None:
@@ -47,23 +54,22 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def experiment_from_config(config: dict[str, Any]) -> Experiment:
-    """The experiment that wrote ``config`` = {"experiment": name, "flags": {...}}.
+def experiment_from_config(config: Config) -> Experiment:
+    """The experiment that wrote ``config``.
 
     A flag that is not there, as in runs that are older than the flag, gets its default.
 
     Raises:
         UserError: an unknown experiment, an unknown flag, or a value that the flag cannot have.
     """
-    name = str(config.get("experiment"))
+    name = str(config.experiment)
     if name not in EXPERIMENTS:
         raise UserError(
             f"The run's config.json names the experiment {name!r}, expected one of {', '.join(EXPERIMENTS)}; "
             "restore it or run again."
         )
     try:
-        typed(dict, config.get("contents") or {})
-        experiment: Experiment = typed(EXPERIMENTS[name], config.get("flags"))
+        experiment: Experiment = typed(EXPERIMENTS[name], config.flags)
     except (TypeError, OverflowError, UserError) as error:
         raise UserError(
             f"The flags in the run's config.json are damaged or of another version ({str(error).rstrip('.')}); "
@@ -72,7 +78,7 @@ def experiment_from_config(config: dict[str, Any]) -> Experiment:
     return experiment
 
 
-def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def difference(old: Config, new: Config) -> list[str]:
     """One line for each flag that changes results and differs: ``--steps: 400 in the folder, 200 asked for``.
 
     Args:
@@ -84,11 +90,14 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """
     before, after = experiment_from_config(old), experiment_from_config(new)
     if type(before) is not type(after):
-        return [f"experiment: {old['experiment']} in the folder, {new['experiment']} asked for"]
+        return [f"experiment: {old.experiment} in the folder, {new.experiment} asked for"]
     was, wanted = _flat(before), _flat(after)
-    then, now = (config.get("contents") or {} for config in (old, new))
     return [
-        *(f"{flag_of(name)}: its content is not that of the run" for name in FILES if then.get(name) != now.get(name)),
+        *(
+            f"{flag_of(name)}: its content is not that of the run"
+            for name in FILES
+            if old.contents.get(name) != new.contents.get(name)
+        ),
         *(
             f"{flag_of(name)}: {_shown(was[name])} in the folder, {_shown(value)} asked for"
             for name, value in wanted.items()

@@ -14,11 +14,11 @@ from experiments.study import run_specs
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
 from experiments.tasks.text import Text
-from rnnjax.data.dataset import SPECIAL_WORDS, Sizes
+from rnnjax.data.dataset import SPECIAL_WORDS, Objective, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
-from rnnjax.runs.json_io import read_json, read_value
-from rnnjax.runs.task import read_task
+from rnnjax.runs.reader import read_config, read_task, read_vocabulary
+from rnnjax.runs.schema import PARAMS, VOCABULARY, member_folder
 from rnnjax.training.run_spec import RunSpec
 
 # flags that decide how a text is read
@@ -60,15 +60,13 @@ def restore_run(path: Path) -> RestoredRun:
         UserError: ``path`` is not a run folder, is too old, has validated nothing yet, holds cells that do not read
             a text alike, or a file in it is damaged.
     """
-    if not (path / "config.json").is_file():
-        raise UserError(f"'{path}' is not a run folder (it holds no config.json); name a folder that a run wrote.")
-    config = read_json(path / "config.json")
+    config = read_config(path)
     experiment = experiment_from_config(config)
     if not isinstance(experiment, WordExperiment):
-        what = config["experiment"]
+        what = config.experiment
         raise UserError(f"The run '{path}' reads no words, it is of {what}; name one of recall, imdb or text.")
-    kind = read_task(path / "task.json")
-    if kind.objective == "classes":
+    kind = read_task(path)
+    if kind.objective is Objective.CLASSES:
         raise UserError(
             f"The run '{path}' tells {len(kind.classes)} classes apart, and words are explained for two only; name "
             "a run of two."
@@ -82,11 +80,11 @@ def restore_run(path: Path) -> RestoredRun:
             )
     found: dict[str, tuple[RunSpec, Path]] = {}
     for trial in study:
-        if (file := path / "members" / trial.name / "params.msgpack").is_file():
+        if (file := member_folder(path, trial.name) / PARAMS).is_file():
             found.setdefault(trial.label, (trial, file))
     if not found:
         raise UserError(f"The run '{path}' has not validated any cell yet; wait until it has, or name another run.")
-    vocabulary = _vocabulary(path / "vocabulary.json")
+    vocabulary = _vocabulary(path)
     members = []
     for trial, file in found.values():
         model = trial.make_model(Sizes(len(vocabulary), 0, 1), trial.cell)
@@ -119,14 +117,13 @@ def read_text(run: RestoredRun, text: str) -> ReadText:
 
 
 def _vocabulary(path: Path) -> tuple[str, ...]:
-    if not path.is_file():
+    words = read_vocabulary(path)
+    if words is None:
         raise UserError(
-            f"'{path}' does not exist: the run is older than this file, in which its words stand; run again."
+            f"'{path / VOCABULARY}' does not exist: the run is older than this file, in which its words stand; run "
+            "again."
         )
-    words = read_value(path)
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise UserError(f"'{path}' is damaged, expected a JSON list of words in it; restore it or run again.")
-    return tuple(words)
+    return words
 
 
 def _params(model: nn.Module, path: Path) -> Any:

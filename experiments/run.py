@@ -5,18 +5,23 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from experiments.base import Experiment
 from experiments.registry import config_of, difference
 from experiments.study import run_specs
-from rnnjax.distributed.processes import broadcast_from_first, distributed_session
+from rnnjax.distributed.collectives import require_same_flags
+from rnnjax.distributed.session import distributed_session
 from rnnjax.errors import UserError
+from rnnjax.runs.codec import encode
 from rnnjax.runs.folder import run_folder, scratch_folder
+from rnnjax.runs.schema import Config
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import StoppedError
 from rnnjax.sharding.compilation_cache import configure_compilation_cache
 from rnnjax.sharding.devices import check_devices, configure_devices, describe_devices, is_first_process
+from rnnjax.typing import JSONObject
 
 
 def run_experiment(experiment: Experiment) -> int:
@@ -27,20 +32,23 @@ def run_experiment(experiment: Experiment) -> int:
     try:
         with distributed_session(execution):
             check_devices(execution)
-            devices, differing = describe_devices(), difference(broadcast_from_first(config), config)
-            if differing:
-                raise UserError(f"The processes were started with different flags ({'; '.join(differing)}).")
-            changed = partial(difference, new=config)
+            require_same_flags(encode(config), execution.num_processes, _flag_difference)
+            devices, changed = describe_devices(), partial(difference, new=config)
             place = run_folder(experiment.out, config, devices, resume=execution.resume, difference=changed)
             with place if is_first_process() else scratch_folder() as folder:
                 with ProgressView(Console(quiet=not is_first_process())) as view:
-                    view.line(f"{config['experiment']} on {devices[0]}, into {folder}")
+                    view.line(f"{config.experiment} on {devices[0]}, into {folder}")
                     _trained(experiment, folder, view)
                 if is_first_process():
                     _report(experiment, folder)
     except StoppedError as error:
         return error.status
     return 0
+
+
+def _flag_difference(first: JSONObject, other: JSONObject) -> list[str]:
+    """``difference`` of two configs as JSON."""
+    return difference(msgspec.convert(first, Config), msgspec.convert(other, Config))
 
 
 def train(experiment: Experiment, folder: Path, view: ProgressView) -> None:
@@ -72,6 +80,6 @@ def _report(experiment: Experiment, folder: Path) -> None:
 
     print_reports((folder,))
     if experiment.training.tensorboard:
-        from rnnjax.runs.writer import write_pictures
+        from rnnjax.runs.tensorboard import write_pictures
 
         write_pictures(folder / "tensorboard", sorted((folder / "figures").glob("*.png")))

@@ -1,4 +1,4 @@
-"""``rnnjax.diagnose``: everything that is measured of a network's gradients, in one call, without our training loop."""
+"""``rnnjax.diagnose``: everything that is measured of a network's gradients, in one call, without a training run."""
 
 import functools
 import sys
@@ -13,30 +13,31 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from rnnjax.analysis.layer_record import layer_record, rounded
+from rnnjax.analysis.diagnosis import Diagnosis
+from rnnjax.analysis.layer_diagnosis import layer_diagnosis
 from rnnjax.analysis.measure import Measurements, measure, nonfinite_origin
 from rnnjax.argument_checks import check_floats, check_lengths, describe
 from rnnjax.cells import Cell
 from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, Origin, check
 from rnnjax.diagnostics.gradient_paths import Paths
-from rnnjax.diagnostics.gradients import by_lag as lag_first
-from rnnjax.diagnostics.gradients import safe_norm
+from rnnjax.diagnostics.gradients import by_lag, safe_norm
 from rnnjax.nn.recurrent import RNN
 from rnnjax.report.diagnosis_report import Figures, figures, rich_summary, write_page
-from rnnjax.report.summary.diagnosis import by_lag, has_belt
-from rnnjax.runs.diagnosis import Diagnosis, parse_diagnosis
+from rnnjax.report.summary.diagnosis import by_lag as quantile_by_lag
+from rnnjax.report.summary.diagnosis import has_belt
 from rnnjax.runtime.blas import one_blas_thread
+from rnnjax.typing import CellState, ModelParams, PyTree
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What ``diagnose`` finds.
+    """What ``diagnose`` returns.
 
     Attributes:
-        examined: every array: per-example losses, and for each recurrent layer its linearised steps, the paths of
-            its gradient, the gradient of its inputs, and what was measured of them.
-        diagnosis: medians and single numbers, as the report of a training run holds them.
+        examined: all that was measured: losses (B,) of the examples, and for each recurrent layer its linearised
+            steps, the paths of its gradient, the gradient of its inputs, and the quantities derived from them.
+        diagnosis: the derived quantities as numpy arrays in float64, cut at the longest example.
         alarms: what is wrong, if anything is.
     """
 
@@ -45,7 +46,7 @@ class Result:
     alarms: tuple[Alarm, ...]
 
     def summary(self) -> Table:
-        """A table with a row for each recurrent layer, and the alarms; ``rich.print`` it, or let a notebook show it."""
+        """A table with a row for each recurrent layer and with the alarms, for ``rich.print`` or a notebook."""
         return rich_summary(self.diagnosis, self.alarms)
 
     def plot(self) -> Figures:
@@ -53,49 +54,50 @@ class Result:
         return figures(self.diagnosis)
 
     def save(self, path: str | Path) -> Path:
-        """Write all of it as one HTML page that needs no other file; return its path."""
+        """Write table, alarms and figures as one HTML page that needs no other file; return its path."""
         return write_page(Path(path), self.diagnosis, self.alarms)
 
 
-def diagnose(model: nn.Module | Cell, params: Any, batch: Any, loss: Callable[..., jax.Array]) -> Result:
-    """Look at how the gradient of ``loss`` travels through every recurrent layer of a network.
+def diagnose(model: nn.Module | Cell, params: PyTree, batch: PyTree, loss: Callable[..., jax.Array]) -> Result:
+    """Measure how the gradient of ``loss`` travels through every recurrent layer of a network.
 
         result = rnnjax.diagnose(model, params, batch, loss)
         rich.print(result.summary())
 
     Args:
         model: a Flax module that uses ``rnnjax.RNN`` somewhere, or a bare cell.
-        params: the first argument of ``loss``; of a cell, its parameters.
-        batch: the second argument of ``loss``, arrays in any structure; of a cell, the inputs xs (T, B, D), or the
+        params: the first argument of ``loss``; for a cell, its parameters.
+        batch: the second argument of ``loss``, arrays in any structure; for a cell, the inputs xs (T, B, D), or the
             pair (xs, lengths).
         loss: ``loss(params, batch)`` applies the module and returns the loss of each example (B,), before any mean;
             examples must not influence each other. For a cell, ``loss(final, ys)`` of its final state, each (B, H),
             and its outputs (T, B, H).
 
     Returns:
-        The result; all of it belongs to each example's own loss. One compilation and one run, about ten seconds for
-        500 steps of 32 examples and 128 units on two CPU cores.
+        Gradients of each example's own loss, not of the mean. It takes one compilation and one run, about ten
+        seconds for 500 steps of 32 examples and 128 units on two CPU cores.
 
     Raises:
-        ValueError: the loss is not one number for each example, or no recurrent layer is called; or an argument is of
-            another kind or shape than is told above.
+        ValueError: the loss is not one number for each example, no recurrent layer is called, or an argument has
+            another type or shape than described here.
     """
-    _check(model, params, batch, loss)
+    _check_arguments(model, params, batch, loss)
     if isinstance(model, Cell):
-        params, loss = {"cell": {k: v for k, v in params._asdict().items() if v is not None}}, _of_cell(model, loss)
-    # nothing moves in a notebook, which would want ipywidgets for it
+        params = {"cell": {k: v for k, v in params._asdict().items() if v is not None}}
+        loss = _loss_through_module(model, loss)
+    # no spinner in a notebook, where rich would need ipywidgets for it
     terminal = Console(stderr=True, force_jupyter=False, force_terminal=sys.stderr.isatty())
     with terminal.status("measuring how the gradient travels"), one_blas_thread():
         examined = jax.jit(functools.partial(measure, loss))(params, batch)
         jax.block_until_ready(examined)
     losses = np.asarray(examined.losses)
-    record = {"step": 0, "examples": len(losses), "loss": rounded(losses.mean())}
-    diagnosis = parse_diagnosis(record | {"layers": [layer_record(layer) for layer in examined.layers]})
+    layers = tuple(layer_diagnosis(layer) for layer in examined.layers)
+    diagnosis = Diagnosis(step=0, examples=len(losses), loss=float(losses.mean()), layers=layers)
     return Result(examined, diagnosis, _alarms(examined, diagnosis))
 
 
-def _check(model: Any, params: Any, batch: Any, loss: Any) -> None:
-    """What can be said before anything is traced."""
+def _check_arguments(model: Any, params: PyTree, batch: PyTree, loss: Any) -> None:
+    """ValueError for an argument that is wrong, as far as that is known before anything is traced."""
     if not isinstance(model, Cell) and (isinstance(model, type) or not callable(model)):
         raise ValueError(f"model must be a Flax module or a cell such as rnnjax.LSTM(128), got {describe(model)}")
     if not callable(loss):
@@ -103,8 +105,9 @@ def _check(model: Any, params: Any, batch: Any, loss: Any) -> None:
     for name, tree in (("params", params), ("batch", batch)):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             if not _is_numeric(leaf):
-                place = name + jax.tree_util.keystr(path)
-                raise ValueError(f"{place} must be an array of numbers, got {describe(leaf)}")
+                raise ValueError(
+                    f"{name}{jax.tree_util.keystr(path)} must be an array of numbers, got {describe(leaf)}"
+                )
     if isinstance(model, Cell):
         xs, lengths = batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
         check_floats("batch", xs, "(T, B, D)")
@@ -119,39 +122,41 @@ def _is_numeric(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array | bool | int | float | complex)
 
 
-def _of_cell(cell: Cell, loss: Callable[[Any, jax.Array], jax.Array]) -> Callable[[Any, Any], jax.Array]:
+def _loss_through_module(
+    cell: Cell, loss: Callable[[CellState, jax.Array], jax.Array]
+) -> Callable[[ModelParams, PyTree], jax.Array]:
     """A cell's loss of (final, ys) as a loss of (params, batch) through a Flax module."""
     module = RNN(cell, time_major=True)
 
-    def wrapped(params: Any, batch: Any) -> jax.Array:
+    def loss_of_params(params: ModelParams, batch: PyTree) -> jax.Array:
         xs, lengths = batch if isinstance(batch, tuple) else (batch, None)
         result: Any = module.apply({"params": params}, xs, lengths=lengths)
         return loss(*result)
 
-    return wrapped
+    return loss_of_params
 
 
 def _alarms(examined: Measurements, diagnosis: Diagnosis) -> tuple[Alarm, ...]:
-    found: list[Alarm] = []
-    for call, ways, layer in zip(examined.calls, examined.paths, diagnosis.layers, strict=True):
+    alarms: list[Alarm] = []
+    for call, paths, layer in zip(examined.calls, examined.paths, diagnosis.layers, strict=True):
         evidence = Evidence(
             label=f"{layer.cell} {layer.name}",
             unit="step",
-            curves=by_lag(layer, "m")[None] if _enters_last(call.lengths, ways) else None,
+            curves=quantile_by_lag(layer, "m")[None] if _loss_reads_last_step(call.lengths, paths) else None,
             keep_at_bias=layer.keep_at_bias,
             saturation=layer.saturation,
-            belt_share=by_lag(layer, "belt_share"),
+            belt_share=quantile_by_lag(layer, "belt_share"),
             has_belt=has_belt(layer),
             padding_read=layer.padding_read,
         )
-        found += check(evidence)
+        alarms += check(evidence)
     origin = _origin(examined)
-    return (*found, *check(Evidence(label="network", origin=origin)))
+    return (*alarms, *check(Evidence(label="network", origin=origin)))
 
 
-def _enters_last(lengths: jax.Array, ways: Paths) -> bool:
-    """Whether the loss reads a layer mostly at its last step; else a gradient by lag does not show how it fades."""
-    direct = np.asarray(lag_first(safe_norm(ways.direct), lengths)[0])
+def _loss_reads_last_step(lengths: jax.Array, paths: Paths) -> bool:
+    """Whether the loss reads a layer mostly at its last step; else a gradient by lag does not show how it decays."""
+    direct = np.asarray(by_lag(safe_norm(paths.direct), lengths)[0])
     total = direct.sum(axis=0)
     read = total > 0
     return bool(read.any()) and bool(np.median(direct[0][read] / total[read]) > 0.5)

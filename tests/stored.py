@@ -9,7 +9,7 @@ import pytest
 
 from rnnjax.runs.checkpoint_store import CheckpointStore
 
-TOLD = {"seconds": 0.1, "members": [{"loss": float("inf"), "words": "é'", 1: None}]}
+METADATA = {"seconds": 0.1, "members": [{"loss": float("inf"), "words": "é'", 1: None}]}
 
 
 class State(NamedTuple):

@@ -1,4 +1,4 @@
-"""Diagnoses with known numbers, written as training writes them."""
+"""Diagnoses with known numbers, written by hand as rnnjax wrote them before run folders had a ``format_version``."""
 
 import json
 from pathlib import Path
@@ -70,13 +70,13 @@ def text_record(words: list[str], label: int, logits: list[float], connectivity:
 
 
 def swap_record(lag: list[int], measured: list[float], predicted: list[float]) -> dict[str, Any]:
-    told = {"what": "the opinion word for one of the other polarity"}
-    return told | {"lag": lag, "measured": measured, "predicted": predicted}
+    what = "the opinion word for one of the other polarity"
+    return {"what": what, "lag": lag, "measured": measured, "predicted": predicted}
 
 
 def update_records(folder: Path, ratios: dict[str, list[float]], steps: list[int]) -> None:
     """Append update ratios to a member's metrics, one of each block a step."""
     with (folder / "metrics.jsonl").open("a") as file:
-        for place, step in enumerate(steps):
-            row = {block: values[place] for block, values in ratios.items()}
+        for number, step in enumerate(steps):
+            row = {block: values[number] for block, values in ratios.items()}
             file.write(json.dumps({"kind": "updates", "step": step, "epoch": 0, "ratios": row}) + "\n")

@@ -1,4 +1,4 @@
-"""Run folders with known curves, written as training writes them."""
+"""Run folders with known curves, written by hand as rnnjax wrote them before they had a ``format_version``."""
 
 import json
 from pathlib import Path
@@ -17,8 +17,8 @@ def write_run(path: Path, experiment: str = "recall", flags: dict[str, Any] | No
 
 def write_task(run: Path, objective: str, step: str, example: str, **more: Any) -> None:
     """``task.json``; ``more`` as the loss, the names of the classes, or what was published."""
-    told = {"objective": objective, "step": step, "example": example}
-    (run / "task.json").write_text(json.dumps(told | more))
+    task = {"objective": objective, "step": step, "example": example}
+    (run / "task.json").write_text(json.dumps(task | more))
 
 
 def write_number_task(path: Path, **more: Any) -> Path:
@@ -28,12 +28,12 @@ def write_number_task(path: Path, **more: Any) -> Path:
     curve = np.exp(-0.05 * np.arange(41))
     for seed in range(2):
         rows = [(100, 0.166, 0.1), (200, 0.02, 0.3), (300, 0.0011 + 0.0001 * seed, 0.9)]
-        told = {"validation": rows, "test": 0.91, "losses": (0.0012 + 0.0002 * seed, rows[-1][1]), "varied": {}}
+        scores = {"validation": rows, "test": 0.91, "losses": (0.0012 + 0.0002 * seed, rows[-1][1]), "varied": {}}
         curves = {"h": [curve] * 2, "c": [curve, curve**0.1]}
-        write_member(run, "LSTM", seed, curves=curves, baseline=1 / 6, parameters=2000, **told)
+        write_member(run, "LSTM", seed, curves=curves, baseline=1 / 6, parameters=2000, **scores)
     rows = [(100, 0.168, 0.1), (200, 0.1667, 0.1), (300, 0.17, 0.1)]
-    told = {"validation": rows, "losses": (0.1672, 0.1667), "test": 0.1, "varied": {}, "train": [0.1675] * 100}
-    write_member(run, "SimpleRNN", curves={"h": [curve] * 2}, baseline=1 / 6, **told)
+    scores = {"validation": rows, "losses": (0.1672, 0.1667), "test": 0.1, "varied": {}, "train": [0.1675] * 100}
+    write_member(run, "SimpleRNN", curves={"h": [curve] * 2}, baseline=1 / 6, **scores)
     return run
 
 
@@ -72,10 +72,10 @@ def write_member(
     """
     folder = run / "members" / f"{label.lower().replace(' ', '-')}-seed{seed}"
     folder.mkdir()
-    told = {"label": label, "cell": label.split()[0].lower(), "seed": seed, "parameters": parameters, "steps": steps}
-    told |= {} if varied is None else {"varied": varied}
-    told |= {} if baseline is None else {"baseline": baseline}
-    (folder / "member.json").write_text(json.dumps(told))
+    member = {"label": label, "cell": label.split()[0].lower(), "seed": seed, "parameters": parameters, "steps": steps}
+    member |= {} if varied is None else {"varied": varied}
+    member |= {} if baseline is None else {"baseline": baseline}
+    (folder / "member.json").write_text(json.dumps(member))
     lines(
         folder / "metrics.jsonl",
         [
@@ -111,10 +111,10 @@ def gradient_records(
 ) -> list[dict[str, Any]]:
     records = []
     for state, rows in curves.items():
-        for place, norms in enumerate(rows):
+        for number, norms in enumerate(rows):
             values = {"mean": norms * 1.1, "q10": norms * 0.5, "q50": norms, "q90": norms * 2}
             records.append(
-                {"step": place * 100 if steps is None else steps[place], "layer": 0, "state": state}
+                {"step": number * 100 if steps is None else steps[number], "layer": 0, "state": state}
                 | {"count": [32] * len(norms) if counts is None else counts}
                 | {name: [float(value) for value in row] for name, row in values.items()}
             )

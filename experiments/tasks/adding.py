@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
-from experiments.base import Experiment, Published
+from experiments.base import Experiment
 from rnnjax.config.training import TrainingSettings, require
+from rnnjax.runs.schema import Published
 
 if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset

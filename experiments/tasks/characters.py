@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from experiments.base import Published, StepwiseExperiment
+from experiments.base import StepwiseExperiment
 from rnnjax.config.training import TrainingSettings, require
+from rnnjax.runs.schema import Published
 
 if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset
@@ -61,7 +62,7 @@ class Characters(StepwiseExperiment):
 
     def about(self) -> dict[str, Any]:
         """What the report must know of it, as JSON has it; others' figures are of Shakespeare's text."""
-        return super().about() if self.file is None else {**super().about(), "published": []}
+        return super().about() if self.file is None else {**super().about(), "published": ()}
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
         """The text, one object for all seeds; ``progress`` is called with one line at each stage."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
-from experiments.base import Published, WordExperiment
+from experiments.base import WordExperiment
 from rnnjax.config.training import TrainingSettings, require
+from rnnjax.runs.schema import Published
 
 if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
-from experiments.base import Experiment, Published
+from experiments.base import Experiment
 from rnnjax.config.training import TrainingSettings, require
+from rnnjax.runs.schema import Published
 
 if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset
@@ -64,9 +65,9 @@ class Mnist(Experiment):
         return 784 if self.by == "pixel" else 28
 
     def about(self) -> dict[str, Any]:
-        """What the report must know of it, as JSON has it."""
+        """What the report must know of it, as fields of ``TaskInfo``."""
         published = () if self.by == "row" else PERMUTED if self.permuted else SEQUENTIAL
-        return {**super().about(), "step": self.by, "published": [figure._asdict() for figure in published]}
+        return {**super().about(), "step": self.by, "published": published}
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
         """The images, one object for all seeds; ``progress`` is called with one line at each stage."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import tyro
 
-from experiments.base import Experiment, Published
+from experiments.base import Experiment
 from rnnjax.config.training import TrainingSettings, require
+from rnnjax.runs.schema import Published
 
 if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset
@@ -59,7 +60,7 @@ class Temporal(Experiment):
 
     def about(self) -> dict[str, Any]:
         """What the report must know of it, as JSON has it; others' figures are of two marks."""
-        return super().about() if self.marks == 2 else {**super().about(), "published": []}
+        return super().about() if self.marks == 2 else {**super().about(), "published": ()}
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
         """The sequences of ``seed``; there is no stage of it that ``progress`` is told."""

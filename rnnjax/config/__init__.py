@@ -1,1 +1,1 @@
-"""The flags of a run as frozen dataclasses: how to train, which model, where to run."""
+"""Flags of a run as frozen dataclasses: training, model, devices and processes."""

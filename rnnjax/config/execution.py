@@ -1,4 +1,4 @@
-"""The flags that say where and how safely a job runs; what it computes does not depend on them."""
+"""Flags for devices, processes and checkpoints; the results of a run do not depend on them."""
 
 import dataclasses
 from typing import Literal
@@ -10,28 +10,26 @@ OFF = "off"
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-    """On which devices a job runs, and what survives when it is stopped.
+    """Devices, processes and checkpoints of a job.
 
     Attributes:
         parallel: how programs use several devices: jit divides the runs that share a program over the devices, and
-            each batch over what is left; sharded divides large parameters as well, over --model-devices; pmap divides
-            each batch by JAX's older way.
+            each batch over the remaining ones; sharded divides large parameters as well, over --model-devices; pmap
+            divides each batch with jax.pmap.
         devices: number of devices to use; all local ones if not given.
         model_devices: devices over which parameters are divided with --parallel sharded.
-        platform: where to run; the fastest that is there if not given.
-        cpu_devices: virtual devices that the CPU is divided into; if not given, one for each core, used as far as
-            there is enough work for it.
-        coordinator: address:port of the first of several processes; found by itself under SLURM, Open MPI and on TPU
-            pods.
+        platform: kind of device; the fastest available if not given.
+        cpu_devices: virtual devices of the CPU; one for each core if not given, of which small batches use fewer.
+        coordinator: address:port of the first of several processes; detected under SLURM, Open MPI and on TPU pods.
         num_processes: number of processes, with --coordinator.
-        process_id: number of this process, from 0, with --coordinator.
-        checkpoint_every: steps between two checkpoints; 0 leaves it to --checkpoint-minutes.
-        checkpoint_minutes: minutes between two checkpoints; 0 leaves it to --checkpoint-every, and both 0 switch
-            checkpoints off, but for one when a run is stopped.
+        process_id: index of this process, from 0, with --coordinator.
+        checkpoint_every: steps between two checkpoints; 0 sets no limit in steps.
+        checkpoint_minutes: minutes between two checkpoints; 0 sets no limit in minutes. With neither limit, the only
+            checkpoint is written when a run is stopped.
         keep_checkpoints: newest checkpoints to keep; the best parameters are kept beside them.
-        compilation_cache: folder in which compiled programs are kept for the next start; the user's cache folder if
-            not given, off for none.
-        resume: continue the run in --out where it was stopped, or begin it.
+        compilation_cache: folder of compiled programs for later starts; the user's cache folder if not given, off for
+            none.
+        resume: continue the run in --out where it was stopped, or start it.
     """
 
     parallel: Literal["jit", "pmap", "sharded"] = "jit"

@@ -1,4 +1,4 @@
-"""The flags that say what is built around a cell: plain choices, checked, with no import of jax."""
+"""Flags of the model around a cell, checked, without an import of jax."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Literal
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What is built around a cell.
+    """The model around a cell.
 
     Attributes:
         layers: recurrent layers on top of each other.
         bidirectional: read every sequence in both directions, each with its own cell.
-        pooling: what the dense layer reads of the top layer's outputs: the last one, or the mean, the maximum or an
-            attention-weighted mean over all steps.
-        layer_norm: normalise what a layer gives to the next, and to the dense layer, over its features.
-        dropout: share of what a layer gives to the next, and to the dense layer, that is silenced in training.
+        pooling: how the top layer's outputs are reduced for the dense layer: the last one, or the mean, the maximum or
+            an attention-weighted mean over all steps.
+        layer_norm: normalise the output of every layer over its features.
+        dropout: fraction of the output of every layer that is set to zero in training.
     """
 
     layers: int = 1
@@ -50,12 +50,12 @@ class Architecture:
         """The model around ``cell``.
 
         Args:
-            sizes: what it must fit.
+            sizes: number of inputs and outputs of the data set.
             cell: of every layer and direction.
             embedding: size of a word vector; 0 reads ids as one-hot vectors.
             embedding_scale: standard deviation of the initial word vectors.
-            word_dropout: share of the words that are silenced in an example in training.
-            every_step: answer at every step instead of once.
+            word_dropout: fraction of the words of an example that are set to zero in training.
+            every_step: one prediction at every step instead of one for the sequence.
         """
         from rnnjax.nn.classifier import SequenceClassifier
         from rnnjax.nn.recurrent import Stack

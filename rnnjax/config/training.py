@@ -1,4 +1,4 @@
-"""The flags that every training experiment shares: plain numbers, checked, with no import of jax."""
+"""Training flags of every experiment, checked, without an import of jax."""
 
 import dataclasses
 import math
@@ -6,7 +6,7 @@ from typing import Literal
 
 from rnnjax.errors import UserError
 
-LARGEST = 2**31 - 1  # places of examples and steps are int32
+INT32_MAX = 2**31 - 1  # indices of examples and steps are int32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,14 +14,13 @@ class TrainingSettings:
     """How to train and what to log.
 
     Attributes:
-        epochs: passes over the training part.
+        epochs: passes over the training split.
         batch_size: examples in one step.
-        learning_rate: of Adam, at its peak.
+        learning_rate: peak learning rate of Adam.
         schedule: learning rate over the run: constant, or cosine decay to zero.
         warmup_steps: steps in which the learning rate rises linearly from zero.
-        clip: largest parameter gradient that is let through; 0 switches clipping off.
-        clip_by: what of the gradient is bounded: norm scales the whole of it down where its global norm is larger,
-            value cuts every single number.
+        clip: largest norm or value of the parameter gradient; 0 switches clipping off.
+        clip_by: norm scales the gradient down to this global norm, value clips each of its numbers.
         omega: weight of Pascanu's penalty on steps that shrink or stretch the gradient; 0 switches it off.
         flossing: weight of the penalty on squared Lyapunov exponents (gradient flossing), not for
             relu, whose exponents have no gradient; 0 switches it off.
@@ -30,9 +29,9 @@ class TrainingSettings:
         validate_every: steps between two validations; 0 validates at the end of each epoch.
         curriculum: how strictly the first epoch goes from short to long sequences: 0 shuffles them, 1 sorts them.
         buckets: number of static lengths that batches are cut to; fewer compile faster, more pad less.
-        steps_per_program: steps that run in one compiled program without a word to the host.
+        steps_per_program: steps that run in one call of a compiled program.
         seed: first random seed.
-        seeds: number of seeds, each a run of its own from the first seed upwards.
+        seeds: number of seeds, one run each, counted from the first seed.
         tensorboard: write TensorBoard event files beside the records.
     """
 
@@ -66,11 +65,11 @@ class TrainingSettings:
 
 
 def require_sizes(settings: object) -> None:
-    """Raise ``UserError`` naming the first flag of a dataclass whose whole number fits into no array."""
-    for field in dataclasses.fields(settings):  # type: ignore[arg-type]  # whoever calls it is one
+    """Raise ``UserError`` naming the first flag of a dataclass whose integer does not fit into an int32."""
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, field.name)
         if type(value) is int and field.name != "seed":
-            require(settings, field.name, value <= LARGEST, f"at most {LARGEST}")
+            require(settings, field.name, value <= INT32_MAX, f"at most {INT32_MAX}")
 
 
 def require(settings: object, name: str, holds: bool, wanted: str) -> None:

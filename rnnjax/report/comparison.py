@@ -14,7 +14,8 @@ from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables.summary_table import html_table, note
 from rnnjax.report.text import headline as sentences
 from rnnjax.runs.json_io import flat, write_bytes
-from rnnjax.runs.reader import Run, load_run
+from rnnjax.runs.reader import load_run
+from rnnjax.runs.run_record import Run
 
 KIND = "comparison"
 PLACES = ("out", "started", "command")  # say where and when a run was, not what it was
@@ -69,8 +70,8 @@ def _write(runs: dict[str, Run], out: Path) -> Path:
         for name, run in runs.items()
         for member in run.members
     ]
-    unborn = tuple(f"{name}: {member}" for name, run in runs.items() for member in run.unborn)
-    together = dataclasses.replace(next(iter(runs.values())), members=tuple(members), unborn=unborn)
+    not_started = tuple(f"{name}: {member}" for name, run in runs.items() for member in run.not_started)
+    together = dataclasses.replace(next(iter(runs.values())), members=tuple(members), not_started=not_started)
     labels = seed_groups(together)
     scripts, live = embedded(labels)
     table = document.table(

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from rich.table import Table
 
+from rnnjax.analysis.diagnosis import Diagnosis, LayerDiagnosis
 from rnnjax.diagnostics.alarms.evidence import Alarm
 from rnnjax.diagnostics.gradients import half_life, reach
 from rnnjax.formatting import number, short_percent
@@ -19,7 +20,6 @@ from rnnjax.report.figures import style
 from rnnjax.report.figures.panels import gate_colours, lag_axis, percent_axis, sample
 from rnnjax.report.sections.rendering import Section, png_uri
 from rnnjax.report.summary.diagnosis import by_lag, has_belt
-from rnnjax.runs.diagnosis import Diagnosis, LayerDiagnosis
 from rnnjax.runs.json_io import write_bytes
 from rnnjax.typing import Floats
 

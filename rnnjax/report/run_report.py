@@ -21,7 +21,8 @@ from rnnjax.report.tables.export import csv_text, parquet_bytes
 from rnnjax.report.tables.summary_table import html_table, note
 from rnnjax.report.text import headline as sentences
 from rnnjax.runs.json_io import write_bytes
-from rnnjax.runs.reader import Run, load_run
+from rnnjax.runs.reader import load_run
+from rnnjax.runs.run_record import Run
 
 TABLE_SOURCE = "table.csv, from members/*/result.json, gradients.jsonl and, where there are, diagnosis-*.json"
 

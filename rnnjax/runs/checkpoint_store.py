@@ -1,8 +1,8 @@
-"""Checkpoints of a group of runs: written in the background by Orbax, whole or not at all, verified when read.
+"""Checkpoints of an ensemble: written in the background by Orbax, whole or not at all, verified when read.
 
-FOLDER/800/           that of step 800, as Orbax lays it out, with a checksum of every file in ``sha256.json``
-FOLDER/800.partial/   one that is being written; Orbax adds to this name as long as it writes
-FOLDER/damaged-800/   one that was found damaged and set aside
+FOLDER/800/           the checkpoint of step 800, in Orbax's layout, with a checksum of every file in ``sha256.json``
+FOLDER/800.partial/   one that is being written; Orbax adds to this name while it writes
+FOLDER/damaged-800/   one that was damaged when it was to be read, and was renamed
 """
 
 import contextlib
@@ -24,26 +24,28 @@ import numpy as np
 from rnnjax.errors import UserError
 from rnnjax.runs.json_io import write_json
 from rnnjax.runs.orbax_logging import quiet_orbax
+from rnnjax.typing import JSONObject, PyTree
 
-SUMS = "sha256.json"
-FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)}
+CHECKSUMS = "sha256.json"
+METADATA_KEY = "told"  # what checkpoints of every version call the caller's metadata
+DISK_FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)}
 
 
 class Restored(NamedTuple):
     """A checkpoint read back."""
 
     step: int
-    arrays: Any  # of the structure asked for, numpy
-    told: dict[str, Any]
+    arrays: PyTree  # numpy, in the structure of the restore's template
+    metadata: JSONObject
 
 
 class CheckpointStore(contextlib.AbstractContextManager["CheckpointStore"]):
-    """The newest checkpoints of one group of runs; a context manager that closes itself.
+    """The newest checkpoints of one ensemble; a context manager that closes itself.
 
     Args:
-        folder: where they lie; made by the first save. Of several JAX processes only the first may have a store.
+        folder: of the checkpoints; made by the first save. Of several JAX processes only the first may have a store.
         keep: how many of the newest are kept, at least 1.
-        warn: is given one sentence for each checkpoint that is found damaged.
+        warn: called with one sentence for each damaged checkpoint.
     """
 
     def __init__(self, folder: Path, *, keep: int, warn: Callable[[str], None]) -> None:
@@ -55,44 +57,56 @@ class CheckpointStore(contextlib.AbstractContextManager["CheckpointStore"]):
 
     @functools.cached_property
     def _orbax(self) -> Any:
-        """What writes and reads; half a second to import, so not before there is something to do."""
+        """Orbax's checkpointer, imported at its first use since that takes half a second."""
         import orbax.checkpoint as ocp
 
-        alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})  # wait for no other process
-        # Should making a folder fail, then at once: in the background it would leave other threads waiting for minutes.
-        at_once = ocp.options.AsyncOptions(create_directories_asynchronously=False)
+        one_process = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})  # wait for no other
+        # Folders are made in this thread: where that fails in the background, other threads wait for minutes.
+        synchronous_folders = ocp.options.AsyncOptions(create_directories_asynchronously=False)
         self._open.enter_context(quiet_orbax())
-        return self._open.enter_context(ocp.StandardCheckpointer(async_options=at_once, multiprocessing_options=alone))
+        return self._open.enter_context(
+            ocp.StandardCheckpointer(async_options=synchronous_folders, multiprocessing_options=one_process)
+        )
 
-    def save(self, step: int, arrays: Any, told: dict[str, Any]) -> None:
-        """Write ``arrays``, a tree of numpy arrays that is copied, and ``told``, JSON values, in the background.
+    def save(self, step: int, arrays: PyTree, metadata: JSONObject) -> None:
+        """Write a checkpoint in the background, after the one before is durable.
 
-        The save before is waited for. Where a checkpoint of ``step`` is there already, nothing is done. Raises
-        UserError where this one, or the one before, could not be written.
+        Args:
+            step: nothing is done where there is a checkpoint of this step already.
+            arrays: a tree of numpy arrays, which is copied.
+            metadata: what else the caller needs to go on from here.
+
+        Raises:
+            UserError: this checkpoint, or the one before, could not be written.
         """
         self.wait()
         if step in self._steps():
             return
-        about = {"step": step, "told": json.loads(json.dumps(told)), "arrays": _kinds(arrays)}
+        description = {"step": step, METADATA_KEY: json.loads(json.dumps(metadata)), "arrays": _leaf_types(arrays)}
+        leaves = _numbered(jax.tree.leaves(arrays))
         with self._user_error(step):
-            self._orbax.save(self._path(f"{step}.partial"), _numbered(jax.tree.leaves(arrays)), custom_metadata=about)
+            self._orbax.save(self._path(f"{step}.partial"), leaves, custom_metadata=description)
         self._saving = self._thread.submit(self._finish, step)
 
     def wait(self) -> None:
-        """Until the save in progress is durable; UserError where it could not be written."""
+        """Wait until the save in progress is durable; UserError where it could not be written."""
         saving, self._saving = self._saving, None
         if saving is not None:
             saving.result()
 
-    def restore(self, like: Any) -> Restored | None:
-        """The newest that is whole and like the arrays or ShapeDtypeStructs of ``like``; others are set aside."""
+    def restore(self, template: PyTree) -> Restored | None:
+        """The newest checkpoint that is whole and has the arrays of ``template``; newer ones that are not are renamed.
+
+        Args:
+            template: arrays or ShapeDtypeStructs in the structure, shapes and dtypes of the saved ones.
+        """
         self.wait()
         restored, damaged = None, {}
         for step in reversed(self._steps()):
             try:
-                restored = self._read(step, like)
+                restored = self._read(step, template)
                 break
-            except Exception as error:  # damage shows itself in many ways
+            except Exception as error:  # damaged files raise errors of many types
                 damaged[step] = _reason(error)
                 names = (f"damaged-{step}{number}" for number in ("", *range(-2, -1000, -1)))
                 self._path(step).rename(next(path for path in map(self._path, names) if not path.exists()))
@@ -102,8 +116,8 @@ class CheckpointStore(contextlib.AbstractContextManager["CheckpointStore"]):
         return restored
 
     def discard(self) -> None:
-        """Remove them all and the folder, of a group that has finished."""
-        with contextlib.suppress(UserError):  # nobody needs the one in progress
+        """Remove the folder with all checkpoints, when the ensemble has finished."""
+        with contextlib.suppress(UserError):  # the save in progress is not needed any more
             self.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -129,46 +143,47 @@ class CheckpointStore(contextlib.AbstractContextManager["CheckpointStore"]):
             shutil.rmtree(path, ignore_errors=True)
 
     def _finish(self, step: int) -> None:
-        """See one through that Orbax is writing; then those before it that are too many go."""
+        """Complete the checkpoint that Orbax is writing, and remove the oldest ones beyond the number to keep."""
         with self._user_error(step):
             self._orbax.wait_until_finished()
             partial = self._path(f"{step}.partial")
-            write_json(partial / SUMS, _checksums(partial))
+            write_json(partial / CHECKSUMS, _checksums(partial))
             partial.rename(self._path(step))
         for old in self._steps()[: -self._keep]:
             shutil.rmtree(self._path(old), ignore_errors=True)
 
-    def _read(self, step: int, like: Any) -> Restored:
-        """That of ``step``; an exception of any kind where it is not exactly what was saved, or unlike ``like``."""
+    def _read(self, step: int, template: PyTree) -> Restored:
+        """The checkpoint of ``step``; an exception of any type where it is damaged or unlike ``template``."""
         path = self._path(step)
-        differing = json.loads((path / SUMS).read_bytes()).items() ^ _checksums(path).items()
+        differing = json.loads((path / CHECKSUMS).read_bytes()).items() ^ _checksums(path).items()
         if differing:
             raise ValueError(f"{min(differing)[0]} is not as it was written")
-        about = self._orbax.metadata(path).custom_metadata
-        if (about["step"], about["arrays"]) != (step, _kinds(like)):
+        description = self._orbax.metadata(path).custom_metadata
+        if (description["step"], description["arrays"]) != (step, _leaf_types(template)):
             raise ValueError("it holds other arrays than this run has")
-        leaves, structure = jax.tree.flatten(jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like))
+        leaves, structure = jax.tree.flatten(jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template))
         stored = self._orbax.restore(path, _numbered(leaves))
         leaves = [stored.get(str(number), empty) for number, empty in enumerate(leaves)]
-        return Restored(step, jax.tree.unflatten(structure, leaves), about["told"])
+        return Restored(step, jax.tree.unflatten(structure, leaves), description[METADATA_KEY])
 
     @contextlib.contextmanager
     def _user_error(self, step: int) -> Iterator[None]:
-        """What goes wrong inside becomes a UserError, and what lies there of the checkpoint goes."""
+        """Turn any error inside into a UserError, and remove the unfinished checkpoint."""
         try:
             yield
-        except Exception as error:  # of any type: Orbax and its threads wrap what the system says
+        except Exception as error:  # of any type: Orbax and its threads wrap the system's errors
             self._remove_unfinished()
             steps = self._steps()
-            left = f"that of step {steps[-1]} is kept" if steps else "there is none before it"
-            trouble = "is full" if _says_full(error) else f"cannot be written ({_reason(error)})"
+            kept = f"that of step {steps[-1]} is kept" if steps else "there is none before it"
+            trouble = "is full" if _is_disk_full(error) else f"cannot be written ({_reason(error)})"
             raise UserError(
-                f"The disk at {self._folder} {trouble}, the checkpoint of step {step} could not be written, {left}; "
+                f"The disk at {self._folder} {trouble}, the checkpoint of step {step} could not be written, {kept}; "
                 f"{'free space' if trouble == 'is full' else 'mend that'} and continue with --resume."
             ) from error
 
 
-def _kinds(tree: Any) -> list[list[Any]]:
+def _leaf_types(tree: PyTree) -> list[list[str | int]]:
+    """Path, dtype and shape of each leaf, as JSON has them."""
     named = jax.tree_util.tree_leaves_with_path(tree)
     return [[jax.tree_util.keystr(path), str(leaf.dtype), *leaf.shape] for path, leaf in named]
 
@@ -181,20 +196,20 @@ def _checksums(folder: Path) -> dict[str, str]:
     """The SHA-256 of every file below ``folder``, each made durable."""
     sums = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path != folder / SUMS:
+        if path.is_file() and path != folder / CHECKSUMS:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
                 sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return sums
 
 
-def _says_full(error: BaseException | None) -> bool:
+def _is_disk_full(error: BaseException | None) -> bool:
     """Whether a full disk or a quota is behind an error, however it is wrapped."""
     if error is None:
         return False
     inner = (error.__cause__, error.__context__, *getattr(error, "exceptions", ()))
-    said = getattr(error, "errno", None) in FULL or any(text in str(error) for text in FULL.values())
-    return said or any(map(_says_full, inner))
+    full = getattr(error, "errno", None) in DISK_FULL or any(text in str(error) for text in DISK_FULL.values())
+    return full or any(map(_is_disk_full, inner))
 
 
 def _reason(error: Exception) -> str:

@@ -1,14 +1,14 @@
-"""The gradient log on disk: one record a logged step, layer and state, lists indexed by lag."""
-
-from typing import Any
+"""From the gradient statistics of a logged step to the records that are written of them."""
 
 import jax
 import numpy as np
 
 from rnnjax.diagnostics import QUANTILES, LagStatistics
+from rnnjax.runs.member_schema import GradientRecord
+from rnnjax.typing import PyTree
 
 
-def gradient_records(step: int, gradients: Any) -> list[dict[str, Any]]:
+def gradient_records(step: int, gradients: PyTree) -> list[GradientRecord]:
     """Records of one logged step.
 
     Args:
@@ -17,17 +17,26 @@ def gradient_records(step: int, gradients: Any) -> list[dict[str, Any]]:
             ``LagStatistics`` for each state.
 
     Returns:
-        One record for each state of each layer, bottom layer 0: ``count`` examples reach a lag; ``mean`` and the
-        quantiles ``q10``, ``q50``, ``q90`` of their ‖∂L_b/∂s_t‖. The lists end at the last lag that any reaches.
+        One record for each state of each layer, bottom layer 0. The arrays end at the last lag that an example reaches.
     """
     leaves = jax.tree_util.tree_leaves_with_path(gradients, is_leaf=lambda node: isinstance(node, LagStatistics))
-    layers: dict[Any, int] = {}
+    layers: dict[PyTree, int] = {}
     records = []
     for path, statistics in leaves:
         layer = layers.setdefault(path[:-1], len(layers))
         count, mean, quantiles = jax.tree.map(np.asarray, tuple(statistics))
         lags = int(np.max(np.flatnonzero(count), initial=-1)) + 1
-        record = {"step": step, "layer": layer, "state": path[-1].name, "count": count[:lags].tolist()}
-        curves = {"mean": mean, **{f"q{round(100 * q)}": curve for q, curve in zip(QUANTILES, quantiles, strict=True)}}
-        records.append(record | {name: curve[:lags].astype(float).tolist() for name, curve in curves.items()})
+        curves = {
+            "mean": mean,
+            **{f"q{round(100 * q)}": curve for q, curve in zip(QUANTILES, quantiles, strict=True)},
+        }
+        records.append(
+            GradientRecord(
+                step=step,
+                layer=layer,
+                state=path[-1].name,
+                count=count[:lags].astype(np.int64),
+                **{name: curve[:lags].astype(np.float64) for name, curve in curves.items()},
+            )
+        )
     return records

@@ -1,72 +1,78 @@
-"""Append-only records on disk: one JSON object a line, readable after a kill in the middle of a write."""
+"""JSON on disk: files that are written whole or not at all, and files of one JSON object a line that only grow.
 
+NaN and the infinities are written and read as Python's ``json`` has them.
+"""
+
+import contextlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from rnnjax.errors import UserError
+from rnnjax.runs.codec import damaged, decode, encode
+from rnnjax.typing import JSONObject, JSONValue
 
 
 class RecordWriter:
     """Appends one JSON object a line to ``path`` and flushes it, so that at most the last line can be lost."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = path.open("a", encoding="utf-8")
 
-    def append(self, record: dict[str, Any]) -> None:
-        """Write one record; NaN and infinity are written as JSON's common extension has them."""
-        self._file.write(json.dumps(record) + "\n")
+    def append(self, record: object) -> None:
+        """Write one record: a type of ``schema.py``, or a dictionary."""
+        self._file.write(json.dumps(encode(record)) + "\n")
         self._file.flush()
 
-    def sync(self) -> None:
-        """Make what was appended durable."""
+    def sync(self) -> int:
+        """Make all that was appended durable, and return the size of the file in bytes."""
         os.fsync(self._file.fileno())
+        return os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
         """Close the file; appending afterwards is an error."""
         self._file.close()
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
+def read_records(path: Path, kind: Any = JSONObject) -> list[Any]:
     """All whole records of ``path``, in order; a torn last line is left out, a missing file has none.
 
+    Args:
+        path: of the file.
+        kind: the type of a record.
+
     Raises:
-        UserError: the file cannot be read.
-        json.JSONDecodeError: another line is torn.
+        UserError: the file cannot be read, another line than the last is torn, or a record does not fit ``kind``.
     """
     if not path.exists():
         return []
-    lines = _text(path, errors="replace").split("\n")
-    records = [json.loads(line) for line in lines[:-1] if line]
+    *whole, last = _text(path, errors="replace").split("\n")
+    values = [(number, _parsed(line, path, number)) for number, line in enumerate(whole, 1) if line]
+    with contextlib.suppress(ValueError, RecursionError):  # torn when the run was killed
+        values += [(len(whole) + 1, json.loads(last))] if last else []
+    return [decode(value, kind, path, number) for number, value in values]
+
+
+def _parsed(line: str, path: Path, number: int) -> JSONValue:
     try:
-        return records + ([json.loads(lines[-1])] if lines[-1] else [])
-    except json.JSONDecodeError:
-        return records
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        UserError: the file cannot be read, or holds something else.
-    """
-    value = read_value(path)
-    if not isinstance(value, dict):
-        raise UserError(f"'{path}' is damaged, expected a JSON object in it; restore it or run again.")
-    return value
-
-
-def read_value(path: Path) -> Any:
-    """What a JSON file holds.
-
-    Raises:
-        UserError: the file cannot be read, or is no JSON.
-    """
-    try:
-        return json.loads(_text(path))
+        return json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"'{path}' is damaged, not valid JSON ({error}); restore it or run again.") from error
+        raise damaged(path, f"not valid JSON ({error})", number) from error
+
+
+def read_json(path: Path, kind: Any = JSONObject) -> Any:
+    """The record in a file that holds one JSON value, an object unless ``kind`` is another type.
+
+    Raises:
+        UserError: the file cannot be read, is no JSON, or does not fit ``kind``.
+    """
+    try:
+        value = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"not valid JSON ({error})") from error
+    return decode(value, kind, path)
 
 
 def _text(path: Path, errors: str = "strict") -> str:
@@ -76,13 +82,13 @@ def _text(path: Path, errors: str = "strict") -> str:
         raise UserError(f"'{path}' cannot be read ({error.strerror}); restore it or run again.") from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` whole or not at all: to a neighbour first, then renamed over ``path``."""
-    write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
+def write_json(path: Path, record: object) -> None:
+    """Write a record, or any JSON value, whole or not at all."""
+    write_bytes(path, (json.dumps(encode(record), indent=2) + "\n").encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` whole or not at all: to a neighbour first, then renamed over ``path``."""
+    """Write ``content`` whole or not at all: into a file beside ``path`` first, which is then renamed."""
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
@@ -95,9 +101,9 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
-def flat(facts: dict[str, Any], above: str = "") -> dict[str, Any]:
+def flat(values: JSONObject, prefix: str = "") -> JSONObject:
     """Nested names joined by dots: {"training": {"clip": 1}} → {"training.clip": 1}."""
-    found: dict[str, Any] = {}
-    for name, value in facts.items():
-        found |= flat(value, f"{above}{name}.") if isinstance(value, dict) else {f"{above}{name}": value}
-    return found
+    flattened: JSONObject = {}
+    for name, value in values.items():
+        flattened |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flattened

@@ -1,4 +1,4 @@
-"""One process a run folder: a lock that the system gives back when its holder ends, however it ends."""
+"""One process at a time writes a run folder: a file lock, which the system releases when its process ends."""
 
 import contextlib
 import errno
@@ -12,17 +12,17 @@ from filelock import FileLock, Timeout
 from rnnjax.errors import UserError
 
 LOCK = ".lock"
-CANNOT_LOCK = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}  # says the file system
+NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}  # errors of a file system without locks
 
 
 @contextlib.contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process alone; where the file system knows no locks, go on without.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock ``folder`` for this process; on a file system without locks, go on without one.
 
-    The lock file stays when the lock is given back, and names the process that held it last.
+    The lock file stays when the lock is released, and names the process that held it last.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds the lock.
         OSError: the lock file cannot be written.
     """
     path = folder / LOCK
@@ -36,7 +36,7 @@ def run_lock(folder: Path) -> Iterator[None]:
             "give another folder with --out."
         ) from None
     except OSError as error:
-        if error.errno not in CANNOT_LOCK:
+        if error.errno not in NO_LOCKS:
             lock.release()
             raise
     try:
@@ -46,4 +46,4 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 
 def _holder(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") or "which has not said its name yet"
+    return path.read_text(encoding="utf-8", errors="replace") or "whose number is not written yet"

@@ -1,4 +1,4 @@
-"""What Orbax prints beside raising it: nothing of it should stand between a person and the one sentence that counts."""
+"""Silences what Orbax logs of an error in addition to raising it, since the user gets one sentence."""
 
 import contextlib
 import logging
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def quiet_orbax() -> Iterator[None]:
-    """Keep Orbax's log to itself, and the complaints of those of its tasks that a failed save has left behind."""
+    """Drop Orbax's log messages, and the "unraisable" errors of tasks that a failed save leaves in its event loop."""
     before = sys.unraisablehook
 
     def hook(unraisable: Any) -> None:
@@ -18,14 +18,14 @@ def quiet_orbax() -> Iterator[None]:
             before(unraisable)
 
     logger = logging.getLogger("absl")
-    logger.addFilter(_not_of_orbax)
+    logger.addFilter(_is_not_orbax)
     sys.unraisablehook = hook
     try:
         yield
     finally:
         sys.unraisablehook = before
-        logger.removeFilter(_not_of_orbax)
+        logger.removeFilter(_is_not_orbax)
 
 
-def _not_of_orbax(record: logging.LogRecord) -> bool:
+def _is_not_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in Path(record.pathname).parts

@@ -1,72 +1,206 @@
-"""A run folder read back from disk, as far as it got: with its members' folders all that the report knows of files."""
+"""Everything that is read from a run folder; whatever in it is damaged becomes one sentence for the user.
 
-from dataclasses import dataclass, field
+Every function here raises UserError where a file cannot be read or holds something else than a run writes there; the
+message names the file, the line in it, and the field.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import msgspec
+import numpy as np
+
+from rnnjax.analysis.diagnosis import QUANTILE_NAMES, Diagnosis, LagQuantiles, LayerDiagnosis
+from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.errors import UserError
-from rnnjax.runs.json_io import read_json
-from rnnjax.runs.record_reader import read_member
-from rnnjax.runs.schema import GradientLog, Result, RunRecord, Scores
-from rnnjax.runs.task import TaskInfo, read_task
-from rnnjax.typing import Floats
-
-__all__ = ["Floats", "GradientLog", "Result", "Run", "RunRecord", "Scores", "load_run"]
+from rnnjax.runs import schema
+from rnnjax.runs.codec import decode, encode
+from rnnjax.runs.json_io import read_json, read_records
+from rnnjax.runs.member_schema import (
+    Divergence,
+    Failure,
+    GradientRecord,
+    MemberInfo,
+    MetricsRecord,
+    RunResult,
+    TrainRecord,
+    UpdateRecord,
+    ValidationRecord,
+)
+from rnnjax.runs.run_record import GradientLog, Run, RunRecord, ScoreHistory, UpdateHistory
+from rnnjax.runs.schema import Config, Environment, Moment, TaskInfo
+from rnnjax.typing import JSONObject
 
 PARTIAL = ".partial"  # ends the name of a member's folder while a merge copies it
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Everything a run folder holds; ``unborn`` names the member folders in which nothing was written yet."""
-
-    path: Path
-    experiment: str
-    flags: dict[str, Any]
-    environment: dict[str, Any]
-    members: tuple[RunRecord, ...]
-    unborn: tuple[str, ...]
-    task: TaskInfo = field(default_factory=TaskInfo)
+CURVES = ("count", "mean", "q10", "q50", "q90")
 
 
 def load_run(path: Path) -> Run:
-    """Read a run folder, finished or killed at any moment.
-
-    Raises:
-        UserError: ``path`` is not a run folder, or a file in it is damaged beyond a torn last line.
-    """
-    if not (path / "config.json").is_file():
-        raise UserError(f"'{path}' is not a run folder (it holds no config.json); name a folder that a run wrote.")
-    config = read_json(path / "config.json")
-    environment = path / "environment.json"
-    folders = sorted(folder for folder in (path / "members").glob("*") if folder.is_dir() and folder.suffix != PARTIAL)
-    begun = [folder for folder in folders if (folder / "member.json").exists()]
-    task = read_task(path / "task.json")
-    members = [_whole(folder, task) for folder in begun]
+    """Read a run folder, finished or killed at any moment."""
+    config = read_config(path)
+    environment = read_environment(path)
+    task = read_task(path)
+    folders = member_folders(path)
+    started = [folder for folder in folders if (folder / schema.MEMBER).exists()]
+    members = [read_member(folder, task) for folder in started]
     return Run(
         path=path,
-        experiment=str(config.get("experiment", "unknown")),
-        flags=_flags(path, config),
-        environment=read_json(environment) if environment.exists() else {},
+        experiment=config.experiment,
+        flags=config.flags,
+        environment=schema.environment_to_json(encode(environment)),
         members=tuple(sorted(members, key=lambda member: (member.parameters, member.label, member.seed))),
-        unborn=tuple(folder.name for folder in folders if folder not in begun),
+        not_started=tuple(folder.name for folder in folders if folder not in started),
         task=task,
     )
 
 
-def _flags(path: Path, config: dict[str, Any]) -> dict[str, Any]:
-    file = path / "config.json"
-    flags = config.get("flags") or {}
-    if not isinstance(flags, dict):
-        raise UserError(f"'{file}' is damaged, expected an object under flags; restore it or run again.")
-    return flags
+def is_run_folder(path: Path) -> bool:
+    """Whether a run has been started in the folder; its config is the last file that a start writes."""
+    return (path / schema.CONFIG).is_file()
 
 
-def _whole(folder: Path, task: TaskInfo) -> RunRecord:
-    try:
-        return read_member(folder, task)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+def read_config(run: Path) -> Config:
+    """What was to be trained. Raises UserError also where ``run`` is no run folder, or of a newer rnnjax."""
+    if not is_run_folder(run):
+        raise UserError(f"'{run}' is not a run folder (it holds no {schema.CONFIG}); name a folder that a run wrote.")
+    path = run / schema.CONFIG
+    values: JSONObject = read_json(path)
+    version = values.get("format_version", 0)
+    if isinstance(version, int) and version > schema.FORMAT_VERSION:
         raise UserError(
-            f"The records in '{folder}' are damaged ({type(error).__name__}: {error}); "
-            "expected what a run writes there: remove that folder or run again."
-        ) from error
+            f"The run '{run}' was written by a newer rnnjax (its format_version is {version}, this one reads up to "
+            f"{schema.FORMAT_VERSION}); upgrade rnnjax."
+        )
+    return decode(values, Config, path)
+
+
+def read_environment(run: Path) -> Environment:
+    """On what the run was trained; empty where it does not say so."""
+    path = run / schema.ENVIRONMENT
+    if not path.exists():
+        return Environment()
+    return decode(schema.environment_from_json(read_json(path)), Environment, path)
+
+
+def read_task(run: Path) -> TaskInfo:
+    """What is learnt in the run; runs that are older than the file ask a yes-or-no question about reviews."""
+    path = run / schema.TASK
+    return read_json(path, TaskInfo) if path.exists() else TaskInfo()
+
+
+def read_vocabulary(run: Path) -> tuple[str, ...] | None:
+    """Id -> word or symbol; None where the run has no such file."""
+    path = run / schema.VOCABULARY
+    return read_json(path, tuple[str, ...]) if path.is_file() else None
+
+
+def member_folders(run: Path) -> list[Path]:
+    """The folders of all members by name, without those that a merge has not copied to the end."""
+    folders = sorted((run / schema.MEMBERS).glob("*"))
+    return [folder for folder in folders if folder.is_dir() and folder.suffix != PARTIAL]
+
+
+def read_outcome(member: Path) -> str | None:
+    """None while a member has not ended, "" where it has a result, else the sentence why it has none."""
+    if (member / schema.RESULT).exists():
+        return ""
+    path = member / schema.FAILURE
+    return read_json(path, Failure).message if path.exists() else None
+
+
+def read_member(member: Path, task: TaskInfo) -> RunRecord:
+    """Everything that one member of a run of this task wrote, as far as its training got."""
+    info = read_json(member / schema.MEMBER, MemberInfo)
+    metrics: list[MetricsRecord] = read_records(member / schema.METRICS, MetricsRecord)
+    train = [record for record in metrics if isinstance(record, TrainRecord)]
+    validation = [record for record in metrics if isinstance(record, ValidationRecord)]
+    updates = [record for record in metrics if isinstance(record, UpdateRecord)]
+    result, failure = member / schema.RESULT, member / schema.FAILURE
+    return RunRecord(
+        name=member.name,
+        label=info.label,
+        cell=info.cell,
+        seed=info.seed,
+        parameters=info.parameters,
+        steps=info.steps,
+        train=_score_history(train),
+        gradient_norms=np.array([record.gradient_norm for record in train], np.float64),
+        validation=_score_history(validation),
+        gradients=_gradient_logs(read_records(member / schema.GRADIENTS, GradientRecord)),
+        result=read_json(result, RunResult) if result.exists() else None,
+        updates=_update_history(updates) if updates else None,
+        diagnoses=read_diagnoses(member),
+        diverged=read_divergence(member),
+        failure=read_json(failure, Failure).message if failure.exists() else None,
+        varied=info.varied,
+        task=task,
+        baseline=info.baseline,
+        clip=info.clip,
+    )
+
+
+def read_diagnoses(member: Path) -> dict[Moment, Diagnosis]:
+    """The diagnoses of the member that were written."""
+    files = {moment: schema.diagnosis_file(member, moment) for moment in schema.MOMENTS}
+    return {moment: diagnosis_from_json(read_json(path), path) for moment, path in files.items() if path.exists()}
+
+
+def diagnosis_from_json(values: JSONObject, path: Path) -> Diagnosis:
+    """The diagnosis in the object that the file at ``path`` holds; no numbers at lags that no example reaches."""
+    diagnosis = decode(values, Diagnosis, path)
+    return msgspec.structs.replace(diagnosis, layers=tuple(_without_empty_lags(layer) for layer in diagnosis.layers))
+
+
+def read_divergence(member: Path) -> Origin | None:
+    """Where the member's first number that is not finite was made; None where none was."""
+    path = member / schema.DIVERGENCE
+    if not path.exists():
+        return None
+    divergence: Divergence = read_json(path, Divergence)
+    return Origin(**{name: getattr(divergence, name) for name in Origin._fields})
+
+
+def _without_empty_lags(layer: LayerDiagnosis) -> LayerDiagnosis:
+    """The layer with NaN where no example reaches the lag, whatever the file holds there."""
+    reached = layer.count > 0
+    curves = {
+        name: LagQuantiles(**{level: np.where(reached, getattr(quantiles, level), np.nan) for level in QUANTILE_NAMES})
+        for name, quantiles in layer.by_lag.items()
+    }
+    return msgspec.structs.replace(layer, by_lag=curves)
+
+
+def _score_history(records: Sequence[TrainRecord] | Sequence[ValidationRecord]) -> ScoreHistory:
+    return ScoreHistory(
+        steps=np.array([record.step for record in records], np.int64),
+        loss=np.array([record.loss for record in records], np.float64),
+        accuracy=np.array([record.accuracy for record in records], np.float64),
+    )
+
+
+def _update_history(records: Sequence[UpdateRecord]) -> UpdateHistory:
+    """Blocks in the order in which they first appear."""
+    blocks = dict.fromkeys(block for record in records for block in record.ratios)
+    return UpdateHistory(
+        steps=np.array([record.step for record in records], np.int64),
+        ratios={block: np.array([record.ratios.get(block, np.nan) for record in records]) for block in blocks},
+    )
+
+
+def _gradient_logs(records: Sequence[GradientRecord]) -> dict[tuple[int, str], GradientLog]:
+    states: dict[tuple[int, str], list[GradientRecord]] = {}
+    for record in records:
+        states.setdefault((record.layer, record.state), []).append(record)
+    return {key: _gradient_log(states[key]) for key in sorted(states)}
+
+
+def _gradient_log(records: Sequence[GradientRecord]) -> GradientLog:
+    lags = max(len(record.count) for record in records)
+    tables = {name: np.full((len(records), lags), np.nan) for name in CURVES}
+    for name, table in tables.items():
+        for row, record in zip(table, records, strict=True):
+            values = getattr(record, name)
+            row[: len(values)] = values
+    count = tables.pop("count")
+    curves = {name: np.where(count > 0, table, np.nan) for name, table in tables.items()}
+    return GradientLog(steps=np.array([record.step for record in records], np.int64), count=count, **curves)

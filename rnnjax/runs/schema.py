@@ -1,108 +1,168 @@
-"""One trained cell as its folder tells it: what was logged, what it achieved, what it was diagnosed with."""
+"""The format of a run folder: the names of its files, and the records that all of its members share.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+RUN/config.json  environment.json  task.json  vocabulary.json  figures/  report.html  table.csv  table.parquet
+RUN/members/lstm-seed0/  member.json  metrics.jsonl  gradients.jsonl  params.msgpack  result.json
+                         diagnosis-start.json  diagnosis-end.json  diverged.json  failure.json
+RUN/checkpoints/         while it trains
 
-import numpy as np
-from numpy.typing import NDArray
+A record's fields are written in the order in which its type has them. The records of a member are in
+``member_schema``, and the diagnosis is in ``rnnjax.analysis.diagnosis``. Folders without a ``format_version`` were
+written before there was one; what their records lack has a default.
+"""
 
-from rnnjax.diagnostics.alarms.evidence import Origin
-from rnnjax.runs.diagnosis import Diagnosis
-from rnnjax.runs.task import TaskInfo
-from rnnjax.typing import Floats
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias, get_args
 
-Moment = Literal["start", "end"]
-MOMENTS: tuple[Moment, ...] = ("start", "end")
+import msgspec
+
+from rnnjax.data.dataset import Objective
+from rnnjax.formatting import Nouns
+from rnnjax.typing import JSONObject, Number
+
+FORMAT_VERSION = 1
+
+CONFIG, ENVIRONMENT, TASK, VOCABULARY = "config.json", "environment.json", "task.json", "vocabulary.json"
+MEMBERS, CHECKPOINTS = "members", "checkpoints"
+MEMBER, METRICS, GRADIENTS, PARAMS = "member.json", "metrics.jsonl", "gradients.jsonl", "params.msgpack"
+RESULT, DIVERGENCE, FAILURE = "result.json", "diverged.json", "failure.json"
+RECORDS = (METRICS, GRADIENTS)  # the files of a member that grow while it trains
+
+Moment = Literal["start", "end"]  # when a member is diagnosed: before its first update, and with its best parameters
+MOMENTS: tuple[Moment, ...] = get_args(Moment)
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-@dataclass(frozen=True, eq=False)
-class GradientLog:
-    """The gradient norms of one state of one layer: steps (S,), all else (S, L) by lag, NaN where no example is.
+def member_folder(run: Path, name: str) -> Path:
+    """The folder of one member, as "lstm-seed0", of a run."""
+    return run / MEMBERS / name
 
-    ``mean`` and the quantiles are over the ``count`` examples that reach a lag, counted in steps back from an
-    example's last one; where training has diverged they can be NaN or infinite although examples reach the lag.
+
+def diagnosis_file(member: Path, moment: Moment) -> Path:
+    """The file of a member's diagnosis at a moment of its training."""
+    return member / f"diagnosis-{moment}.json"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """``config.json``: what was to be trained.
+
+    Attributes:
+        format_version: of the run folder; 0 where it was written before there were versions.
+        experiment: name of the experiment, as "recall".
+        flags: its settings by name, nested as its dataclasses are.
+        contents: SHA-256 of the user's files, by the name of the flag that names them.
     """
 
-    steps: NDArray[np.int64]
-    count: Floats
-    mean: Floats
-    q10: Floats
-    q50: Floats
-    q90: Floats
+    format_version: Count = 0
+    experiment: str
+    flags: JSONObject
+    contents: dict[str, str] = {}
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Loss and accuracy (a fraction) at the steps (S,) where they were recorded; each array is (S,)."""
+class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``environment.json``: on what a run was trained. Runs of other versions lack some of it.
 
-    steps: NDArray[np.int64]
-    loss: Floats
-    accuracy: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Updates:
-    """How much a step changes each block of parameters, ‖ΔW‖/‖W‖: steps (S,), each ratio (S,), NaN where unknown."""
-
-    steps: NDArray[np.int64]
-    ratios: Mapping[str, Floats]
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What a finished member achieved; distances are in time steps, accuracies are fractions, arrays are (D,).
-
-    ``validation_loss`` is NaN where a run did not write it.
+    Attributes:
+        started: date and time, ISO 8601.
+        command: the command line.
+        python: version of Python.
+        packages: version of each package; in the file they stand beside the other fields.
+        platform: the operating system.
+        cpu_cores: how many the machine has.
+        devices: a line for each device.
+        git_commit: commit of rnnjax, with "+changes" where the files differ from it; None outside of git.
+        resumed: the environments in which the run was continued, the oldest first.
+        merged: names of the folders of which this one is a merge.
     """
 
-    test_loss: float
-    test_accuracy: float
-    validation_accuracy: float
-    best_step: int
-    seconds: float
-    steps_per_second: float
-    compile_seconds: float
-    distance: Floats | None
-    accuracy: Floats | None
-    validation_loss: float = np.nan
+    started: str | msgspec.UnsetType = msgspec.UNSET
+    command: str | msgspec.UnsetType = msgspec.UNSET
+    python: str | msgspec.UnsetType = msgspec.UNSET
+    packages: JSONObject = {}
+    platform: str | msgspec.UnsetType = msgspec.UNSET
+    cpu_cores: int | msgspec.UnsetType | None = msgspec.UNSET
+    devices: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    git_commit: str | msgspec.UnsetType | None = msgspec.UNSET
+    resumed: tuple[JSONObject, ...] = ()
+    merged: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
-@dataclass(frozen=True, eq=False)
-class RunRecord:
-    """One cell trained from one seed; ``result`` is None where training has not finished.
+def environment_to_json(environment: JSONObject) -> JSONObject:
+    """The encoded environment with its packages beside the other fields, as they stand in the file."""
+    flattened: JSONObject = {}
+    for name, value in environment.items():
+        flattened |= value if name == "packages" else {name: value}
+    return flattened
 
-    ``gradients`` maps (layer, state) to its log, state being "h" or the LSTM's "c". ``gradient_norms`` (steps,) is
-    the global norm before clipping of the steps in ``train``. ``diagnoses`` holds those moments whose diagnosis was
-    written, ``failure`` why training gave up, one sentence, and ``diverged`` where the first number that is not finite
-    was made. ``varied`` maps what a sweep varies to its value here; members of one label differ in their seed alone.
-    ``baseline`` is the loss of the best answer that remembers nothing, where it is known, and ``clip`` the largest
-    gradient norm that was let through, 0 for any, where the run has written it.
+
+def environment_from_json(values: JSONObject) -> JSONObject:
+    """The fields of an environment in the file's object; what is no field of it counts as a package."""
+    fields = {*Environment.__struct_fields__} - {"packages"}
+    packages = {name: value for name, value in values.items() if name not in fields}
+    return {name: value for name, value in values.items() if name in fields} | {"packages": packages}
+
+
+class Published(msgspec.Struct, frozen=True):
+    """A figure from the literature, to stand beside ours.
+
+    Attributes:
+        model: as the source calls it.
+        cell: our cell that it is compared with: simplernn, lstm or gru; None for another kind of model.
+        score: what was measured: "test accuracy", a fraction, or "test loss", or of the validation.
+        value: the score.
+        setting: sizes and lengths with which it was measured.
+        source: author and year.
     """
 
-    name: str
-    label: str
-    cell: str
-    seed: int
-    parameters: int
-    steps: int
-    train: Scores
-    gradient_norms: Floats
-    validation: Scores
-    gradients: dict[tuple[int, str], GradientLog]
-    result: Result | None
-    updates: Updates | None = None
-    diagnoses: Mapping[Moment, Diagnosis] = field(default_factory=dict)
-    diverged: Origin | None = None
-    failure: str | None = None
-    varied: Mapping[str, Any] = field(default_factory=dict)
-    task: TaskInfo = field(default_factory=TaskInfo)
-    baseline: float | None = None
-    clip: float | None = None
+    model: str
+    cell: str | None
+    score: str
+    value: Number
+    setting: str = ""
+    source: str = ""
+
+
+class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """``task.json``: what is learnt. Without this file it is a yes-or-no question about reviews.
+
+    Attributes:
+        step: what a sentence calls one time step.
+        example: what a sentence calls one example.
+        published: figures to compare with.
+        objective: what the labels are.
+        classes: names of the labels; none where they have no names.
+        constant: accuracy of the best constant answer where classes differ in size, else None.
+        loss: name and unit of the loss; empty in runs that did not write it.
+    """
+
+    step: str = "word"
+    example: str = "review"
+    published: tuple[Published, ...] = ()
+    objective: Objective = Objective.BINARY
+    classes: tuple[str, ...] = ()
+    constant: float | None = msgspec.field(name="chance", default=None)
+    loss: str = ""
 
     @property
-    def status(self) -> Literal["finished", "diverged", "unfinished"]:
-        """What came of it; a member that is killed, or still trains, is unfinished."""
-        if self.failure is not None or self.diverged is not None:
-            return "diverged"
-        return "unfinished" if self.result is None else "finished"
+    def nouns(self) -> Nouns:
+        """What sentences call a time step and an example."""
+        return Nouns(self.step, self.example)
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What the two answers to a yes-or-no question are called, that of label 0 first."""
+        return (self.classes[0], self.classes[1]) if len(self.classes) == 2 else ("negative", "positive")
+
+    @property
+    def by_loss(self) -> bool:
+        """Whether the loss is the main score, and not the share of right answers."""
+        return self.objective in (Objective.NUMBER, Objective.SYMBOLS)
+
+    @property
+    def chance(self) -> float | None:
+        """The accuracy of the best answer that remembers nothing, where it is known."""
+        if self.constant is not None:
+            return self.constant
+        if self.objective is Objective.BINARY:
+            return 0.5
+        return 1 / len(self.classes) if self.objective is Objective.CLASSES and self.classes else None

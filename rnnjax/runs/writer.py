@@ -1,77 +1,151 @@
-"""What a member writes while it trains: records of metrics and gradients, and TensorBoard events on request."""
+"""Everything that is written into a run folder: what all members share, and what each of them writes as it trains."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from rnnjax.diagnostics import half_life, reach
+from rnnjax.analysis.diagnosis import Diagnosis
+from rnnjax.diagnostics.alarms.evidence import Origin
+from rnnjax.errors import UserError
+from rnnjax.runs import schema
+from rnnjax.runs.codec import encode, round_floats
 from rnnjax.runs.gradient_log import gradient_records
-from rnnjax.runs.json_io import RecordWriter
+from rnnjax.runs.json_io import RecordWriter, write_bytes, write_json
+from rnnjax.runs.member_schema import (
+    Divergence,
+    Failure,
+    MemberInfo,
+    MetricsRecord,
+    RunResult,
+    TrainRecord,
+    UpdateRecord,
+    ValidationRecord,
+)
+from rnnjax.runs.schema import RECORDS, Config, Environment, Moment, TaskInfo
+from rnnjax.runs.tensorboard import EventWriter
+from rnnjax.typing import PyTree
 
-RECORDS = ("metrics.jsonl", "gradients.jsonl")
-DECADES = np.arange(-12, 7, 0.5)  # log10 of norms; what is weaker or stronger counts at the ends
+
+def write_config(run: Path, config: Config) -> None:
+    """Write what is to be trained."""
+    write_json(run / schema.CONFIG, config)
+
+
+def write_environment(run: Path, environment: Environment) -> None:
+    """Write on what the run is trained."""
+    write_json(run / schema.ENVIRONMENT, schema.environment_to_json(encode(environment)))
+
+
+def write_task(run: Path, task: TaskInfo) -> None:
+    """Write what is learnt, unless a member before has."""
+    if not (run / schema.TASK).exists():
+        write_json(run / schema.TASK, task)
+
+
+def write_vocabulary(run: Path, vocabulary: tuple[str, ...]) -> None:
+    """Write id -> word or symbol, unless it is empty or a member before has."""
+    if vocabulary and not (run / schema.VOCABULARY).exists():
+        write_json(run / schema.VOCABULARY, vocabulary)
+
+
+def rewind_member(folder: Path, sizes: Mapping[str, int], *, failed: bool, validated: bool) -> None:
+    """Make a member's folder what it was at a checkpoint, or, at its beginning, one without records.
+
+    Args:
+        folder: made where it does not exist.
+        sizes: bytes of each of ``RECORDS`` at the checkpoint; what was appended later is cut off.
+        failed: whether the member had failed by then.
+        validated: whether it had been validated by then; else there were no best parameters.
+
+    Raises:
+        UserError: a file is shorter than it was at the checkpoint.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in RECORDS:
+        _truncate(folder / name, sizes[name])
+    later = {schema.RESULT}
+    later |= set() if failed else {schema.FAILURE, schema.DIVERGENCE}
+    later |= set() if validated else {schema.PARAMS}
+    for name in later:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _truncate(path: Path, size: int) -> None:
+    if path.exists() or size:
+        if not path.exists() or path.stat().st_size < size:
+            raise UserError(
+                f"'{path}' is shorter than it was at the last checkpoint; restore it, or run without --resume."
+            )
+        os.truncate(path, size)
 
 
 class MemberWriter:
-    """Appends to ``metrics.jsonl`` and ``gradients.jsonl`` in ``folder`` from ``step`` on.
+    """Writes the records of one member into ``folder``, and appends to those that grow from ``step`` on.
 
-    With ``tensorboard``, the same numbers go to event files under ``folder/tensorboard``, the gradients as half-life
-    and reach of the median norm, as its value at lag 0, and as a histogram over all lags of its log10.
+    With ``tensorboard``, the same numbers go to event files under ``folder/tensorboard``.
     """
 
     def __init__(self, folder: Path, *, tensorboard: bool, step: int = 0) -> None:
+        self._folder = folder
         self._metrics, self._gradients = (RecordWriter(folder / name) for name in RECORDS)
-        self._events: Any = None
-        if tensorboard:
-            from tensorboardX import SummaryWriter
+        self._events = EventWriter(folder / "tensorboard", step) if tensorboard else None
 
-            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+    def write_info(self, info: MemberInfo) -> None:
+        """Write what the member is; without it no reader takes the folder for a member that has begun."""
+        write_json(self._folder / schema.MEMBER, info)
 
-    def train(self, step: int, epoch: int, loss: float, accuracy: float, gradient_norm: float) -> None:
-        """One training step."""
-        self._scalars("train", step, epoch, loss=loss, accuracy=accuracy, gradient_norm=gradient_norm)
+    def append_train(self, step: int, epoch: int, loss: float, accuracy: float, gradient_norm: float) -> None:
+        """Append one training step, see ``TrainRecord``."""
+        self._append(TrainRecord(step=step, epoch=epoch, loss=loss, accuracy=accuracy, gradient_norm=gradient_norm))
 
-    def validation(self, step: int, epoch: int, loss: float, accuracy: float) -> None:
-        """One validation, after ``step`` steps."""
-        self._scalars("validation", step, epoch, loss=loss, accuracy=accuracy)
+    def append_validation(self, step: int, epoch: int, loss: float, accuracy: float) -> None:
+        """Append one validation, see ``ValidationRecord``."""
+        self._append(ValidationRecord(step=step, epoch=epoch, loss=loss, accuracy=accuracy))
 
-    def log(self, step: int, epoch: int, gradients: Any, updates: Mapping[str, Any]) -> None:
-        """One logged step.
+    def append_logged_step(self, step: int, epoch: int, gradients: PyTree, updates: Mapping[str, PyTree]) -> None:
+        """Append what is logged of a step in addition.
 
         Args:
             step: updates before it.
-            epoch: which it is in.
+            epoch: from 0.
             gradients: the structure of the model's taps, with a ``LagStatistics`` for each state.
             updates: ‖ΔW‖/‖W‖ of each parameter block, by its path.
         """
         ratios = {block: float(ratio) for block, ratio in updates.items()}
-        self._metrics.append({"kind": "updates", "step": step, "epoch": epoch, "ratios": ratios})
-        if self._events is not None:
-            for block, ratio in ratios.items():
-                self._events.add_scalar(f"updates/{block}", ratio, step)
+        self._append(UpdateRecord(step=step, epoch=epoch, ratios=ratios))
         for record in gradient_records(step, gradients):
             self._gradients.append(record)
-            if self._events is not None and record["q50"]:
-                name = f"gradients/layer{record['layer']}/{record['state']}"
-                self._events.add_scalar(f"{name}/half_life", half_life(record["q50"]), step)
-                self._events.add_scalar(f"{name}/reach", reach(record["q50"]), step)
-                self._events.add_scalar(f"{name}/norm_at_lag_0", record["q50"][0], step)
-                norms = np.array(record["q50"])
-                if np.isfinite(norms).all():
-                    self._events.add_histogram(f"{name}/log10_norms", decades(norms), step, bins=DECADES)
+            if self._events is not None:
+                self._events.add_gradients(record)
 
-    def _scalars(self, kind: str, step: int, epoch: int, **values: float) -> None:
-        self._metrics.append({"kind": kind, "step": step, "epoch": epoch, **values})
+    def _append(self, record: MetricsRecord) -> None:
+        self._metrics.append(record)
         if self._events is not None:
-            for name, value in values.items():
-                self._events.add_scalar(f"{kind}/{name}", value, step)
+            self._events.add_metrics(record)
 
-    def sync(self) -> None:
-        """Make all that was written durable."""
-        self._metrics.sync()
-        self._gradients.sync()
+    def write_params(self, params: bytes) -> None:
+        """Write the best parameters, as ``flax.serialization.to_bytes`` gives them."""
+        write_bytes(self._folder / schema.PARAMS, params)
+
+    def write_diagnosis(self, moment: Moment, diagnosis: Diagnosis) -> None:
+        """Write a diagnosis with five significant digits of every number."""
+        write_json(schema.diagnosis_file(self._folder, moment), round_floats(encode(diagnosis)))
+
+    def write_result(self, result: RunResult) -> None:
+        """Write what the member achieved."""
+        write_json(self._folder / schema.RESULT, result)
+
+    def write_failure(self, message: str) -> None:
+        """Write why the member stops, one sentence."""
+        write_json(self._folder / schema.FAILURE, Failure(message))
+
+    def write_divergence(self, origin: Origin) -> None:
+        """Write where the first number that is not finite was made."""
+        write_json(self._folder / schema.DIVERGENCE, Divergence(**origin._asdict()))
+
+    def sync(self) -> dict[str, int]:
+        """Make all that was appended durable; the bytes of each of ``RECORDS``."""
+        return {writer.path.name: writer.sync() for writer in (self._metrics, self._gradients)}
 
     def close(self) -> None:
         """Close the files."""
@@ -79,29 +153,3 @@ class MemberWriter:
         self._gradients.close()
         if self._events is not None:
             self._events.close()
-
-
-def decades(norms: np.ndarray) -> np.ndarray:
-    """log10 of ``norms`` (L,), a norm of 0 and all that lies outside of ``DECADES`` at its ends."""
-    smallest = np.finfo(np.float64).tiny
-    return np.clip(np.log10(np.maximum(norms, smallest)), DECADES[0], DECADES[-1])
-
-
-def write_pictures(folder: Path, pictures: Sequence[Path]) -> None:
-    """Write PNG files as TensorBoard images named after them; earlier events in ``folder`` make way.
-
-    Args:
-        folder: for the event file, which holds nothing else.
-        pictures: ``figures/gradient_by_lag.png`` becomes ``figures/gradient_by_lag``.
-    """
-    from PIL import Image
-    from tensorboardX import SummaryWriter
-
-    for earlier in folder.glob("events.out.tfevents.*"):
-        earlier.unlink()
-    events = SummaryWriter(str(folder))
-    for path in pictures:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
-        events.add_image(f"{path.parent.name}/{path.stem}", pixels, dataformats="HWC")
-    events.close()

@@ -1,1 +1,1 @@
-"""The process and the machine: signals, memory, threads, progress."""
+"""Signals, memory, threads and progress of the process."""

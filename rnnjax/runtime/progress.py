@@ -1,4 +1,4 @@
-"""What a person sees while a job runs: a bar with steps/s and time left, and a line for each finished member."""
+"""Progress of a job on the terminal: a bar with steps/s and time left, and a line for each finished run."""
 
 from typing import Self
 
@@ -13,9 +13,9 @@ class _StepsPerSecond(ProgressColumn):
 
 
 class ProgressView:
-    """A bar for the member in work, above it the lines that stay; a context manager.
+    """A progress bar below lines that stay; a context manager.
 
-    Where the output is no terminal only the lines appear.
+    Where the output is not a terminal, only the lines appear.
     """
 
     def __init__(self, console: Console) -> None:
@@ -34,15 +34,15 @@ class ProgressView:
         self._task = self._bar.add_task("", total=1, note="", visible=False)
 
     def line(self, text: str, style: str | None = None) -> None:
-        """Print a line that stays, word for word: brackets in a path are no markup, and nothing is wrapped."""
+        """Print a line that stays, without markup or wrapping."""
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def start(self, description: str, total: int) -> None:
-        """Begin the bar anew."""
+        """Restart the bar, for ``total`` steps."""
         self._bar.reset(self._task, total=total, description=description, note="", visible=True)
 
     def update(self, done: int, loss: float) -> None:
-        """``done`` steps are behind, the last with ``loss``."""
+        """Show ``done`` steps and the loss of the last one."""
         self._bar.update(self._task, completed=done, note=f"loss {loss:.3f}")
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the step in work is finished and saved, and a second signal ends at once."""
+"""Ctrl-C and SIGTERM: training stops after the current step and a checkpoint; a second signal ends at once."""
 
 import contextlib
 import os
@@ -10,14 +10,17 @@ from types import FrameType
 from typing import Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-AGAIN = 0.05  # seconds until a signal that could not be heard is sent again
+RESEND_DELAY = 0.05  # seconds until a signal that could not be handled is sent again
 Handler = Callable[[int, FrameType | None], None]
 
 
 class StoppedError(BaseException):
-    """A signal asked to stop, and all that was to be kept is on disk; ``status`` is the exit status that says so.
+    """A signal has stopped the job, and what is needed to continue is on disk.
 
-    Like KeyboardInterrupt it is no Exception: where a file that cannot be read is called damaged, it passes.
+    Like KeyboardInterrupt it is not an Exception, so that handlers of errors do not catch it.
+
+    Attributes:
+        status: exit status of the process, 128 plus the signal's number.
     """
 
     def __init__(self, number: int) -> None:
@@ -26,14 +29,14 @@ class StoppedError(BaseException):
 
 
 def between_imports(handle: Handler) -> Handler:
-    """A signal handler for which the signal is sent again and again while a module is being imported.
+    """A signal handler that postpones the signal while a module is being imported.
 
-    C++ that is being set up then may end the process at an exception, or hand on another one.
+    C++ extensions may abort the process at an exception during their import, or replace it by another one.
     """
-    under_way = _is_importing(sys._getframe())  # an import that will last as long as what is begun here
+    already_importing = _is_importing(sys._getframe())  # the caller is imported itself: postponing would never end
 
     def handler(number: int, frame: FrameType | None) -> None:
-        if _is_importing(frame) and not under_way:
+        if _is_importing(frame) and not already_importing:
             _send_again(number)
         else:
             handle(number, frame)
@@ -48,35 +51,35 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def _send_again(number: int) -> None:
-    threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
+    threading.Timer(RESEND_DELAY, os.kill, (os.getpid(), number)).start()
 
 
 @contextlib.contextmanager
 def ctrl_c_raises() -> Iterator[None]:
-    """While entered, Ctrl-C raises KeyboardInterrupt wherever it comes, once what is being imported has been.
+    """While entered, Ctrl-C raises KeyboardInterrupt, also in a garbage collection, and after an import in one.
 
-    Where somebody else listens already, or in a thread, where Python cannot catch signals, the handler stays as it is.
+    A handler other than Python's own is kept, and so is any handler if this is not the main thread.
     """
     in_main = threading.current_thread() is threading.main_thread()
-    ours = in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with none_lost(lambda error: signal.SIGINT if isinstance(error, KeyboardInterrupt) else None):
-        if ours:
+    replace = in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with resend_lost_signals(lambda error: signal.SIGINT if isinstance(error, KeyboardInterrupt) else None):
+        if replace:
             signal.signal(signal.SIGINT, between_imports(signal.default_int_handler))
         try:
             yield
         finally:
-            if ours:
+            if replace:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager
-def none_lost(signal_of: Callable[[BaseException | None], int | None]) -> Iterator[None]:
-    """While entered, a signal is sent again whose exception got nowhere.
+def resend_lost_signals(signal_of: Callable[[BaseException | None], int | None]) -> Iterator[None]:
+    """While entered, a signal is sent again if Python has dropped its exception.
 
-    That is so where Python calls something while it collects garbage, as JAX has it do: nothing raised there gets out.
+    Python drops exceptions that are raised in callbacks of the garbage collector, and JAX registers such callbacks.
 
     Args:
-        signal_of: the signal that raised an exception, None where it was none.
+        signal_of: the signal that raised an exception; None if no signal did.
     """
     before = sys.unraisablehook
 
@@ -95,9 +98,9 @@ def none_lost(signal_of: Callable[[BaseException | None], int | None]) -> Iterat
 
 
 class SignalHandler:
-    """While entered, a signal raises ``StoppedError`` at once, or inside ``deferred`` when that asks for it.
+    """While entered, a signal raises ``StoppedError`` at once; inside ``deferred`` only ``stop`` raises it.
 
-    In a thread other than the main one, where Python cannot catch signals, it does nothing.
+    Outside of the main thread, where Python cannot handle signals, it does nothing.
     """
 
     def __init__(self) -> None:
@@ -113,23 +116,35 @@ class SignalHandler:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Only note a signal; whoever is in here looks at ``requested`` and calls ``stop``."""
+        """While entered, a signal is only noted; the code in this context calls ``poll`` and ``stop``."""
         self._deferred = True
         try:
             yield
         finally:
             self._deferred = False
 
+    def poll(self) -> bool:
+        """Whether to stop now. Of several processes all get the same answer, and must call it equally often."""
+        return self.requested
+
+    def check(self) -> None:
+        """Stop here if a signal has come; of several processes all must call it.
+
+        Raises:
+            StoppedError: a signal has come.
+        """
+        self.stop()
+
     def stop(self) -> None:
-        """Raise if a signal has come."""
+        """Raise ``StoppedError`` if a signal has come."""
         if self._number is not None:
             raise StoppedError(self._number)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._lost.enter_context(none_lost(self._signal_of))
-            heard = between_imports(self._handle)
-            self._before = {number: signal.signal(number, heard) for number in SIGNALS}
+            self._lost.enter_context(resend_lost_signals(self._signal_of))
+            handler = between_imports(self._handle)
+            self._before = {number: signal.signal(number, handler) for number in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -140,7 +155,7 @@ class SignalHandler:
     def _signal_of(self, error: BaseException | None) -> int | None:
         if not isinstance(error, StoppedError):
             return None
-        number, self._number = self._number, None  # or it would be the second one
+        number, self._number = self._number, None  # when sent again, it is not a second signal
         return number
 
     def _handle(self, number: int, _: FrameType | None) -> None:
@@ -149,4 +164,4 @@ class SignalHandler:
         self._number = number
         if not self._deferred:
             raise StoppedError(number)
-        print("stopping after the step in work; a second time stops at once.", file=sys.stderr, flush=True)
+        print("stopping after the current step; a second signal stops at once.", file=sys.stderr, flush=True)

@@ -1,1 +1,1 @@
-"""Devices: how runs and batches are divided over them, and how programs are compiled for that."""
+"""How runs and batches are divided over devices, and how programs are compiled for them."""

@@ -1,4 +1,4 @@
-"""Compiled programs on disk, so that the same job begins at once the next time."""
+"""Compiled programs on disk, so that a job that was compiled before starts at once."""
 
 import hashlib
 import platform
@@ -11,17 +11,20 @@ from rnnjax.config.execution import OFF
 from rnnjax.errors import UserError
 
 
-def configure_compilation_cache(place: str | None) -> None:
-    """Let JAX keep what it compiles in ``place``; None means the user's cache folder, "off" nowhere.
+def configure_compilation_cache(path: str | None) -> None:
+    """Let JAX keep compiled programs in a folder.
+
+    Args:
+        path: of the folder; the user's cache folder if None, no folder if "off".
 
     Raises:
         UserError: the folder cannot be written.
     """
-    if place == OFF:
+    if path == OFF:
         jax.config.update("jax_compilation_cache_dir", None)
         return
-    folder = Path(place).expanduser() if place else platformdirs.user_cache_path("rnnjax") / "programs"
-    folder /= _processor()
+    folder = Path(path).expanduser() if path else platformdirs.user_cache_path("rnnjax") / "programs"
+    folder /= _processor_hash()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -34,11 +37,11 @@ def configure_compilation_cache(place: str | None) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _processor() -> str:
-    """A name for the kind of CPU: a program compiled for one can end another with an illegal instruction."""
-    told = platform.processor() + platform.machine()
+def _processor_hash() -> str:
+    """A name for the kind of CPU: a program compiled for one can be an illegal instruction on another."""
+    features = platform.processor() + platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text(errors="replace").splitlines()
-        told = next((line for line in lines if line.startswith(("flags", "Features"))), told)
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+        features = next((line for line in lines if line.startswith(("flags", "Features"))), features)
+    return hashlib.sha256(features.encode()).hexdigest()[:12]

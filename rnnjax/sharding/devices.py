@@ -1,13 +1,13 @@
-"""Devices: what there is, what a group of runs takes of it, and programs compiled for that."""
+"""Configuring JAX's devices, choosing how an ensemble is divided over them, and compiling its programs."""
 
 import contextlib
 import gc
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -16,17 +16,20 @@ from jax.sharding import AxisType, Mesh
 from rnnjax.config.execution import Execution
 from rnnjax.errors import UserError
 from rnnjax.runtime.malloc import configure_malloc
-from rnnjax.sharding.layout import Layout, MeshLayout, PmapLayout
-from rnnjax.sharding.program_spec import ProgramSpec, Together
+from rnnjax.sharding.layout import Layout, MeshLayout, PmapLayout, Program
+from rnnjax.sharding.program_spec import MemberLoop, ProgramSpec
+from rnnjax.typing import PyTree
 
-FEWEST_ROWS = 16  # of a batch, that a core is given for itself
+MIN_EXAMPLES_PER_CORE = 16  # a batch is not divided further over the cores of a CPU
 SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 def configure_devices(execution: Execution) -> None:
-    """Settle platform, number of CPU devices and what becomes of freed memory, before the first use of JAX.
+    """Set platform, number of CPU devices and memory allocation, before the first use of JAX.
 
-    A CPU's cores are devices that all work at once, so no program need be ordered for threads of its own.
+    Every core of a CPU is a device, and all work at once, so XLA need not schedule a program for several threads.
     """
     given = os.environ.get("XLA_FLAGS", "")
     if SCHEDULER not in given:
@@ -34,17 +37,17 @@ def configure_devices(execution: Execution) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if execution.platform is not None:
         jax.config.update("jax_platforms", execution.platform + ",cpu" * (execution.platform != "cpu"))
-    with contextlib.suppress(RuntimeError):  # JAX is in use: what it has is counted when it is checked
+    with contextlib.suppress(RuntimeError):  # JAX is in use already; ``check_devices`` counts its devices
         jax.config.update("jax_num_cpu_devices", execution.cpu_devices or cores)
     if sys.platform == "linux":
         configure_malloc()
 
 
 def check_devices(execution: Execution) -> None:
-    """See whether there is what the flags want.
+    """Check that the platform and the CPU devices of the flags exist.
 
     Raises:
-        UserError: there is no such platform, or JAX is in use already with another number of CPU devices.
+        UserError: the platform does not exist, or JAX is in use already with another number of CPU devices.
     """
     try:
         count = jax.local_device_count()
@@ -58,29 +61,34 @@ def check_devices(execution: Execution) -> None:
 
 
 def choose_layout(execution: Execution, members: int, batch_size: int) -> Layout:
-    """Where a group of ``members`` runs lies: members first, as far as they divide evenly, then the batch.
+    """Divide an ensemble over the devices: its members first, as far as they divide evenly, then each batch.
 
-    Left to itself on a CPU, it uses no more of the cores than get an equal share of at least ``FEWEST_ROWS`` of the
-    ``batch_size`` examples.
+    On a CPU, unless the flags give a number of devices, a batch is divided over as many cores as get an equal number
+    of examples, at least ``MIN_EXAMPLES_PER_CORE``.
+
+    Args:
+        execution: the flags.
+        members: number of runs in the ensemble.
+        batch_size: examples in a batch.
 
     Raises:
-        UserError: there are fewer devices than asked for, or they do not divide over ``model_devices``.
+        UserError: there are fewer devices than the flags give, or they do not divide over ``model_devices``.
     """
     devices = jax.devices()
-    together: Together = "map" if devices[0].platform == "cpu" else "vmap"
+    member_loop: MemberLoop = "map" if devices[0].platform == "cpu" else "vmap"
     if execution.devices is not None and jax.process_count() > 1 and execution.devices != len(devices):
         raise UserError(f"--devices {execution.devices}: several processes use all their {len(devices)} devices.")
     if execution.devices is not None and execution.devices > len(devices):
         hint = "; --cpu-devices makes more" if devices[0].platform == "cpu" else ""
         raise UserError(f"--devices {execution.devices}: there are only {len(devices)}{hint}.")
     if execution.parallel == "pmap":
-        return PmapLayout(members, tuple(devices[: execution.devices]), together)
+        return PmapLayout(members, tuple(devices[: execution.devices]), member_loop)
 
-    by_itself = devices[0].platform == "cpu" and execution.devices is execution.cpu_devices is None
-    if by_itself and execution.parallel == "jit" and jax.process_count() == 1:
+    is_automatic = devices[0].platform == "cpu" and execution.devices is execution.cpu_devices is None
+    if is_automatic and execution.parallel == "jit" and jax.process_count() == 1:
         rounds = math.ceil(members / len(devices))
         member = math.ceil(members / rounds)
-        most = max(1, min(len(devices) // member, batch_size // FEWEST_ROWS))
+        most = max(1, min(len(devices) // member, batch_size // MIN_EXAMPLES_PER_CORE))
         data = max(n for n in range(1, most + 1) if batch_size % n == 0)
     else:
         count, rest = divmod(execution.devices or len(devices), execution.model_devices)
@@ -96,34 +104,44 @@ def choose_layout(execution: Execution, members: int, batch_size: int) -> Layout
         np.array(devices[: math.prod(shape)]).reshape(shape), ("member", "data", "model"),
         axis_types=(AxisType.Auto,) * 3,
     )  # fmt: skip
-    return MeshLayout(members, mesh, together)
+    return MeshLayout(members, mesh, member_loop)
 
 
 def compile_in_parallel(
-    layout: Layout, tasks: Mapping[Any, ProgramSpec], alone: Mapping[Any, tuple[Callable[..., Any], tuple[Any, ...]]]
-) -> dict[Any, Any]:
-    """Programs by name, ahead of their first call: those of ``layout``, and (function, arguments) for one device.
+    layout: Layout,
+    specs: Mapping[Name, ProgramSpec],
+    single_device: Mapping[Name, tuple[Callable[..., PyTree], tuple[PyTree, ...]]],
+) -> dict[Name, Program]:
+    """Compile programs ahead of their first call.
 
-    One is traced, which keeps Python busy, while those before it are compiled, which does not. What tracing
-    makes stays, for the most part, so Python looks for no garbage meanwhile.
+    While one is traced, which keeps Python busy, those before it are compiled in other threads. The garbage collector
+    is off meanwhile, since most of what tracing allocates stays.
+
+    Args:
+        layout: lowers ``specs``.
+        specs: functions by name.
+        single_device: (function, arguments) by name, each compiled for one device.
     """
-    pool, collects = ThreadPoolExecutor(), gc.isenabled()
+    pool, gc_was_enabled = ThreadPoolExecutor(), gc.isenabled()
     gc.disable()
     try:
-        waiting = {name: pool.submit(jax.jit(run).lower(*given).compile) for name, (run, given) in alone.items()}
-        waiting |= {name: pool.submit(layout.lower(task)) for name, task in tasks.items()}
-        return {name: future.result() for name, future in waiting.items()}
-    finally:  # after Ctrl-C, what has not begun to compile need not
+        futures: dict[Name, Future[Program]] = {
+            name: pool.submit(jax.jit(function).lower(*arguments).compile)
+            for name, (function, arguments) in single_device.items()
+        }
+        futures |= {name: pool.submit(layout.lower(spec)) for name, spec in specs.items()}
+        return {name: future.result() for name, future in futures.items()}
+    finally:  # after Ctrl-C, compilations that have not begun are cancelled
         pool.shutdown(wait=False, cancel_futures=True)
-        if collects:
+        if gc_was_enabled:
             gc.enable()
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process writes the run folder."""
     return jax.process_index() == 0
 
 
 def describe_devices() -> list[str]:
-    """One line a device, the one that programs run on first."""
+    """One line for each local device."""
     return [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.local_devices()]

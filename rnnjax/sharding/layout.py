@@ -1,190 +1,197 @@
-"""Who holds what, and how a pure function becomes a program; with ``parallel`` all that knows devices.
+"""How an ensemble is divided over devices, and how a pure function becomes a program for them.
 
-A program is written for one member (one run) and the share of a batch that one device holds. Here it is repeated over
-the members of a group and over devices, which lie in a mesh of three axes: ``member`` and ``data`` (the examples of a
-batch), divided by hand, and ``model`` (large parameters), left to the compiler.
+A function is written for one member (one run) and one shard of a batch. Here it is repeated over the members of an
+ensemble and over devices. ``MeshLayout`` arranges them in a mesh of three axes: ``member`` and ``data`` (the examples
+of a batch), which are divided explicitly, and ``model`` (large parameters), which is left to the compiler.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rnnjax.sharding.program_spec import BatchShard, ProgramSpec, ShardingRole, Together, over_members
+from rnnjax.sharding.program_spec import BatchShard, MemberLoop, ProgramSpec, Roles, ShardingRole, map_members
+from rnnjax.typing import ModelParams, PyTree
 
-LEAST_IN_PARTS = 2**19  # numbers in a matrix that devices keep a share of each
+MIN_SHARDED_SIZE = 2**19  # numbers in a matrix whose rows are divided over the devices of the data axis
+
+Program: TypeAlias = Callable[..., PyTree]
+Leaf: TypeAlias = jax.Array | np.ndarray | jax.ShapeDtypeStruct
 
 
 class Layout(Protocol):
-    """Where the members of a group and the shares of their batches lie."""
+    """How the members of an ensemble and their batches are divided over devices."""
 
     @property
     def members(self) -> int:
         """M."""
 
-    def shares(self, params: Any) -> BatchShard:
-        """Of batches and of a member's ``params``, as the functions that it compiles must know them."""
+    def batch_shard(self, params: ModelParams) -> BatchShard:
+        """The shard that the compiled functions compute on; ``params`` are those of one member."""
 
     def batch_size(self, size: int) -> int:
         """``size``, or the next larger number that divides evenly over the devices."""
 
-    def put(self, role: Any, tree: Any) -> Any:
-        """Arrays of M members, or shared ones, on the devices; ``role`` as in ``Task``."""
+    def put(self, role: Roles, tree: PyTree) -> PyTree:
+        """Transfer arrays of M members, or shared ones, to the devices."""
 
-    def fetch(self, tree: Any) -> Any:
-        """What programs return, as numpy arrays of M members."""
+    def fetch(self, tree: PyTree) -> PyTree:
+        """The results of programs as numpy arrays of M members."""
 
-    def lower(self, task: ProgramSpec) -> Callable[[], Callable[..., Any]]:
-        """Trace a task; what is returned compiles it to a program, which takes what ``put`` returns, and numbers."""
+    def lower(self, spec: ProgramSpec) -> Callable[[], Program]:
+        """Trace a function; the result compiles it to a program of arguments as ``put`` returns them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MeshLayout:
     """``jit`` over a mesh (member, data, model).
 
-    Without a model axis, each device of the data axis keeps a share of the rows of a large matrix and of its moments.
+    Without a model axis, each device of the data axis holds a part of the rows of a large matrix and of its moments.
     """
 
     members: int
     mesh: Mesh
-    together: Together
+    member_loop: MemberLoop
 
     @property
-    def _places(self) -> int:
-        """Members with those that only fill the devices."""
+    def _padded_members(self) -> int:
+        """Members, with the copies of the last one that fill the member axis."""
         return math.ceil(self.members / self.mesh.shape["member"]) * self.mesh.shape["member"]
 
-    def shares(self, params: Any) -> BatchShard:  # noqa: D102
-        parts = jax.tree.map(lambda a: self._in_parts(a.shape), params)
-        return BatchShard("data", parts, in_blocks=self.mesh.shape["model"] == 1)
+    def batch_shard(self, params: ModelParams) -> BatchShard:  # noqa: D102
+        row_sharded = jax.tree.map(lambda a: self._is_row_sharded(a.shape), params)
+        return BatchShard("data", row_sharded, blockwise=self.mesh.shape["model"] == 1)
 
     def batch_size(self, size: int) -> int:  # noqa: D102
         return math.ceil(size / self.mesh.shape["data"]) * self.mesh.shape["data"]
 
-    def put(self, role: Any, tree: Any) -> Any:  # noqa: D102
-        def place(role: ShardingRole, a: Any) -> jax.Array:
+    def put(self, role: Roles, tree: PyTree) -> PyTree:  # noqa: D102
+        def put_array(role: ShardingRole, a: Leaf) -> jax.Array:
             a = np.asarray(a)
             if role is not ShardingRole.SHARED:
-                a = np.concatenate([a, np.repeat(a[-1:], self._places - len(a), axis=0)])
+                a = np.concatenate([a, np.repeat(a[-1:], self._padded_members - len(a), axis=0)])
             return jax.make_array_from_callback(a.shape, self._sharding(role, a), lambda index: a[index])
 
-        return _by_role(place, role, tree)
+        return _map_with_role(put_array, role, tree)
 
-    def fetch(self, tree: Any) -> Any:  # noqa: D102
-        return jax.tree.map(lambda a: _local_copy(a)[: self.members], tree)
+    def fetch(self, tree: PyTree) -> PyTree:  # noqa: D102
+        return jax.tree.map(lambda a: _to_numpy(a)[: self.members], tree)
 
-    def lower(self, task: ProgramSpec) -> Callable[[], Callable[..., Any]]:  # noqa: D102
-        arguments = tuple(map(partial(_stacked_shape, self._places), task.roles, task.arguments))
-        specs = tuple(map(partial(_by_role, self._spec), task.roles, arguments))
+    def lower(self, spec: ProgramSpec) -> Callable[[], Program]:  # noqa: D102
+        arguments = tuple(map(partial(_member_shapes, self._padded_members), spec.roles, spec.arguments))
+        specs = tuple(map(partial(_map_with_role, self._spec), spec.roles, arguments))
         function = jax.shard_map(
-            over_members(task.function, task.roles, self.together),
+            map_members(spec.function, spec.roles, self.member_loop),
             mesh=self.mesh, in_specs=specs, axis_names={"member", "data"}, check_vma=False,
-            out_specs=tuple(P("member") if like is None else specs[like] for like in task.returns),
+            out_specs=tuple(P("member") if like is None else specs[like] for like in spec.results_like),
         )  # fmt: skip
-        placed = tuple(map(partial(_by_role, self._sharding), task.roles, arguments))
+        in_shardings = tuple(map(partial(_map_with_role, self._sharding), spec.roles, arguments))
         by_member = NamedSharding(self.mesh, P("member"))
-        returned = tuple(by_member if like is None else placed[like] for like in task.returns)
-        jitted = jax.jit(function, in_shardings=placed, out_shardings=returned, donate_argnums=task.donated)
+        out_shardings = tuple(by_member if like is None else in_shardings[like] for like in spec.results_like)
+        jitted = jax.jit(
+            function, in_shardings=in_shardings, out_shardings=out_shardings, donate_argnums=spec.donate_argnums
+        )
         return jitted.lower(*arguments).compile
 
-    def _in_parts(self, shape: tuple[int, ...]) -> bool:
-        """Whether the rows of a member's array are divided over the data axis, which must be this process's own."""
+    def _is_row_sharded(self, shape: tuple[int, ...]) -> bool:
+        """Whether the rows of a member's array are divided over the data axis; never over several processes."""
         data, model = self.mesh.shape["data"], self.mesh.shape["model"]
         if data == 1 or model > 1 or len(shape) != 2 or jax.process_count() > 1:
             return False
-        return shape[0] % data == 0 and math.prod(shape) >= LEAST_IN_PARTS
+        return shape[0] % data == 0 and math.prod(shape) >= MIN_SHARDED_SIZE
 
-    def _spec(self, role: ShardingRole, a: Any) -> P:
-        """Over members and data, by hand."""
+    def _spec(self, role: ShardingRole, a: Leaf) -> P:
+        """Over the member and the data axis, as ``shard_map`` divides."""
         if role is ShardingRole.SHARED:
             return P()
         if role is ShardingRole.BATCH:
             return P("member", *[None] * (a.ndim - 2), "data")
-        return P("member", "data") if role is ShardingRole.PARAMS and self._in_parts(a.shape[1:]) else P("member")
+        if role is ShardingRole.PARAMS and self._is_row_sharded(a.shape[1:]):
+            return P("member", "data")
+        return P("member")
 
-    def _sharding(self, role: ShardingRole, a: Any) -> NamedSharding:
-        """With the model axis, where large matrices are divided over it."""
+    def _sharding(self, role: ShardingRole, a: Leaf) -> NamedSharding:
+        """Over all axes: a matrix of parameters has its longest side that divides evenly on the model axis."""
         model = self.mesh.shape["model"]
-        if (
-            role is ShardingRole.PARAMS and a.ndim == 3 and model > 1
-        ):  # of each member: its longest side that divides evenly
-            side = max((i for i in (1, 2) if a.shape[i] % model == 0), key=lambda i: a.shape[i], default=0)
-            if side:
-                return NamedSharding(self.mesh, P("member", *[None] * (side - 1), "model"))
+        if role is ShardingRole.PARAMS and a.ndim == 3 and model > 1:
+            axis = max((i for i in (1, 2) if a.shape[i] % model == 0), key=lambda i: a.shape[i], default=0)
+            if axis:
+                return NamedSharding(self.mesh, P("member", *[None] * (axis - 1), "model"))
         return NamedSharding(self.mesh, self._spec(role, a))
 
 
 @dataclasses.dataclass(frozen=True)
 class PmapLayout:
-    """``pmap`` over devices that each hold a share of the batch and all members."""
+    """``pmap`` over devices that each hold all members and a shard of the batch."""
 
     members: int
     devices: tuple[jax.Device, ...]
-    together: Together
+    member_loop: MemberLoop
 
-    def shares(self, params: Any) -> BatchShard:  # noqa: D102
+    def batch_shard(self, params: ModelParams) -> BatchShard:  # noqa: D102
         return BatchShard("data")
 
     def batch_size(self, size: int) -> int:  # noqa: D102
         return math.ceil(size / len(self.devices)) * len(self.devices)
 
-    def put(self, role: Any, tree: Any) -> Any:  # noqa: D102
-        own = [i for i, device in enumerate(self.devices) if device.process_index == jax.process_index()]
+    def put(self, role: Roles, tree: PyTree) -> PyTree:  # noqa: D102
+        local = [i for i, device in enumerate(self.devices) if device.process_index == jax.process_index()]
 
-        def place(role: ShardingRole, a: Any) -> Any:
+        def put_array(role: ShardingRole, a: Leaf) -> jax.Array | np.ndarray:
             a = np.asarray(a)
             if role is ShardingRole.BATCH:
-                return np.moveaxis(a.reshape(*a.shape[:-1], len(self.devices), -1), -2, 0)[own]
-            mesh = Mesh(np.array(self.devices)[own], "data")  # copied to each once, not at every call
-            copies = np.broadcast_to(a, (len(own), *a.shape))
+                return np.moveaxis(a.reshape(*a.shape[:-1], len(self.devices), -1), -2, 0)[local]
+            mesh = Mesh(np.array(self.devices)[local], "data")  # copied to each device once, not at every call
+            copies = np.broadcast_to(a, (len(local), *a.shape))
             return jax.make_array_from_callback(copies.shape, NamedSharding(mesh, P("data")), lambda i: copies[i])
 
-        return _by_role(place, role, tree)
+        return _map_with_role(put_array, role, tree)
 
-    def fetch(self, tree: Any) -> Any:  # noqa: D102
+    def fetch(self, tree: PyTree) -> PyTree:  # noqa: D102
         return jax.tree.map(lambda a: np.asarray(a.addressable_shards[0].data).reshape(a.shape[1:]), tree)
 
-    def lower(self, task: ProgramSpec) -> Callable[[], Callable[..., Any]]:  # noqa: D102
-        axes = tuple(None if isinstance(a, np.generic) else 0 for a in task.arguments)
-        function = over_members(task.function, task.roles, self.together)
-        program = jax.pmap(function, "data", in_axes=axes, devices=self.devices, donate_argnums=task.donated)
-        if jax.process_count() > 1:  # of several processes JAX compiles it at the first call only
+    def lower(self, spec: ProgramSpec) -> Callable[[], Program]:  # noqa: D102
+        axes = tuple(None if isinstance(a, np.generic) else 0 for a in spec.arguments)
+        function = map_members(spec.function, spec.roles, self.member_loop)
+        program = jax.pmap(function, "data", in_axes=axes, devices=self.devices, donate_argnums=spec.donate_argnums)
+        if jax.process_count() > 1:  # with several processes JAX compiles only at the first call
             return lambda: program
-        stacked = tuple(map(partial(_stacked_shape, self.members), task.roles, task.arguments))
+        shapes = tuple(map(partial(_member_shapes, self.members), spec.roles, spec.arguments))
         local = [device.process_index for device in self.devices].count(jax.process_index())
 
-        def copies(role: Any, axis: int | None, tree: Any) -> Any:
-            def shape(role: ShardingRole, a: Any) -> jax.ShapeDtypeStruct:
-                own = (*a.shape[:-1], a.shape[-1] // len(self.devices)) if role is ShardingRole.BATCH else a.shape
-                return jax.ShapeDtypeStruct(own if axis is None else (local, *own), a.dtype)
+        def device_shapes(role: Roles, axis: int | None, tree: PyTree) -> PyTree:
+            def device_shape(role: ShardingRole, a: Leaf) -> jax.ShapeDtypeStruct:
+                is_batch = role is ShardingRole.BATCH
+                shape = (*a.shape[:-1], a.shape[-1] // len(self.devices)) if is_batch else a.shape
+                return jax.ShapeDtypeStruct(shape if axis is None else (local, *shape), a.dtype)
 
-            return _by_role(shape, role, tree)
+            return _map_with_role(device_shape, role, tree)
 
-        return program.lower(*map(copies, task.roles, axes, stacked)).compile
-
-
-def _by_role(function: Callable[[ShardingRole, Any], Any], roles: Any, tree: Any) -> Any:
-    """``function(role, array)`` of every array; ``roles`` is one or a tree that begins as ``tree`` does."""
-    return jax.tree.map(lambda role, some: jax.tree.map(partial(function, role), some), roles, tree)
+        return program.lower(*map(device_shapes, spec.roles, axes, shapes)).compile
 
 
-def _stacked_shape(members: int, roles: Any, tree: Any) -> Any:
-    """Shapes and dtypes of ``tree`` for so many members."""
+def _map_with_role(function: Callable[[ShardingRole, Leaf], PyTree], roles: Roles, tree: PyTree) -> PyTree:
+    """``function(role, array)`` for every array of ``tree``."""
+    return jax.tree.map(lambda role, subtree: jax.tree.map(partial(function, role), subtree), roles, tree)
 
-    def stacked(role: ShardingRole, a: Any) -> jax.ShapeDtypeStruct:
+
+def _member_shapes(members: int, roles: Roles, tree: PyTree) -> PyTree:
+    """Shapes and dtypes of ``tree``, that of one member, with a leading member axis."""
+
+    def shape(role: ShardingRole, a: Leaf) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(a.shape if role is ShardingRole.SHARED else (members, *a.shape), a.dtype)
 
-    return _by_role(stacked, roles, tree)
+    return _map_with_role(shape, roles, tree)
 
 
-def _local_copy(a: jax.Array) -> np.ndarray:
-    """The whole array out of what this process holds of it."""
+def _to_numpy(a: jax.Array) -> np.ndarray:
+    """The whole array, from the shards of this process."""
     if a.is_fully_addressable or a.is_fully_replicated:
         return np.asarray(a)
     whole = np.empty(a.shape, a.dtype)

@@ -1,120 +1,148 @@
-"""What a function must say of itself to become a program for several runs on several devices.
+"""The description of a function that is compiled for several runs on several devices.
 
-It is written for one member (one run) and the share of a batch that one device holds.
+The function is written for one member (one run) of an ensemble and for one shard of a batch, that of one device.
 """
 
 import dataclasses
 import enum
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-Together = Literal["vmap", "map"]
+from rnnjax.typing import ModelParams, PyTree
+
+MemberLoop: TypeAlias = Literal["vmap", "map"]  # all members at once, or one after the other in one program
+Roles: TypeAlias = PyTree  # a ``ShardingRole`` for a whole argument, or a pytree prefix of it with such leaves
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchShard:
-    """How a function that holds a share of a batch speaks to those that hold the others; alone without ``axis``.
+    """The shard of a batch that a function computes on, and collective operations over all shards.
 
-    Of parameters where ``parts`` is true, as of what an optimizer keeps of them, it holds a share of the rows.
+    Without ``axis_name`` the shard is the whole batch, and no operation communicates.
+
+    Attributes:
+        axis_name: of the mesh or pmap axis that the batch is divided over.
+        row_sharded: for each parameter (or for all of them) whether this shard holds only its part of the rows, of the
+            parameter and of its optimizer state.
+        blockwise: whether rows may be updated block by block; False where the compiler divides matrices.
     """
 
-    axis: str | None = None
-    parts: Any = False  # in the structure of the parameters, or for all of them
-    in_blocks: bool = True  # whether rows that are held may be changed block by block; not where the compiler has them
+    axis_name: str | None = None
+    row_sharded: PyTree = False
+    blockwise: bool = True
 
-    def sum(self, tree: Any) -> Any:
-        """Sum over all shares."""
-        return tree if self.axis is None else jax.lax.psum(tree, self.axis)
+    def psum(self, tree: PyTree) -> PyTree:
+        """Sum over all shards."""
+        return tree if self.axis_name is None else jax.lax.psum(tree, self.axis_name)
 
-    def gather(self, tree: Any, axis: int) -> Any:
-        """All shares side by side along ``axis`` of the arrays."""
-        if self.axis is None:
+    def all_gather(self, tree: PyTree, axis: int) -> PyTree:
+        """The arrays of all shards, concatenated along ``axis``."""
+        if self.axis_name is None:
             return tree
-        return jax.tree.map(lambda a: jax.lax.all_gather(a, self.axis, axis=axis, tiled=True), tree)
+        return jax.tree.map(lambda a: jax.lax.all_gather(a, self.axis_name, axis=axis, tiled=True), tree)
 
-    def whole(self, params: Any) -> Any:
-        """Parameters with all their rows."""
-        return jax.tree.map(lambda parted, a: self.gather(a, axis=0) if parted else a, self.parts, params)
+    def all_gather_stacked(self, tree: PyTree) -> PyTree:
+        """The arrays of all shards along a new first axis, by a single collective operation."""
+        flat, unravel = ravel_pytree(tree)
+        return jax.vmap(unravel)(self.all_gather(flat[None], axis=0))
 
-    def sum_gradients(self, grads: Any) -> Any:
-        """Sum over all shares, of gradients of whole parameters; of the rows that are held here."""
+    def all_gather_rows(self, params: ModelParams) -> ModelParams:
+        """Parameters with the rows of all shards."""
+        return jax.tree.map(lambda sharded, a: self.all_gather(a, axis=0) if sharded else a, self.row_sharded, params)
 
-        def own(a: jax.Array) -> jax.Array:
-            return jax.lax.psum_scatter(a, self.axis, scatter_dimension=0, tiled=True)
+    def reduce_gradients(self, grads: ModelParams) -> ModelParams:
+        """Sum over all shards; of row-sharded parameters only the rows of this shard are returned.
+
+        Args:
+            grads: with respect to parameters with all rows.
+        """
+
+        def reduce_scatter(a: jax.Array) -> jax.Array:
+            return jax.lax.psum_scatter(a, self.axis_name, scatter_dimension=0, tiled=True)
 
         return jax.tree.map(
-            lambda parted, some: jax.tree.map(own, some) if parted else self.sum(some), self.parts, grads
+            lambda sharded, grad: jax.tree.map(reduce_scatter, grad) if sharded else self.psum(grad),
+            self.row_sharded,
+            grads,
         )
 
-    def side_by_side(self, tree: Any) -> Any:
-        """Every share's arrays along a new first axis, in one exchange."""
-        numbers, restore = ravel_pytree(tree)
-        return jax.vmap(restore)(self.gather(numbers[None], axis=0))
+    def sum_row_shards(self, sums: PyTree) -> PyTree:
+        """Sums over all rows, from those of each shard that ``all_gather_stacked`` has gathered."""
 
-    def over_rows(self, sums: Any) -> Any:
-        """Sums over the rows of whole arrays, of ``side_by_side`` sums over those that each share holds."""
+        def total(sharded: bool, a: jax.Array) -> jax.Array:
+            return a.sum(axis=0) if sharded else a[0]
 
-        def total(parted: bool, a: jax.Array) -> jax.Array:
-            return a.sum(axis=0) if parted else a[0]
+        return jax.tree.map(
+            lambda sharded, subtree: jax.tree.map(partial(total, sharded), subtree), self.row_sharded, sums
+        )
 
-        return jax.tree.map(lambda parted, some: jax.tree.map(partial(total, parted), some), self.parts, sums)
-
-    def norm(self, tree: Any) -> jax.Array:
-        """The norm of all numbers of whole arrays, of which the rows are given that are held here."""
+    def global_norm(self, tree: ModelParams) -> jax.Array:
+        """The norm over all rows of a tree like the parameters, of which this shard holds its rows."""
         squares = jax.tree.map(lambda a: jnp.sum(a * a), tree)
-        squares = jax.tree.map(lambda parted, some: self.sum(some) if parted else some, self.parts, squares)
+        squares = jax.tree.map(
+            lambda sharded, square: self.psum(square) if sharded else square, self.row_sharded, squares
+        )
         return jnp.sqrt(optax.tree.sum(squares))
 
-    def rows(self, size: int) -> jax.Array:
-        """Which examples of the whole batch the ``size`` ones of this share are."""
-        first = 0 if self.axis is None else jax.lax.axis_index(self.axis) * size
-        return first + jnp.arange(size)
+    def example_indices(self, size: int) -> jax.Array:
+        """Positions in the whole batch of the ``size`` examples of this shard."""
+        start = 0 if self.axis_name is None else jax.lax.axis_index(self.axis_name) * size
+        return start + jnp.arange(size)
 
 
 WHOLE_BATCH = BatchShard()
 
 
 class ShardingRole(enum.Enum):
-    """How an argument of a program is divided."""
+    """How an argument of a program is divided over devices."""
 
     MEMBER = enum.auto()  # the leading axis counts members
-    PARAMS = enum.auto()  # likewise; large matrices in it are divided over the model axis, or over that of the data
-    BATCH = enum.auto()  # likewise, and the last axis counts the examples of a batch
-    SHARED = enum.auto()  # the same for everyone
+    PARAMS = enum.auto()  # likewise; large matrices are divided over the model axis, or over the data axis
+    BATCH = enum.auto()  # the leading axis counts members, the last axis the examples of a batch
+    SHARED = enum.auto()  # the same for all members, without a member axis
 
 
 class ProgramSpec(NamedTuple):
-    """A function to be compiled, of one member and one share of a batch, and what it will be called with."""
+    """A function of one member and one shard of a batch, and the arguments that it is compiled for."""
 
-    function: Callable[..., Any]
-    roles: tuple[Any, ...]  # of each a role, or a tree of them, as in ``jax.vmap``
-    arguments: tuple[Any, ...]  # of one member, whole batches; their shapes and dtypes count
-    returns: tuple[int | None, ...]  # for each result the argument that it lies like; None: by member
-    donated: tuple[int, ...] = ()  # positions of the arguments whose memory the results may take
+    function: Callable[..., PyTree]
+    roles: tuple[Roles, ...]  # of each argument
+    arguments: tuple[PyTree, ...]  # of one member with whole batches; only shapes and dtypes count
+    results_like: tuple[int | None, ...]  # for each result the argument that it is divided like; None: by member
+    donate_argnums: tuple[int, ...] = ()  # arguments whose memory the results may take
 
 
-def over_members(function: Callable[..., Any], roles: tuple[Any, ...], together: Together) -> Callable[..., Any]:
-    """``function`` of one member for several: "vmap" all at once, "map" one after the other in one program.
+def map_members(
+    function: Callable[..., PyTree], roles: tuple[Roles, ...], member_loop: MemberLoop
+) -> Callable[..., PyTree]:
+    """``function`` of one member, for arguments with a leading member axis.
 
-    On a CPU, products of one member at a time are faster than batched ones; an accelerator wants large ones.
+    On a CPU, products of one member at a time are faster than batched ones; an accelerator is faster with batched ones.
+
+    Args:
+        function: takes one argument for each of ``roles``.
+        roles: arguments that are ``SHARED`` have no member axis.
+        member_loop: "vmap" computes all members at once, "map" one after the other.
     """
-    if together == "vmap":
-        return jax.vmap(function, in_axes=[None if role is ShardingRole.SHARED else 0 for role in roles])
+    is_shared = [role is ShardingRole.SHARED for role in roles]
+    if member_loop == "vmap":
+        return jax.vmap(function, in_axes=[None if shared else 0 for shared in is_shared])
 
-    def in_turn(*arguments: Any) -> Any:
-        shared = [a if role is ShardingRole.SHARED else None for a, role in zip(arguments, roles, strict=True)]
+    def one_after_another(*arguments: PyTree) -> PyTree:
+        def call(by_member: list[PyTree]) -> PyTree:
+            return function(
+                *[
+                    a if shared else member_a
+                    for shared, a, member_a in zip(is_shared, arguments, by_member, strict=True)
+                ]
+            )
 
-        def one(own: list[Any]) -> Any:
-            pairs = zip(own, shared, roles, strict=True)
-            return function(*[all_ if role is ShardingRole.SHARED else mine for mine, all_, role in pairs])
+        return jax.lax.map(call, [None if shared else a for shared, a in zip(is_shared, arguments, strict=True)])
 
-        own = [None if role is ShardingRole.SHARED else a for a, role in zip(arguments, roles, strict=True)]
-        return jax.lax.map(one, own)
-
-    return in_turn
+    return one_after_another

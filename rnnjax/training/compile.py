@@ -1,14 +1,16 @@
-"""Bundles of steps compiled to programs."""
+"""The programs of an ensemble, compiled before the first step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 
 from rnnjax.analysis.capture import Loss
 from rnnjax.analysis.measure import LayerMeasurements, measure, nonfinite_origin
+from rnnjax.cells import Cell
 from rnnjax.config.training import TrainingSettings
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.sharding.devices import compile_in_parallel
@@ -16,124 +18,125 @@ from rnnjax.sharding.layout import Layout
 from rnnjax.sharding.program_spec import ProgramSpec, ShardingRole
 from rnnjax.training.step.multi_step import ExampleArrays, ProgramKind, evaluate_chunk, init_state, train_chunk
 from rnnjax.training.step.optimizer import Optimizer
-from rnnjax.training.step.train_step import (
-    STATE,
-    Batch,
-    TrainState,
-    carried_in,
-    make_eval_step,
-    make_loss,
-    make_train_step,
-    traced_hparams,
-)
+from rnnjax.training.step.state import STATE_ROLES, Batch, TrainState, traced_hparams
+from rnnjax.training.step.train_step import carry_before_step, make_eval_step, make_loss, make_train_step
+from rnnjax.typing import ModelParams, PyTree
+
+Program = Callable[..., PyTree]
 
 
 class Programs(NamedTuple):
-    """The compiled programs of members that train together; the first two by static length T.
+    """The compiled programs of an ensemble.
 
-    ``train[T](knobs, examples, state, indices, weights, start, stop, logged) -> (state, metrics, log)`` takes the steps
-    start..stop-1 of a chunk (K, B) and logs the one that is ``logged``, -1 for none; metrics are (K,), zero outside of
-    the steps; the log is ``Packed``, or None where none is wanted in the whole run.
-    ``evaluate[T](params, examples, indices, stop) -> (losses, correct)``, both of indices' shape, zero from
-    batch ``stop`` on.
-    These take arrays that the layout has put into place, and every array has an axis for the members before the
-    ones named here; ``train`` reuses the memory of the state it is given. The others are for one member:
+    ``train`` and ``evaluate`` hold a program for each static length T and work on all M members. Their arguments must
+    be put on the devices by the layout, and every array has a leading member axis before the axes given here, except
+    examples that all members share:
 
-    ``init[cell](key) -> state``.
-    ``measure(params, batch) -> (losses, layers)`` with a ``rnnjax.analysis.measure.Layer`` for each recurrent layer.
-    ``origin(state, batch)`` finds the first number that is not finite in a step; it is compiled when it is needed.
+    ``train[T](hparams, examples, state, indices, weights, start, stop, logged) -> (state, metrics, log)``: see
+    ``multi_step.train_chunk``; the memory of ``state`` is reused.
+    ``evaluate[T](params, examples, indices, stop) -> (losses, correct)``: see ``multi_step.evaluate_chunk``.
+
+    The others work on one member and one device:
+
+    ``init[cell](key) -> state``: the state before the first step.
+    ``measure(params, batch) -> (losses, layers)``: (B,), and ``LayerMeasurements`` of each recurrent layer.
+    ``origin(state, batch) -> origin``: where a training step makes the first number that is not finite; compiled when
+    it is called.
     """
 
-    train: dict[int, Any]
-    evaluate: dict[int, Any]
-    init: dict[Any, Callable[[jax.Array], TrainState]]
-    measure: Any
+    train: dict[int, Program]
+    evaluate: dict[int, Program]
+    init: dict[Cell, Callable[[jax.Array], TrainState]]
+    measure: Callable[[ModelParams, Batch], tuple[jax.Array, tuple[LayerMeasurements, ...]]]
     origin: Callable[[TrainState, Batch], Origin]
 
 
 def build_programs(
-    models: dict[Any, Any],
+    models: dict[Cell, nn.Module],
     optimizer: Optimizer,
     settings: TrainingSettings,
     layout: Layout,
     examples: ExampleArrays,
-    kind: ProgramKind,
+    program_kind: ProgramKind,
     *,
     lengths: Sequence[int],
     share_examples: bool,
     train_shape: tuple[int, int],
     eval_shape: tuple[int, int],
-    examined: Batch,
+    diagnosis_batch: Batch,
 ) -> Programs:
-    """Compile everything that training runs.
+    """Compile all programs of an ensemble.
 
     Args:
-        models: cell -> model; they differ in their initial parameters alone.
+        models: cell -> model; they differ in the initialisation of their parameters alone.
         optimizer: from ``make_optimizer``.
-        settings: of training; what ``Knobs`` holds is not read.
-        layout: of the members.
-        examples: shapes and dtypes of any member's.
-        kind: of the task.
-        lengths: static lengths T.
-        share_examples: whether all members read the same examples.
-        train_shape: (K, B) of chunks for training, B a number that the layout divides.
-        eval_shape: likewise for evaluation.
-        examined: a batch to be examined, for its shapes.
+        settings: of training; numbers that are in ``TracedHParams`` have no influence beyond whether they are above 0.
+        layout: of the members over devices.
+        examples: shapes and dtypes of one member's.
+        program_kind: what else programs depend on.
+        lengths: static lengths T, see ``Ensemble.bucket_lengths``.
+        share_examples: whether all members train on the same data set.
+        train_shape: (K, B) of a chunk in training, B a batch size of the layout.
+        eval_shape: (K, B) of a chunk in evaluation.
+        diagnosis_batch: of the shapes and dtypes that ``measure`` will be given.
     """
     model = next(iter(models.values()))
     key, zero = jax.random.key(0), np.int32(0)
-    one, batch = examined.inputs[:1, :1], settings.batch_size if kind.restart_every else None
-    starts = {cell: partial(init_state, own, optimizer, one, batch) for cell, own in models.items()}
-    state = jax.eval_shape(next(iter(starts.values())), key)
-    knobs = jax.eval_shape(lambda: traced_hparams(settings, key))
-    chunk = (np.zeros(train_shape, np.int32), np.zeros(train_shape, np.float32))
-    reads = ShardingRole.SHARED if share_examples else ShardingRole.MEMBER
-    shares = layout.shares(state.params)
-    roles = (
-        ShardingRole.MEMBER,
-        reads,
-        STATE,
-        ShardingRole.BATCH,
-        ShardingRole.BATCH,
-        ShardingRole.SHARED,
-        ShardingRole.SHARED,
-        ShardingRole.SHARED,
-    )
-    arguments = (knobs, examples, state, *chunk, zero, zero, zero)
-    step, logged_step = (
-        make_train_step(model, optimizer, settings, log_gradients=log, **kind._asdict(), shares=shares)
-        for log in (False, True)
-    )
-    logs = logged_step if settings.log_gradients_every > 0 else None
-    tasks: dict[Any, ProgramSpec] = {}
-    for T in lengths:
-        train = partial(train_chunk, step, logs, T)
-        tasks["train", T] = ProgramSpec(train, roles, arguments, returns=(2, None, None), donated=(2,))
-        evaluate = partial(evaluate_chunk, make_eval_step(model, **kind._asdict()), shares, T)
-        eval_roles = (ShardingRole.PARAMS, reads, ShardingRole.BATCH, ShardingRole.SHARED)
-        eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
-        tasks["evaluate", T] = ProgramSpec(evaluate, eval_roles, eval_arguments, returns=(None, None))
-    alone: dict[Any, Any] = {("init", cell): (start, (key,)) for cell, start in starts.items()}
-    alone["examine", 0] = partial(_examine, make_loss(model, kind.objective)), (state.params, examined)
-    compiled = compile_in_parallel(layout, tasks, alone)
+    inputs = diagnosis_batch.inputs[:1, :1]
+    carry_size = settings.batch_size if program_kind.restart_every else None
+    inits = {cell: partial(init_state, models[cell], optimizer, inputs, carry_size) for cell in models}
+    state = jax.eval_shape(next(iter(inits.values())), key)
+    hparams = jax.eval_shape(lambda: traced_hparams(settings, key))
+    examples_role = ShardingRole.SHARED if share_examples else ShardingRole.MEMBER
+    shard = layout.batch_shard(state.params)
 
-    def named(what: str) -> dict[Any, Any]:
-        return {name[1]: program for name, program in compiled.items() if name[0] == what}
+    chunk = (np.zeros(train_shape, np.int32), np.zeros(train_shape, np.float32))
+    train_arguments = (hparams, examples, state, *chunk, zero, zero, zero)
+    train_roles = (
+        ShardingRole.MEMBER, examples_role, STATE_ROLES, ShardingRole.BATCH, ShardingRole.BATCH,
+        ShardingRole.SHARED, ShardingRole.SHARED, ShardingRole.SHARED,
+    )  # fmt: skip
+    make_step = partial(make_train_step, model, optimizer, settings, **program_kind._asdict(), shard=shard)
+    step = make_step(log_gradients=False)
+    logged_step = make_step(log_gradients=True) if settings.log_gradients_every > 0 else None
+    eval_step = make_eval_step(model, **program_kind._asdict())
+    eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
+    eval_roles = (ShardingRole.PARAMS, examples_role, ShardingRole.BATCH, ShardingRole.SHARED)
+
+    program_specs: dict[tuple[str, Hashable], ProgramSpec] = {}
+    for T in lengths:
+        train = partial(train_chunk, step, logged_step, T)
+        program_specs["train", T] = ProgramSpec(
+            train, train_roles, train_arguments, results_like=(2, None, None), donate_argnums=(2,)
+        )
+        evaluate = partial(evaluate_chunk, eval_step, shard, T)
+        program_specs["evaluate", T] = ProgramSpec(evaluate, eval_roles, eval_arguments, results_like=(None, None))
+    single_device: dict[tuple[str, Hashable], tuple[Program, tuple[PyTree, ...]]] = {
+        ("init", cell): (init, (key,)) for cell, init in inits.items()
+    }
+    measure_program = partial(_measure_layers, make_loss(model, program_kind.objective))
+    single_device["measure", None] = measure_program, (state.params, diagnosis_batch)
+    compiled = compile_in_parallel(layout, program_specs, single_device)
+
+    def select(name: str) -> dict[Any, Program]:
+        return {variant: program for (program_name, variant), program in compiled.items() if program_name == name}
 
     return Programs(
-        train=named("train"),
-        evaluate=named("evaluate"),
-        init=named("init"),
-        measure=compiled["examine", 0],
-        origin=partial(_origin, model, kind),
+        train=select("train"),
+        evaluate=select("evaluate"),
+        init=select("init"),
+        measure=compiled["measure", None],
+        origin=partial(_origin, model, program_kind),
     )
 
 
-def _examine(loss: Loss, params: Any, batch: Batch) -> tuple[jax.Array, tuple[LayerMeasurements, ...]]:
-    examined = measure(loss, params, batch)
-    return examined.losses, examined.layers
+def _measure_layers(loss: Loss, params: ModelParams, batch: Batch) -> tuple[jax.Array, tuple[LayerMeasurements, ...]]:
+    measurements = measure(loss, params, batch)
+    return measurements.losses, measurements.layers
 
 
-def _origin(model: Any, kind: ProgramKind, state: TrainState, batch: Batch) -> Origin:
-    carry = carried_in(state, kind.restart_every, jax.numpy.arange(len(batch.weights)))
-    return nonfinite_origin(jax.jit(partial(measure, make_loss(model, kind.objective, carry)))(state.params, batch))
+def _origin(model: nn.Module, program_kind: ProgramKind, state: TrainState, batch: Batch) -> Origin:
+    carry = carry_before_step(state, program_kind.restart_every, jax.numpy.arange(len(batch.weights)))
+    return nonfinite_origin(
+        jax.jit(partial(measure, make_loss(model, program_kind.objective, carry)))(state.params, batch)
+    )

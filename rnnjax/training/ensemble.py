@@ -1,8 +1,8 @@
-"""Runs that share a program: which do, and the steps that they take side by side."""
+"""Ensembles: runs that share compiled programs and take their training steps side by side."""
 
 import dataclasses
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,51 +11,51 @@ from rnnjax.data.batching import Chunk, bucket_edges
 from rnnjax.data.dataset import Dataset
 from rnnjax.errors import UserError
 from rnnjax.training.run_spec import RunSpec
-from rnnjax.training.schedule import Segment, schedule, shape_of
+from rnnjax.training.schedule import Segment, schedule, shape_signature
 
-MOST = 32  # members; more at once take memory and gain nothing
-MEMBER_STEPS = 64  # steps times members without a word to the host, so that a signal is heard soon
+MAX_MEMBERS = 32  # of an ensemble; more need more memory and are not faster
+MAX_MEMBER_STEPS = 64  # members times steps in one call of a program, so that a signal is handled soon
 
 
 class Ensemble(NamedTuple):
-    """M runs that train together; they differ in seed, in numbers that ``Knobs`` hold, and in how a cell begins."""
+    """M runs that train together. They differ in seed, in ``TracedHParams`` and in how their cells are initialised."""
 
-    trials: tuple[RunSpec, ...]
-    datasets: tuple[Dataset, ...]  # of each
-    edges: tuple[int, ...]
+    specs: tuple[RunSpec, ...]  # of the M members
+    datasets: tuple[Dataset, ...]  # of the M members, of equal shapes
+    bucket_lengths: tuple[int, ...]  # static lengths to which batches are padded, ascending
 
     @property
     def settings(self) -> TrainingSettings:
-        """Of the first; what matters here is common to all."""
-        return self.trials[0].settings
+        """Settings of the first member; all but the traced hyperparameters are common to all members."""
+        return self.specs[0].settings
 
     @property
     def share_data(self) -> bool:
-        """Whether all read the same examples."""
+        """Whether all members train on the same data set."""
         return all(dataset is self.datasets[0] for dataset in self.datasets)
 
     @property
     def title(self) -> str:
-        """For a person: the label and seeds, or how many runs."""
-        labels = {trial.label for trial in self.trials}
-        seeds = [trial.seed for trial in self.trials]
+        """Label and seeds, or the number of runs, for progress lines."""
+        labels = {spec.label for spec in self.specs}
+        seeds = [spec.seed for spec in self.specs]
         if len(labels) > 1:
-            return f"{self.trials[0].label} and {len(seeds) - 1} more"
-        return f"{self.trials[0].label}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+            return f"{self.specs[0].label} and {len(seeds) - 1} more"
+        return f"{self.specs[0].label}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
     def segments(self, start: int = 0) -> Iterator[Segment]:
-        """What happens when, from step ``start`` on, with the members' indices and weights as (M, K, B)."""
-        most = max(1, MEMBER_STEPS // len(self.trials))
+        """The segments from step ``start`` on, where a segment begins; indices and weights are (M, K, B)."""
+        max_steps = max(1, MAX_MEMBER_STEPS // len(self.specs))
         schedules = [
             schedule(
                 dataset.train.lengths,
                 self.settings,
-                edges=self.edges,
-                seed=trial.seed,
-                most=most,
+                bucket_lengths=self.bucket_lengths,
+                seed=spec.seed,
+                max_steps=max_steps,
                 carried=dataset.carried,
             )
-            for trial, dataset in zip(self.trials, self.datasets, strict=True)
+            for spec, dataset in zip(self.specs, self.datasets, strict=True)
         ]
         for segments in zip(*schedules, strict=True):
             if segments[0].step >= start:
@@ -63,46 +63,55 @@ class Ensemble(NamedTuple):
 
 
 def stack_chunks(chunks: Sequence[Chunk]) -> Chunk:
-    """Chunks of one kind as one, with a leading axis for the members."""
+    """Chunks of M members, equal in kind, as one: indices and weights are (M, K, B)."""
     indices, weights = (np.stack([getattr(chunk, name) for chunk in chunks]) for name in ("indices", "weights"))
     return chunks[0]._replace(indices=indices, weights=weights)
 
 
 def pad_batch(chunk: Chunk, batch_size: int) -> Chunk:
-    """``chunk`` with batches of so many examples, the new ones of weight 0."""
-    more = [(0, 0)] * (chunk.indices.ndim - 1) + [(0, batch_size - chunk.indices.shape[-1])]
-    return chunk._replace(indices=np.pad(chunk.indices, more, mode="edge"), weights=np.pad(chunk.weights, more))
+    """``chunk`` with its batches padded to ``batch_size`` examples; the added ones have weight 0."""
+    padding = [(0, 0)] * (chunk.indices.ndim - 1) + [(0, batch_size - chunk.indices.shape[-1])]
+    indices, weights = np.pad(chunk.indices, padding, mode="edge"), np.pad(chunk.weights, padding)
+    return chunk._replace(indices=indices, weights=weights)
 
 
-def plan_ensembles(trials: Sequence[RunSpec]) -> list[tuple[RunSpec, ...]]:
-    """Trials that may share a program, in the order of the first of each; none longer than ``MOST``."""
-    together: dict[Hashable, list[RunSpec]] = {}
-    for trial in trials:
-        together.setdefault((trial.task, trial.cell.uninitialised(), _static(trial.settings)), []).append(trial)
-    return [tuple(some[i : i + MOST]) for some in together.values() for i in range(0, len(some), MOST)]
+def plan_ensembles(specs: Sequence[RunSpec]) -> list[tuple[RunSpec, ...]]:
+    """Group runs that can share programs, without loading their data.
+
+    Ensembles come in the order of their first run; none has more than ``MAX_MEMBERS``.
+    """
+    groups: dict[Hashable, list[RunSpec]] = {}
+    for spec in specs:
+        groups.setdefault((spec.task, spec.cell.uninitialised(), _static_settings(spec.settings)), []).append(spec)
+    return [tuple(group[i : i + MAX_MEMBERS]) for group in groups.values() for i in range(0, len(group), MAX_MEMBERS)]
 
 
-def ensembles(trials: tuple[RunSpec, ...]) -> list[Ensemble]:
-    """The trials of one plan with their data; several groups where the lengths of their examples differ in kind."""
-    datasets = [trial.make_dataset() for trial in trials]
-    found: dict[Any, list[int]] = {}
-    for i, (trial, dataset) in enumerate(zip(trials, datasets, strict=True)):
-        if trial.settings.curriculum > 0 and len(np.unique(dataset.train.lengths)) == 1:
+def load_ensembles(specs: tuple[RunSpec, ...]) -> list[Ensemble]:
+    """Load the data of one planned ensemble; several ensembles result where the members' lengths need other schedules.
+
+    Raises:
+        UserError: there is a curriculum, but all examples are equally long.
+    """
+    datasets = [spec.make_dataset() for spec in specs]
+    members: dict[tuple[tuple[int, ...], Hashable], list[int]] = {}  # (bucket lengths, shapes) -> positions in specs
+    for i, (spec, dataset) in enumerate(zip(specs, datasets, strict=True)):
+        if spec.settings.curriculum > 0 and len(np.unique(dataset.train.lengths)) == 1:
             raise UserError(
-                f"--curriculum {trial.settings.curriculum} has nothing to order, since all sequences are "
-                f"{dataset.train.lengths[0]} steps long; leave it out, or let their lengths differ."
+                f"--curriculum {spec.settings.curriculum} has nothing to order, since all sequences are "
+                f"{dataset.train.lengths[0]} steps long; leave it out, or use sequences of different lengths."
             )
         lengths = np.concatenate([split.lengths for split in (dataset.train, dataset.validation, dataset.test)])
-        edges = bucket_edges(lengths, trial.settings.buckets)
-        found.setdefault((edges, shape_of(dataset, trial.settings, edges)), []).append(i)
+        bucket_lengths = bucket_edges(lengths, spec.settings.buckets)
+        key = bucket_lengths, shape_signature(dataset, spec.settings, bucket_lengths)
+        members.setdefault(key, []).append(i)
     return [
-        Ensemble(tuple(trials[i] for i in places), tuple(datasets[i] for i in places), edges)
-        for (edges, _), places in found.items()
+        Ensemble(tuple(specs[i] for i in indices), tuple(datasets[i] for i in indices), bucket_lengths)
+        for (bucket_lengths, _), indices in members.items()
     ]
 
 
-def _static(settings: TrainingSettings) -> TrainingSettings:
-    """The settings without what ``Knobs`` hold and programs never see."""
+def _static_settings(settings: TrainingSettings) -> TrainingSettings:
+    """The settings that programs depend on: numbers in ``TracedHParams`` are reduced to whether they are above 0."""
     clip, omega, flossing = (float(number > 0) for number in (settings.clip, settings.omega, settings.flossing))
     return dataclasses.replace(
         settings, learning_rate=1.0, clip=clip, omega=omega, flossing=flossing, seed=0, seeds=1, tensorboard=False

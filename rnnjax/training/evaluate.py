@@ -1,57 +1,71 @@
-"""Scores of a split: exact means over its examples, and accuracy by distance where examples have one."""
+"""Evaluation of all members on a split: exact means over its examples, and accuracy by distance."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from rnnjax.data.batching import Chunk, ordered_chunks
 from rnnjax.data.dataset import Examples
 from rnnjax.data.streams import stream_chunks
+from rnnjax.runs.member_schema import AccuracyByDistance
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.ensemble import pad_batch, stack_chunks
 from rnnjax.training.setup import EVAL_BATCH_FACTOR, EnsembleSetup
+from rnnjax.typing import ModelParams
 
 
 class Scores(NamedTuple):
-    """Over all N examples of a split."""
+    """Scores of one member over all N examples of a split."""
 
     loss: float  # mean
     accuracy: float  # mean of ``correct``
-    correct: np.ndarray  # (N,) 0..1, see ``objectives.score``
+    correct: np.ndarray  # (N,) in 0..1, see ``losses.score``
 
 
-def evaluate(prepared: EnsembleSetup, split: Literal["validation", "test"], params: Any) -> list[Scores]:
-    """Score each member on every example of ``split`` once; ``params`` are those of all members, put into place."""
-    group, layout = prepared.group, prepared.layout
-    parts = [getattr(dataset, split) for dataset in group.datasets]
-    chunks = [_chunks(prepared, part) for part in parts]
-    train, validation, *_ = group.datasets[0]
+def evaluate(setup: EnsembleSetup, split: Literal["validation", "test"], params: ModelParams) -> list[Scores]:
+    """Score each of the M members on every example of ``split`` once.
+
+    Args:
+        setup: of the ensemble.
+        split: of each member's data set.
+        params: of M members, on the devices.
+    """
+    ensemble, layout = setup.ensemble, setup.layout
+    splits = [getattr(dataset, split) for dataset in ensemble.datasets]
+    chunks_of_members = [_chunks(setup, examples) for examples in splits]
+    train, validation, *_ = ensemble.datasets[0]
     first_row = len(train.lengths) + (len(validation.lengths) if split == "test" else 0)
     running = []
-    for members in zip(*chunks, strict=True):
-        chunk = pad_batch(stack_chunks(members), prepared.eval_batch)
-        program = prepared.programs.evaluate[chunk.length]
+    for chunks in zip(*chunks_of_members, strict=True):
+        chunk = pad_batch(stack_chunks(chunks), setup.eval_batch_size)
+        program = setup.programs.evaluate[chunk.length]
         rows = layout.put(ShardingRole.BATCH, chunk.indices + np.int32(first_row))
-        running.append((chunk, program(params, prepared.examples, rows, np.int32(chunk.steps))))
-    losses, correct = np.zeros((2, len(parts), len(parts[0].lengths)))
-    for chunk, scores in running:
-        found = layout.fetch(scores)
-        for member, real in enumerate(chunk.weights > 0):
-            rows = chunk.indices[member][real]
-            losses[member, rows], correct[member, rows] = (scored[member][real] for scored in found)
-    return [Scores(float(some.mean()), float(right.mean()), right) for some, right in zip(losses, correct, strict=True)]
+        running.append((chunk, program(params, setup.examples, rows, np.int32(chunk.steps))))
+    losses, correct = np.zeros((2, len(splits), len(splits[0].lengths)))  # each (M, N)
+    for chunk, results in running:
+        chunk_losses, chunk_correct = layout.fetch(results)  # each (M, K, B)
+        for i, real in enumerate(chunk.weights > 0):
+            rows = chunk.indices[i][real]
+            losses[i, rows], correct[i, rows] = chunk_losses[i][real], chunk_correct[i][real]
+    return [Scores(float(a.mean()), float(b.mean()), b) for a, b in zip(losses, correct, strict=True)]
 
 
-def _chunks(prepared: EnsembleSetup, part: Examples) -> list[Chunk]:
-    lengths, edges = part.lengths, prepared.group.edges
-    size, steps = EVAL_BATCH_FACTOR * prepared.group.settings.batch_size, prepared.eval_chunk
-    if prepared.group.datasets[0].carried:
-        return stream_chunks(len(lengths), edges[-1], batch_size=size, steps_per_chunk=steps)
-    return ordered_chunks(lengths, batch_size=size, edges=edges, steps_per_chunk=steps)
+def _chunks(setup: EnsembleSetup, examples: Examples) -> list[Chunk]:
+    """The batches of a split in order, of the size that they have without padding."""
+    lengths, bucket_lengths = examples.lengths, setup.ensemble.bucket_lengths
+    size, steps = EVAL_BATCH_FACTOR * setup.ensemble.settings.batch_size, setup.eval_steps_per_program
+    if setup.ensemble.datasets[0].carried:
+        return stream_chunks(len(lengths), bucket_lengths[-1], batch_size=size, steps_per_chunk=steps)
+    return ordered_chunks(lengths, batch_size=size, edges=bucket_lengths, steps_per_chunk=steps)
 
 
-def accuracy_by_distance(correct: np.ndarray, distances: np.ndarray) -> dict[str, list[Any]]:
-    """Accuracy at each distinct distance in words, ascending."""
-    values, where, count = np.unique(distances, return_inverse=True, return_counts=True)
-    accuracy = np.bincount(where, weights=correct) / count
-    return {"distance": values.tolist(), "accuracy": accuracy.tolist(), "count": count.tolist()}
+def accuracy_by_distance(correct: np.ndarray, distances: np.ndarray) -> AccuracyByDistance:
+    """Accuracy at each distinct distance in words, ascending.
+
+    Args:
+        correct: (N,) in 0..1.
+        distances: (N,) integers.
+    """
+    values, inverse, count = np.unique(distances, return_inverse=True, return_counts=True)
+    accuracy = np.bincount(inverse, weights=correct) / count
+    return AccuracyByDistance(distance=values.astype(np.int64), accuracy=accuracy, count=count)

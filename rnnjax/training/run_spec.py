@@ -1,8 +1,7 @@
-"""One run of a study, before anything is compiled: what is trained on what, from which seed."""
+"""One run of a study, before anything is compiled."""
 
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
 
 import flax.linen as nn
 
@@ -10,22 +9,23 @@ from rnnjax.cells import Cell
 from rnnjax.cells.registry import slug_of
 from rnnjax.config.training import TrainingSettings
 from rnnjax.data.dataset import Dataset, Sizes
+from rnnjax.typing import JSONValue
 
 
 @dataclasses.dataclass(frozen=True)
 class RunSpec:
-    """One cell, one setting of the flags, one seed.
+    """One cell, one combination of settings, one seed.
 
     Attributes:
-        label: names the cell and what a sweep varies; trials of one label differ in their seed alone.
+        label: the cell and what a sweep varies, for people; runs of one label differ in their seed alone.
         seed: of the initial parameters, the order of the examples and dropout.
         cell: to be trained.
-        settings: how to train.
-        task: what model and data depend on beside cell and seed; trials of equal ``task`` have equal shapes.
+        settings: of training.
+        task: what model and data depend on beside cell and seed; runs of equal ``task`` have arrays of equal shapes.
         make_model: (sizes, cell) -> model.
-        make_dataset: () -> data; the same object where seeds share one.
-        varied: name of a swept flag -> its value here.
-        about: what a report must know of the experiment, as JSON has it: {"step": "word", "example": "review",
+        make_dataset: () -> data set; the same object where seeds share one.
+        varied: name of each swept flag -> its value in this run.
+        about: what a report needs to know of the experiment, as JSON: {"step": "word", "example": "review",
             "published": [...]}.
     """
 
@@ -36,10 +36,10 @@ class RunSpec:
     task: Hashable
     make_model: Callable[[Sizes, Cell], nn.Module]
     make_dataset: Callable[[], Dataset]
-    varied: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    varied: Mapping[str, JSONValue] = dataclasses.field(default_factory=dict)
+    about: Mapping[str, JSONValue] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """Name of its folder: ``gru-chrono-200-seed0``."""
+        """Name of the run's folder, for example ``gru-chrono-200-seed0``."""
         return f"{slug_of(self.label)}-seed{self.seed}"

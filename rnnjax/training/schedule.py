@@ -1,8 +1,8 @@
-"""What happens when in a run: a pure function of the data's lengths, the settings and the seed."""
+"""The order of training steps, validations and logged steps: a pure function of lengths, settings and seed."""
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,92 +13,112 @@ from rnnjax.data.streams import stream_chunks
 
 
 class Segment(NamedTuple):
-    """Steps that run without a word to the host: batches start..stop-1 of a chunk."""
+    """Consecutive training steps that one call of a program takes: the batches start..stop-1 of a chunk."""
 
     epoch: int
-    step: int  # number in the run of the first of them
-    chunk: Chunk  # of one run, or of several side by side
+    step: int  # of the run, the first one of the segment
+    chunk: Chunk  # indices and weights (K, B) of one run, or (M, K, B) of an ensemble
     start: int
     stop: int
-    log: int | None  # number in the run of the step whose gradients are logged, one at most
-    validate: bool  # after it
+    log: int | None  # the step of the run whose gradients are logged; at most one in a segment
+    validate: bool  # whether a validation follows
 
     @property
     def end(self) -> int:
-        """Number of steps taken when it is over."""
+        """Steps of the run that have been taken when the segment is over."""
         return self.step + self.stop - self.start
 
 
 def total_steps(
-    lengths: np.ndarray, settings: TrainingSettings, edges: tuple[int, ...], *, carried: bool = False
+    lengths: np.ndarray, settings: TrainingSettings, bucket_lengths: tuple[int, ...], *, carried: bool = False
 ) -> int:
-    """Steps of a whole run over examples of ``lengths`` (N,), whatever the seed."""
-    return settings.epochs * sum(chunk.steps for chunk in _epoch(lengths, settings, edges, 0, 0, carried))
+    """Training steps of a whole run; the same for all seeds. Arguments as for ``schedule``."""
+    return settings.epochs * sum(
+        chunk.steps for chunk in _epoch_chunks(lengths, settings, bucket_lengths, 0, 0, carried)
+    )
 
 
-def shape_of(dataset: Dataset, settings: TrainingSettings, edges: tuple[int, ...]) -> tuple[Any, ...]:
-    """What runs must have in common to go side by side: array shapes, and the kinds of chunks in their order."""
+def shape_signature(dataset: Dataset, settings: TrainingSettings, bucket_lengths: tuple[int, ...]) -> Hashable:
+    """What runs must have in common to train in one ensemble: array shapes, examples per bucket, kinds of chunks."""
     arrays = tuple(split.inputs.shape for split in (dataset.train, dataset.validation, dataset.test))
-    scored = (Counter(np.searchsorted(edges, split.lengths).tolist()) for split in (dataset.validation, dataset.test))
-    chunks = _epoch(dataset.train.lengths, settings, edges, 0, 0, dataset.carried)
-    return (*arrays, *map(tuple, map(sorted, map(Counter.items, scored))), *sorted(chunk.kind for chunk in chunks))
+    per_bucket = (
+        Counter(np.searchsorted(bucket_lengths, split.lengths).tolist()) for split in (dataset.validation, dataset.test)
+    )
+    chunks = _epoch_chunks(dataset.train.lengths, settings, bucket_lengths, 0, 0, dataset.carried)
+    return (*arrays, *(tuple(sorted(count.items())) for count in per_bucket), *sorted(chunk.kind for chunk in chunks))
 
 
 def schedule(
     lengths: np.ndarray,
     settings: TrainingSettings,
     *,
-    edges: tuple[int, ...],
+    bucket_lengths: tuple[int, ...],
     seed: int,
-    most: int | None = None,
+    max_steps: int | None = None,
     carried: bool = False,
 ) -> Iterator[Segment]:
-    """All segments of a run in order, cut where something is due and after ``most`` steps, if given.
+    """All segments of a run in order. A segment ends where something is due after it or its chunk ends.
 
-    Where states are ``carried``, examples come in the order of their streams, whatever the seed.
+    Args:
+        lengths: (N,) steps in each training example.
+        settings: of training.
+        bucket_lengths: the static lengths to which batches are padded, ascending.
+        seed: of the order of the examples.
+        max_steps: the most steps in a segment; None sets no limit.
+        carried: whether the model's state is carried from batch to batch. Examples then come in the order of their
+            streams, whatever the seed.
     """
-    total = total_steps(lengths, settings, edges, carried=carried)
+    total = total_steps(lengths, settings, bucket_lengths, carried=carried)
     step = 0
     for epoch in range(settings.epochs):
-        for chunk in _epoch(lengths, settings, edges, seed, epoch, carried):
-            yield from _cut(chunk, epoch, step, total, settings, most or chunk.steps)
+        for chunk in _epoch_chunks(lengths, settings, bucket_lengths, seed, epoch, carried):
+            yield from _cut(chunk, epoch, step, total, settings, max_steps or chunk.steps)
             step += chunk.steps
 
 
-def _epoch(
-    lengths: np.ndarray, settings: TrainingSettings, edges: tuple[int, ...], seed: int, epoch: int, carried: bool
+def _epoch_chunks(
+    lengths: np.ndarray,
+    settings: TrainingSettings,
+    bucket_lengths: tuple[int, ...],
+    seed: int,
+    epoch: int,
+    carried: bool,
 ) -> list[Chunk]:
-    per_chunk = settings.steps_per_program
+    """The chunks of one epoch in order; arguments as for ``schedule``."""
+    size, steps = settings.batch_size, settings.steps_per_program
     if carried:
-        return stream_chunks(len(lengths), edges[-1], batch_size=settings.batch_size, steps_per_chunk=per_chunk)
+        return stream_chunks(len(lengths), bucket_lengths[-1], batch_size=size, steps_per_chunk=steps)
     return epoch_chunks(
         lengths,
-        batch_size=settings.batch_size,
-        edges=edges,
-        steps_per_chunk=per_chunk,
+        batch_size=size,
+        edges=bucket_lengths,
+        steps_per_chunk=steps,
         seed=seed,
         epoch=epoch,
         curriculum=settings.curriculum if epoch == 0 else 0.0,
     )
 
 
-def _cut(chunk: Chunk, epoch: int, first: int, total: int, settings: TrainingSettings, most: int) -> Iterator[Segment]:
-    """The segments of a chunk whose first step is number ``first`` of ``total``."""
+def _cut(
+    chunk: Chunk, epoch: int, first_step: int, total: int, settings: TrainingSettings, max_steps: int
+) -> Iterator[Segment]:
+    """The segments of a chunk that begins at ``first_step`` of ``total`` steps."""
     log_every = settings.log_gradients_every
     validate_every = settings.validate_every or total // settings.epochs
 
     def segment(start: int, stop: int, log: int | None, *, validate: bool = False) -> Segment:
-        return Segment(epoch, first + start, chunk, start, stop, log, validate)
+        return Segment(epoch, first_step + start, chunk, start, stop, log, validate)
 
     start, logged = 0, None
     for k in range(chunk.steps):
-        number, last = first + k, first + k == total - 1
-        validate = (number + 1) % validate_every == 0 or last
-        if log_every > 0 and (number % log_every == 0 or last):
+        step = first_step + k
+        last = step == total - 1
+        validate = (step + 1) % validate_every == 0 or last
+        if log_every > 0 and (step % log_every == 0 or last):
             if logged is not None:
                 yield segment(start, k, logged)
                 start = k
-            logged = number
-        if validate or k == chunk.steps - 1 or k + 1 - start == most:
+            logged = step
+        if validate or k == chunk.steps - 1 or k + 1 - start == max_steps:
             yield segment(start, k + 1, logged, validate=validate)
             start, logged = k + 1, None

@@ -1,9 +1,9 @@
-"""A group made ready for training: compiled, its data and numbers on the devices."""
+"""An ensemble made ready for training: programs compiled, data and hyperparameters on the devices."""
 
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -14,81 +14,95 @@ from rnnjax.training.compile import Programs, build_programs
 from rnnjax.training.diagnose_run import diagnosis_batch
 from rnnjax.training.ensemble import Ensemble
 from rnnjax.training.schedule import total_steps
-from rnnjax.training.step.multi_step import ProgramKind, example_arrays, example_shapes
+from rnnjax.training.step.multi_step import ExampleArrays, ProgramKind, example_arrays, example_shapes
 from rnnjax.training.step.optimizer import make_optimizer
-from rnnjax.training.step.train_step import TracedHParams, TrainState, traced_hparams
+from rnnjax.training.step.state import TracedHParams, TrainState, traced_hparams
+from rnnjax.typing import PyTree
 
-EVAL_BATCH_FACTOR = 4  # evaluation needs no backward pass, so its batches are this much larger
-EVAL_CHUNK = 4  # batches, as a rule
+EVAL_BATCH_FACTOR = 4  # batches are this much larger in evaluation, which needs no backward pass
+EVAL_STEPS_PER_PROGRAM = 4
 
 
 class EnsembleSetup(NamedTuple):
-    """All that stays as it is while a group trains."""
+    """All that stays constant while an ensemble of M members trains."""
 
-    group: Ensemble
+    ensemble: Ensemble
     layout: Layout
     programs: Programs
-    examples: Any  # put into place
-    knobs: TracedHParams  # put into place
-    keys: np.ndarray  # (M, 2) uint32, the bits of each member's key
-    fresh: TrainState  # of M members before their first step, numpy
+    examples: ExampleArrays  # on the devices
+    hparams: TracedHParams  # of M members, on the devices
+    keys: np.ndarray  # (M, 2) uint32, key data of each member's dropout
+    initial_state: TrainState  # of M members before their first step, numpy
     steps: int  # of the whole run
-    batch: int  # examples in a batch, with those that only fill the devices
-    eval_batch: int  # likewise, of evaluation
-    eval_chunk: int  # batches that are evaluated in one call
+    batch_size: int  # in training, with the padding that divides a batch evenly over the devices
+    eval_batch_size: int  # in evaluation, likewise
+    eval_steps_per_program: int  # batches that one call evaluates
     compile_seconds: float
 
 
-def set_up_ensemble(group: Ensemble, layout: Layout) -> EnsembleSetup:
-    """Compile what a group runs, put its data into place, and draw the initial parameters of each seed."""
-    settings, dataset = group.settings, group.datasets[0]
-    steps = total_steps(dataset.train.lengths, settings, group.edges, carried=dataset.carried)
-    batch = layout.batch_size(settings.batch_size)
-    eval_examples, eval_chunk = EVAL_BATCH_FACTOR * settings.batch_size, EVAL_CHUNK
-    eval_batch = layout.batch_size(eval_examples)
-    if dataset.carried:  # all of a split in one chunk, through which the state is carried
-        eval_chunk = -(-max(len(split.lengths) for split in (dataset.validation, dataset.test)) // eval_examples)
+def set_up_ensemble(ensemble: Ensemble, layout: Layout) -> EnsembleSetup:
+    """Compile the programs of an ensemble while its data are copied to the devices, then draw initial parameters."""
+    settings, dataset = ensemble.settings, ensemble.datasets[0]
+    steps = total_steps(dataset.train.lengths, settings, ensemble.bucket_lengths, carried=dataset.carried)
+    batch_size = layout.batch_size(settings.batch_size)
+    eval_examples, eval_steps = EVAL_BATCH_FACTOR * settings.batch_size, EVAL_STEPS_PER_PROGRAM
+    eval_batch_size = layout.batch_size(eval_examples)
+    if dataset.carried:  # one call evaluates a whole split, since the model's state is carried through it
+        eval_steps = -(-max(len(split.lengths) for split in (dataset.validation, dataset.test)) // eval_examples)
     with ThreadPoolExecutor() as pool:
-        placed = pool.submit(_place_examples, group, layout)
+        examples_on_devices = pool.submit(_put_examples, ensemble, layout)
         began = time.perf_counter()
         programs = build_programs(
-            {trial.cell: trial.make_model(dataset.sizes, trial.cell) for trial in group.trials},
+            {spec.cell: spec.make_model(dataset.sizes, spec.cell) for spec in ensemble.specs},
             make_optimizer(settings, steps),
             settings,
             layout,
             example_shapes(dataset),
             ProgramKind(dataset.objective, steps // settings.epochs if dataset.carried else None),
-            lengths=group.edges,
-            share_examples=group.share_data,
-            train_shape=(settings.steps_per_program, batch),
-            eval_shape=(eval_chunk, eval_batch),
-            examined=diagnosis_batch(dataset),
+            lengths=ensemble.bucket_lengths,
+            share_examples=ensemble.share_data,
+            train_shape=(settings.steps_per_program, batch_size),
+            eval_shape=(eval_steps, eval_batch_size),
+            diagnosis_batch=diagnosis_batch(dataset),
         )
         compile_seconds = time.perf_counter() - began
-        examples = placed.result()
-    split = jax.jit(lambda key: tuple(jax.random.split(key)))  # one small program instead of three
-    keys = [split(jax.random.key(trial.seed)) for trial in group.trials]
-    knobs = stack_trees(
-        [traced_hparams(trial.settings, own) for trial, (_, own) in zip(group.trials, keys, strict=True)]
+        examples = examples_on_devices.result()
+    split = jax.jit(lambda key: tuple(jax.random.split(key)))  # one program, where an array of keys would take three
+    keys = [split(jax.random.key(spec.seed)) for spec in ensemble.specs]  # of each member (parameters, dropout)
+    hparams = stack_trees(
+        [traced_hparams(spec.settings, dropout) for spec, (_, dropout) in zip(ensemble.specs, keys, strict=True)]
     )
-    fresh = stack_trees([programs.init[trial.cell](key) for trial, (key, _) in zip(group.trials, keys, strict=True)])
+    initial_state = stack_trees(
+        [programs.init[spec.cell](key) for spec, (key, _) in zip(ensemble.specs, keys, strict=True)]
+    )
     return EnsembleSetup(
-        group, layout, programs, examples, layout.put(ShardingRole.MEMBER, knobs), knobs.key, fresh, steps, batch,
-        eval_batch, eval_chunk, compile_seconds,
-    )  # fmt: skip
+        ensemble=ensemble,
+        layout=layout,
+        programs=programs,
+        examples=examples,
+        hparams=layout.put(ShardingRole.MEMBER, hparams),
+        keys=hparams.key,
+        initial_state=initial_state,
+        steps=steps,
+        batch_size=batch_size,
+        eval_batch_size=eval_batch_size,
+        eval_steps_per_program=eval_steps,
+        compile_seconds=compile_seconds,
+    )
 
 
-def _place_examples(group: Ensemble, layout: Layout) -> Any:
-    if group.share_data:
-        return layout.put(ShardingRole.SHARED, example_arrays(group.datasets[0]))
-    return layout.put(ShardingRole.MEMBER, stack_trees([example_arrays(dataset) for dataset in group.datasets]))
+def _put_examples(ensemble: Ensemble, layout: Layout) -> ExampleArrays:
+    """The examples on the devices: one copy if the members share a data set, else stacked along a member axis."""
+    if ensemble.share_data:
+        return layout.put(ShardingRole.SHARED, example_arrays(ensemble.datasets[0]))
+    return layout.put(ShardingRole.MEMBER, stack_trees([example_arrays(dataset) for dataset in ensemble.datasets]))
 
 
-def stack_trees(trees: Sequence[Any]) -> Any:
-    """Trees of equal structure as one, with a leading axis for the members, numpy."""
+def stack_trees(trees: Sequence[PyTree]) -> PyTree:
+    """Stack the leaves of M trees of equal structure along a new leading member axis; numpy."""
     return jax.tree.map(lambda *a: np.stack(a), *trees)
 
 
-def select_member(tree: Any, i: int) -> Any:
-    """Member i of such a tree."""
+def select_member(tree: PyTree, i: int) -> PyTree:
+    """The tree of member ``i``, out of leaves with a leading member axis."""
     return jax.tree.map(lambda a: a[i], tree)

@@ -1,4 +1,4 @@
-"""A study: many runs of one task, those that can share a program side by side, into one run folder."""
+"""A study: the runs of one task, trained ensemble by ensemble into one run folder."""
 
 import contextlib
 import shutil
@@ -8,75 +8,79 @@ from pathlib import Path
 import jax
 
 from rnnjax.config.execution import Execution
-from rnnjax.distributed.processes import broadcast_from_first, first_process_first, signal_handling
+from rnnjax.distributed.collectives import broadcast_from_first, first_process_first
+from rnnjax.distributed.stop_agreement import signal_handler
 from rnnjax.errors import UserError
 from rnnjax.runs.checkpoint_store import CheckpointStore
-from rnnjax.runs.json_io import write_json
-from rnnjax.runs.writer import RECORDS
+from rnnjax.runs.member_schema import MemberInfo
+from rnnjax.runs.reader import read_outcome
+from rnnjax.runs.schema import CHECKPOINTS, RECORDS, TaskInfo, member_folder
+from rnnjax.runs.writer import write_task, write_vocabulary
 from rnnjax.runtime.blas import one_blas_thread
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import SignalHandler
 from rnnjax.sharding.devices import choose_layout, is_first_process
 from rnnjax.training.checkpointing import CheckpointPolicy, RestoredProgress, TrainProgress
-from rnnjax.training.diagnose_run import diagnosis_record
-from rnnjax.training.ensemble import Ensemble, ensembles, plan_ensembles
+from rnnjax.training.diagnose_run import diagnose_member
+from rnnjax.training.ensemble import Ensemble, load_ensembles, plan_ensembles
 from rnnjax.training.finalize import finalize
 from rnnjax.training.run_spec import RunSpec
-from rnnjax.training.run_state import RunState, outcome
+from rnnjax.training.run_state import RunState
 from rnnjax.training.setup import EnsembleSetup, select_member, set_up_ensemble
 from rnnjax.training.step.losses import LOSSES
-from rnnjax.training.step.train_step import STATE
+from rnnjax.training.step.state import STATE_ROLES
 from rnnjax.training.train_loop import train
 
 
 class TrainingDivergedError(UserError):
-    """A loss or a gradient is not a finite number."""
+    """A loss or a gradient is not finite."""
 
 
-def run_study(folder: Path, trials: Sequence[RunSpec], execution: Execution, view: ProgressView) -> None:
-    """Train every trial and write its folder; what has ended already is passed over.
+def run_study(folder: Path, specs: Sequence[RunSpec], execution: Execution, view: ProgressView) -> None:
+    """Train every run and write its folder; runs that have ended already are skipped.
 
     Args:
-        folder: of the run.
-        trials: of the study, or of one machine's part of it.
-        execution: where, and how safely.
+        folder: of the study.
+        specs: of all runs, or of those that this machine trains.
+        execution: devices and checkpoints.
         view: where progress is shown.
 
     Raises:
-        TrainingDivergedError: after all others have been trained, if a loss or gradient was not finite.
-        StoppedError: a signal has come; what is needed to go on is on disk.
-        UserError: too little memory or disk.
+        TrainingDivergedError: after all runs were trained, if a loss or gradient of one was not finite.
+        StoppedError: a signal has asked to stop; all that resuming needs is on disk.
+        UserError: there is too little memory, or the folder cannot be written.
     """
 
-    def ended(some: Sequence[RunSpec]) -> bool:
-        return bool(broadcast_from_first(all(outcome(folder / "members" / trial.name) is not None for trial in some)))
+    def ended(specs: Sequence[RunSpec]) -> bool:
+        outcomes = (read_outcome(member_folder(folder, spec.name)) for spec in specs)
+        return bool(broadcast_from_first(all(outcome is not None for outcome in outcomes)))
 
-    with signal_handling() as signals, one_blas_thread():
-        for some in plan_ensembles(trials):
-            if ended(some):
+    with signal_handler() as signals, one_blas_thread():
+        for planned in plan_ensembles(specs):
+            if ended(planned):
                 continue
-            with first_process_first(), _enough_memory(some[0].label):
-                found = ensembles(some)
-            for group in (group for group in found if not ended(group.trials)):
+            with first_process_first(), _enough_memory(planned[0].label):
+                ensembles = load_ensembles(planned)
+            for ensemble in (ensemble for ensemble in ensembles if not ended(ensemble.specs)):
                 try:
-                    with _enough_memory(group.title):
-                        _run_group(folder, group, execution, view, signals)
+                    with _enough_memory(ensemble.title):
+                        _run_ensemble(folder, ensemble, execution, view, signals)
                 except OSError as error:
                     raise UserError(
-                        f"The run folder {folder} cannot be written ({error.strerror or error}); mend that and go on "
+                        f"The run folder {folder} cannot be written ({error.strerror or error}); fix that and continue "
                         "with --resume."
                     ) from error
     if not is_first_process():
         return
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    failures = filter(None, (outcome(folder / "members" / trial.name) for trial in trials))
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    failures = filter(None, (read_outcome(member_folder(folder, spec.name)) for spec in specs))
     if message := " ".join(failures):
         raise TrainingDivergedError(message)
 
 
 @contextlib.contextmanager
 def _enough_memory(title: str) -> Iterator[None]:
-    """UserError where the memory of a device, or of the machine, does not hold what ``title`` needs."""
+    """Raise UserError where the memory of a device, or of the machine, is too small for ``title``."""
     try:
         yield
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
@@ -89,69 +93,71 @@ def _enough_memory(title: str) -> Iterator[None]:
         ) from None
 
 
-def _run_group(folder: Path, group: Ensemble, execution: Execution, view: ProgressView, signals: SignalHandler) -> None:
-    view.start(f"{group.title}: compiling", total=1)
-    prepared = set_up_ensemble(group, choose_layout(execution, len(group.trials), group.settings.batch_size))
+def _run_ensemble(
+    folder: Path, ensemble: Ensemble, execution: Execution, view: ProgressView, signals: SignalHandler
+) -> None:
+    """Train an ensemble from the start or from its last checkpoint, and write its results."""
+    view.start(f"{ensemble.title}: compiling", total=1)
+    signals.check()
+    setup = set_up_ensemble(ensemble, choose_layout(execution, len(ensemble.specs), ensemble.settings.batch_size))
     with contextlib.ExitStack() as stack:
         store = None
         if is_first_process():
-            place = folder / "checkpoints" / group.trials[0].name
-            store = stack.enter_context(CheckpointStore(place, keep=execution.keep_checkpoints, warn=view.line))
-        endurance = CheckpointPolicy(store, execution, prepared, signals)
-        saved = endurance.restore()
-        members = [_begin(folder, prepared, i, saved) for i in range(len(group.trials))]
+            store_folder = folder / CHECKPOINTS / ensemble.specs[0].name
+            store = stack.enter_context(CheckpointStore(store_folder, keep=execution.keep_checkpoints, warn=view.line))
+        checkpoints = CheckpointPolicy(store, execution, setup, signals)
+        restored = checkpoints.restore()
+        members = [_begin(folder, setup, i, restored) for i in range(len(ensemble.specs))]
         for member in members:
             stack.callback(member.writer.close)
-        if saved is None:
-            begun = TrainProgress(0, prepared.layout.put(STATE, prepared.fresh), 0.0)
+        if restored is None:
+            initial = TrainProgress(0, setup.layout.put(STATE_ROLES, setup.initial_state), 0.0)
         else:
-            begun = saved.progressed
-            view.line(f"{group.title}: going on from step {begun.step}")
-        view.start(group.title, total=prepared.steps)
+            initial = restored.progress
+            view.line(f"{ensemble.title}: going on from step {initial.step}")
+        view.start(ensemble.title, total=setup.steps)
+        signals.check()
         with signals.deferred():
-            done = train(prepared, members, begun, endurance=endurance, progress=view.update)
-            if endurance.due(done.step):
-                endurance.save(done, members)
-        endurance.wait()
-        finalize(prepared, members, done, view)
+            done = train(setup, members, initial, checkpoints=checkpoints, on_progress=view.update)
+            if checkpoints.due(done.step):
+                checkpoints.save(done, members)
+        checkpoints.wait()
+        finalize(setup, members, done, view)
         if store is not None:
             store.discard()
 
 
-def _begin(folder: Path, prepared: EnsembleSetup, i: int, saved: RestoredProgress | None) -> RunState:
-    """Member i at its beginning, or as it was at a checkpoint."""
-    trial, dataset, params = (
-        prepared.group.trials[i],
-        prepared.group.datasets[i],
-        select_member(prepared.fresh.params, i),
+def _begin(folder: Path, setup: EnsembleSetup, i: int, restored: RestoredProgress | None) -> RunState:
+    """Member ``i`` before its first step, or as it was at a checkpoint; writes what is known before training."""
+    spec, dataset = setup.ensemble.specs[i], setup.ensemble.datasets[i]
+    params = select_member(setup.initial_state.params, i)
+    metadata = restored.metadata[i] if restored else None
+    if metadata and not is_first_process():
+        metadata = metadata | {"bytes": dict.fromkeys(RECORDS, 0)}
+    member = RunState(spec, member_folder(folder, spec.name), metadata, objective=dataset.objective)
+    member.writer.write_info(
+        MemberInfo(
+            label=spec.label,
+            cell=type(spec.cell).__name__.lower(),
+            seed=spec.seed,
+            varied=dict(spec.varied),
+            parameters=sum(a.size for a in jax.tree.leaves(params)),
+            steps=setup.steps,
+            baseline=dataset.baseline,
+            clip=spec.settings.clip if spec.settings.clip_by == "norm" else 0.0,
+        )
     )
-    told = saved.told[i] if saved else None
-    if told and not is_first_process():
-        told = told | {"bytes": dict.fromkeys(RECORDS, 0)}
-    member = RunState(trial, folder / "members" / trial.name, told, objective=dataset.objective)
-    about = {
-        "label": trial.label,
-        "cell": type(trial.cell).__name__.lower(),
-        "seed": trial.seed,
-        "varied": dict(trial.varied),
-        "parameters": sum(a.size for a in jax.tree.leaves(params)),
-        "steps": prepared.steps,
-        "baseline": dataset.baseline,
-        "clip": trial.settings.clip if trial.settings.clip_by == "norm" else 0.0,
-    }
-    write_json(member.folder / "member.json", about)
-    if not (folder / "task.json").exists():
-        kind = {
-            "objective": dataset.objective.value,
-            "classes": dataset.classes,
-            "chance": dataset.chance,
-            "loss": LOSSES[dataset.objective],
-        }
-        write_json(folder / "task.json", {**trial.about, **kind})
-    if dataset.vocabulary and not (folder / "vocabulary.json").exists():
-        write_json(folder / "vocabulary.json", list(dataset.vocabulary))
-    if saved is None:
-        write_json(member.folder / "diagnosis-start.json", diagnosis_record(prepared.programs, dataset, params, step=0))
+    task = TaskInfo(
+        **spec.about,
+        objective=dataset.objective,
+        classes=dataset.classes,
+        constant=dataset.chance,
+        loss=LOSSES[dataset.objective],
+    )
+    write_task(folder, task)
+    write_vocabulary(folder, dataset.vocabulary)
+    if restored is None:
+        member.writer.write_diagnosis("start", diagnose_member(setup.programs, dataset, params, step=0))
     elif member.best:
-        member.keep(select_member(saved.params, i))
+        member.keep(select_member(restored.best_params, i))
     return member

@@ -1,13 +1,12 @@
-"""The training loop of a group of runs."""
+"""The training loop of an ensemble."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from rnnjax.runs.json_io import write_json
+from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.checkpointing import CheckpointPolicy, TrainProgress
 from rnnjax.training.ensemble import pad_batch
@@ -16,32 +15,32 @@ from rnnjax.training.run_state import RunState
 from rnnjax.training.schedule import Segment
 from rnnjax.training.setup import EnsembleSetup, select_member
 from rnnjax.training.step.flat_tree import FlatTree
-from rnnjax.training.step.multi_step import as_numbers
-from rnnjax.training.step.train_step import Batch, TrainMetrics, TrainState
+from rnnjax.training.step.multi_step import scale_bytes
+from rnnjax.training.step.state import Batch, TrainMetrics, TrainState
 
 
 def train(
-    prepared: EnsembleSetup,
+    setup: EnsembleSetup,
     members: Sequence[RunState],
-    begun: TrainProgress,
+    initial: TrainProgress,
     *,
-    endurance: CheckpointPolicy,
-    progress: Callable[[int, float], None],
+    checkpoints: CheckpointPolicy,
+    on_progress: Callable[[int, float], None],
 ) -> TrainProgress:
-    """Train to the end, and write records and the best parameters of every member.
+    """Train to the end, and write the records and the best parameters of every member.
 
-    Everything is a function of the arguments: initial parameters and dropout of a trial's seed, the order of the
-    examples of seed and epoch. A member whose loss or gradient is not finite stops there and notes why.
+    The result is a function of the arguments: initial parameters and dropout depend on a member's seed, the order of
+    examples on seed and epoch. A member whose loss or gradient is not finite stops there and records why.
 
     Args:
-        prepared: the group.
-        members: one for each of its trials.
-        begun: where to begin; the memory of its state is used.
-        endurance: is offered a checkpoint after every segment, and asks to stop.
-        progress: is told the steps that are done and their last loss, the mean over members.
+        setup: of the ensemble.
+        members: the M runs, in the order of ``setup.ensemble.specs``.
+        initial: where training begins; the memory of its state is reused.
+        checkpoints: may save a checkpoint, and stop, after every segment.
+        on_progress: called with the number of steps taken and their last loss, the mean over members.
     """
-    layout = prepared.layout
-    done, state, seconds = begun
+    layout = setup.layout
+    done, state, seconds = initial
     running: deque[tuple[Segment, TrainMetrics, FlatTree | None]] = deque()
 
     def record_oldest() -> None:
@@ -50,61 +49,64 @@ def train(
         for i, member in enumerate(members):
             if member.failure is not None:
                 continue
-            mine = select_member((metrics, log), i)
-            failed = member.record(range(segment.step, segment.end), segment.epoch, mine[0], segment.start)
+            member_metrics, member_log = select_member((metrics, log), i)
+            failed = member.record(range(segment.step, segment.end), segment.epoch, member_metrics, segment.start)
             if failed is not None:
-                write_json(member.folder / "diverged.json", _origin(prepared, i, segment, state, failed))
+                member.writer.write_divergence(_origin(setup, i, segment, state, failed))
             if segment.log is not None and (failed is None or segment.log < failed):
-                member.writer.log(segment.log, segment.epoch, *mine[1].unpack())
+                member.writer.append_logged_step(segment.log, segment.epoch, *member_log.unpack())
         losses = [metrics.loss[i, segment.stop - 1] for i, member in enumerate(members) if member.failure is None]
-        progress(segment.end, float(np.mean(losses)) if losses else float("nan"))
+        on_progress(segment.end, float(np.mean(losses)) if losses else float("nan"))
 
     def drain(until: int) -> None:
+        """Record the oldest segments until ``until`` are left."""
         while len(running) > until:
             record_oldest()
 
-    for segment in prepared.group.segments(begun.step):
+    for segment in setup.ensemble.segments(initial.step):
         began = time.perf_counter()
-        state, metrics, log = _run(prepared, segment, state)
+        state, metrics, log = _run(setup, segment, state)
         done = segment.end
         running.append((segment, metrics, log))
-        checkpoint = endurance.due(done)
+        checkpoint = checkpoints.due(done)
         drain(0 if segment.validate or checkpoint else 1)  # a segment late: the device never waits for the host
         seconds += time.perf_counter() - began
         if segment.validate:
-            scores = evaluate(prepared, "validation", state.params)
+            scores = evaluate(setup, "validation", state.params)
             better = [
-                member.failure is None and member.validate(segment.end, segment.epoch, scored)
-                for member, scored in zip(members, scores, strict=True)
+                member.failure is None and member.validate(segment.end, segment.epoch, member_scores)
+                for member, member_scores in zip(members, scores, strict=True)
             ]
             params = layout.fetch(state.params) if any(better) else None
             for i in np.flatnonzero(better).tolist():
                 members[i].keep(select_member(params, i))
         if checkpoint:
-            endurance.save(TrainProgress(done, state, seconds), members)
+            checkpoints.save(TrainProgress(done, state, seconds), members)
         if all(member.failure is not None for member in members):
             drain(0)
             break
     return TrainProgress(done, state, seconds)
 
 
-def _run(
-    prepared: EnsembleSetup, segment: Segment, state: TrainState
-) -> tuple[TrainState, TrainMetrics, FlatTree | None]:
-    """Start a segment; metrics are (M, K), those of its steps in their places; no log unless one of them is logged."""
-    chunk = pad_batch(segment.chunk, prepared.batch)
-    indices, weights = prepared.layout.put(ShardingRole.BATCH, (chunk.indices, chunk.weights))
+def _run(setup: EnsembleSetup, segment: Segment, state: TrainState) -> tuple[TrainState, TrainMetrics, FlatTree | None]:
+    """Dispatch the steps of a segment.
+
+    Returns:
+        the state; metrics (M, K), zero outside of the segment; the log, None unless the segment has a logged step.
+    """
+    chunk = pad_batch(segment.chunk, setup.batch_size)
+    indices, weights = setup.layout.put(ShardingRole.BATCH, (chunk.indices, chunk.weights))
     logged = -1 if segment.log is None else segment.start + segment.log - segment.step
     numbers = map(np.int32, (segment.start, segment.stop, logged))
-    program = prepared.programs.train[chunk.length]
-    state, metrics, log = program(prepared.knobs, prepared.examples, state, indices, weights, *numbers)
+    program = setup.programs.train[chunk.length]
+    state, metrics, log = program(setup.hparams, setup.examples, state, indices, weights, *numbers)
     return state, metrics, None if segment.log is None else log
 
 
-def _origin(prepared: EnsembleSetup, i: int, segment: Segment, state: TrainState, step: int) -> dict[str, Any]:
-    """Where the first number of ``step`` that is not finite was made; member i's state has halted before it."""
+def _origin(setup: EnsembleSetup, i: int, segment: Segment, state: TrainState, step: int) -> Origin:
+    """Where ``step`` of member ``i`` made the first number that is not finite; its state halted before that."""
     chunk, k = segment.chunk, segment.start + step - segment.step
-    split, rows = prepared.group.datasets[i].train, chunk.indices[i, k]
-    batch = Batch(as_numbers(split.inputs[rows]), split.lengths[rows], split.labels[rows], chunk.weights[i, k])
-    halted = select_member(prepared.layout.fetch(state._replace(opt_state=())), i)
-    return prepared.programs.origin(halted, batch)._replace(step=step)._asdict()
+    split, rows = setup.ensemble.datasets[i].train, chunk.indices[i, k]
+    batch = Batch(scale_bytes(split.inputs[rows]), split.lengths[rows], split.labels[rows], chunk.weights[i, k])
+    halted = select_member(setup.layout.fetch(state._replace(opt_state=())), i)
+    return setup.programs.origin(halted, batch)._replace(step=step)

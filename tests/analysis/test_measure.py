@@ -12,7 +12,7 @@ import pytest
 from sequences import normal_like
 
 import rnnjax
-from rnnjax.analysis.layer_record import layer_record, rounded
+from rnnjax.analysis.layer_diagnosis import layer_diagnosis
 from rnnjax.analysis.measure import measure, product_lengths
 from rnnjax.cells import SimpleRNNState
 from rnnjax.diagnostics import (
@@ -25,6 +25,7 @@ from rnnjax.diagnostics import (
     saturation,
     step_jacobians,
 )
+from rnnjax.runs.codec import encode, round_floats
 
 T, D = 8, 3
 LENGTHS = np.array([4, 0, 7, 1, 5])  # nobody reaches the last step
@@ -153,7 +154,7 @@ def test_single_numbers_are_those_of_the_diagnostics(x64, name):
 def test_a_record_is_json_with_five_digits(x64, name):
     found = examined(name)
     for layer in found.layers:
-        record = json.loads(json.dumps(layer_record(layer)))
+        record = json.loads(json.dumps(round_floats(encode(layer_diagnosis(layer)))))
         assert record["name"] == layer.name
         assert record["gates"] == list(layer.cell.gates)
         assert record["units"] == layer.cell.features
@@ -162,7 +163,7 @@ def test_a_record_is_json_with_five_digits(x64, name):
             assert set(curves) == {"q10", "q50", "q90"}
             for row, curve in zip(layer.by_lag[quantity], curves.values(), strict=True):
                 np.testing.assert_allclose(curve, row[:7], rtol=5e-5)
-                assert json.dumps(curve) == json.dumps(rounded(curve))
+                assert json.dumps(curve) == json.dumps(round_floats(curve))
         assert (record["saturation"] is None) == (layer.saturation is None)
         exponents = record["lyapunov"]["exponents"]
         assert exponents == sorted(exponents, reverse=True)
@@ -177,7 +178,7 @@ def test_a_record_is_json_with_five_digits(x64, name):
 
 def test_without_a_single_step_there_are_no_curves(x64):
     (layer,) = examined("SimpleRNN", (0, 0, 0, 0, 0)).layers
-    record = layer_record(layer)
+    record = encode(layer_diagnosis(layer))
     assert record["count"] == record["lyapunov"]["steps"] == record["singular"]["lag"] == []
     assert all(curve == [] for curves in record["by_lag"].values() for curve in curves.values())
     assert record["omega"] == record["padding_read"] == 0
@@ -192,7 +193,7 @@ def test_products_are_taken_over_doubling_lags():
 
 
 def test_numbers_are_rounded_to_five_significant_digits():
-    values = [np.float32(1 / 3), [123456.0, 1.23456e-7], np.array([[2.0]])]
-    assert rounded(values) == [0.33333, [123460.0, 1.2346e-07], [[2.0]]]
-    assert np.isnan(rounded(np.nan))
-    assert rounded(-np.inf) == -np.inf
+    values = encode([np.float32(1 / 3), [123456.0, 1.23456e-7], np.array([[2.0]]), 123456])
+    assert round_floats(values) == [0.33333, [123460.0, 1.2346e-07], [[2.0]], 123456]
+    assert np.isnan(round_floats(np.nan))
+    assert round_floats(-np.inf) == -np.inf

@@ -47,7 +47,7 @@ def test_parameters_are_divided_by_sharded_alone(parallel):
         ({"num_processes": 0}, "--num-processes must be at least 1, but 0 was"),
     ],
 )
-def test_processes_are_told_with_all_three_flags(changes, said):
+def test_processes_need_all_three_flags(changes, said):
     whole = Execution(**TWO)
     with pytest.raises(UserError) as refused:
         dataclasses.replace(whole, **changes)

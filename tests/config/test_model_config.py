@@ -55,12 +55,12 @@ def test_sizes_say_what_is_read_and_answered():
         return {"/".join(k.key for k in path): a.shape for path, a in jax.tree_util.tree_leaves_with_path(params)}
 
     options = {"layers": 2, "bidirectional": True, "layer_norm": True, "pooling": "attention"}
-    found = shapes(Architecture(**options).model(NUMBERS, CELL), np.zeros((1, 2, 3), np.float32))
-    assert found["recurrent/layers_0/forward_rnn/cell/w_x"] == (3, 16)
-    assert found["recurrent/layers_1/backward_rnn/cell/w_x"] == (8, 16)
-    assert found["recurrent/LayerNorm_0/scale"] == found["LayerNorm_0/scale"] == (8,)
-    assert found["attention/Dense_1/kernel"] == (8, 8)
-    assert found["Dense_0/kernel"] == (8, 5)
+    params = shapes(Architecture(**options).model(NUMBERS, CELL), np.zeros((1, 2, 3), np.float32))
+    assert params["recurrent/layers_0/forward_rnn/cell/w_x"] == (3, 16)
+    assert params["recurrent/layers_1/backward_rnn/cell/w_x"] == (8, 16)
+    assert params["recurrent/LayerNorm_0/scale"] == params["LayerNorm_0/scale"] == (8,)
+    assert params["attention/Dense_1/kernel"] == (8, 8)
+    assert params["Dense_0/kernel"] == (8, 5)
     one_hot = shapes(Architecture().model(WORDS, CELL), np.zeros((1, 2), np.int32))
     assert one_hot["recurrent/cell/w_x"] == (9, 16)
     assert not any("Embed" in name for name in one_hot)

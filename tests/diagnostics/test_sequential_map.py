@@ -9,7 +9,8 @@ import rnnjax
 from rnnjax.analysis.measure import measure
 from rnnjax.diagnostics.sequential_map import sequential_map
 from rnnjax.training.step.regularizers import gradient_penalty
-from rnnjax.training.step.train_step import Batch, make_loss
+from rnnjax.training.step.state import Batch
+from rnnjax.training.step.train_step import make_loss
 
 DECOMPOSITIONS = {"qr", "geqrf", "householder_product", "svd", "lu", "eig", "eigh", "cholesky", "schur"}
 MODEL = rnnjax.SequenceClassifier(7, 3, rnnjax.RNN(rnnjax.LSTM(3)))

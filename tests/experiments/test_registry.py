@@ -12,6 +12,8 @@ from experiments.tasks.text import Text
 from rnnjax.config.execution import Execution
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
+from rnnjax.runs.codec import encode
+from rnnjax.runs.schema import Config
 
 SMALL = Recall(cells=("lstm", "gru:chrono=9"), features=3, embedding=2, training=TrainingSettings(seed=4, seeds=2))
 
@@ -32,26 +34,26 @@ def test_an_experiment_comes_back_from_its_flags(experiment):
 def test_flags_that_an_older_run_did_not_have_get_their_defaults():
     config = config_of(SMALL)
     for name in ("embedding_scale", "sweep", "shard"):
-        del config["flags"][name]
-    del config["flags"]["training"]["warmup_steps"]
+        del config.flags[name]
+    del config.flags["training"]["warmup_steps"]
     assert experiment_from_config(config) == SMALL
 
 
 def test_how_a_run_was_executed_is_not_kept():
     config = config_of(Recall(execution=Execution(devices=3, resume=True)))
     assert config == config_of(Recall())
-    assert list(config) == ["experiment", "flags", "contents"]
-    assert config["experiment"] == "recall"
-    assert config["flags"]["cells"] == ["simple", "lstm", "gru", "gru:chrono=200"]
-    assert "execution" not in config["flags"]
+    assert list(encode(config)) == ["format_version", "experiment", "flags", "contents"]
+    assert config.experiment == "recall"
+    assert config.flags["cells"] == ["simple", "lstm", "gru", "gru:chrono=200"]
+    assert "execution" not in config.flags
 
 
-@pytest.mark.parametrize("config", [{}, {"experiment": "imagenet", "flags": {}}, {"experiment": ["imdb"]}])
-def test_an_unknown_experiment_is_refused(config):
+@pytest.mark.parametrize("name", ["", "imagenet", ["imdb"]])
+def test_an_unknown_experiment_is_refused(name):
     with pytest.raises(
         UserError, match=r"names the experiment .*, expected one of recall, imdb, .*; restore it or run again\.$"
     ):
-        experiment_from_config(config)
+        experiment_from_config(Config(experiment=name, flags={}))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_an_unknown_experiment_is_refused(config):
 )
 def test_damaged_flags_are_refused(flags, said):
     with pytest.raises(UserError, match=r"config\.json are damaged or of another version \(.*; restore it") as told:
-        experiment_from_config({"experiment": "imdb", "flags": flags})
+        experiment_from_config(Config(experiment="imdb", flags=flags))
     assert said in str(told.value)
 
 
@@ -105,7 +107,7 @@ def test_the_difference_names_the_flags_that_change_results(asked, said):
     old = config_of(Recall())
     assert difference(old, config_of(asked)) == said
     for name in ("architecture", "sweep", "shard", "embedding_scale"):  # as in a run that is older than they are
-        del old["flags"][name]
+        del old.flags[name]
     assert difference(old, config_of(asked)) == said
 
 
@@ -127,7 +129,7 @@ def test_a_file_of_the_user_counts_by_its_content(tmp_path):
     ]
     here.write_text("text\tlabel\ngood\t1\n")
     assert difference(old, config_of(Text(train=str(here)))) == ["--train: its content is not that of the run"]
-    assert config_of(Text(train=str(tmp_path / "none.tsv")))["contents"] == {}
+    assert config_of(Text(train=str(tmp_path / "none.tsv"))).contents == {}
     assert experiment_from_config(old) == Text(train=str(here))
 
 

@@ -18,6 +18,7 @@ from experiments.tasks.recall import Recall
 from experiments.tasks.text import Text
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
+from rnnjax.runs.writer import write_config
 
 WORDS = ("<pad>", "<unk>", "wonderful", "horrifying", "film", "don't")
 EXPERIMENT = Recall(cells=("lstm", "gru:chrono=9"), features=3, embedding=2, training=TrainingSettings(seed=4, seeds=2))
@@ -26,7 +27,7 @@ EXPERIMENT = Recall(cells=("lstm", "gru:chrono=9"), features=3, embedding=2, tra
 @pytest.fixture
 def run(tmp_path):
     """Of the LSTM seed 4 was not validated; of the GRU both were."""
-    (tmp_path / "config.json").write_text(json.dumps(config_of(EXPERIMENT)))
+    write_config(tmp_path, config_of(EXPERIMENT))
     (tmp_path / "vocabulary.json").write_text(json.dumps(WORDS))
     (tmp_path / "members" / "lstm-seed4").mkdir(parents=True)
     cells = {"lstm": rnnjax.LSTM(3), "gru-chrono-9": rnnjax.GRU(3, chrono=9)}
@@ -62,7 +63,7 @@ def test_a_cell_without_parameters_is_left_out(run):
 
 def test_every_combination_of_a_sweep_comes_back(tmp_path):
     swept = dataclasses.replace(EXPERIMENT, cells=("lstm",), sweep=("features=3,2", "cell.forget_bias=0"))
-    (tmp_path / "config.json").write_text(json.dumps(config_of(swept)))
+    write_config(tmp_path, config_of(swept))
     (tmp_path / "vocabulary.json").write_text(json.dumps(WORDS))
     cells = {"features-3-seed5": rnnjax.LSTM(3, forget_bias=0.0), "features-2-seed4": rnnjax.LSTM(2, forget_bias=0.0)}
     for name, cell in cells.items():
@@ -87,7 +88,7 @@ def test_every_combination_of_a_sweep_comes_back(tmp_path):
     ],
 )
 def test_a_run_whose_cells_do_not_read_a_text_alike_is_refused(experiment, name, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(config_of(experiment)))
+    write_config(tmp_path, config_of(experiment))
     said = f"varies {name}, so its cells do not read a text alike; name a run of one {name}"
     with pytest.raises(UserError, match=said):
         restore_run(tmp_path)
@@ -105,9 +106,9 @@ def test_a_run_without_parameters_is_refused(run):
     [
         ("config.json", None, "is not a run folder"),
         ("config.json", "{", "not valid JSON"),
-        ("config.json", "[]", "expected a JSON object"),
+        ("config.json", "[]", "expected object, got array"),
         ("vocabulary.json", None, "the run is older than this file, in which its words stand; run again"),
-        ("vocabulary.json", "[1]", "expected a JSON list of words"),
+        ("vocabulary.json", "[1]", "expected str, got int"),
         ("vocabulary.json", '["<pad>", "<unk>"]', "their shapes are not those of the run's flags and vocabulary"),
         ("members/lstm-seed5/params.msgpack", "", "The parameters in"),
         ("members/lstm-seed5/params.msgpack", "nonsense", "The parameters in"),

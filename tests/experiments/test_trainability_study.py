@@ -19,7 +19,7 @@ from rnnjax.errors import UserError
 from rnnjax.report.sections.trainability import rich_trainability, sections
 from rnnjax.report.summary.trainability import runs_before
 from rnnjax.runs.reader import load_run
-from rnnjax.training.ensemble import ensembles, plan_ensembles
+from rnnjax.training.ensemble import load_ensembles, plan_ensembles
 
 SMALL = Trainability(
     cells=("simple", "lstm"), gains=(0.5, 1.0, 1.5), forget_biases=(-1.0, 3.0), distances=(2, 4, 9), steps=2,
@@ -47,7 +47,7 @@ def test_the_study_is_gains_or_biases_times_distances():
 def test_all_initialisations_of_one_cell_and_distance_share_a_program():
     planned = plan_ensembles(run_specs(SMALL, silent))
     assert [len(some) for some in planned] == [3 * 2] * 3 + [2 * 2] * 3
-    assert [len(ensembles(some)) for some in planned] == [1] * 6
+    assert [len(load_ensembles(some)) for some in planned] == [1] * 6
 
 
 def test_recipes_and_other_sweeps_are_kept():

@@ -70,7 +70,7 @@ def test_stopped_twice(start, tmp_path):
         assert ended == status, said
         assert seconds < 10
         assert said.splitlines() == [
-            "stopping after the step in work; a second time stops at once.",
+            "stopping after the current step; a second signal stops at once.",
             f"stopped by {number.name}; go on with the same flags, --out {folder} and --resume.",
         ]
         (place,) = (folder / "checkpoints").iterdir()

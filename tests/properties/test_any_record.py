@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,9 @@ from experiments.tasks.recall import Recall
 from experiments.tasks.temporal import Temporal
 from rnnjax.config.model import Architecture
 from rnnjax.config.training import TrainingSettings
+from rnnjax.runs.codec import encode
 from rnnjax.runs.json_io import RecordWriter, read_json, read_records, write_json
+from rnnjax.runs.schema import Config
 
 NUMBERS = st.floats(allow_nan=False) | st.integers(-(2**53), 2**53)
 VALUES = st.recursive(
@@ -77,8 +80,8 @@ def test_a_json_file_is_read_back(tmp_path, record):
 
 
 @given(experiment=EXPERIMENTS)
-def test_flags_are_read_back_from_the_config_of_their_run(experiment):
-    config = json.loads(json.dumps(config_of(experiment)))
+def test_flags_come_back_from_the_config_of_their_run(experiment):
+    config = msgspec.convert(json.loads(json.dumps(encode(config_of(experiment)))), Config)
     assert experiment_from_config(config) == experiment
     assert difference(config, config_of(experiment)) == []
     other = dataclasses.replace(experiment, features=experiment.features + 1)

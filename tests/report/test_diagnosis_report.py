@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,8 +7,11 @@ from synthetic_diagnosis import LAGS, layer_record, swap_record, text_record, up
 from synthetic_run import lines, write_member, write_run
 
 from rnnjax.errors import UserError
-from rnnjax.runs.diagnosis import parse_diagnosis
-from rnnjax.runs.reader import load_run
+from rnnjax.runs.reader import diagnosis_from_json, load_run
+
+
+def parse_diagnosis(values):
+    return diagnosis_from_json(values, Path("diagnosis-end.json"))
 
 
 @pytest.fixture
@@ -54,7 +58,7 @@ def test_an_old_run_has_no_diagnosis_and_says_nothing_of_it(member):
 def test_a_cell_of_ones_own_need_not_tell_the_values_of_its_gates():
     told = {"step": 0, "examples": 4, "loss": 0.7, "layers": [layer_record("GRU", saturation=None)]}
     (layer,) = parse_diagnosis(told).layers
-    assert (layer.saturation, layer.gates) == ({}, ("r", "u", "n"))
+    assert (layer.saturation, layer.gates) == (None, ("r", "u", "n"))
 
 
 def test_a_lag_that_no_example_reaches_has_no_number():
@@ -126,11 +130,11 @@ def test_damage_is_one_sentence_that_names_the_folder(member, name, content):
     ],
 )
 def test_lists_that_do_not_fit_together_are_refused(layer):
-    with pytest.raises(ValueError, match=r"lags|unequal"):
+    with pytest.raises(UserError, match=r"lags|unequal"):
         parse_diagnosis({"step": 0, "examples": 1, "loss": 0.0, "layers": [layer]})
 
 
 def test_a_text_of_other_length_than_its_logits_is_refused():
     text = text_record(["one"], 1, [0.0, 1.0], [0.0, 1.0])
-    with pytest.raises(ValueError, match="1 words holds 2 logits"):
+    with pytest.raises(UserError, match=r"texts\[0\]: words, logits, connectivity are of unequal length \(1, 2, 2\)"):
         parse_diagnosis({"step": 0, "examples": 1, "loss": 0.0, "layers": [], "texts": [text]})

@@ -22,7 +22,7 @@ from rnnjax.report.tables.fields import header, rows
 from rnnjax.report.tables.summary_table import note, rich_table
 from rnnjax.report.text.headline import learning, verdict
 from rnnjax.runs.reader import load_run
-from rnnjax.runs.task import parse_task
+from rnnjax.runs.schema import TaskInfo
 
 
 @pytest.fixture
@@ -173,6 +173,6 @@ def test_classes_are_judged_by_accuracy_and_guess_one_of_them(tmp_path):
 
 def test_a_damaged_task_is_told_in_a_sentence(run):
     (run / "task.json").write_text('{"objective": "guess"}')
-    with pytest.raises(UserError, match=r"task\.json' is damaged .*'guess', expected one of binary, classes"):
+    with pytest.raises(UserError, match=r"task\.json' is damaged, .*'guess', expected one of binary, classes"):
         load_run(run)
-    assert parse_task({}).by_loss is False
+    assert TaskInfo().by_loss is False

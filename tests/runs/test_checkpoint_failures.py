@@ -161,9 +161,9 @@ def test_killed_at_any_moment_a_whole_checkpoint_is_there(tmp_path):
         started = int(([started, *rest.split()])[-1])
         assert complaints == ""
         with CheckpointStore(tmp_path, keep=2, warn=pytest.fail) as store:
-            step, arrays, told = store.restore({"a": np.zeros(100_000)})
+            step, arrays, metadata = store.restore({"a": np.zeros(100_000)})
             assert max(before, started - 1) <= step <= started + 1
-            assert told == {"at": step}
+            assert metadata == {"at": step}
             np.testing.assert_array_equal(arrays["a"], np.full(100_000, step) + np.arange(100_000) / 7)
         before = step
 

@@ -6,16 +6,16 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from stored import TOLD, filled, names, same, state
+from stored import METADATA, filled, names, same, state
 
 from rnnjax.runs.checkpoint_store import CheckpointStore
 
 
 def test_what_was_saved_comes_back_to_the_last_bit(store):
     assert store.restore(state(0)) is None
-    store.save(3, state(3), TOLD)
-    step, arrays, told = store.restore(state(0))
-    assert (step, told) == (3, {"seconds": 0.1, "members": [{"loss": float("inf"), "words": "é'", "1": None}]})
+    store.save(3, state(3), METADATA)
+    step, arrays, metadata = store.restore(state(0))
+    assert (step, metadata) == (3, {"seconds": 0.1, "members": [{"loss": float("inf"), "words": "é'", "1": None}]})
     assert same(state(3), arrays)
     like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), {"w": state(0)["weights"]})
     store.save(4, {"w": state(4)["weights"]}, {})
@@ -29,7 +29,7 @@ def test_the_arrays_are_copied_and_the_same_step_is_not_written_again(store):
     arrays["zeros"] += 1
     store.save(1, state(2), {"first": False})
     assert same(state(1), store.restore(state(0)).arrays)
-    assert store.restore(state(0)).told == {"first": True}
+    assert store.restore(state(0)).metadata == {"first": True}
 
 
 def test_only_the_newest_are_kept_and_what_is_discarded_is_gone(store, tmp_path):
@@ -69,8 +69,8 @@ def test_whatever_file_is_harmed_the_checkpoint_is_set_aside(harm, tmp_path):
         for file in files:
             shutil.copytree(tmp_path / "sound", tmp_path / "x")
             harm(tmp_path / "x" / file)
-            step, arrays, told = store.restore(state(0))
-            assert (step, told) == (4, {"at": 4}), file
+            step, arrays, metadata = store.restore(state(0))
+            assert (step, metadata) == (4, {"at": 4}), file
             assert same(state(4), arrays)
             assert said[-1].startswith(f"The checkpoint of step 8 in {tmp_path / 'x'} is damaged (")
             assert said[-1].endswith("); continuing from that of step 4.")
@@ -89,7 +89,7 @@ def test_where_none_is_whole_training_starts_anew_and_goes_on_saving(store, tmp_
     assert store.said == [f"{why}; training starts anew."] * 2
     assert names(tmp_path / "new") == ["damaged-8", "damaged-8-2"]
     store.save(8, state(3), {"run": 3})
-    assert store.restore(state(0)).told == {"run": 3}
+    assert store.restore(state(0)).metadata == {"run": 3}
 
 
 @pytest.mark.parametrize(

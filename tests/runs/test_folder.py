@@ -7,9 +7,15 @@ import re
 import pytest
 
 from rnnjax.errors import UserError
+from rnnjax.runs.codec import encode
 from rnnjax.runs.folder import run_folder, scratch_folder
+from rnnjax.runs.schema import FORMAT_VERSION, Config
 
-CONFIG = {"experiment": "recall", "flags": {"cells": ["lstm"], "out": None, "training": {"epochs": 1}}}
+CONFIG = Config(
+    format_version=FORMAT_VERSION,
+    experiment="recall",
+    flags={"cells": ["lstm"], "out": None, "training": {"epochs": 1}},
+)
 
 
 def differing(old):
@@ -46,7 +52,7 @@ def names(folder):
 def test_what_was_asked_and_on_what_it_ran_is_written_first(tmp_path):
     with enter(tmp_path / "deep" / "run") as folder:
         assert names(folder) == [".lock", "config.json", "environment.json", "members"]
-        assert json.loads((folder / "config.json").read_text()) == CONFIG
+        assert json.loads((folder / "config.json").read_text()) == encode(CONFIG)
         environment = json.loads((folder / "environment.json").read_text())
         assert environment["devices"] == ["cpu:0 cpu"]
         assert re.fullmatch(r"\d+\.\d+.*", environment["jax"])
@@ -114,7 +120,7 @@ def test_resuming_wants_the_name_of_the_folder(tmp_path, monkeypatch):
 
 
 def test_resuming_with_other_flags_is_refused_with_the_difference(tmp_path):
-    folder = begun(tmp_path / "run", config=CONFIG | {"flags": {}})
+    folder = begun(tmp_path / "run", config=Config(experiment="recall", flags={}))
     before = tree(folder)
     said = (
         r"was started with other flags \(--epochs: 2 in the folder, 1 asked for; --steps: 3 in the folder, 4 asked "
@@ -132,7 +138,7 @@ def test_what_a_kill_before_the_first_step_leaves_is_no_obstacle(tmp_path, resum
         (tmp_path / name).write_text("{torn")
     (tmp_path / "members").mkdir()
     folder = begun(tmp_path, resume=resume)
-    assert json.loads((folder / "config.json").read_text()) == CONFIG
+    assert json.loads((folder / "config.json").read_text()) == encode(CONFIG)
     assert json.loads((folder / "environment.json").read_text())["devices"] == ["cpu:0 cpu"]
 
 

@@ -44,7 +44,7 @@ def test_a_torn_last_line_is_left_out_wherever_it_tore(tmp_path):
 def test_a_torn_line_in_the_middle_is_damage(tmp_path):
     path = tmp_path / "records.jsonl"
     path.write_text('{"step": 0\n{"step": 1}\n')
-    with pytest.raises(json.JSONDecodeError):
+    with pytest.raises(UserError, match=r"records\.jsonl' is damaged in line 1, not valid JSON \(.*\); restore it or"):
         read_records(path)
 
 
@@ -74,7 +74,7 @@ def test_bytes_replace_what_was_there_and_leave_no_neighbour(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("[1]", "expected a JSON object in it"), ("{", "not valid JSON"), (b"\xff".decode("latin1"), "not valid JSON")],
+    [("[1]", "expected object, got array"), ("{", "not valid JSON"), (b"\xff".decode("latin1"), "not valid JSON")],
 )
 def test_a_file_that_holds_no_object_is_said(tmp_path, content, said):
     path = tmp_path / "result.json"

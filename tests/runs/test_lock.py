@@ -10,12 +10,12 @@ import filelock
 import pytest
 
 from rnnjax.errors import UserError
-from rnnjax.runs.lock import LOCK, run_lock
+from rnnjax.runs.lock import LOCK, lock_folder
 
 HOLDER = """
 import sys, pathlib
-from rnnjax.runs.lock import run_lock
-with run_lock(pathlib.Path(sys.argv[1])):
+from rnnjax.runs.lock import lock_folder
+with lock_folder(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
 print("given back", flush=True)
@@ -42,32 +42,32 @@ def refused(folder, pid):
 
 def test_a_second_process_is_refused_until_the_first_gives_it_back(holder, tmp_path):
     for _ in range(2):  # being refused harms nothing
-        with refused(tmp_path, holder.pid), run_lock(tmp_path):
+        with refused(tmp_path, holder.pid), lock_folder(tmp_path):
             pytest.fail("entered")
     holder.stdin.write("\n")
     holder.stdin.flush()
     assert holder.stdout.readline() == "given back\n"
     assert holder.poll() is None
-    with run_lock(tmp_path):
+    with lock_folder(tmp_path):
         assert (tmp_path / LOCK).read_text() == f"pid {os.getpid()} on {platform.node()}"
 
 
 def test_a_process_that_is_killed_holds_it_no_longer(holder, tmp_path):
-    with refused(tmp_path, holder.pid), run_lock(tmp_path):
+    with refused(tmp_path, holder.pid), lock_folder(tmp_path):
         pytest.fail("entered")
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with run_lock(tmp_path):
+    with lock_folder(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [LOCK]
 
 
 def test_it_is_given_back_after_an_error_and_held_once_in_one_process(tmp_path):
-    with pytest.raises(ZeroDivisionError), run_lock(tmp_path):
+    with pytest.raises(ZeroDivisionError), lock_folder(tmp_path):
         _ = 1 / 0
-    with run_lock(tmp_path):
-        with refused(tmp_path, os.getpid()), run_lock(tmp_path):
+    with lock_folder(tmp_path):
+        with refused(tmp_path, os.getpid()), lock_folder(tmp_path):
             pytest.fail("entered")
-        with refused(tmp_path, os.getpid()), run_lock(tmp_path):
+        with refused(tmp_path, os.getpid()), lock_folder(tmp_path):
             pytest.fail("entered")
 
 
@@ -78,14 +78,14 @@ def test_where_the_file_system_knows_no_locks_it_goes_on_without(number, tmp_pat
 
     monkeypatch.setattr("fcntl.flock", no_locks)
     entered = []
-    with run_lock(tmp_path), run_lock(tmp_path):
+    with lock_folder(tmp_path), lock_folder(tmp_path):
         entered.append(True)
     assert entered == [True]
 
 
 def test_other_errors_are_not_swallowed(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileExistsError), run_lock(tmp_path / "file"):
+    with pytest.raises(FileExistsError), lock_folder(tmp_path / "file"):
         pytest.fail("entered")
 
     def full(*_, **__):
@@ -93,13 +93,13 @@ def test_other_errors_are_not_swallowed(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("pathlib.Path.write_text", full)
-        with pytest.raises(OSError, match="No space left"), run_lock(tmp_path):
+        with pytest.raises(OSError, match="No space left"), lock_folder(tmp_path):
             pytest.fail("entered")
-    with run_lock(tmp_path):  # and the lock was given back
+    with lock_folder(tmp_path):  # and the lock was given back
         pass
 
 
-def test_a_holder_that_has_not_said_its_name_yet(tmp_path):
-    said = r"^Another process \(which has not said its name yet\) is working in"
-    with filelock.FileLock(tmp_path / LOCK), pytest.raises(UserError, match=said), run_lock(tmp_path):
+def test_a_holder_whose_number_is_not_written_yet(tmp_path):
+    said = r"^Another process \(whose number is not written yet\) is working in"
+    with filelock.FileLock(tmp_path / LOCK), pytest.raises(UserError, match=said), lock_folder(tmp_path):
         pytest.fail("entered")

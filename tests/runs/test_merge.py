@@ -24,7 +24,12 @@ def test_the_merge_is_a_run_of_all_members(shards, tmp_path):
     merged = merge_runs(shards, tmp_path / "out")
     assert merged == (tmp_path / "out", (), ())
     config = json.loads((merged.folder / "config.json").read_text())
-    assert config == {"experiment": "recall", "flags": FLAGS | {"out": None, "shard": None}}
+    assert config == {
+        "format_version": 0,  # as of the shards, which were written before there were versions
+        "experiment": "recall",
+        "flags": FLAGS | {"out": None, "shard": None},
+        "contents": {},
+    }
     environment = json.loads((merged.folder / "environment.json").read_text())
     assert environment == {"python": "3.11", "devices": ["cpu:0"], "merged": ["big-1", "big-2"]}
     assert sorted(path.name for path in merged.folder.iterdir()) == [
@@ -38,7 +43,7 @@ def test_the_merge_is_a_run_of_all_members(shards, tmp_path):
     assert write_report(merged.folder).exists()
 
 
-def test_missing_shards_and_members_without_an_outcome_are_told(tmp_path):
+def test_missing_shards_and_members_without_an_outcome_are_named(tmp_path):
     runs = [shard_of(tmp_path / f"s{i}", f"{i}/4", f"GRU {i}") for i in (4, 1)]
     write_member(runs[0], "LSTM", test=None)
     write_member(runs[1], "SimpleRNN", failure="It diverged.")

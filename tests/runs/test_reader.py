@@ -50,11 +50,11 @@ def test_torn_last_lines_are_left_out(tmp_path):
     np.testing.assert_array_equal(member.validation.steps, [100, 200])
 
 
-def test_a_member_killed_before_its_first_word_is_named(tmp_path):
+def test_a_member_killed_before_its_first_record_is_named(tmp_path):
     run = write_run(tmp_path / "run")
     (run / "members" / "lstm-seed0").mkdir()
     assert load_run(run).members == ()
-    assert load_run(run).unborn == ("lstm-seed0",)
+    assert load_run(run).not_started == ("lstm-seed0",)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -12,7 +12,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 import rnnjax
 from rnnjax.diagnostics import LagStatistics
 from rnnjax.runs.json_io import read_records
-from rnnjax.runs.writer import RECORDS, MemberWriter, decades, write_pictures
+from rnnjax.runs.schema import RECORDS
+from rnnjax.runs.tensorboard import decades, write_pictures
+from rnnjax.runs.writer import MemberWriter
 
 CURVE = 0.5 ** np.arange(9)  # halves at every word; the seventh word back is the last with 1%
 GRADIENTS = rnnjax.GRU(1).State(LagStatistics(np.full(9, 4), 2 * CURVE, np.stack([0.1 * CURVE, CURVE, 3 * CURVE])))
@@ -20,9 +22,9 @@ GRADIENTS = rnnjax.GRU(1).State(LagStatistics(np.full(9, 4), 2 * CURVE, np.stack
 
 def write(folder, tensorboard):
     with contextlib.closing(MemberWriter(folder, tensorboard=tensorboard)) as writer:
-        writer.train(0, 0, loss=0.75, accuracy=0.5, gradient_norm=2.0)
-        writer.log(0, 0, GRADIENTS, {"cell/w_h": np.float32(0.25), "cell/b": np.float32("nan")})
-        writer.validation(1, 0, loss=0.5, accuracy=1.0)
+        writer.append_train(0, 0, loss=0.75, accuracy=0.5, gradient_norm=2.0)
+        writer.append_logged_step(0, 0, GRADIENTS, {"cell/w_h": np.float32(0.25), "cell/b": np.float32("nan")})
+        writer.append_validation(1, 0, loss=0.5, accuracy=1.0)
 
 
 def events(folder):
@@ -37,8 +39,8 @@ def events(folder):
 
 def values(folder, kind):
     """(name, step) -> value."""
-    told = [(event.step, value) for event in events(folder) for value in event.summary.value]
-    return {(value.tag, step): getattr(value, kind) for step, value in told if value.HasField(kind)}
+    pairs = [(event.step, value) for event in events(folder) for value in event.summary.value]
+    return {(value.tag, step): getattr(value, kind) for step, value in pairs if value.HasField(kind)}
 
 
 def scalars(folder):
@@ -78,7 +80,7 @@ def test_norms_of_every_size_have_a_place_in_a_histogram():
 def test_a_gradient_that_is_not_finite_has_no_histogram(tmp_path):
     spoilt = rnnjax.GRU(1).State(GRADIENTS.h._replace(quantiles=np.full((3, 9), np.inf)))
     with contextlib.closing(MemberWriter(tmp_path, tensorboard=True)) as writer:
-        writer.log(0, 0, spoilt, {})
+        writer.append_logged_step(0, 0, spoilt, {})
     assert values(tmp_path, "histo") == {}
     assert np.isinf(scalars(tmp_path)["gradients/layer0/h/norm_at_lag_0", 0])
 
@@ -125,7 +127,7 @@ def test_records_are_appended_and_durable_when_they_are_synced(tmp_path, monkeyp
     synced = []
     monkeypatch.setattr("os.fsync", lambda handle: synced.append(os.fstat(handle).st_size))
     with contextlib.closing(MemberWriter(tmp_path, tensorboard=False)) as writer:
-        writer.train(1, 0, loss=0.75, accuracy=0.5, gradient_norm=2.0)
+        writer.append_train(1, 0, loss=0.75, accuracy=0.5, gradient_norm=2.0)
         writer.sync()
     after = [(tmp_path / name).read_bytes() for name in RECORDS]
     assert synced == [len(content) for content in after]

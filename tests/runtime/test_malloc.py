@@ -1,4 +1,4 @@
-"""Memory: kept when it was freed, and in large pages."""
+"""Freed memory is kept, and new memory is in large pages."""
 
 import os
 import platform
@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from rnnjax.runtime import malloc as heap
+from rnnjax.runtime.malloc import PAGE, _request_large_pages
 
 PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a C library of another kind keeps what it likes")
+GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
 
 AGAIN = """
 import resource
 import numpy as np
-from rnnjax.runtime import malloc as heap
-heap._ask_for_large_pages = lambda *_: None  # there would be few
-heap.configure_malloc()
+from rnnjax.runtime import malloc
+malloc._request_large_pages = lambda *_: None  # large pages would cause few faults
+malloc.configure_malloc()
 faults = []
 for _ in range(3):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -43,42 +43,42 @@ for array in (before, after):
 """
 
 
-def told(program):
-    environment = os.environ | {"NUMPY_MADVISE_HUGEPAGE": "0"}  # or NumPy asks for its own arrays
+def output_of(program):
+    environment = os.environ | {"NUMPY_MADVISE_HUGEPAGE": "0"}  # or NumPy requests large pages itself
     command = [sys.executable, "-c", program]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
-    return ended.stdout.split()
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
+    return finished.stdout.split()
 
 
 @GLIBC
-def test_memory_that_was_freed_is_there_again_without_being_cleared():
-    first, *again = map(int, told(AGAIN))
+def test_freed_memory_is_reused_without_page_faults():
+    first, *again = map(int, output_of(AGAIN))
     assert first > 1000 > 10 > max(again)
 
 
 @GLIBC
 @pytest.mark.skipif(not PAGES.exists(), reason="this kernel has no large pages")
-@pytest.mark.skipif(os.sysconf("SC_PAGE_SIZE") != heap.PAGE, reason="pages are of another size here")
-def test_new_memory_lies_where_large_pages_were_asked_for():
-    assert told(WHERE) == ["False", "True"]
+@pytest.mark.skipif(os.sysconf("SC_PAGE_SIZE") != PAGE, reason="pages of another size")
+def test_new_memory_is_in_large_pages():
+    assert output_of(WHERE) == ["False", "True"]
 
 
 class LibC:
-    """One whose heap may not grow."""
+    """A C library whose heap cannot grow; it records its calls."""
 
     def __init__(self):
         self.calls = []
         for name in ("malloc", "free", "madvise"):
-            setattr(self, name, self.noting(name))
+            setattr(self, name, self.recorder(name))
 
-    def noting(self, name):
+    def recorder(self, name):
         def call(*arguments):
             self.calls.append((name, *arguments))
 
         return call
 
 
-def test_a_heap_that_may_not_grow_is_left_as_it_is():
+def test_a_heap_that_cannot_grow_is_left_unchanged():
     libc = LibC()
-    heap._ask_for_large_pages(libc, 2**40)
+    _request_large_pages(libc, 2**40)
     assert libc.calls == [("malloc", 2**40)]

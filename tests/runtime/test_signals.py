@@ -1,4 +1,4 @@
-"""A signal is heard at once, or when the step in work is done; a second one ends the process."""
+"""A signal stops at once, or after the current step; a second one ends the process."""
 
 import gc
 import importlib
@@ -22,7 +22,7 @@ def send(number):
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """Whatever a test does, those of before are there after it."""
+    """Restores the handlers of before each test, and checks that the test has left them."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     after = {number: signal.getsignal(number) for number in SIGNALS}
@@ -42,7 +42,7 @@ def test_a_signal_stops_at_once(number):
 
 
 @pytest.mark.parametrize("number", STATUS)
-def test_inside_deferred_it_waits_until_it_is_asked_for(number, capsys):
+def test_inside_deferred_only_stop_raises(number, capsys):
     with SignalHandler() as stopping, stopping.deferred():
         stopping.stop()
         assert not stopping.requested
@@ -51,12 +51,12 @@ def test_inside_deferred_it_waits_until_it_is_asked_for(number, capsys):
         with pytest.raises(StoppedError) as stopped:
             stopping.stop()
     assert stopped.value.status == STATUS[number]
-    assert capsys.readouterr().err == "stopping after the step in work; a second time stops at once.\n"
+    assert capsys.readouterr().err == "stopping after the current step; a second signal stops at once.\n"
 
 
 @pytest.mark.parametrize("number", STATUS)
-def test_a_signal_that_comes_while_garbage_is_collected_is_heard(number, while_collecting):
-    """Nothing that is raised there gets out, so it is sent again; it does not count as a second one."""
+def test_a_signal_during_garbage_collection_is_not_lost(number, while_collecting):
+    """Python drops what is raised there, so the signal is sent again; it does not count as a second one."""
 
     def collect():
         while_collecting(lambda: send(number))
@@ -83,7 +83,7 @@ def begins_slowly(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", STATUS)
-def test_a_module_that_is_being_imported_is_there_before_a_signal_is_heard(number, begins_slowly):
+def test_a_signal_waits_for_an_import(number, begins_slowly):
     with pytest.raises(StoppedError) as stopped, SignalHandler():
         begins_slowly(number)
     assert stopped.value.status == STATUS[number]
@@ -95,8 +95,8 @@ def test_ctrl_c_waits_for_an_import_and_the_handler_is_restored(begins_slowly):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_what_is_begun_by_an_import_hears_ctrl_c_all_the_same(tmp_path, monkeypatch):
-    """Or a program whose first module does all the work could not be stopped."""
+def test_ctrl_c_in_a_program_that_runs_while_it_is_imported(tmp_path, monkeypatch):
+    """Otherwise a program whose first module does all the work could not be stopped."""
     source = "import os, signal, time\nfrom rnnjax.runtime.signals import ctrl_c_raises\n"
     source += "with ctrl_c_raises():\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(10)\n"
     (tmp_path / "works_at_import.py").write_text(source)
@@ -105,12 +105,12 @@ def test_what_is_begun_by_an_import_hears_ctrl_c_all_the_same(tmp_path, monkeypa
         importlib.import_module("works_at_import")
 
 
-def test_other_errors_of_garbage_are_left_to_who_was_told_before(while_collecting, monkeypatch):
-    told = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda lost: told.append(lost.exc_type))
+def test_other_errors_in_garbage_collection_go_to_the_hook_of_before(while_collecting, monkeypatch):
+    errors = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: errors.append(lost.exc_type))
     with SignalHandler():
         while_collecting(lambda: 1 / 0)
-    assert told == [ZeroDivisionError]
+    assert errors == [ZeroDivisionError]
 
 
 @pytest.fixture
@@ -183,6 +183,6 @@ with SignalHandler() as stopping, stopping.deferred():
 
 
 def test_a_second_signal_ends_the_process_at_once():
-    ended = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stdout) == (143, "after one True\n")
-    assert ended.stderr == "stopping after the step in work; a second time stops at once.\n"
+    finished = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=60)
+    assert (finished.returncode, finished.stdout) == (143, "after one True\n")
+    assert finished.stderr == "stopping after the current step; a second signal stops at once.\n"

@@ -1,4 +1,4 @@
-"""Compiled programs are kept where they are asked for, and nowhere else."""
+"""Compiled programs are kept in the folder that was given, and nowhere else."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def configured():
 
 @pytest.fixture(autouse=True)
 def config():
-    """That of before is there again after the test."""
+    """The config before the test, which is restored after it."""
     before = configured()
     yield before
     for name, value in before.items():
@@ -44,10 +44,10 @@ def test_without_a_name_it_is_the_folder_of_the_user(tmp_path, monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path))
     configure_compilation_cache(None)
-    place = jax.config.jax_compilation_cache_dir
-    assert place.startswith(str(tmp_path))
-    assert os.path.isdir(place)
-    assert "rnnjax" in place
+    path = jax.config.jax_compilation_cache_dir
+    assert path.startswith(str(tmp_path))
+    assert os.path.isdir(path)
+    assert "rnnjax" in path
 
 
 def test_off_keeps_nothing(tmp_path, monkeypatch):
@@ -58,7 +58,7 @@ def test_off_keeps_nothing(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path, config):
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, config):
     (tmp_path / "file").write_text("precious")
     with pytest.raises(
         UserError,
@@ -72,17 +72,17 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path, config):
 
 PROGRAM = """
 import sys, jax
-from rnnjax.sharding.compilation_cache import keep_programs
+from rnnjax.sharding.compilation_cache import configure_compilation_cache
 jax.config.update("jax_platforms", "cpu")
-keep_programs(sys.argv[1])
-found = []
-jax.monitoring.register_event_listener(lambda name, **_: found.append(name) if name.endswith("cache_hits") else None)
+configure_compilation_cache(sys.argv[1])
+hits = []
+jax.monitoring.register_event_listener(lambda name, **_: hits.append(name) if name.endswith("cache_hits") else None)
 def function(x):
     for i in range(40):
         x = jax.numpy.sin(x @ x + i)
     return x
 jax.jit(function).lower(jax.ShapeDtypeStruct((8, 8), "float32")).compile()
-print(len(found))
+print(len(hits))
 """
 
 
@@ -92,7 +92,7 @@ def test_the_next_process_finds_them(tmp_path):
 
     def hits():
         command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=slowly)
-        return int(told.stdout)
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=slowly)
+        return int(finished.stdout)
 
     assert [hits(), hits()] == [0, 1]

@@ -1,4 +1,4 @@
-"""Which devices a group takes, out of eight."""
+"""Which of eight devices an ensemble uses, and how its programs are compiled."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,13 @@ import pytest
 
 from rnnjax.config.execution import Execution
 from rnnjax.errors import UserError
-from rnnjax.sharding import devices as parallel
+from rnnjax.sharding.devices import (
+    SCHEDULER,
+    check_devices,
+    choose_layout,
+    compile_in_parallel,
+    configure_devices,
+)
 from rnnjax.sharding.layout import MeshLayout, PmapLayout
 
 
@@ -40,24 +46,24 @@ from rnnjax.sharding.layout import MeshLayout, PmapLayout
     ],
 )
 def test_members_come_first_then_the_batch(flags, members, shape):
-    layout = parallel.choose_layout(Execution(**flags), members, 32)
+    layout = choose_layout(Execution(**flags), members, 32)
     assert isinstance(layout, MeshLayout)
     assert dict(layout.mesh.shape) == dict(zip(("member", "data", "model"), shape, strict=True))
     assert layout.mesh.devices.ravel().tolist() == jax.devices()[: layout.mesh.size]
-    assert (layout.members, layout.together) == (members, "map")
+    assert (layout.members, layout.member_loop) == (members, "map")
 
 
 @pytest.mark.parametrize(
     ("batch_size", "count"), [(8, 1), (31, 1), (32, 2), (33, 1), (48, 3), (51, 3), (64, 4), (1024, 8)]
 )
 def test_a_core_gets_no_fewer_than_sixteen_examples(batch_size, count):
-    layout = parallel.choose_layout(Execution(), 1, batch_size)
+    layout = choose_layout(Execution(), 1, batch_size)
     assert (layout.mesh.size, layout.batch_size(batch_size)) == (count, batch_size)
 
 
 @pytest.mark.parametrize(("devices", "count"), [(None, 8), (3, 3)])
 def test_pmap_divides_the_batch_alone(devices, count):
-    layout = parallel.choose_layout(Execution(parallel="pmap", devices=devices), 5, 32)
+    layout = choose_layout(Execution(parallel="pmap", devices=devices), 5, 32)
     assert layout == PmapLayout(5, tuple(jax.devices()[:count]), "map")
 
 
@@ -70,57 +76,57 @@ class Card:
 def test_an_accelerator_takes_members_all_at_once(monkeypatch):
     cards = [Card(i) for i in range(4)]
     monkeypatch.setattr(jax, "devices", lambda: cards)
-    assert parallel.choose_layout(Execution(parallel="pmap"), 3, 32) == PmapLayout(3, tuple(cards), "vmap")
-    layout = parallel.choose_layout(Execution(), 2, 32)
-    assert (layout.together, layout.mesh.devices.shape) == ("vmap", (2, 2, 1))
+    assert choose_layout(Execution(parallel="pmap"), 3, 32) == PmapLayout(3, tuple(cards), "vmap")
+    layout = choose_layout(Execution(), 2, 32)
+    assert (layout.member_loop, layout.mesh.devices.shape) == ("vmap", (2, 2, 1))
 
 
 def test_several_processes_divide_the_batch_over_all_their_devices(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    assert dict(parallel.choose_layout(Execution(), 4, 32).mesh.shape) == {"member": 1, "data": 8, "model": 1}
-    assert parallel.choose_layout(Execution(devices=8), 4, 32) == parallel.choose_layout(Execution(), 4, 32)
+    assert dict(choose_layout(Execution(), 4, 32).mesh.shape) == {"member": 1, "data": 8, "model": 1}
+    assert choose_layout(Execution(devices=8), 4, 32) == choose_layout(Execution(), 4, 32)
     with pytest.raises(UserError, match=r"^--devices 4: several processes use all their 8 devices\.$"):
-        parallel.choose_layout(Execution(devices=4), 4, 32)
+        choose_layout(Execution(devices=4), 4, 32)
 
 
 @pytest.mark.parametrize("mode", ["jit", "pmap", "sharded"])
 def test_more_devices_than_there_are_is_said(mode):
     with pytest.raises(UserError, match=r"^--devices 9: there are only 8; --cpu-devices makes more\.$"):
-        parallel.choose_layout(Execution(parallel=mode, devices=9), 1, 32)
+        choose_layout(Execution(parallel=mode, devices=9), 1, 32)
 
 
 @pytest.mark.parametrize(("model", "devices", "there"), [(3, None, 8), (4, 6, 6), (8, 4, 4), (16, None, 8)])
 def test_parameters_that_do_not_divide_over_the_devices_are_said(model, devices, there):
     execution = Execution(parallel="sharded", model_devices=model, devices=devices)
     with pytest.raises(UserError, match=rf"^--model-devices {model} does not divide the {there} devices"):
-        parallel.choose_layout(execution, 1, 32)
+        choose_layout(execution, 1, 32)
 
 
 def test_the_number_of_cpu_devices_must_be_that_of_the_process():
-    parallel.check_devices(Execution(cpu_devices=8))
-    parallel.check_devices(Execution())
+    check_devices(Execution(cpu_devices=8))
+    check_devices(Execution())
     with pytest.raises(UserError, match=r"^--cpu-devices 3 comes too late: JAX runs on 8 already\.$"):
-        parallel.check_devices(Execution(cpu_devices=3))
+        check_devices(Execution(cpu_devices=3))
 
 
 def test_settling_devices_that_are_in_use_changes_nothing():
     assert jax.local_device_count() == 8
-    parallel.configure_devices(Execution(cpu_devices=3))
+    configure_devices(Execution(cpu_devices=3))
     assert jax.local_device_count() == jax.config.jax_num_cpu_devices == 8
 
 
 @pytest.mark.parametrize(
-    ("given", "settled"),
+    ("flags", "expected"),
     [
-        ("", f"{parallel.SCHEDULER}=false"),
-        ("--xla_dump_to=/tmp", f"--xla_dump_to=/tmp {parallel.SCHEDULER}=false"),
-        (f"{parallel.SCHEDULER}=true", f"{parallel.SCHEDULER}=true"),
+        ("", f"{SCHEDULER}=false"),
+        ("--xla_dump_to=/tmp", f"--xla_dump_to=/tmp {SCHEDULER}=false"),
+        (f"{SCHEDULER}=true", f"{SCHEDULER}=true"),
     ],
 )
-def test_xla_orders_programs_for_one_thread_unless_it_was_told_otherwise(given, settled, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", given)
-    parallel.configure_devices(Execution(cpu_devices=8))
-    assert os.environ["XLA_FLAGS"] == settled
+def test_xla_orders_programs_for_one_thread_unless_the_flag_is_set(flags, expected, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    configure_devices(Execution(cpu_devices=8))
+    assert os.environ["XLA_FLAGS"] == expected
 
 
 THREE = """
@@ -138,13 +144,13 @@ print(len(describe_devices()), describe_devices()[0], *choose_layout(execution, 
 """
 
 
-def apart(kind):
-    return subprocess.run([sys.executable, "-c", THREE, kind], capture_output=True, text=True, timeout=120)
+def run_in_process(platform):
+    return subprocess.run([sys.executable, "-c", THREE, platform], capture_output=True, text=True, timeout=120)
 
 
 def test_a_cpu_is_divided_into_as_many_devices_as_are_wanted():
-    ended = apart("cpu")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "3 cpu:0 cpu 3 1 1\n", "")
+    finished = run_in_process("cpu")
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "3 cpu:0 cpu 3 1 1\n", "")
 
 
 def test_a_platform_that_is_not_there_is_one_sentence(monkeypatch):
@@ -152,42 +158,44 @@ def test_a_platform_that_is_not_there_is_one_sentence(monkeypatch):
         raise RuntimeError("Unable to initialize backend 'tpu'\nand more")
 
     monkeypatch.setattr(jax, "local_device_count", missing)
-    said = r"^There is no tpu for JAX here \(Unable to initialize backend 'tpu'\); install JAX for it, or take another"
-    with pytest.raises(UserError, match=said):
-        parallel.check_devices(Execution(platform="tpu"))
+    message = (
+        r"^There is no tpu for JAX here \(Unable to initialize backend 'tpu'\); install JAX for it, or take another"
+    )
+    with pytest.raises(UserError, match=message):
+        check_devices(Execution(platform="tpu"))
 
 
-class Remembering:
+class RecordingLayout:
     """A layout that compiles nothing."""
 
-    def lower(self, task):
+    def lower(self, spec):
         def compiled():
-            if task == "broken":
-                raise KeyError(task)
-            return f"program of {task}"
+            if spec == "broken":
+                raise KeyError(spec)
+            return f"program of {spec}"
 
         return compiled
 
 
 def test_programs_come_under_their_names():
-    alone = {"double": (lambda x: 2 * x, (jax.ShapeDtypeStruct((), "float32"),))}
-    programs = parallel.compile_in_parallel(Remembering(), {("train", 7): "one", ("train", 4): "two"}, alone)
+    single_device = {"double": (lambda x: 2 * x, (jax.ShapeDtypeStruct((), "float32"),))}
+    programs = compile_in_parallel(RecordingLayout(), {("train", 7): "one", ("train", 4): "two"}, single_device)
     assert float(programs.pop("double")(jax.numpy.float32(3))) == 6
     assert programs == {("train", 7): "program of one", ("train", 4): "program of two"}
 
 
 def test_what_goes_wrong_while_compiling_is_raised():
     with pytest.raises(KeyError, match="broken"):
-        parallel.compile_in_parallel(Remembering(), {"a": "one", "b": "broken"}, {})
+        compile_in_parallel(RecordingLayout(), {"a": "one", "b": "broken"}, {})
 
 
-@pytest.mark.parametrize("collects", [True, False])
-@pytest.mark.parametrize("task", ["one", "broken"])
-def test_garbage_is_collected_afterwards_as_before(collects, task, monkeypatch):
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("spec", ["one", "broken"])
+def test_garbage_is_collected_afterwards_as_before(enabled, spec, monkeypatch):
     switched = []
-    monkeypatch.setattr(gc, "isenabled", lambda: collects)
+    monkeypatch.setattr(gc, "isenabled", lambda: enabled)
     monkeypatch.setattr(gc, "disable", lambda: switched.append("off"))
     monkeypatch.setattr(gc, "enable", lambda: switched.append("on"))
     with contextlib.suppress(KeyError):
-        parallel.compile_in_parallel(Remembering(), {"a": task}, {})
-    assert switched == (["off", "on"] if collects else ["off"])
+        compile_in_parallel(RecordingLayout(), {"a": spec}, {})
+    assert switched == (["off", "on"] if enabled else ["off"])

@@ -1,4 +1,4 @@
-"""The same numbers on one device and on eight, however members, examples and parameters are divided over them."""
+"""The same numbers on one device and on eight, for every layout of members, examples and parameters."""
 
 import dataclasses
 from functools import partial
@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from sequences import assert_close
-from studies import SETTINGS, make_dataset, make_group, make_trial, mesh_layout, pmap_layout, run
+from studies import SETTINGS, make_dataset, make_ensemble, make_spec, mesh_layout, pmap_layout, run
 
 import rnnjax
 from rnnjax.runs.json_io import read_records
@@ -15,7 +15,7 @@ from rnnjax.sharding import layout as layouts
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.evaluate import evaluate
 from rnnjax.training.setup import set_up_ensemble, stack_trees
-from rnnjax.training.step.train_step import STATE, TrainState
+from rnnjax.training.step.state import STATE_ROLES, TrainState
 
 # 50 steps; 6 examples in a batch, which 8 devices do not divide, and the last batch of an epoch has 2
 FIFTY = dataclasses.replace(SETTINGS, epochs=8, batch_size=6, log_gradients_every=10, validate_every=25)
@@ -36,13 +36,13 @@ LAYOUTS = {
 def study(cell, settings):
     """Two seeds that read the same examples, and one learning rate more."""
     dataset = make_dataset()
-    trials = [make_trial(dataset, cell, settings, seed=seed) for seed in (0, 1)]
+    trials = [make_spec(dataset, cell, settings, seed=seed) for seed in (0, 1)]
     faster = dataclasses.replace(settings, learning_rate=0.05)
-    return make_group(*trials, make_trial(dataset, cell, faster, label="faster"))
+    return make_ensemble(*trials, make_spec(dataset, cell, faster, label="faster"))
 
 
 def outcome(group, layout, folder):
-    """Losses and norms as they are recorded, parameters, and scores of the test split."""
+    """Records, parameters, and scores of the test split."""
     prepared = set_up_ensemble(group, layout)
     members, done = run(prepared, folder)
     records = [
@@ -54,17 +54,17 @@ def outcome(group, layout, folder):
 
 
 def assert_records_close(records, expected, tolerance):
-    for mine, theirs in zip(jax.tree.leaves(records), jax.tree.leaves(expected), strict=True):
-        assert type(mine) is type(theirs)
-        if isinstance(mine, float):
-            assert mine == pytest.approx(theirs, rel=tolerance, abs=tolerance, nan_ok=True)
+    for actual, wanted in zip(jax.tree.leaves(records), jax.tree.leaves(expected), strict=True):
+        assert type(actual) is type(wanted)
+        if isinstance(actual, float):
+            assert actual == pytest.approx(wanted, rel=tolerance, abs=tolerance, nan_ok=True)
         else:
-            assert mine == theirs
+            assert actual == wanted
 
 
 @pytest.fixture(scope="module")
 def one_device(tmp_path_factory):
-    """The group, what one device makes of it in single precision."""
+    """An ensemble, and its outcome on one device in single precision."""
     group = study(LSTM, FIFTY)
     return group, outcome(group, mesh_layout(3), tmp_path_factory.mktemp("one"))
 
@@ -92,10 +92,10 @@ def test_every_layout_gives_the_numbers_of_one_device_in_double_precision(tmp_pa
 
 
 @pytest.mark.slow
-def test_matrices_in_parts_give_the_numbers_of_one_device(tmp_path, monkeypatch, x64):
+def test_row_sharded_matrices_give_the_numbers_of_one_device(tmp_path, monkeypatch, x64):
     group = study(LSTM.replace(param_dtype=np.float64), dataclasses.replace(FIFTY, epochs=2))
     expected = outcome(group, mesh_layout(3), tmp_path / "one")
-    monkeypatch.setattr(layouts, "LEAST_IN_PARTS", 1)
+    monkeypatch.setattr(layouts, "MIN_SHARDED_SIZE", 1)
     for name in ("jit, data", "jit, both"):
         records, params, scores = outcome(group, LAYOUTS[name](3), tmp_path / name)
         assert_close(params, expected[1], 1e-12)
@@ -124,8 +124,8 @@ def test_large_parameters_are_divided_over_the_model_axis():
     assert all(np.array_equal(a, arrays[name].astype(np.float32)) for name, a in layout.fetch(placed).items())
 
 
-def test_large_matrices_lie_in_parts_on_the_devices_that_share_a_batch(monkeypatch):
-    monkeypatch.setattr(layouts, "LEAST_IN_PARTS", 64)
+def test_rows_of_large_matrices_are_divided_over_the_data_axis(monkeypatch):
+    monkeypatch.setattr(layouts, "MIN_SHARDED_SIZE", 64)
     layout = mesh_layout(2, data=4)
     shapes = {"embedding": (40, 8), "small": (4, 8), "odd": (42, 8), "b": (64,)}
     tree = {name: np.random.default_rng(0).normal(size=(2, *shape)) for name, shape in shapes.items()}
@@ -133,23 +133,23 @@ def test_large_matrices_lie_in_parts_on_the_devices_that_share_a_batch(monkeypat
     held = {name: a.addressable_shards[0].data.shape for name, a in placed.items()}
     assert held == {name: (2, *shape) for name, shape in shapes.items()} | {"embedding": (2, 10, 8)}
     assert all(np.array_equal(a, tree[name].astype(np.float32)) for name, a in layout.fetch(placed).items())
-    one = {name: a[0] for name, a in tree.items()}
-    assert layout.shares(one).parts == {"embedding": True, "small": False, "odd": False, "b": False}
-    assert not any(mesh_layout(2, data=4, model=2).shares(one).parts.values())
+    params = {name: a[0] for name, a in tree.items()}
+    assert layout.batch_shard(params).row_sharded == {"embedding": True, "small": False, "odd": False, "b": False}
+    assert not any(mesh_layout(2, data=4, model=2).batch_shard(params).row_sharded.values())
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    assert not any(layout.shares(one).parts.values())
+    assert not any(layout.batch_shard(params).row_sharded.values())
 
 
-def test_a_state_that_is_carried_never_lies_in_parts(monkeypatch):
-    monkeypatch.setattr(layouts, "LEAST_IN_PARTS", 1)
+def test_a_carried_state_is_never_row_sharded(monkeypatch):
+    monkeypatch.setattr(layouts, "MIN_SHARDED_SIZE", 1)
     state = TrainState({"w": np.zeros((1, 8, 2))}, {"m": np.zeros((1, 8, 2))}, *np.zeros((2, 1)), np.zeros((1, 8, 2)))
-    placed = mesh_layout(1, data=4).put(STATE, state)
+    placed = mesh_layout(1, data=4).put(STATE_ROLES, state)
     held = [a.addressable_shards[0].data.shape for a in jax.tree.leaves(placed)]
     assert held == [(1, 2, 2), (1, 2, 2), (1,), (1,), (1, 8, 2)]
 
 
 @pytest.mark.parametrize("layout", [mesh_layout(3, member=2, data=2), pmap_layout(3, 4)])
-def test_what_is_put_into_place_comes_back(layout):
+def test_fetch_returns_what_was_put(layout):
     tree = {"a": np.arange(12.0).reshape(3, 4), "b": np.arange(3)}
     back = layout.fetch(layout.put(ShardingRole.MEMBER, tree))
     assert all(np.array_equal(back[name], tree[name]) for name in tree)

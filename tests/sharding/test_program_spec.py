@@ -1,4 +1,4 @@
-"""Runs side by side are the runs alone: what happens to one does not reach the others."""
+"""Members of an ensemble train exactly as if each were trained alone."""
 
 import dataclasses
 
@@ -6,18 +6,18 @@ import jax
 import numpy as np
 import pytest
 from sequences import assert_same
-from studies import SETTINGS, Tiny, make_dataset, make_group, make_trial, mesh_layout, run
+from studies import SETTINGS, Tiny, make_dataset, make_ensemble, make_spec, mesh_layout, run
 
 import rnnjax
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.runs.json_io import read_json, read_records
-from rnnjax.runs.writer import RECORDS
+from rnnjax.runs.schema import RECORDS
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.ensemble import plan_ensembles
 from rnnjax.training.evaluate import evaluate
 from rnnjax.training.setup import select_member, set_up_ensemble, stack_trees
 from rnnjax.training.step.multi_step import example_arrays
-from rnnjax.training.step.train_step import traced_hparams
+from rnnjax.training.step.state import traced_hparams
 
 NO_LOG = dataclasses.replace(SETTINGS, log_gradients_every=0)
 
@@ -26,7 +26,7 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def of_kind(kind, folder):
+def records_of_kind(kind, folder):
     return [record for record in read_records(folder / "metrics.jsonl") if record["kind"] == kind]
 
 
@@ -34,25 +34,25 @@ def of_kind(kind, folder):
 def pair():
     """Two runs that share a program, whose numbers tests change."""
     cell, dataset = rnnjax.SimpleRNN(4, activation="relu", recurrent_dropout=0.2), make_dataset()
-    trials = [make_trial(dataset, cell, NO_LOG, seed=seed) for seed in (0, 1)]
-    return set_up_ensemble(make_group(*trials, edges=(7,)), mesh_layout(2))
+    trials = [make_spec(dataset, cell, NO_LOG, seed=seed) for seed in (0, 1)]
+    return set_up_ensemble(make_ensemble(*trials, bucket_lengths=(7,)), mesh_layout(2))
 
 
 def train_pair(pair, folder, *rates, progress=lambda done, loss: None):
     trials = [
         dataclasses.replace(trial, settings=dataclasses.replace(trial.settings, learning_rate=rate))
-        for trial, rate in zip(pair.group.trials, rates, strict=True)
+        for trial, rate in zip(pair.ensemble.specs, rates, strict=True)
     ]
     keys = [jax.random.wrap_key_data(key) for key in pair.keys]
     knobs = stack_trees([traced_hparams(trial.settings, key) for trial, key in zip(trials, keys, strict=True)])
     changed = pair._replace(
-        group=pair.group._replace(trials=tuple(trials)), knobs=pair.layout.put(ShardingRole.MEMBER, knobs)
+        ensemble=pair.ensemble._replace(specs=tuple(trials)), hparams=pair.layout.put(ShardingRole.MEMBER, knobs)
     )
     return run(changed, folder, progress=progress)
 
 
 def without_origin(pair):
-    """Looking for it compiles for seconds."""
+    """The search for the origin would be compiled for seconds."""
     origin = Origin("forward", "recurrent", "h", 0, None)
     return pair._replace(programs=pair.programs._replace(origin=lambda state, batch: origin))
 
@@ -71,22 +71,22 @@ def test_a_member_that_breaks_does_not_touch_the_other(pair, tmp_path, broken):
     assert members[1 - broken].failure is None
 
     member = members[broken]
-    steps = [record["step"] for record in of_kind("train", member.folder)]
+    steps = [record["step"] for record in records_of_kind("train", member.folder)]
     assert steps == list(range(len(steps)))
     assert 1 <= len(steps) < pair.steps
     assert f"Tiny (seed {broken}): the " in member.failure
     assert f"at step {steps[-1]};" in member.failure
     assert read_json(member.folder / "failure.json") == {"message": member.failure}
     assert read_json(member.folder / "diverged.json")["step"] == steps[-1]
-    assert max([record["step"] for record in of_kind("validation", member.folder)], default=0) <= steps[-1]
+    assert max([record["step"] for record in records_of_kind("validation", member.folder)], default=0) <= steps[-1]
 
 
 def test_the_loss_that_is_shown_is_the_mean_over_those_who_train(pair, tmp_path):
-    told = []
-    members, done = train_pair(without_origin(pair), tmp_path, 0.02, 1e30, progress=lambda *now: told.append(now))
-    sound, broken = ({r["step"]: r["loss"] for r in of_kind("train", member.folder)} for member in members)
-    assert [now for now, _ in told] == sorted({now for now, _ in told})
-    for now, loss in told:
+    calls = []
+    members, done = train_pair(without_origin(pair), tmp_path, 0.02, 1e30, progress=lambda *now: calls.append(now))
+    sound, broken = ({r["step"]: r["loss"] for r in records_of_kind("train", member.folder)} for member in members)
+    assert [now for now, _ in calls] == sorted({now for now, _ in calls})
+    for now, loss in calls:
         step = now - 1
         both = [losses[step] for losses in (sound, broken) if step in losses and max(broken) > step]
         assert loss == pytest.approx(np.mean(both or [sound[step]]), rel=1e-6)
@@ -100,7 +100,7 @@ def test_when_all_have_broken_training_ends(pair, tmp_path):
 
 
 def outcomes(prepared, folder):
-    """Of each member: its records as they are on disk, its last parameters, and their scores of the test split."""
+    """For each member: its records on disk, its last parameters, and their scores of the test split."""
     members, done = run(prepared, folder)
     params = prepared.layout.fetch(done.state.params)
     scores = evaluate(prepared, "test", done.state.params)
@@ -111,40 +111,40 @@ def outcomes(prepared, folder):
 
 
 def assert_outcomes_close(actual, expected):
-    for mine, theirs in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        if isinstance(theirs, str | int):
-            assert mine == theirs
+    for value, wanted in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        if isinstance(wanted, str | int):
+            assert value == wanted
         else:
-            assert mine == pytest.approx(theirs, rel=1e-5, abs=1e-5, nan_ok=True)
+            assert value == pytest.approx(wanted, rel=1e-5, abs=1e-5, nan_ok=True)
 
 
-def compiled(*trials, together="map"):
-    return set_up_ensemble(make_group(*trials, edges=(7,)), mesh_layout(len(trials), together=together))
+def compiled(*trials, member_loop="map"):
+    return set_up_ensemble(make_ensemble(*trials, bucket_lengths=(7,)), mesh_layout(len(trials), together=member_loop))
 
 
 @pytest.mark.slow
 def test_eight_seeds_at_once_are_eight_runs_alone(tmp_path):
     """Each with reviews of its own."""
-    trials = [make_trial(make_dataset(seed), rnnjax.LSTM(4, recurrent_dropout=0.2), seed=seed) for seed in range(8)]
+    trials = [make_spec(make_dataset(seed), rnnjax.LSTM(4, recurrent_dropout=0.2), seed=seed) for seed in range(8)]
     program = compiled(trials[0])
     expected = []
     for trial in trials:
         alone = Tiny(program).changed(seed=trial.seed)
         examples = alone.layout.put(ShardingRole.SHARED, example_arrays(trial.make_dataset()))
-        alone = alone._replace(group=make_group(trial, edges=(7,)), examples=examples)
+        alone = alone._replace(ensemble=make_ensemble(trial, bucket_lengths=(7,)), examples=examples)
         expected += outcomes(alone, tmp_path / "alone")
     assert len({records[0][-1]["loss"] for records, *_ in expected}) == 8
-    for together in ("map", "vmap"):
-        found = outcomes(compiled(*trials, together=together), tmp_path / together)
-        assert_outcomes_close(found, expected)
+    for member_loop in ("map", "vmap"):
+        actual = outcomes(compiled(*trials, member_loop=member_loop), tmp_path / member_loop)
+        assert_outcomes_close(actual, expected)
 
 
 @pytest.mark.slow
 def test_cells_that_begin_differently_are_the_cells_alone(tmp_path):
     cells = [rnnjax.LSTM(4), rnnjax.LSTM(4, forget_bias=0.0), rnnjax.LSTM(4, chrono=9)]
-    trials = [make_trial(make_dataset(), cell, NO_LOG, label=str(i)) for i, cell in enumerate(cells)]
+    trials = [make_spec(make_dataset(), cell, NO_LOG, label=str(i)) for i, cell in enumerate(cells)]
     assert plan_ensembles(trials) == [tuple(trials)]
-    found = outcomes(compiled(*trials), tmp_path / "together")
-    assert len({scores[0] for *_, scores in found}) == 3
+    actual = outcomes(compiled(*trials), tmp_path / "together")
+    assert len({scores[0] for *_, scores in actual}) == 3
     for i, trial in enumerate(trials):
-        assert_outcomes_close(found[i : i + 1], outcomes(compiled(trial), tmp_path / "alone"))
+        assert_outcomes_close(actual[i : i + 1], outcomes(compiled(trial), tmp_path / "alone"))

@@ -1,4 +1,4 @@
-"""What tests of a carried state share: one sequence of random characters, read as 3 streams of windows."""
+"""Shared by tests of a carried state: one sequence of random characters, read as 3 streams of windows."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""A group of one run, small enough to compile in seconds, compiled once for all tests of training."""
+"""An ensemble of one run, small enough to compile in seconds, compiled once for all tests of training."""
 
 import pytest
-from studies import SETTINGS, Tiny, make_dataset, make_group, make_trial, mesh_layout
+from studies import SETTINGS, Tiny, make_dataset, make_ensemble, make_spec, mesh_layout
 
 import rnnjax
 from rnnjax.training.setup import set_up_ensemble
@@ -10,4 +10,4 @@ from rnnjax.training.setup import set_up_ensemble
 @pytest.fixture(scope="session")
 def tiny():
     cell = rnnjax.SimpleRNN(4, recurrent_dropout=0.2)
-    return Tiny(set_up_ensemble(make_group(make_trial(make_dataset(), cell, SETTINGS)), mesh_layout(1)))
+    return Tiny(set_up_ensemble(make_ensemble(make_spec(make_dataset(), cell, SETTINGS)), mesh_layout(1)))

@@ -1,4 +1,4 @@
-"""A compiled chunk of steps is those steps one by one, over the rows of the split it names."""
+"""A program that takes several steps is equal to single steps, on the rows that it is given."""
 
 import jax
 import numpy as np
@@ -10,48 +10,49 @@ from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.setup import select_member, stack_trees
 from rnnjax.training.step.multi_step import example_arrays
 from rnnjax.training.step.optimizer import make_optimizer
-from rnnjax.training.step.train_step import STATE, Batch, make_train_step, traced_hparams
+from rnnjax.training.step.state import STATE_ROLES, Batch, traced_hparams
+from rnnjax.training.step.train_step import make_train_step
 
-KNOBS = traced_hparams(SETTINGS, jax.random.key(7))
+HPARAMS = traced_hparams(SETTINGS, jax.random.key(7))
 
 
 def full_chunk(tiny):
-    """A chunk whose three steps are all real, the last batch of them not full."""
-    lengths, edges = tiny.dataset.train.lengths, tiny.prepared.group.edges
-    order = epoch_chunks(lengths, batch_size=4, edges=edges, steps_per_chunk=3, seed=0, epoch=0)
+    """A chunk of three steps, the last batch of them not full."""
+    lengths, bucket_lengths = tiny.dataset.train.lengths, tiny.setup.ensemble.bucket_lengths
+    order = epoch_chunks(lengths, batch_size=4, edges=bucket_lengths, steps_per_chunk=3, seed=0, epoch=0)
     chunk = next(chunk for chunk in order if chunk.steps == 3)
     weights = chunk.weights.copy()
     weights[2, 3] = 0
     return chunk._replace(weights=weights)
 
 
-def fresh(tiny):
+def initial_state(tiny):
     (init,) = tiny.programs.init.values()
     return init(jax.random.key(1))
 
 
 def put(tiny, role, tree):
-    return tiny.prepared.layout.put(role, stack_trees([tree]))
+    return tiny.setup.layout.put(role, stack_trees([tree]))
 
 
 def fetch(tiny, tree):
-    return select_member(tiny.prepared.layout.fetch(tree), 0)
+    return select_member(tiny.setup.layout.fetch(tree), 0)
 
 
 def caller(tiny, chunk):
-    """(state, numbers) -> what the program of the chunk's length returns; a state of one's own at first."""
+    """(state, start, stop, logged) -> what the program returns; the initial state where ``state`` is None."""
     program = tiny.programs.train[chunk.length]
-    places = put(tiny, ShardingRole.BATCH, (chunk.indices, chunk.weights))
-    knobs = put(tiny, ShardingRole.MEMBER, KNOBS)
+    rows = put(tiny, ShardingRole.BATCH, (chunk.indices, chunk.weights))
+    hparams = put(tiny, ShardingRole.MEMBER, HPARAMS)
 
     def call(state, *numbers):
-        state = put(tiny, STATE, fresh(tiny)) if state is None else state
-        return program(knobs, tiny.prepared.examples, state, *places, *map(np.int32, numbers))
+        state = put(tiny, STATE_ROLES, initial_state(tiny)) if state is None else state
+        return program(hparams, tiny.setup.examples, state, *rows, *map(np.int32, numbers))
 
     return call
 
 
-def test_a_chunk_is_its_steps_one_by_one(tiny):
+def test_a_chunk_is_equal_to_its_single_steps(tiny):
     chunk = full_chunk(tiny)
     run = caller(tiny, chunk)
     together, metrics, _ = fetch(tiny, run(None, 0, 3, -1))
@@ -76,8 +77,8 @@ def test_a_chunk_is_its_steps_one_by_one(tiny):
 
 def test_any_step_of_a_chunk_may_be_logged(tiny):
     run = caller(tiny, full_chunk(tiny))
-    plain, metrics, nothing = fetch(tiny, run(None, 0, 3, -1))
-    assert not any(np.any(a) for a in jax.tree.leaves(nothing))
+    plain, metrics, no_log = fetch(tiny, run(None, 0, 3, -1))
+    assert not any(np.any(a) for a in jax.tree.leaves(no_log))
     logs = []
     for k in range(3):
         state, same, log = fetch(tiny, run(None, 0, 3, k))
@@ -85,18 +86,18 @@ def test_any_step_of_a_chunk_may_be_logged(tiny):
         logs.append(log)
     state = None
     for k in range(3):
-        state, _, alone = run(state, k, k + 1, k)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-7), fetch(tiny, alone), logs[k])
+        state, _, single = run(state, k, k + 1, k)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-7), fetch(tiny, single), logs[k])
     *_, outside = fetch(tiny, run(None, 0, 1, 2))
-    assert_same(outside, nothing)
+    assert_same(outside, no_log)
 
 
-def test_a_program_takes_the_rows_that_the_indices_name(tiny):
+def test_a_program_reads_the_rows_at_the_indices(tiny):
     chunk = full_chunk(tiny)
     split, rows = tiny.dataset.train, chunk.indices[1]
     batch = Batch(split.inputs[rows, : chunk.length], split.lengths[rows], split.labels[rows], chunk.weights[1])
     step = jax.jit(make_train_step(tiny.model, make_optimizer(SETTINGS, 20), SETTINGS, log_gradients=True))
-    expected = step(KNOBS, fresh(tiny), batch)
+    expected = step(HPARAMS, initial_state(tiny), batch)
     state, metrics, log = fetch(tiny, caller(tiny, chunk)(None, 1, 2, 1))
     metrics = jax.tree.map(lambda values: values[1], metrics)
     assert_close(tuple(metrics), tuple(map(np.asarray, expected[1])), 1e-5)
@@ -107,7 +108,7 @@ def test_a_program_takes_the_rows_that_the_indices_name(tiny):
 
 
 def test_the_origin_is_searched_in_the_examples_that_it_is_given(tiny):
-    state = fresh(tiny)
+    state = initial_state(tiny)
     split = tiny.dataset.train
     row = int(np.argmin(split.lengths))
     word = int(split.inputs[row, 1])
@@ -118,22 +119,22 @@ def test_the_origin_is_searched_in_the_examples_that_it_is_given(tiny):
     assert tiny.programs.origin(bad, batch) == ("forward", "recurrent", "h", first, None)
 
 
-def test_examples_lie_on_the_device_split_by_split(tiny):
+def test_examples_are_on_the_device_split_by_split(tiny):
     train, validation, test, *_ = tiny.dataset
     arrays = example_arrays(tiny.dataset)
     for field in ("inputs", "lengths", "labels"):
-        stored = getattr(tiny.prepared.examples, field)
+        stored = getattr(tiny.setup.examples, field)
         assert isinstance(stored, jax.Array)
         whole = np.concatenate([getattr(split, field) for split in (train, validation, test)])
         assert_same(stored, whole)
         assert_same(getattr(arrays, field), whole)
 
 
-def test_a_run_begins_with_the_parameters_of_its_seed(tiny):
-    prepared = tiny.changed(seed=5)
+def test_initial_parameters_and_keys_are_those_of_the_seed(tiny):
+    setup = tiny.changed(seed=5)
     key, dropout = jax.random.split(jax.random.key(5))
     variables = jax.jit(tiny.model.init)(key, np.zeros((1, 1), np.int32))
-    begun = select_member(prepared.fresh, 0)
-    assert_close(begun.params, variables["params"], 1e-6)
-    assert (int(begun.step), bool(begun.halted)) == (0, False)
-    assert_same(prepared.keys[0], jax.random.key_data(dropout))
+    initial = select_member(setup.initial_state, 0)
+    assert_close(initial.params, variables["params"], 1e-6)
+    assert (int(initial.step), bool(initial.halted)) == (0, False)
+    assert_same(setup.keys[0], jax.random.key_data(dropout))

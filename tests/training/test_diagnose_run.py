@@ -1,4 +1,4 @@
-"""An examination is of the first validation examples; the words shown are those of the data."""
+"""The diagnosis uses the first validation examples, and its words are those of the data."""
 
 import json
 
@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from sequences import assert_same
 
-from rnnjax.analysis.layer_record import layer_record, rounded
+from rnnjax.analysis.layer_diagnosis import layer_diagnosis
 from rnnjax.analysis.word_attribution import word_connectivity
 from rnnjax.data.dataset import UNKNOWN
-from rnnjax.training.diagnose_run import diagnosis_batch, diagnosis_record, word_records
-from rnnjax.training.step.train_step import Batch, make_loss
+from rnnjax.runs.codec import encode
+from rnnjax.training.diagnose_run import diagnose_member, diagnose_words, diagnosis_batch
+from rnnjax.training.step.state import Batch
+from rnnjax.training.step.train_step import make_loss
 
 
 @pytest.fixture(scope="module")
@@ -21,30 +23,31 @@ def params(tiny):
 
 
 @pytest.fixture(scope="module")
-def records(tiny, params):
-    return word_records(tiny.model, tiny.dataset, params)
+def words(tiny, params):
+    """(texts, swaps)."""
+    return diagnose_words(tiny.model, tiny.dataset, params)
 
 
 def logits(tiny, params, tokens, lengths):
     return np.asarray(jax.jit(tiny.model.apply)({"params": params}, tokens, lengths=lengths)[1][:, 0])
 
 
-def test_an_examination_is_of_the_first_validation_examples(tiny, params):
-    """All words of each, whatever the bucket."""
-    record = diagnosis_record(tiny.programs, tiny.dataset, params, step=7)
+def test_the_first_validation_examples_are_diagnosed(tiny, params):
+    """With all their words, whatever the bucket."""
+    diagnosis = diagnose_member(tiny.programs, tiny.dataset, params, step=7)
     split = tiny.dataset.validation
     batch = Batch(split.inputs[:32], split.lengths[:32], split.labels[:32], np.ones(32, np.float32))
-    assert (record["step"], record["examples"]) == (7, 32)
+    assert (diagnosis.step, diagnosis.examples) == (7, 32)
     losses, (layer,) = tiny.programs.measure(params, batch)
     expected = jax.jit(make_loss(tiny.model))(params, batch)
-    assert record["loss"] == pytest.approx(float(expected.mean()), rel=1e-4)
+    assert diagnosis.loss == pytest.approx(float(expected.mean()), rel=1e-4)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
     np.testing.assert_array_equal(layer.count, [(split.lengths[:32] > lag).sum() for lag in range(len(layer.count))])
-    assert json.dumps(record["layers"]) == json.dumps([layer_record(layer)])
-    assert [layer["name"] for layer in record["layers"]] == ["recurrent"]
+    assert json.dumps(encode(diagnosis.layers)) == json.dumps(encode([layer_diagnosis(layer)]))
+    assert [layer.name for layer in diagnosis.layers] == ["recurrent"]
 
 
-def test_fewer_examples_than_wanted_are_all_of_them(tiny):
+def test_a_small_validation_split_is_diagnosed_as_a_whole(tiny):
     split = tiny.dataset.validation
     few = split._replace(**{name: getattr(split, name)[:5] for name in ("inputs", "lengths", "labels", "distances")})
     batch = diagnosis_batch(tiny.dataset._replace(validation=few))
@@ -54,24 +57,24 @@ def test_fewer_examples_than_wanted_are_all_of_them(tiny):
     assert_same(whole.labels, split.labels[:32])
 
 
-def test_the_texts_are_examples_of_the_data_word_by_word(tiny, params, records):
+def test_the_texts_are_examples_of_the_data_word_by_word(tiny, params, words):
     split, vocabulary = tiny.dataset.validation, tiny.dataset.vocabulary
     known = {
         (" ".join(vocabulary[word] for word in tokens[:n]), int(label)): row
         for row, (tokens, n, label) in enumerate(zip(split.inputs, split.lengths, split.labels, strict=True))
     }
-    texts = records["texts"]
+    texts, _ = words
     assert 1 <= len(texts) <= 4
-    sizes = [len(text["words"]) for text in texts]
+    sizes = [len(text.words) for text in texts]
     assert sizes == sorted(sizes)
     for text in texts:
-        row = known[" ".join(text["words"]), text["label"]]
+        row = known[" ".join(text.words), text.label]
         tokens, length = split.inputs[row : row + 1], split.lengths[row : row + 1]
-        assert len(text["logits"]) == len(text["connectivity"]) == length[0]
-        assert text["logits"][-1] == pytest.approx(logits(tiny, params, tokens, length)[0], rel=1e-3, abs=1e-5)
+        assert len(text.logits) == len(text.connectivity) == length[0]
+        assert text.logits[-1] == pytest.approx(logits(tiny, params, tokens, length)[0], rel=1e-3, abs=1e-5)
         expected = word_connectivity(tiny.model, params, tokens, length).norms[0, : length[0]]
-        np.testing.assert_allclose(text["connectivity"], expected, rtol=1e-3)
-    json.dumps(records)
+        np.testing.assert_allclose(text.connectivity, expected, rtol=1e-3)
+    json.dumps(encode(words))
 
 
 def measured(tiny, params, rows, positions, new):
@@ -83,27 +86,27 @@ def measured(tiny, params, rows, positions, new):
     return logits(tiny, params, changed, lengths) - logits(tiny, params, tokens, lengths)
 
 
-def test_the_planted_word_is_swapped_for_its_opposite_from_near_to_far(tiny, params, records):
-    split, swaps = tiny.dataset.validation, records["swaps"]
+def test_the_planted_word_is_swapped_for_its_opposite_by_ascending_lag(tiny, params, words):
+    split, (_, swaps) = tiny.dataset.validation, words
     order = np.argsort(split.distances, kind="stable")
     rows = order[np.linspace(0, len(order) - 1, 32).round().astype(int)]
-    assert swaps["what"] == "the opinion word for one of the other polarity"
-    assert swaps["lag"] == split.distances[rows].tolist() == sorted(swaps["lag"])
-    assert (swaps["lag"][0], swaps["lag"][-1]) == (1, 6)
+    assert swaps.what == "the opinion word for one of the other polarity"
+    assert swaps.lag.tolist() == split.distances[rows].tolist() == sorted(swaps.lag)
+    assert (swaps.lag[0], swaps.lag[-1]) == (1, 6)
     positions = split.lengths[rows] - 1 - split.distances[rows]
     old = split.inputs[rows, positions]
-    assert set(old.tolist()) <= set(tiny.dataset.opposites)  # the lag does point at the planted word
+    assert set(old.tolist()) <= set(tiny.dataset.opposites)  # the lag is that of the planted word
     new = [tiny.dataset.opposites[word] for word in old.tolist()]
     expected = measured(tiny, params, rows, positions, new)
-    np.testing.assert_allclose(swaps["measured"], expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(swaps.measured, expected, rtol=1e-3, atol=1e-5)
     gradients = word_connectivity(tiny.model, params, split.inputs[rows], split.lengths[rows]).gradients
     vectors = np.asarray(params["Embed_0"]["embedding"])
     predicted = np.sum(np.asarray(gradients)[np.arange(32), positions] * (vectors[new] - vectors[old]), axis=-1)
-    np.testing.assert_allclose(swaps["predicted"], predicted, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(swaps.predicted, predicted, rtol=1e-3, atol=1e-5)
 
 
-def test_opposites_turn_the_label_around(tiny):
-    """A planted word stands in texts of one label alone, and its opposite in those of the other."""
+def test_opposites_have_the_opposite_label(tiny):
+    """A planted word occurs in texts of one label only, and its opposite in texts of the other."""
     split, opposites = tiny.dataset.train, tiny.dataset.opposites
     planted = split.inputs[np.arange(len(split.inputs)), split.lengths - 1 - split.distances]
     label = dict(zip(planted.tolist(), split.labels.tolist(), strict=True))
@@ -113,15 +116,15 @@ def test_opposites_turn_the_label_around(tiny):
     assert all(label[opposites[word]] != label[word] for word in both)
 
 
-def test_where_nothing_is_planted_a_word_at_some_distance_becomes_the_unknown_one(tiny, params):
+def test_without_planted_words_a_word_at_a_growing_lag_becomes_the_unknown_one(tiny, params):
     plain = tiny.dataset._replace(opposites=None, validation=tiny.dataset.validation._replace(distances=None))
-    swaps = word_records(tiny.model, plain, params)["swaps"]
+    _, swaps = diagnose_words(tiny.model, plain, params)
     split = plain.validation
     rows = np.argsort(split.lengths[:32], kind="stable")
-    lags = np.array(swaps["lag"])
-    assert swaps["what"] == "a word for the unknown word"
+    lags = swaps.lag
+    assert swaps.what == "a word for the unknown word"
     assert np.all((lags >= 0) & (lags < split.lengths[rows]))
     assert lags.max() >= split.lengths.max() - 2
     expected = measured(tiny, params, rows, split.lengths[rows] - 1 - lags, UNKNOWN)
-    np.testing.assert_allclose(swaps["measured"], expected, rtol=1e-3, atol=1e-5)
-    assert rounded(swaps["predicted"]) == swaps["predicted"]
+    np.testing.assert_allclose(swaps.measured, expected, rtol=1e-3, atol=1e-5)
+    assert swaps.predicted.dtype == np.float64

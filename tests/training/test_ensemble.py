@@ -1,15 +1,15 @@
-"""Which runs share a program, and the steps that they take side by side."""
+"""Which runs share a program, and the steps that they take together."""
 
 import dataclasses
 
 import numpy as np
 import pytest
-from studies import SETTINGS, make_dataset, make_group, make_trial
+from studies import SETTINGS, make_dataset, make_ensemble, make_spec
 
 import rnnjax
 from rnnjax.data.synthetic.recall import recall
 from rnnjax.errors import UserError
-from rnnjax.training.ensemble import MEMBER_STEPS, MOST, ensembles, pad_batch, plan_ensembles
+from rnnjax.training.ensemble import MAX_MEMBER_STEPS, MAX_MEMBERS, load_ensembles, pad_batch, plan_ensembles
 from rnnjax.training.schedule import schedule
 
 DATASET = make_dataset()
@@ -40,25 +40,25 @@ APART = {
 PENALISED = dataclasses.replace(SETTINGS, clip=1.0, omega=0.1, flossing=0.1)
 
 
-def trial(cell=LSTM, *, seed=0, task="tiny", dataset=DATASET, **settings):
-    made = make_trial(dataset, cell, dataclasses.replace(PENALISED, **settings), seed=seed)
+def spec(cell=LSTM, *, seed=0, task="tiny", dataset=DATASET, **settings):
+    made = make_spec(dataset, cell, dataclasses.replace(PENALISED, **settings), seed=seed)
     return dataclasses.replace(made, task=task)
 
 
 @pytest.mark.parametrize("changes", SHARED.values(), ids=SHARED)
 def test_runs_that_differ_in_a_number_share_a_program(changes):
-    both = trial(), trial(**changes)
+    both = spec(), spec(**changes)
     assert plan_ensembles(both) == [both]
 
 
 @pytest.mark.parametrize("changes", APART.values(), ids=APART)
 def test_runs_that_differ_in_what_is_compiled_do_not(changes):
-    one, other = trial(), trial(**changes)
-    assert plan_ensembles([one, other]) == [(one,), (other,)]
+    first, second = spec(), spec(**changes)
+    assert plan_ensembles([first, second]) == [(first,), (second,)]
 
 
 @pytest.mark.parametrize(
-    "begins",
+    "options",
     [
         {"forget_bias": 0.0},
         {"chrono": 9},
@@ -67,8 +67,8 @@ def test_runs_that_differ_in_what_is_compiled_do_not(changes):
     ],
     ids=["forget_bias", "chrono", "recurrent_init", "kernel_init"],
 )
-def test_cells_that_differ_in_how_they_begin_share_a_program(begins):
-    both = trial(), trial(LSTM.replace(**begins))
+def test_cells_that_differ_in_initialisation_share_a_program(options):
+    both = spec(), spec(LSTM.replace(**options))
     assert plan_ensembles(both) == [both]
 
 
@@ -83,48 +83,49 @@ def test_cells_that_differ_in_how_they_begin_share_a_program(begins):
         (rnnjax.SimpleRNN(4), rnnjax.SimpleRNN(4, activation="relu")),
     ],
 )
-def test_cells_that_compute_something_else_do_not(cell, other):
-    one, two = trial(cell), trial(other)
-    assert plan_ensembles([one, two]) == [(one,), (two,)]
+def test_cells_that_differ_in_computation_do_not(cell, other):
+    first, second = spec(cell), spec(other)
+    assert plan_ensembles([first, second]) == [(first,), (second,)]
 
 
 def test_tasks_that_differ_do_not():
-    one, two = trial(), trial(task="longer")
-    assert plan_ensembles([one, two]) == [(one,), (two,)]
+    first, second = spec(), spec(task="longer")
+    assert plan_ensembles([first, second]) == [(first,), (second,)]
 
 
-def test_groups_come_in_the_order_of_the_first_of_each():
+def test_ensembles_come_in_the_order_of_their_first_run():
     gru = rnnjax.GRU(4)
-    trials = [trial(gru, seed=1), trial(seed=0), trial(gru, seed=0), trial(seed=2), trial(clip=0.0)]
-    assert plan_ensembles(trials) == [(trials[0], trials[2]), (trials[1], trials[3]), (trials[4],)]
+    specs = [spec(gru, seed=1), spec(seed=0), spec(gru, seed=0), spec(seed=2), spec(clip=0.0)]
+    assert plan_ensembles(specs) == [(specs[0], specs[2]), (specs[1], specs[3]), (specs[4],)]
     assert plan_ensembles([]) == []
 
 
-def test_a_group_does_not_grow_without_bound():
-    trials = [trial(seed=seed) for seed in range(2 * MOST + 6)]
-    some = plan_ensembles(trials)
-    assert [len(part) for part in some] == [MOST, MOST, 6]
-    assert [one for part in some for one in part] == trials
+def test_an_ensemble_has_a_largest_size():
+    specs = [spec(seed=seed) for seed in range(2 * MAX_MEMBERS + 6)]
+    planned = plan_ensembles(specs)
+    assert [len(members) for members in planned] == [MAX_MEMBERS, MAX_MEMBERS, 6]
+    assert [member for members in planned for member in members] == specs
 
 
 def reviews(seed):
-    """Of up to 21 words, so that two buckets are two."""
+    """Of up to 21 words, long enough for two buckets."""
     return recall(
         min_distance=1, max_distance=20, train_examples=90, validation_examples=30, test_per_distance=2, seed=seed
     )
 
 
-def test_groups_are_split_where_the_lengths_differ_in_kind():
+def test_ensembles_are_split_where_the_lengths_need_different_schedules():
     seeds = range(3)
-    apart = tuple(trial(seed=seed, dataset=reviews(seed), buckets=2) for seed in seeds)
-    assert [(group.trials, len(group.edges)) for group in ensembles(apart)] == [((one,), 2) for one in apart]
-    together = tuple(trial(seed=seed, dataset=reviews(seed)) for seed in seeds)
-    (group,) = ensembles(together)
-    assert (group.trials, group.edges) == (together, (21,))
-    assert [dataset.train.lengths.tolist() for dataset in group.datasets] == [
+    apart = tuple(spec(seed=seed, dataset=reviews(seed), buckets=2) for seed in seeds)
+    split = [(ensemble.specs, len(ensemble.bucket_lengths)) for ensemble in load_ensembles(apart)]
+    assert split == [((member,), 2) for member in apart]
+    together = tuple(spec(seed=seed, dataset=reviews(seed)) for seed in seeds)
+    (ensemble,) = load_ensembles(together)
+    assert (ensemble.specs, ensemble.bucket_lengths) == (together, (21,))
+    assert [dataset.train.lengths.tolist() for dataset in ensemble.datasets] == [
         reviews(seed).train.lengths.tolist() for seed in seeds
     ]
-    assert not group.share_data
+    assert not ensemble.share_data
 
 
 def test_a_curriculum_with_nothing_to_order_is_refused():
@@ -133,56 +134,59 @@ def test_a_curriculum_with_nothing_to_order_is_refused():
             min_distance=shortest, max_distance=6, train_examples=9, validation_examples=4, test_per_distance=1, seed=0
         )
 
-    (group,) = ensembles((trial(dataset=reviews_of(1), curriculum=0.5),))
-    assert group.settings.curriculum == 0.5
-    ensembles((trial(dataset=reviews_of(6)),))
+    (ensemble,) = load_ensembles((spec(dataset=reviews_of(1), curriculum=0.5),))
+    assert ensemble.settings.curriculum == 0.5
+    load_ensembles((spec(dataset=reviews_of(6)),))
     with pytest.raises(UserError, match=r"^--curriculum 0\.5 has nothing to order, since all sequences are 7 steps"):
-        ensembles((trial(dataset=reviews_of(6), curriculum=0.5),))
+        load_ensembles((spec(dataset=reviews_of(6), curriculum=0.5),))
 
 
 def test_seeds_that_read_the_same_reviews_stay_together_whatever_the_buckets():
     dataset = reviews(0)
-    trials = tuple(trial(seed=seed, dataset=dataset, buckets=2) for seed in range(3))
-    (group,) = ensembles(trials)
-    assert (group.trials, group.share_data) == (trials, True)
-    assert len(group.edges) == 2
+    specs = tuple(spec(seed=seed, dataset=dataset, buckets=2) for seed in range(3))
+    (ensemble,) = load_ensembles(specs)
+    assert (ensemble.specs, ensemble.share_data) == (specs, True)
+    assert len(ensemble.bucket_lengths) == 2
 
 
-def test_members_take_their_own_steps_side_by_side():
-    trials = [trial(seed=seed, epochs=2, batch_size=4, steps_per_program=3, validate_every=5) for seed in (4, 5, 9)]
-    group = make_group(*trials)
-    segments = list(group.segments())
-    own = [schedule(DATASET.train.lengths, group.settings, edges=group.edges, seed=seed) for seed in (4, 5, 9)]
-    for segment, parts in zip(segments, zip(*own, strict=True), strict=True):
+def test_members_take_the_steps_of_their_own_schedules():
+    specs = [spec(seed=seed, epochs=2, batch_size=4, steps_per_program=3, validate_every=5) for seed in (4, 5, 9)]
+    ensemble = make_ensemble(*specs)
+    segments = list(ensemble.segments())
+    schedules = [
+        schedule(DATASET.train.lengths, ensemble.settings, bucket_lengths=ensemble.bucket_lengths, seed=seed)
+        for seed in (4, 5, 9)
+    ]
+    for segment, parts in zip(segments, zip(*schedules, strict=True), strict=True):
         assert segment.chunk.indices.shape == segment.chunk.weights.shape == (3, 3, 4)
         for i, part in enumerate(parts):
             chunk = segment.chunk
-            mine = segment._replace(chunk=chunk._replace(indices=chunk.indices[i], weights=chunk.weights[i]))
-            assert str(mine) == str(part)
+            member = segment._replace(chunk=chunk._replace(indices=chunk.indices[i], weights=chunk.weights[i]))
+            assert str(member) == str(part)
     assert np.mean([np.any(s.chunk.indices[0] != s.chunk.indices[1]) for s in segments]) > 0.9
 
 
-def test_a_run_that_goes_on_takes_the_steps_that_are_left():
-    group = make_group(trial(seed=1), trial(seed=2))
-    whole = list(group.segments())
-    for place in (0, 3, len(whole) - 1, len(whole)):
-        start = whole[place].step if place < len(whole) else whole[-1].end
-        assert str(list(group.segments(start))) == str(whole[place:])
+def test_a_resumed_run_takes_the_remaining_steps():
+    ensemble = make_ensemble(spec(seed=1), spec(seed=2))
+    whole = list(ensemble.segments())
+    for i in (0, 3, len(whole) - 1, len(whole)):
+        start = whole[i].step if i < len(whole) else whole[-1].end
+        assert str(list(ensemble.segments(start))) == str(whole[i:])
 
 
-@pytest.mark.parametrize("members", [1, 3, 16, MOST, 2 * MEMBER_STEPS])
-def test_many_members_take_few_steps_without_a_word(members):
-    group = make_group(*[trial(seed=seed, steps_per_program=100, batch_size=1) for seed in range(members)])
-    segments = [*group.segments()]
+@pytest.mark.parametrize("members", [1, 3, 16, MAX_MEMBERS, 2 * MAX_MEMBER_STEPS])
+def test_more_members_take_fewer_steps_in_one_call(members):
+    ensemble = make_ensemble(*[spec(seed=seed, steps_per_program=100, batch_size=1) for seed in range(members)])
+    segments = [*ensemble.segments()]
     longest = max(segment.end - segment.step for segment in segments)
-    assert longest * members <= max(MEMBER_STEPS, members)
+    assert longest * members <= max(MAX_MEMBER_STEPS, members)
     assert [segment.step for segment in segments[1:]] == [segment.end for segment in segments[:-1]]
     assert segments[-1].end == 2 * len(DATASET.train.lengths)
 
 
 @pytest.mark.parametrize("lead", [(), (2,)])
-def test_wider_batches_have_the_same_examples_and_others_of_no_weight(lead):
-    segment = next(make_group(trial(), trial(seed=1)).segments())
+def test_padded_batches_have_the_same_examples_and_added_ones_of_weight_zero(lead):
+    segment = next(make_ensemble(spec(), spec(seed=1)).segments())
     chunk = segment.chunk
     if not lead:
         chunk = chunk._replace(indices=chunk.indices[0], weights=chunk.weights[0])
@@ -197,8 +201,8 @@ def test_wider_batches_have_the_same_examples_and_others_of_no_weight(lead):
     assert str(pad_batch(chunk, 4)) == str(chunk)
 
 
-def test_the_title_says_who_trains():
-    assert make_group(trial(seed=3)).title == "Tiny, seed 3"
-    assert make_group(trial(seed=3), trial(seed=5)).title == "Tiny, seeds 3, 5"
-    other = dataclasses.replace(trial(), label="Tiny clip=7")
-    assert make_group(trial(), other, trial(seed=1)).title == "Tiny and 2 more"
+def test_the_title_names_label_and_seeds():
+    assert make_ensemble(spec(seed=3)).title == "Tiny, seed 3"
+    assert make_ensemble(spec(seed=3), spec(seed=5)).title == "Tiny, seeds 3, 5"
+    other = dataclasses.replace(spec(), label="Tiny clip=7")
+    assert make_ensemble(spec(), other, spec(seed=1)).title == "Tiny and 2 more"

@@ -1,4 +1,4 @@
-"""The loop: the same every time, the best kept, a broken number said."""
+"""The training loop: it is reproducible, keeps the best parameters, and reports numbers that are not finite."""
 
 import flax.serialization
 import jax
@@ -9,10 +9,10 @@ from sequences import assert_close, assert_same
 from studies import SETTINGS
 
 from rnnjax.runs.json_io import read_json, read_records
+from rnnjax.runs.reader import read_outcome
 from rnnjax.sharding.program_spec import ShardingRole
-from rnnjax.training import train_loop as loop
+from rnnjax.training import train_loop
 from rnnjax.training.evaluate import Scores
-from rnnjax.training.run_state import outcome
 from rnnjax.training.schedule import schedule
 from rnnjax.training.setup import select_member, stack_trees
 
@@ -21,16 +21,16 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def of_kind(kind, folder):
+def records_of_kind(kind, folder):
     return [record for record in read_records(folder / "metrics.jsonl") if record["kind"] == kind]
 
 
-def test_records_tell_every_step_in_order(tiny, tmp_path):
-    told = []
-    member, done = tiny.train(tmp_path, progress=lambda done, loss: told.append((done, loss)))
+def test_records_have_every_step_in_order(tiny, tmp_path):
+    reported = []
+    member, done = tiny.train(tmp_path, progress=lambda done, loss: reported.append((done, loss)))
     metrics = read_records(member.folder / "metrics.jsonl")
     train = [record for record in metrics if record["kind"] == "train"]
-    total = tiny.prepared.steps
+    total = tiny.setup.steps
     assert total == 20
     assert [(record["step"], record["epoch"]) for record in train] == [(i, i // (total // 2)) for i in range(total)]
     assert np.isfinite([[r["loss"], r["accuracy"], r["gradient_norm"]] for r in train]).all()
@@ -38,9 +38,9 @@ def test_records_tell_every_step_in_order(tiny, tmp_path):
 
     validation = [record["step"] for record in metrics if record["kind"] == "validation"]
     assert validation == sorted({*range(5, total, 5), total})
-    for step in validation:  # it stands right behind the last step that it has seen
-        place = next(i for i, r in enumerate(metrics) if (r["kind"], r["step"]) == ("validation", step))
-        assert max(r["step"] for r in metrics[:place] if r["kind"] == "train") == step - 1
+    for step in validation:  # its record follows that of the last step before it
+        position = next(i for i, r in enumerate(metrics) if (r["kind"], r["step"]) == ("validation", step))
+        assert max(r["step"] for r in metrics[:position] if r["kind"] == "train") == step - 1
 
     gradients = read_records(member.folder / "gradients.jsonl")
     logged = sorted({*range(0, total, 4), total - 1})
@@ -51,7 +51,7 @@ def test_records_tell_every_step_in_order(tiny, tmp_path):
     for record in updates:
         assert set(record["ratios"]) == blocks | {"Dense_0/bias"}
         assert all(0 < record["ratios"][block] < 1 for block in blocks - {"recurrent/cell/b"})
-    assert told[-1] == (total, train[-1]["loss"])
+    assert reported[-1] == (total, train[-1]["loss"])
     assert (done.step, int(done.state.step[0])) == (total, total)
     assert done.seconds > 0
 
@@ -69,8 +69,8 @@ def test_a_run_is_a_function_of_settings_and_seed(tiny, tmp_path):
         assert all(other[name] != once[name] for name in once)
 
 
-def test_looking_on_changes_nothing(tiny, tmp_path):
-    """But the last bits: on some processors the program of a step that is logged rounds differently."""
+def test_logging_does_not_change_training(tiny, tmp_path):
+    """Up to the last bits: on some processors the program of a logged step rounds differently."""
 
     def trained(every):
         member, _ = tiny.train(tmp_path / str(every), log_gradients_every=every)
@@ -81,25 +81,25 @@ def test_looking_on_changes_nothing(tiny, tmp_path):
     losses, params, gradients = trained(0)
     assert not gradients
     for every in (1, 4):
-        watched, watched_params, gradients = trained(every)
+        logged, logged_params, gradients = trained(every)
         assert gradients
-        assert [row[:2] for row in watched] == [row[:2] for row in losses]
-        np.testing.assert_allclose([row[2] for row in watched], [row[2] for row in losses], rtol=1e-4)
-        assert_close(watched_params, params, 1e-4)
+        assert [row[:2] for row in logged] == [row[:2] for row in losses]
+        np.testing.assert_allclose([row[2] for row in logged], [row[2] for row in losses], rtol=1e-4)
+        assert_close(logged_params, params, 1e-4)
 
 
 def test_the_parameters_of_the_best_validation_are_kept(tiny, tmp_path, monkeypatch):
     scripted = iter([(0.5, 0.7), (0.9, 0.4), (0.9, 0.3), (0.9, 0.35), (0.7, 0.1)])
     shown = []
 
-    def evaluate(prepared, split, params):
+    def evaluate(setup, split, params):
         assert split == "validation"
-        shown.append(jax.tree.map(np.array, select_member(prepared.layout.fetch(params), 0)))
+        shown.append(jax.tree.map(np.array, select_member(setup.layout.fetch(params), 0)))
         accuracy, loss = next(scripted)
         return [Scores(loss, accuracy, np.empty(0))]
 
-    monkeypatch.setattr(loop, "evaluate", evaluate)
-    every = -(-tiny.prepared.steps // 5)
+    monkeypatch.setattr(train_loop, "evaluate", evaluate)
+    every = -(-tiny.setup.steps // 5)
     member, _ = tiny.train(tmp_path, validate_every=every)
     assert next(scripted, None) is None
     assert (member.best_step, member.best) == (3 * every, (0.9, -0.3))
@@ -114,58 +114,62 @@ def with_nan(params):
 
 
 def with_an_enormous_slope(params):
-    """A state and a logit of 0; the gradient is near the end of float32 at the last step, and past it one step back."""
+    """State and logit are 0; the gradient is almost too large for float32 at the last step, and too large before."""
     zeros = jax.tree.map(jnp.zeros_like, params)
     w_h = 10 * jnp.eye(len(zeros["recurrent"]["cell"]["w_h"]))
     recurrent = {"cell": zeros["recurrent"]["cell"] | {"w_h": w_h}}
     return zeros | {"recurrent": recurrent, "Dense_0": zeros["Dense_0"] | {"kernel": zeros["Dense_0"]["kernel"] + 3e38}}
 
 
-def poisoned(tiny, step, spoilt=with_nan):
-    """Programs in which the parameters are spoilt before number ``step``; one step at a time."""
-    layout = tiny.prepared.layout
+def with_changed_params(tiny, step, change=with_nan):
+    """Programs that change the parameters before ``step``, where every call takes one step."""
+    layout = tiny.setup.layout
 
-    def spoil(program):
-        def run(knobs, examples, state, *rest):
+    def wrap(program):
+        def run(hparams, examples, state, *rest):
             if int(state.step[0]) == step:
-                params = stack_trees([spoilt(select_member(layout.fetch(state.params), 0))])
+                params = stack_trees([change(select_member(layout.fetch(state.params), 0))])
                 state = state._replace(params=layout.put(ShardingRole.PARAMS, params))
-            return program(knobs, examples, state, *rest)
+            return program(hparams, examples, state, *rest)
 
         return run
 
-    return tiny.programs._replace(train={T: spoil(program) for T, program in tiny.programs.train.items()})
+    return tiny.programs._replace(train={T: wrap(program) for T, program in tiny.programs.train.items()})
 
 
 @pytest.mark.parametrize("step", [0, 6])
 def test_a_loss_that_is_not_finite_stops_training(tiny, tmp_path, step):
-    told = []
+    reported = []
     member, done = tiny.train(
-        tmp_path, seed=3, programs=poisoned(tiny, step), log_gradients_every=1, progress=lambda *now: told.append(now)
+        tmp_path,
+        seed=3,
+        programs=with_changed_params(tiny, step),
+        log_gradients_every=1,
+        progress=lambda *report: reported.append(report),
     )
     assert member.failure.startswith(f"Tiny (seed 3): the loss became nan at step {step}; try a smaller")
-    assert outcome(member.folder) == member.failure
-    train = of_kind("train", member.folder)
+    assert read_outcome(member.folder) == member.failure
+    train = records_of_kind("train", member.folder)
     assert [record["step"] for record in train] == list(range(step + 1))
     assert [np.isfinite(record["loss"]) for record in train] == [True] * step + [False]
     assert [record["step"] for record in read_records(member.folder / "gradients.jsonl")] == list(range(step))
     origin = {"phase": "forward", "layer": "recurrent", "gate": "h", "timestep": 0, "step": step}
     assert read_json(member.folder / "diverged.json") == origin
-    assert done.step < tiny.prepared.steps  # nobody trains on
-    assert np.isnan(told[-1][1])
+    assert done.step < tiny.setup.steps  # training has ended early
+    assert np.isnan(reported[-1][1])
 
 
 def test_a_gradient_that_is_not_finite_under_a_loss_that_is_stops_training(tiny, tmp_path):
-    programs = poisoned(tiny, 2, with_an_enormous_slope)
+    programs = with_changed_params(tiny, 2, with_an_enormous_slope)
     member, _ = tiny.train(tmp_path, seed=3, programs=programs, log_gradients_every=1)
     assert "the gradient became" in member.failure
     assert "at step 2;" in member.failure
-    *_, last = of_kind("train", member.folder)
+    *_, last = records_of_kind("train", member.folder)
     assert last["step"] == 2
     assert last["loss"] == pytest.approx(np.log(2))
     assert not np.isfinite(last["gradient_norm"])
     lengths = tiny.dataset.train.lengths
-    segments = schedule(lengths, SETTINGS, edges=tiny.prepared.group.edges, seed=3)
+    segments = schedule(lengths, SETTINGS, bucket_lengths=tiny.setup.ensemble.bucket_lengths, seed=3)
     segment = next(s for s in segments if s.step <= 2 < s.end)
     rows = segment.chunk.indices[segment.start + 2 - segment.step]
     origin = {
@@ -179,8 +183,8 @@ def test_a_gradient_that_is_not_finite_under_a_loss_that_is_stops_training(tiny,
 
 
 def test_a_validation_that_is_not_finite_stops_training(tiny, tmp_path, monkeypatch):
-    """The last update of a run is seen by no training loss."""
-    monkeypatch.setattr(loop, "evaluate", lambda *_: [Scores(float("nan"), 0.5, np.empty(0))])
+    """No training loss depends on the last update of a run."""
+    monkeypatch.setattr(train_loop, "evaluate", lambda *_: [Scores(float("nan"), 0.5, np.empty(0))])
     member, done = tiny.train(tmp_path)
     assert "the loss became nan in the validation after step 4;" in member.failure
     assert done.step == 5

@@ -31,12 +31,11 @@ FOLDERS = [
     ),
     (
         "recall --resume --cells lstm --seeds 1 --out broken-environment",
-        "'broken-environment/environment.json' is damaged, expected a list under resumed; remove it, or run again.",
+        "'broken-environment/environment.json' is damaged, resumed: expected array, got int; restore it or run again.",
     ),
     (
         "recall --resume --cells lstm --seeds 1 --out broken-failure",
-        "'broken-failure/members/lstm-seed0/failure.json' is damaged, expected a message in it; remove the folder "
-        "around it.",
+        "'broken-failure/members/lstm-seed0/failure.json' is damaged, message is missing; restore it or run again.",
     ),
     ("report", "report wants at least one run folder, as in launch.py report runs/recall-20260101-120000."),
     ("report nowhere", "'nowhere' is not a run folder (it holds no config.json); name a folder that a run wrote."),
@@ -44,17 +43,16 @@ FOLDERS = [
     ("report empty", "'empty' is not a run folder (it holds no config.json); name a folder that a run wrote."),
     (
         "report broken-flags",
-        "'broken-flags/config.json' is damaged, expected an object under flags; restore it or run again.",
+        "'broken-flags/config.json' is damaged, flags: expected object, got array; restore it or run again.",
     ),
     (
         "report broken-task",
-        "'broken-task/task.json' is damaged (ValueError: objective is 'guess', expected one of binary, classes, "
-        "number, symbols); expected what a run writes there: run again.",
+        "'broken-task/task.json' is damaged, objective: invalid enum value 'guess', expected one of binary, classes, "
+        "number, symbols; restore it or run again.",
     ),
     (
         "report broken-member",
-        "The records in 'broken-member/members/lstm-seed0' are damaged (KeyError: 'parameters'); expected what a run "
-        "writes there: remove that folder or run again.",
+        "'broken-member/members/lstm-seed0/member.json' is damaged, parameters is missing; restore it or run again.",
     ),
     (
         "report broken-result",

@@ -11,6 +11,7 @@ import rnnjax
 from experiments.registry import config_of
 from experiments.tasks.adding import Adding
 from experiments.tasks.recall import Recall
+from rnnjax.runs.codec import encode
 
 WORDS = ("<pad>", "<unk>", "wonderful", "horrifying", "film")
 SMALL = Recall(cells=("lstm",), training=dataclasses.replace(Recall().training, seeds=1))
@@ -56,7 +57,7 @@ def _runs(place):
     for name, broken in {
         "run": {},
         "broken-config": {"config.json": ""},
-        "other-version": {"config.json": _with_another_flag(config_of(SMALL))},
+        "other-version": {"config.json": _with_another_flag(encode(config_of(SMALL)))},
         "broken-environment": {"environment.json": {"resumed": 3}},
         "broken-failure": {"members/lstm-seed0/failure.json": {}},
         "broken-flags": {"config.json": {"experiment": "recall", "flags": [1]}},
@@ -67,9 +68,13 @@ def _runs(place):
         "no-words": {"members/lstm-seed0/params.msgpack": b""},
         "broken-params": {"members/lstm-seed0/params.msgpack": _params(3), "vocabulary.json": list(WORDS)},
         "trained": {"members/lstm-seed0/params.msgpack": _params(SMALL.features), "vocabulary.json": list(WORDS)},
-        "adding": {"config.json": config_of(Adding())},
+        "adding": {"config.json": encode(config_of(Adding()))},
     }.items():
-        whole = {"config.json": config_of(SMALL), "environment.json": {}, "members/lstm-seed0/member.json": MEMBER}
+        whole = {
+            "config.json": encode(config_of(SMALL)),
+            "environment.json": {},
+            "members/lstm-seed0/member.json": MEMBER,
+        }
         for file, content in (whole | broken).items():
             path = place / name / file
             path.parent.mkdir(parents=True, exist_ok=True)

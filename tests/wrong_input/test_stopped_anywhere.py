@@ -155,7 +155,7 @@ SMALL = (
     " --min-distance 1 --log-gradients-every 10 --validate-every 0"
 )
 SAYS = re.compile(
-    r"stopped\.\n|(stopping after the step in work; a second time stops at once\.\n)?"
+    r"stopped\.\n|(stopping after the current step; a second signal stops at once\.\n)?"
     r"stopped by SIGINT; (no run had begun|go on with the same flags, --out \S+ and --resume)\.\n"
 )
 

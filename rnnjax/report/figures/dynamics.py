@@ -5,13 +5,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from rnnjax.analysis.diagnosis import LayerDiagnosis, WordSwaps
 from rnnjax.report.figures import style
 from rnnjax.report.figures.panels import WHEN, Dash, grid, heading, lag_axis, legend, sample
 from rnnjax.report.summary.diagnosis import diagnosed, layers_of
 from rnnjax.report.summary.seed_groups import SeedGroup, middle
 from rnnjax.report.summary.task import nouns_of
-from rnnjax.runs.diagnosis import LayerDiagnosis, Swaps
-from rnnjax.runs.schema import MOMENTS, Moment, Updates
+from rnnjax.runs.run_record import UpdateHistory
+from rnnjax.runs.schema import MOMENTS, Moment
 from rnnjax.typing import Floats
 
 Labels = tuple[SeedGroup, ...]
@@ -66,10 +67,10 @@ def _flow(panels: list[Axes], layer: LayerDiagnosis, when: Moment, tint: str) ->
     if layer.lyapunov is not None:
         exponents = layer.lyapunov.exponents
         draw(spectrum, np.arange(len(exponents)) / max(1, len(exponents) - 1), exponents)
-        draw(settling, layer.lyapunov.steps, layer.lyapunov.largest)
+        draw(settling, layer.lyapunov.steps.astype(float), layer.lyapunov.largest)
     if layer.singular is not None:
         for values in (layer.singular.largest, layer.singular.smallest):
-            draw(products, layer.singular.lag, np.maximum(values, style.FLOOR))  # log10 already
+            draw(products, layer.singular.lag.astype(float), np.maximum(values, style.FLOOR))  # log10 already
 
 
 def updates(labels: Labels, columns: int = style.WIDE) -> Figure | None:
@@ -96,7 +97,7 @@ def updates(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     return figure
 
 
-def ratios(group: SeedGroup) -> Updates | None:
+def ratios(group: SeedGroup) -> UpdateHistory | None:
     """The median seed's update ratio at every logged step, of each block; None where no step was logged."""
     logs = [member.updates for member in group.counted if member.updates is not None]
     if not logs:
@@ -107,7 +108,7 @@ def ratios(group: SeedGroup) -> Updates | None:
     for row, log in enumerate(logs):
         for block, values in log.ratios.items():
             tables[block][row, np.searchsorted(steps, log.steps)] = values
-    return Updates(steps, {block: middle(table) for block, table in tables.items()})
+    return UpdateHistory(steps, {block: middle(table) for block, table in tables.items()})
 
 
 def swaps(labels: Labels, columns: int = style.WIDE) -> Figure | None:
@@ -134,12 +135,13 @@ def swaps(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     return figure
 
 
-def swapped(group: SeedGroup) -> tuple[Moment, Swaps] | None:
+def swapped(group: SeedGroup) -> tuple[Moment, WordSwaps] | None:
     """The exchanges of all counted members after training, or at the start where nothing later is known."""
     for when in reversed(MOMENTS):
         known = [member.diagnoses[when].swaps for member in group.counted if when in member.diagnoses]
         found = [one for one in known if one is not None and len(one.lag)]
         if found:
-            rows = [np.concatenate([getattr(one, name) for one in found]) for name in ("lag", "measured", "predicted")]
-            return when, Swaps(found[0].what, *rows)
+            names = ("lag", "measured", "predicted")
+            rows = {name: np.concatenate([getattr(one, name) for one in found]) for name in names}
+            return when, WordSwaps(what=found[0].what, **rows)
     return None

@@ -14,8 +14,8 @@ from rnnjax.formatting import Nouns
 from rnnjax.report.figures import style
 from rnnjax.report.summary.seed_groups import Band, SeedGroup, band, fades, history, memory, middle, open_from
 from rnnjax.report.summary.task import nouns_of
-from rnnjax.runs.reader import Floats
 from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.typing import Floats
 
 DASHES: dict[str, Literal["-", "--"]] = {"h": "-", "c": "--"}
 

@@ -16,7 +16,7 @@ from rnnjax.report.summary.seed_groups import SeedGroup, mean, results
 from rnnjax.report.summary.task import by_loss
 from rnnjax.report.tables.export import is_number
 from rnnjax.report.text.headline import Said
-from rnnjax.runs.reader import Run, RunRecord
+from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.typing import Floats
 
 READING = (  # {score}: accuracy or loss

@@ -9,7 +9,7 @@ from rnnjax.formatting import number
 from rnnjax.report.summary.alarm_evidence import Raised, raised
 from rnnjax.report.summary.seed_groups import SeedGroup, seed_groups
 from rnnjax.report.text.remedies import remedy_with_flags
-from rnnjax.runs.reader import Run
+from rnnjax.runs.run_record import Run
 
 CSS = """
 .alarms ul { list-style: none; padding: 0; }

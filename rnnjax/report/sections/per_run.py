@@ -10,8 +10,7 @@ from rnnjax.report.summary.seed_groups import SeedGroup, member_fade
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.tables.export import swept_names
 from rnnjax.report.tables.fields import Score, scores
-from rnnjax.runs.reader import Run
-from rnnjax.runs.schema import RunRecord
+from rnnjax.runs.run_record import Run, RunRecord
 
 TITLE = "Every run"
 CSS = """

@@ -11,8 +11,7 @@ from rnnjax.formatting import number
 from rnnjax.report.sections.rendering import Section
 from rnnjax.report.summary.seed_groups import middle
 from rnnjax.report.text.headline import SOLVED
-from rnnjax.runs.reader import Run
-from rnnjax.runs.schema import RunRecord
+from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.typing import Floats
 
 LENGTHS = ("max_distance", "length", "delay")  # flags that say how far back an answer lies

@@ -4,11 +4,11 @@ from html import escape
 
 import numpy as np
 
+from rnnjax.analysis.diagnosis import TextAttribution
 from rnnjax.formatting import percent
 from rnnjax.report.figures import style
 from rnnjax.report.summary.seed_groups import SeedGroup
-from rnnjax.runs.diagnosis import Text
-from rnnjax.runs.reader import Run
+from rnnjax.runs.run_record import Run
 from rnnjax.runs.schema import MOMENTS, Moment
 from rnnjax.typing import Floats
 
@@ -39,7 +39,7 @@ CSS = """
 """
 HEIGHT = 40  # of a line's drawing, in its own units; it is 100 wide
 
-Shown = tuple[SeedGroup, Moment, Text]
+Shown = tuple[SeedGroup, Moment, TextAttribution]
 
 
 def html(run: Run, labels: tuple[SeedGroup, ...]) -> str:
@@ -109,13 +109,13 @@ def shares(connectivity: Floats) -> Floats:
     return norms / largest if largest > 0 else np.zeros_like(norms)
 
 
-def _told(place: int, text: Text) -> str:
+def _told(place: int, text: TextAttribution) -> str:
     norm, logit = text.connectivity[place], text.logits[place]
     of_largest = percent(float(shares(text.connectivity)[place])) if np.isfinite(norm) else "no number"
     return f"word {place + 1}: connectivity {norm:.2g}, {of_largest} of the largest; logit so far {logit:+.2f}"
 
 
-def _answer(text: Text, sides: tuple[str, str]) -> str:
+def _answer(text: TextAttribution, sides: tuple[str, str]) -> str:
     logit = float(text.logits[-1])
     if np.isnan(logit):
         return "no answer: its logit is not a number"

@@ -27,7 +27,7 @@ from rnnjax.report.summary.trainability import (
 )
 from rnnjax.report.text.headline import Said
 from rnnjax.runs.json_io import write_json
-from rnnjax.runs.reader import Run
+from rnnjax.runs.run_record import Run
 
 FILE = "trainability.json"
 TITLE = "How well step 0 predicts what training reaches"

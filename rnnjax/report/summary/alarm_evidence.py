@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnjax.data.dataset import Objective
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, check
 from rnnjax.report.summary.diagnosis import by_lag, has_belt, layer_of
 from rnnjax.report.summary.seed_groups import SeedGroup, measured, memory
 from rnnjax.report.summary.task import chance_loss, learnt
-from rnnjax.runs.reader import Run
-from rnnjax.runs.schema import RunRecord
+from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.typing import Floats
 
 
@@ -34,7 +34,7 @@ def evidence_of(member: RunRecord, clip: float) -> Evidence:
     start = layer_of(member, "start")
     latest = layer_of(member, "end") or start
     log = member.gradients.get(memory(member))
-    same = member.task.objective in ("binary", "classes")  # the answer is one for the whole example
+    same = member.task.objective in (Objective.BINARY, Objective.CLASSES)  # the answer is one for the whole example
     padding = np.nan if latest is None or member.task.nouns.step != "word" else latest.padding_read
     kept = np.nan if start is None else start.keep_at_bias
     return Evidence(
@@ -43,7 +43,7 @@ def evidence_of(member: RunRecord, clip: float) -> Evidence:
         curves=None if log is None else np.where(measured(log), log.q50, np.nan),
         accuracy=learnt(member),
         keep_at_bias=None if np.isnan(kept) else kept,
-        saturation=None if latest is None else _known(latest.saturation),
+        saturation=None if latest is None else _known(latest.saturation or {}),
         belt_share=None if latest is None else by_lag(latest, "belt_share"),
         has_belt=latest is not None and has_belt(latest),
         padding_read=None if np.isnan(padding) else padding,

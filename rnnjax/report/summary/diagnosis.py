@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnjax.analysis.diagnosis import QUANTILE_NAMES, LayerDiagnosis
 from rnnjax.diagnostics.confidence_intervals import seed_interval
 from rnnjax.report.summary.seed_groups import FEWEST, SHARE, SeedGroup, fades, mean, middle
-from rnnjax.runs.diagnosis import QUANTILES, LayerDiagnosis
-from rnnjax.runs.schema import MOMENTS, Moment, RunRecord
+from rnnjax.runs.run_record import RunRecord
+from rnnjax.runs.schema import MOMENTS, Moment
 from rnnjax.typing import Floats
 
 ENOUGH_SEEDS = 3  # from so many seeds on a band is a confidence interval; of two it would be 13 times their distance
@@ -89,7 +90,7 @@ def by_lag(layer: LayerDiagnosis, quantity: str, level: str = "q50") -> Floats:
     NaN also at lag 0 for the parts that come from later steps: nothing has travelled there.
     """
     levels = layer.by_lag.get(quantity)
-    known = enough(layer.count)
+    known = enough(layer.count.astype(float))
     if quantity.split()[0] in TRAVELLED:
         known = known & (np.arange(len(known)) > 0)
     return np.where(known, np.nan if levels is None else getattr(levels, level), np.nan)
@@ -100,7 +101,7 @@ def curve(
 ) -> Curve | None:
     """A quantity over the seeds in the scale in which it is ``shown``; None where no seed has a finite number."""
     layers = layers_of(group, when, place)
-    q10, q50, q90 = ([_shown(by_lag(layer, quantity, level), shown) for layer in layers] for level in QUANTILES)
+    q10, q50, q90 = ([_shown(by_lag(layer, quantity, level), shown) for layer in layers] for level in QUANTILE_NAMES)
     found = over_members(q50)
     if found is None:
         return None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rnnjax.report.figures import style
 from rnnjax.report.figures.gradients import edges, remembered, titles
 from rnnjax.report.summary.seed_groups import SeedGroup, history
-from rnnjax.runs.reader import Floats
+from rnnjax.typing import Floats
 
 MOST_STEPS, FEWEST_STEPS = 60, 8
 MOST_NUMBERS = 150_000  # 0.8 MB of a page that holds less than 5

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnjax.diagnostics.gradients import half_life, reach
-from rnnjax.runs.reader import Floats, GradientLog, Result, Run, RunRecord
+from rnnjax.runs.member_schema import RunResult
+from rnnjax.runs.run_record import GradientLog, Run, RunRecord
 from rnnjax.runs.schema import Moment
+from rnnjax.typing import Floats
 
 Key = tuple[int, str]  # (layer, state)
 FEWEST, SHARE = 5, 0.1  # a lag that fewer examples reach, or a smaller share of the batch, is not measured
@@ -189,7 +191,7 @@ def mean(values: Floats) -> Floats:
     return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
-def results(group: SeedGroup, value: Callable[[Result], float]) -> Floats:
+def results(group: SeedGroup, value: Callable[[RunResult], float]) -> Floats:
     """One number of each finished member (N,)."""
     found = [value(member.result) for member in group.members if member.result is not None]
     return np.array(found, np.float64)

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from rnnjax.data.dataset import Objective
 from rnnjax.formatting import Nouns, common, loss
 from rnnjax.report.summary.seed_groups import SeedGroup
-from rnnjax.runs.schema import RunRecord
-from rnnjax.runs.task import TaskInfo
+from rnnjax.runs.run_record import RunRecord
+from rnnjax.runs.schema import TaskInfo
 from rnnjax.typing import Floats
 
 Labels = tuple[SeedGroup, ...]
@@ -42,7 +43,7 @@ def baselines(labels: Labels) -> dict[str, float]:
 
 def chance_loss(member: RunRecord) -> float | None:
     """What nothing but the labels themselves gets: the baseline, or that of "one half" to a yes-or-no question."""
-    if member.baseline is None and member.task.objective == "binary":
+    if member.baseline is None and member.task.objective is Objective.BINARY:
         return float(np.log(2))
     return member.baseline
 

@@ -9,7 +9,7 @@ from rnnjax.diagnostics.gradients import half_life
 from rnnjax.diagnostics.prediction import RIDGE, area_under_roc, held_out_log_odds
 from rnnjax.report.figures.style import FLOOR
 from rnnjax.report.summary.diagnosis import by_lag, layer_of
-from rnnjax.runs.reader import Run, RunRecord
+from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.typing import Floats
 
 EXPERIMENT = "trainability"

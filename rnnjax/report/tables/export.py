@@ -14,8 +14,8 @@ from rnnjax.report.summary.seed_groups import SeedGroup, member_fade, seed_group
 from rnnjax.report.summary.seed_groups import memory as memory_of
 from rnnjax.report.summary.task import steps_to_beat
 from rnnjax.report.tables.fields import accuracy_at, farthest_of
-from rnnjax.runs.reader import Run
-from rnnjax.runs.schema import MOMENTS, RunRecord
+from rnnjax.runs.run_record import Run, RunRecord
+from rnnjax.runs.schema import MOMENTS
 
 Value = str | int | float | None
 TYPES = {

@@ -12,8 +12,9 @@ from rnnjax.report import document
 from rnnjax.report.sections.rendering import Section
 from rnnjax.report.summary.seed_groups import SeedGroup, mean, results, seed_groups
 from rnnjax.report.tables.fields import several
-from rnnjax.runs.reader import Result, Run
-from rnnjax.runs.task import Published
+from rnnjax.runs.member_schema import RunResult
+from rnnjax.runs.run_record import Run
+from rnnjax.runs.schema import Published
 
 NAME, TITLE = "published", "Published figures"
 READING = (
@@ -22,7 +23,7 @@ READING = (
     "lengths of training besides."
 )
 HEAD = ("model", "setting", "score", "published", "here", "source")
-SCORES: dict[str, tuple[Callable[[Result], float], Callable[[float], str]]] = {
+SCORES: dict[str, tuple[Callable[[RunResult], float], Callable[[float], str]]] = {
     "test accuracy": (lambda result: result.test_accuracy, short_percent),
     "test loss": (lambda result: result.test_loss, loss),
     "validation accuracy": (lambda result: result.validation_accuracy, short_percent),

@@ -6,12 +6,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from rnnjax.data.dataset import Objective
 from rnnjax.formatting import join_list, number
 from rnnjax.report.summary.diagnosis import diagnosed
 from rnnjax.report.summary.seed_groups import FEWEST, SHARE, SeedGroup, seed_groups
 from rnnjax.report.summary.task import BEATEN, baselines, nouns_of, tasks_of
 from rnnjax.report.tables.fields import Field, farthest_of, header, rows, scores
-from rnnjax.runs.reader import Run
+from rnnjax.runs.run_record import Run
 
 NOTE = (
     "Half-life: {steps} in which the gradient of what the cell remembers halves (∞: it does not fade). "
@@ -24,9 +25,9 @@ NOTE = (
     "and highest, or in square brackets the 95% interval of the mean (Student's t) where every seed has a number."
 )
 RIGHT = {
-    "number": " A number counts as right within 0.04 (Hochreiter & Schmidhuber 1997); those of a file of "
+    Objective.NUMBER: " A number counts as right within 0.04 (Hochreiter & Schmidhuber 1997); those of a file of "
     "series are counted in standard deviations of the training labels.",
-    "symbols": " Accuracy is the share of symbols that are right.",
+    Objective.SYMBOLS: " Accuracy is the share of symbols that are right.",
 }
 BELT_NOTE = (
     " Belt share: the part of the gradient that came down the conveyor belt, in percent, averaged over all {steps} "

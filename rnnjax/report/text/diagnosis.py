@@ -198,6 +198,6 @@ def _keeps(group: SeedGroup, place: int, when: Moment) -> str:
     text = f"{OPENING[when]} it keeps {share_over_seeds(kept)} of its memory in a step"
     if len(horizon := numbers(group, when, "horizon", place)):
         text += f", a horizon of {far_over_seeds(horizon, nouns_of((group,)))}"
-    stuck = {k: mean(np.array([layer.saturation.get(k, np.nan) for layer in layers])) for k in layers[0].gates}
+    stuck = {k: mean(np.array([(layer.saturation or {}).get(k, np.nan) for layer in layers])) for k in layers[0].gates}
     parts = [f"{k} {percent(float(share))}" for k, share in stuck.items() if share >= 0.0005]
     return f"{text}; values that are stuck: {join_list(parts)}." if parts else f"{text}."

@@ -8,7 +8,7 @@ from rnnjax.formatting import MOST, Nouns, at_least, at_most, listed_briefly, lo
 from rnnjax.report.summary.seed_groups import SeedGroup, accuracy_by_distance, mean, results
 from rnnjax.report.summary.task import by_loss, chance, nouns_of
 from rnnjax.report.text.loss import best_loss, verdict_by_loss
-from rnnjax.runs.reader import Run, RunRecord, Scores
+from rnnjax.runs.run_record import Run, RunRecord, ScoreHistory
 
 SOLVED = 0.95  # accuracy from which a task counts as solved
 HARDLY = 1.2  # times the accuracy of guessing: up to there nothing was learnt
@@ -123,7 +123,7 @@ def _best(member: RunRecord) -> tuple[float, int] | None:
 
 def missing(run: Run, labels: tuple[SeedGroup, ...]) -> list[str]:
     """What a run that was killed, is still going or diverged has not got; empty for a whole run."""
-    notes = [f"{name} has not begun." for name in run.unborn]
+    notes = [f"{name} has not begun." for name in run.not_started]
     for member in (member for group in labels for member in group.members):
         who = f"{member.label}, seed {member.seed},"
         last = max([0, *member.train.steps, *member.validation.steps])
@@ -139,5 +139,5 @@ def missing(run: Run, labels: tuple[SeedGroup, ...]) -> list[str]:
     return notes
 
 
-def _not_finite(scores: Scores) -> np.ndarray:
+def _not_finite(scores: ScoreHistory) -> np.ndarray:
     return scores.steps[~np.isfinite(scores.loss)]

@@ -5,7 +5,7 @@ import numpy as np
 from rnnjax.formatting import join_list, listed_briefly, loss
 from rnnjax.report.summary.seed_groups import SeedGroup, mean, results
 from rnnjax.report.summary.task import baselines
-from rnnjax.runs.schema import RunRecord
+from rnnjax.runs.run_record import RunRecord
 
 
 def verdict_by_loss(labels: tuple[SeedGroup, ...]) -> str:

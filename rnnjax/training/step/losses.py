@@ -1,5 +1,6 @@
-"""Loss and correctness of an example, for each kind of label."""
+"""Loss and correctness of each example, for every kind of label."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -12,7 +13,7 @@ LOSSES = {
     Objective.NUMBER: "mean squared error",
     Objective.SYMBOLS: "cross-entropy a step, nats",
 }
-BY_LOSS = {Objective.NUMBER, Objective.SYMBOLS}  # the best validation is that of the smallest loss, not of accuracy
+BY_LOSS = {Objective.NUMBER, Objective.SYMBOLS}  # the best validation has the smallest loss, not the best accuracy
 
 
 def score(
@@ -21,14 +22,14 @@ def score(
     """Loss and correctness of each example.
 
     Args:
-        objective: what the labels are, and what both mean.
-        outputs: (B, 1) or (B, C), for SYMBOLS (B, T, V).
-        labels: (B,), for SYMBOLS (B, T).
-        lengths: (B,) valid steps; all steps of the others count nothing.
+        objective: the kind of label, which determines both.
+        outputs: (B, 1) or (B, C); for SYMBOLS (B, T, V).
+        labels: (B,); for SYMBOLS (B, T).
+        lengths: (B,) valid steps; steps past an example's end do not count.
 
     Returns:
-        losses (B,), and correct (B,) in 0..1: whether the answer is right, or of the symbols the share that is, blank
-        ones aside (1 where there are no others).
+        losses (B,), and correct (B,) in 0..1: whether the answer is right; for SYMBOLS the fraction of an example's
+        symbols that is right, not counting ``BLANK`` ones (1 where there are no others).
     """
     if objective is Objective.BINARY:
         losses = optax.sigmoid_binary_cross_entropy(outputs[:, 0], labels.astype(outputs.dtype))
@@ -41,17 +42,18 @@ def score(
         losses, correct = errors**2, jnp.abs(errors) <= TOLERANCE
     else:
         valid = jnp.arange(labels.shape[1])[None, :] < lengths[:, None]
-        each = optax.softmax_cross_entropy_with_integer_labels(outputs, labels)
-        losses = _mean(each, valid)
-        correct = jnp.where((valid & (labels != BLANK)).any(axis=1), _right_symbols(outputs, labels, valid), 1.0)
+        losses = _masked_mean(optax.softmax_cross_entropy_with_integer_labels(outputs, labels), valid)
+        correct = jnp.where((valid & (labels != BLANK)).any(axis=1), _symbol_accuracy(outputs, labels, valid), 1.0)
+    chex.assert_shape([losses, correct], lengths.shape)
     return losses, correct.astype(losses.dtype)
 
 
-def _right_symbols(outputs: jax.Array, labels: jax.Array, valid: jax.Array) -> jax.Array:
+def _symbol_accuracy(outputs: jax.Array, labels: jax.Array, valid: jax.Array) -> jax.Array:
+    """The fraction (B,) of valid symbols other than ``BLANK`` that is right."""
     right = (jnp.argmax(outputs, axis=-1) == labels).astype(outputs.dtype)
-    return _mean(right, valid & (labels != BLANK))
+    return _masked_mean(right, valid & (labels != BLANK))
 
 
-def _mean(values: jax.Array, counts: jax.Array) -> jax.Array:
-    """Mean of (B, T) over the steps that count, 0 where none does."""
-    return jnp.where(counts, values, 0).sum(axis=1) / jnp.maximum(counts.sum(axis=1), 1)
+def _masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+    """Mean (B,) of ``values`` (B, T) over the steps where ``mask`` (B, T) is true; 0 where there are none."""
+    return jnp.where(mask, values, 0).sum(axis=1) / jnp.maximum(mask.sum(axis=1), 1)

@@ -1,28 +1,35 @@
-"""Adam with clipping and a learning-rate schedule, out of Optax."""
+"""Adam with clipping and a learning-rate schedule, built from Optax."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from rnnjax.config.training import TrainingSettings
+from rnnjax.typing import PyTree
 
-Norm = Callable[[Any], jax.Array]
-Optimizer = Callable[..., optax.GradientTransformation]
+Norm = Callable[[PyTree], jax.Array]
+Optimizer = Callable[..., optax.GradientTransformation]  # (peak, clip[, norm]) -> transformation, see make_optimizer
 
 
 def make_optimizer(settings: TrainingSettings, steps: int) -> Optimizer:
-    """(peak of the learning rate, largest norm or number of a gradient) -> clipping, then Adam, over ``steps`` steps.
+    """Make the function ``(peak, clip, norm=optax.tree.norm) -> clipping, then Adam``.
 
-    A third argument computes the norm, where a gradient is not all in one place. Peak and clip may be traced, so that
-    runs that differ in them share a program. There is no clipping where ``settings.clip`` is 0; the state has the
-    same structure whatever the numbers.
+    Its arguments are the peak of the learning rate, the largest norm of a gradient (or, with ``settings.clip_by ==
+    "value"``, the largest absolute value of its numbers), and the function that computes the norm, for gradients that
+    are divided over devices. ``peak`` and ``clip`` may be traced, so that runs with different values share a program.
+    The optimizer's state has the same structure for all values.
+
+    Args:
+        settings: give the schedule, and whether there is clipping: there is none where ``settings.clip`` is 0.
+        steps: of the whole run, for the schedule.
     """
     warmup = settings.warmup_steps
 
-    def optimizer(peak: Any, clip: Any, norm: Norm = optax.tree.norm) -> optax.GradientTransformation:
+    def optimizer(
+        peak: jax.Array | float, clip: jax.Array | float, norm: Norm = optax.tree.norm
+    ) -> optax.GradientTransformation:
         schedule = optax.constant_schedule(1.0)
         if settings.schedule == "cosine":
             schedule = optax.cosine_decay_schedule(1.0, max(1, steps - warmup))
@@ -34,14 +41,14 @@ def make_optimizer(settings: TrainingSettings, steps: int) -> Optimizer:
     return optimizer
 
 
-def _clip_by_global_norm(largest: Any, norm: Norm) -> optax.GradientTransformation:
-    """``optax.clip_by_global_norm`` as a product with one number, which fuses with Adam.
+def _clip_by_global_norm(max_norm: jax.Array | float, norm: Norm) -> optax.GradientTransformation:
+    """``optax.clip_by_global_norm``, as a product with one number, which XLA fuses with Adam's update.
 
-    Optax chooses between the gradient and a divided one, which takes another pass over every array.
+    Optax selects between the gradient and a scaled copy, which takes another pass over every array.
     """
 
-    def scaled(grads: Any, _: Any) -> Any:
-        factor = jnp.minimum(1.0, largest / norm(grads))
+    def scale(grads: PyTree, _: PyTree) -> PyTree:
+        factor = jnp.minimum(1.0, max_norm / norm(grads))
         return jax.tree.map(lambda g: (factor * g).astype(g.dtype), grads)
 
-    return optax.stateless(scaled)
+    return optax.stateless(scale)

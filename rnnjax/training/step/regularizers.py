@@ -1,6 +1,4 @@
-"""Penalties on how gradients travel, added to a loss on request: Ω and gradient flossing."""
-
-from typing import Any
+"""Optional penalties on how gradients propagate, added to the loss: Ω and gradient flossing."""
 
 import jax
 import jax.numpy as jnp
@@ -9,58 +7,60 @@ from rnnjax.analysis.capture import LayerCall, Loss, backpropagate, record_calls
 from rnnjax.diagnostics.gradient_paths import paths
 from rnnjax.diagnostics.linearization import Steps, linearise
 from rnnjax.diagnostics.regularizers import flossing, omega
+from rnnjax.typing import ModelParams, PyTree
 
-FLOSSED_EXAMPLES, FLOSSED_EXPONENTS = 4, 8  # the exponents of a few examples are enough, and QR is dear
+# Gradient flossing needs a QR decomposition at every step, so it is limited to a few examples and exponents.
+FLOSSED_EXAMPLES, FLOSSED_EXPONENTS = 4, 8
 
 
 def gradient_penalty(
     loss: Loss,
-    params: Any,
-    batch: Any,
+    params: ModelParams,
+    batch: PyTree,
     *,
     weights: jax.Array,
     flossed: jax.Array,
     omega_weight: jax.Array | float | None,
     flossing_weight: jax.Array | float | None,
 ) -> jax.Array | float:
-    """Weighted sum of Ω and Σλ², each a weighted sum over examples, summed over recurrent layers; differentiable.
+    """Weighted sum of Ω and Σλ², () and differentiable; each is a mean over examples, summed over recurrent layers.
 
-    Ω reaches W_h alone, as Pascanu et al. (2013) have it; flossing reaches all of a cell's parameters, with the
-    layer's inputs held constant. Where a batch is divided, the sum over its parts is the penalty of the whole.
+    Ω has a gradient with respect to W_h alone, as in Pascanu et al. (2013). Flossing has one with respect to all
+    parameters of a cell, while the layer's inputs are held constant. If a batch is divided into shards, the penalties
+    of the shards add up to that of the batch.
 
     Args:
         loss: (params, batch) -> losses (B,), without dropout.
         params: of the model.
-        batch: as ``loss`` wants it.
-        weights: (B,) share of each example in the mean of Ω over the whole batch; one whose share is 0 adds exactly
-            0, whatever its numbers are.
-        flossed: (B,) likewise in the mean of Σλ²; only the first ``FLOSSED_EXAMPLES`` are read.
-        omega_weight: of Ω; None leaves it out.
-        flossing_weight: of the squared Lyapunov exponents; None leaves them out.
+        batch: second argument of ``loss``.
+        weights: (B,) weight of each example in the mean of Ω over the whole batch. An example of weight 0 adds exactly
+            0, even where its numbers are not finite.
+        flossed: (B,) weight of each example in the mean of Σλ²; only the first ``FLOSSED_EXAMPLES`` are read.
+        omega_weight: factor of Ω; None leaves it out.
+        flossing_weight: factor of the squared Lyapunov exponents; None leaves them out.
     """
-    total: Any = 0.0
-    # the parameters of a call are differentiated, all else of it is held constant
-    _, live = record_calls(loss, params, batch)
+    total: jax.Array | float = 0.0
+    _, calls = record_calls(loss, params, batch)  # only the parameters in it are differentiated
     if omega_weight is not None:
-        _, calls, asked = backpropagate(loss, jax.lax.stop_gradient(params), batch)
-        for call, ask, own in zip(calls, asked, live, strict=True):
-            steps = _linearise(call, weights)
-            cotangents = paths(call.cell, call.params, steps, ask.ct_states).state
-            total = total + omega_weight * jnp.sum(weights * omega(call.cell, own.params, steps, cotangents))
+        _, constant_calls, backward = backpropagate(loss, jax.lax.stop_gradient(params), batch)
+        for call, constant, cotangents in zip(calls, constant_calls, backward, strict=True):
+            steps = _linearise(constant, weights)
+            ct_states = paths(constant.cell, constant.params, steps, cotangents.ct_states).state
+            total = total + omega_weight * jnp.sum(weights * omega(constant.cell, call.params, steps, ct_states))
     if flossing_weight is not None:
-        for call in live:
+        for call in calls:
             steps = _linearise(call, flossed[:FLOSSED_EXAMPLES])
             exponents = flossing(call.cell, call.params, steps, count=min(FLOSSED_EXPONENTS, call.cell.features))
             total = total + flossing_weight * jnp.sum(flossed[:FLOSSED_EXAMPLES] * exponents)
     return total
 
 
-def _linearise(call: LayerCall, shares: jax.Array) -> Steps:
-    """The first ``len(shares)`` examples, their inputs constant; one without a share is given no step.
+def _linearise(call: LayerCall, weights: jax.Array) -> Steps:
+    """Linearise the first ``len(weights)`` examples, their inputs held constant; an example of weight 0 has no step.
 
-    So it has neither a value nor a gradient, and no NaN of it can reach either as 0·NaN.
+    Such an example has neither a value nor a gradient, so that no NaN in it can reach either one as 0·NaN.
     """
-    few, counts = slice(len(shares)), shares > 0
-    xs, state = jax.lax.stop_gradient((call.xs[:, few], call.state))
-    state = jax.tree.map(lambda a: jnp.where(counts[:, None], a[few], 0), state)
-    return linearise(call.cell, call.params, xs, state, lengths=jnp.where(counts, call.lengths[few], 0))
+    examples, counts = slice(len(weights)), weights > 0
+    xs, state = jax.lax.stop_gradient((call.xs[:, examples], call.state))
+    state = jax.tree.map(lambda a: jnp.where(counts[:, None], a[examples], 0), state)
+    return linearise(call.cell, call.params, xs, state, lengths=jnp.where(counts, call.lengths[examples], 0))

@@ -145,4 +145,6 @@ def test_a_merge_of_shards_keeps_the_task(tmp_path):
     shards = [shard_of(tmp_path / f"study-{i}", f"{i}/2", label) for i, label in ((1, "LSTM"), (2, "GRU"))]
     write_task(shards[1], "number", "step", "series")
     merged = merge_runs(shards, tmp_path / "merged").folder
-    assert load_run(merged).task.objective == json.loads((merged / "task.json").read_text())["objective"] == "number"
+    assert (
+        load_run(merged).task.objective.value == json.loads((merged / "task.json").read_text())["objective"] == "number"
+    )

@@ -12,7 +12,8 @@ from rnnjax.report.interactive.embed import embedded
 from rnnjax.report.summary import gradient_history
 from rnnjax.report.summary.gradient_history import histories
 from rnnjax.report.summary.seed_groups import seed_groups
-from rnnjax.runs.reader import GradientLog, load_run
+from rnnjax.runs.reader import load_run
+from rnnjax.runs.run_record import GradientLog
 
 LAGS = np.arange(41)
 FOUR = {"accuracy_by_distance", "gradient_by_lag", "gradient_over_training", "learning_curves"}

@@ -3,15 +3,22 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from synthetic_run import write_number_task
 
+from rnnjax.data.dataset import Objective
 from rnnjax.report.sections import solved
-from rnnjax.runs.reader import Result, Run, load_run
-from rnnjax.runs.task import TaskInfo
+from rnnjax.runs.member_schema import AccuracyByDistance, RunResult
+from rnnjax.runs.reader import load_run
+from rnnjax.runs.run_record import Run
+from rnnjax.runs.schema import TaskInfo
 
-RESULT = Result(0.1, 0.9, 0.9, 1, 1.0, 1.0, 1.0, None, None)
+RESULT = RunResult(
+    test_loss=0.1, test_accuracy=0.9, validation_accuracy=0.9, best_step=1,
+    seconds=1.0, steps_per_second=1.0, compile_seconds=1.0,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +48,7 @@ def load_run_like(member):
 
 
 def right(accuracy):
-    return replace(RESULT, test_accuracy=accuracy)
+    return msgspec.structs.replace(RESULT, test_accuracy=accuracy)
 
 
 def test_each_length_counts_its_seeds_and_the_largest_is_that_of_the_median_seed(run_of):
@@ -63,15 +70,18 @@ def test_each_length_counts_its_seeds_and_the_largest_is_that_of_the_median_seed
 
 
 def test_accuracy_counts_at_the_largest_distance_where_there_are_distances(run_of):
-    by_distance = replace(right(0.99), distance=np.array([5.0, 10.0]), accuracy=np.array([1.0, 0.6]))
+    by_distance = msgspec.structs.replace(
+        right(0.99),
+        accuracy_by_distance=AccuracyByDistance(distance=np.array([5, 10]), accuracy=np.array([1.0, 0.6])),
+    )
     assert solved.table_rows(run_of(("GRU", 0, 10, by_distance)))[1] == ["GRU", "0/1", "0"]
 
 
 def test_of_a_number_the_loss_counts_as_a_part_of_the_baseline(run_of):
-    losses = [replace(RESULT, test_loss=loss) for loss in (0.0166, 0.0167)]
+    losses = [msgspec.structs.replace(RESULT, test_loss=loss) for loss in (0.0166, 0.0167)]
     told = [("LSTM", seed, 10, result) for seed, result in enumerate(losses)]
-    assert solved.table_rows(run_of(*told, task=TaskInfo("number"), baseline=1 / 6))[1][1] == "1/2"
-    assert solved.table_rows(run_of(*told, task=TaskInfo("number"))) == []
+    assert solved.table_rows(run_of(*told, task=TaskInfo(objective=Objective.NUMBER), baseline=1 / 6))[1][1] == "1/2"
+    assert solved.table_rows(run_of(*told, task=TaskInfo(objective=Objective.NUMBER))) == []
 
 
 def test_unfinished_seeds_are_not_counted_and_without_a_swept_length_there_is_no_table(run_of, member):

@@ -1,4 +1,4 @@
-"""A single step whose first state is carried from the window before: its gradient, its restart, its kind."""
+"""A training step whose first state is carried from the window before: its gradient, restart, shapes and dtypes."""
 
 import dataclasses
 
@@ -13,7 +13,8 @@ import rnnjax
 from rnnjax.data.dataset import Objective
 from rnnjax.training.step.losses import score
 from rnnjax.training.step.optimizer import make_optimizer
-from rnnjax.training.step.train_step import Batch, TrainState, make_train_step, traced_hparams
+from rnnjax.training.step.state import Batch, TrainState, traced_hparams
+from rnnjax.training.step.train_step import make_train_step
 
 
 def make_step(cell, restart_every, log_gradients=False):
@@ -38,8 +39,8 @@ def make_batch(rows=slice(0, STREAMS)):
     return Batch(inputs, lengths, labels, np.ones(len(lengths), np.float32))
 
 
-def test_the_gradient_of_a_window_takes_its_first_state_as_given():
-    """Against a window's loss as a function of parameters from which its first state follows, too, and is held."""
+def test_the_gradient_of_a_window_stops_at_its_first_state():
+    """Compared with a loss whose first state depends on the parameters too, with and without its gradient stopped."""
     model, step = make_step(LSTM, restart_every=10)
     before = make_batch(slice(6, 6 + STREAMS))
     batch, state = make_batch(), make_state(model, np.random.default_rng(0), model.initial_state(STREAMS))
@@ -60,7 +61,7 @@ def test_the_gradient_of_a_window_takes_its_first_state_as_given():
     assert_close(new.carry, model.apply({"params": state.params}, batch.inputs, state=first)[0], 1e-5)
 
 
-def test_a_state_begins_anew_where_an_epoch_does_and_a_halted_step_keeps_it():
+def test_a_state_restarts_with_the_epoch_and_a_halted_step_keeps_it():
     model, step = make_step(LSTM, restart_every=4, log_gradients=True)
     state, batch = make_state(model, np.random.default_rng(0), model.initial_state(STREAMS)), make_batch()
     losses = {}
@@ -68,8 +69,8 @@ def test_a_state_begins_anew_where_an_epoch_does_and_a_halted_step_keeps_it():
         new, metrics, _ = step(state._replace(step=jnp.int32(number)), batch)
         losses[number] = float(metrics.loss)
     assert losses[3] == losses[5] != losses[4] == losses[8]
-    fresh = state._replace(carry=jax.tree.map(jnp.zeros_like, state.carry))
-    assert float(step(fresh, batch)[1].loss) == losses[4]
+    zeros = state._replace(carry=jax.tree.map(jnp.zeros_like, state.carry))
+    assert float(step(zeros, batch)[1].loss) == losses[4]
     spoilt = state._replace(params=jax.tree.map(lambda a: a * np.nan, state.params))
     new, *_ = step(spoilt, batch)
     assert_same(new.carry, state.carry)
@@ -77,15 +78,15 @@ def test_a_state_begins_anew_where_an_epoch_does_and_a_halted_step_keeps_it():
 
 
 @pytest.mark.parametrize("cell", [rnnjax.SimpleRNN(4), rnnjax.GRU(4, dtype=jnp.bfloat16)], ids=["simple", "bfloat16"])
-def test_the_carried_state_keeps_its_kind(cell):
+def test_the_carried_state_keeps_shapes_and_dtypes(cell):
     model, step = make_step(cell, restart_every=4)
     stacked_model = rnnjax.SequenceClassifier(
         9, 3, rnnjax.Stack((rnnjax.RNN(cell), rnnjax.RNN(cell))), classes=9, pooling="every"
     )
     state = make_state(model, np.random.default_rng(0), model.initial_state(STREAMS))
     new = jax.eval_shape(step, state, make_batch())[0]
-    kinds = [jax.tree.map(lambda a: (a.shape, a.dtype), tree.carry) for tree in (new, state)]
-    assert kinds[0] == kinds[1]
+    signatures = [jax.tree.map(lambda a: (a.shape, a.dtype), tree.carry) for tree in (new, state)]
+    assert signatures[0] == signatures[1]
     carry = stacked_model.initial_state(2)
     variables = jax.eval_shape(stacked_model.init, jax.random.key(0), np.zeros((1, 1), np.int32))
     final, _ = jax.eval_shape(lambda v: stacked_model.apply(v, np.zeros((2, 5), np.int32), state=carry), variables)

@@ -1,4 +1,4 @@
-"""A tree that goes through a program as one vector comes out as it went in."""
+"""A tree that a program returns as one vector is restored exactly."""
 
 import jax
 import jax.numpy as jnp
@@ -15,18 +15,18 @@ TREE = {
 
 
 def test_all_numbers_come_back_with_their_shapes_and_dtypes():
-    packed = jax.jit(flatten_tree)(TREE)
-    assert (packed.numbers.shape, packed.numbers.dtype) == ((7,), np.float32)
-    actual, wanted = packed.unpack(), jax.tree.map(np.asarray, TREE)
+    flat = jax.jit(flatten_tree)(TREE)
+    assert (flat.numbers.shape, flat.numbers.dtype) == ((7,), np.float32)
+    actual, wanted = flat.unpack(), jax.tree.map(np.asarray, TREE)
     assert jax.tree.structure(actual) == jax.tree.structure(wanted)
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(wanted), strict=True):
         assert (a.dtype, a.shape) == (b.dtype, b.shape)
         np.testing.assert_array_equal(a, b)
 
 
-def test_programs_carry_it_as_they_carry_a_vector():
+def test_it_can_be_carried_through_loops_and_vmap():
     def doubled(tree):
-        return jax.lax.fori_loop(0, 1, lambda _, packed: jax.tree.map(lambda a: 2 * a, packed), flatten_tree(tree))
+        return jax.lax.fori_loop(0, 1, lambda _, flat: jax.tree.map(lambda a: 2 * a, flat), flatten_tree(tree))
 
     two = jax.vmap(doubled)({"a": jnp.array([[1.0, 2.0], [3.0, 4.0]])})
     assert isinstance(two, FlatTree)

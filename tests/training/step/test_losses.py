@@ -1,4 +1,4 @@
-"""Loss and correctness of every kind of label, as NumPy computes them."""
+"""Loss and correctness for every kind of label, compared with NumPy."""
 
 import jax
 import numpy as np
@@ -59,22 +59,21 @@ def test_symbols_are_means_over_valid_steps_and_blanks_count_in_the_loss_alone()
         steps = np.arange(length)
         nats = -log_softmax(logits[i])[steps, labels[i, :length]]
         assert losses[i] == pytest.approx(nats.mean(), rel=1e-5)
-        said = steps[labels[i, :length] != BLANK]
-        share = np.mean(logits[i, said].argmax(axis=1) == labels[i, said]) if len(said) else 1
-        assert correct[i] == pytest.approx(share)
+        symbols = steps[labels[i, :length] != BLANK]
+        fraction = np.mean(logits[i, symbols].argmax(axis=1) == labels[i, symbols]) if len(symbols) else 1
+        assert correct[i] == pytest.approx(fraction)
     assert correct[2] == 1
     assert correct[3] >= 1 / 3
 
 
-def test_what_stands_past_the_end_counts_nothing():
+def test_steps_past_the_end_do_not_count():
     logits, labels = RNG.normal(size=(B, T, V)), RNG.integers(V, size=(B, T)).astype(np.int32)
     past = np.arange(T) >= LENGTHS[:, None]
     garbled = np.where(past[..., None], 1e4 * RNG.normal(size=logits.shape), logits)
     other = np.where(past, (labels + 1) % V, labels)
-    for mine, theirs in zip(
-        scored(Objective.SYMBOLS, logits, labels), scored(Objective.SYMBOLS, garbled, other), strict=True
-    ):
-        np.testing.assert_array_equal(mine, theirs)
+    expected, actual = scored(Objective.SYMBOLS, logits, labels), scored(Objective.SYMBOLS, garbled, other)
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_the_gradient_of_symbols_is_finite_and_zero_past_the_end():
@@ -85,6 +84,6 @@ def test_the_gradient_of_symbols_is_finite_and_zero_past_the_end():
     np.testing.assert_array_equal(np.any(gradient != 0, axis=2), ~past)
 
 
-def test_every_kind_says_what_its_loss_is():
+def test_every_kind_of_label_has_a_name_for_its_loss():
     assert set(LOSSES) == set(Objective)
     assert set(Objective) > BY_LOSS

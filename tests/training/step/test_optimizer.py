@@ -1,4 +1,4 @@
-"""Adam's update under a gradient that never changes is minus the learning rate, so the schedule can be read off."""
+"""Adam's update for a constant gradient is minus the learning rate, which shows the schedule."""
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,11 @@ def updates_of(optimizer, gradients, clip, peak=PEAK):
         return optimizer(peak, clip).update(gradient, state)
 
     state = optimizer(0.0, 1.0).init(jnp.zeros_like(gradients[0]))
-    told = []
+    steps = []
     for gradient in gradients:
         step, state = update(peak, clip, gradient, state)
-        told.append(np.asarray(step))
-    return np.array(told)
+        steps.append(np.asarray(step))
+    return np.array(steps)
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def updates_of(optimizer, gradients, clip, peak=PEAK):
     ids=["constant", "warmup", "cosine", "cosine after warmup", "warmup longer than the run"],
 )
 def test_the_learning_rate_at_the_start_after_warmup_and_at_the_end(settings, rates):
-    told = -updates([jnp.array([3.0])] * 10, clip=0.0, **settings)[:, 0]
-    for step, share in rates.items():
-        assert told[step] == pytest.approx(PEAK * share, rel=1e-4, abs=1e-6)
+    actual = -updates([jnp.array([3.0])] * 10, clip=0.0, **settings)[:, 0]
+    for step, fraction in rates.items():
+        assert actual[step] == pytest.approx(PEAK * fraction, rel=1e-4, abs=1e-6)
 
 
 def test_a_gradient_above_the_limit_is_scaled_down_as_a_whole():
@@ -88,7 +88,7 @@ def test_rate_and_limit_are_arguments_of_one_program():
     )
 
 
-def test_the_settings_that_switch_clipping_off_switch_it_off_for_good():
+def test_settings_without_clipping_ignore_the_limit():
     plain = make_optimizer(TrainingSettings(clip=0.0), steps=10)
     gradients = [jnp.array([0.0, 0.9]), jnp.array([3.0, 4.0])]
     np.testing.assert_array_equal(updates_of(plain, gradients, clip=1e-3), updates_of(plain, gradients, clip=1e3))

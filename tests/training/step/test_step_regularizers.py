@@ -1,4 +1,4 @@
-"""Ω and flossing as terms of a loss: what they are, what they reach, and that training with them lowers them."""
+"""Ω and flossing as terms of a loss: their values, their gradients, and that training with them lowers them."""
 
 import functools
 
@@ -14,7 +14,8 @@ from rnnjax.analysis.capture import backpropagate
 from rnnjax.config.training import TrainingSettings
 from rnnjax.diagnostics import flossing, linearise, omega, paths
 from rnnjax.training.step.regularizers import gradient_penalty
-from rnnjax.training.step.train_step import Batch, TrainState, make_loss, make_train_step, traced_hparams
+from rnnjax.training.step.state import Batch, TrainState, traced_hparams
+from rnnjax.training.step.train_step import make_loss, make_train_step
 
 WORDS, T = 7, 6
 KEY = jax.random.key(0)
@@ -48,14 +49,14 @@ MEANS = {"weights": jnp.full(5, 0.2), "flossed": jnp.array([0.25, 0.25, 0.25, 0.
 
 @functools.cache
 def penalty(model, omega_weight, flossing_weight):
-    """The program (params, batch, shares) -> (penalty, its gradient); both numbers are traced, None is not."""
+    """The program (params, batch, means) -> (penalty, its gradient); both weights are traced unless None."""
 
     @jax.jit
     @jax.value_and_grad
-    def program(params, batch, shares, omega, flossing):
-        return gradient_penalty(make_loss(model), params, batch, **shares, omega_weight=omega, flossing_weight=flossing)
+    def program(params, batch, means, omega, flossing):
+        return gradient_penalty(make_loss(model), params, batch, **means, omega_weight=omega, flossing_weight=flossing)
 
-    return lambda params, batch=BATCH, shares=MEANS: program(params, batch, shares, omega_weight, flossing_weight)
+    return lambda params, batch=BATCH, means=MEANS: program(params, batch, means, omega_weight, flossing_weight)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,10 +68,10 @@ def test_the_penalty_is_the_weighted_sum_over_layers(name):
     @jax.jit
     def expected(params):
         values = []
-        _, calls, asked = backpropagate(make_loss(model), params, BATCH)
-        for call, ask in zip(calls, asked, strict=True):
+        _, calls, backward = backpropagate(make_loss(model), params, BATCH)
+        for call, cotangents in zip(calls, backward, strict=True):
             steps = linearise(call.cell, call.params, call.xs, call.state, lengths=call.lengths)
-            state = paths(call.cell, call.params, steps, ask.ct_states).state
+            state = paths(call.cell, call.params, steps, cotangents.ct_states).state
             few = jax.tree.map(lambda a: a[:, :4], steps)
             values.append((
                 omega(call.cell, call.params, steps, state).mean(),
@@ -86,7 +87,7 @@ def test_the_penalty_is_the_weighted_sum_over_layers(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_omega_reaches_the_recurrent_weights_of_every_layer_and_flossing_all_of_its_parameters(name):
+def test_omega_has_a_gradient_for_recurrent_weights_and_flossing_for_all_parameters_of_a_layer(name):
     params = make_params(MODELS[name])
     by_omega, both = (penalty(MODELS[name], 2.0, weight)(params)[1] for weight in (None, 0.5))
     for path, gradient in jax.tree_util.tree_leaves_with_path(by_omega):
@@ -107,8 +108,8 @@ def test_gradient_descent_lowers_the_penalty(name, weights):
 
 
 @pytest.mark.parametrize("wrap", [lambda params: params, lambda params: {"params": params}])
-def test_any_loss_on_any_tree_of_parameters_will_do(wrap):
-    """A model that is a single layer, and parameters that are not the model's own tree."""
+def test_any_loss_and_any_tree_of_parameters_can_be_used(wrap):
+    """A model that is a single layer, and parameters nested in another tree."""
     model = rnnjax.RNN(rnnjax.SimpleRNN(3))
     xs = jnp.ones((2, T, 3))
     params = model.init(KEY, xs)["params"]
@@ -119,41 +120,41 @@ def test_any_loss_on_any_tree_of_parameters_will_do(wrap):
     @jax.jit
     @jax.grad
     def gradient(tree):
-        shares = dict.fromkeys(MEANS, jnp.full(2, 0.5))
-        return gradient_penalty(loss, tree, xs, **shares, omega_weight=1.0, flossing_weight=1.0)
+        means = dict.fromkeys(MEANS, jnp.full(2, 0.5))
+        return gradient_penalty(loss, tree, xs, **means, omega_weight=1.0, flossing_weight=1.0)
 
     assert all(np.any(a != 0) for a in jax.tree.leaves(gradient(wrap(params))))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_parts_of_a_batch_sum_to_the_whole(name):
-    """In value and in gradient; each part is filled up with examples that have no share."""
+def test_the_penalties_of_shards_add_up_to_that_of_the_batch(name):
+    """In value and in gradient; each shard is padded with examples of weight 0."""
     params, program = make_params(MODELS[name]), penalty(MODELS[name], 2.0, 0.5)
-    shares = {"weights": np.float32([0.3, 0.1, 0.2, 0.1, 0.3]), "flossed": np.float32([0.5, 0, 0.2, 0.3, 0])}
+    means = {"weights": np.float32([0.3, 0.1, 0.2, 0.1, 0.3]), "flossed": np.float32([0.5, 0, 0.2, 0.3, 0])}
 
-    def part(*rows):
-        at, counts = np.resize(rows, 5), np.arange(5) < len(rows)
-        own = jax.tree.map(lambda a: np.where(counts, a[at], np.float32(0)), shares)
-        return program(params, jax.tree.map(lambda a: a[at], BATCH), own)
+    def shard(*rows):
+        rows, counts = np.resize(rows, 5), np.arange(5) < len(rows)
+        weights = jax.tree.map(lambda a: np.where(counts, a[rows], np.float32(0)), means)
+        return program(params, jax.tree.map(lambda a: a[rows], BATCH), weights)
 
-    assert_close(jax.tree.map(jnp.add, part(0, 1, 2), part(3, 4)), program(params, BATCH, shares), 1e-5)
+    assert_close(jax.tree.map(jnp.add, shard(0, 1, 2), shard(3, 4)), program(params, BATCH, means), 1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_without_a_share_adds_exactly_nothing(name):
-    """Not even where all that is known of it is not a number; with a share it would spoil the gradient."""
+def test_an_example_of_weight_zero_adds_exactly_zero(name):
+    """Even where its word vectors are NaN; with another weight it would make the gradient NaN."""
     params, program = make_params(MODELS[name]), penalty(MODELS[name], 2.0, 0.5)
     params["Embed_0"]["embedding"] = params["Embed_0"]["embedding"].at[0].set(jnp.nan)
     batch = BATCH._replace(inputs=np.maximum(BATCH.inputs, 1))
-    spoilt = batch._replace(inputs=batch.inputs * (np.arange(5) != 1)[:, None])
+    with_nan = batch._replace(inputs=batch.inputs * (np.arange(5) != 1)[:, None])
     without = {"weights": jnp.array([0.25, 0, 0.25, 0.25, 0.25]), "flossed": jnp.array([0.5, 0, 0.25, 0.25, 0])}
 
-    def finite(share):
-        return all(np.all(np.isfinite(a)) for a in jax.tree.leaves(program(params, spoilt, share)))
+    def finite(means):
+        return all(np.all(np.isfinite(a)) for a in jax.tree.leaves(program(params, with_nan, means)))
 
-    assert_same(program(params, spoilt, without), program(params, batch, without))
+    assert_same(program(params, with_nan, without), program(params, batch, without))
     assert finite(without)
-    assert not any(finite(without | {share: MEANS[share]}) for share in MEANS)
+    assert not any(finite(without | {name: MEANS[name]}) for name in MEANS)
 
 
 def train_step(**weights):
@@ -168,32 +169,32 @@ def start():
 
 
 @pytest.mark.parametrize("weights", [{"omega": 1.0}, {"flossing": 1.0}])
-def test_a_training_step_lowers_the_penalty_that_it_is_given(weights):
-    """Beside the loss, which alone would raise it or leave it; the metrics show the loss without it."""
-    (knobs, step), (plain_knobs, plain) = train_step(**weights), train_step()
+def test_a_training_step_lowers_its_penalty(weights):
+    """Training on the loss alone does not; the metrics show the loss without the penalty."""
+    (hparams, step), (plain_hparams, plain) = train_step(**weights), train_step()
     step, plain = jax.jit(step), jax.jit(plain)
-    with_it, without = start(), start()
+    penalised, plain_state = start(), start()
     value = penalty(SMALL, weights.get("omega"), weights.get("flossing"))
     for i in range(10):
-        with_it, metrics, _ = step(knobs, with_it, BATCH)
-        without, plain_metrics, _ = plain(plain_knobs, without, BATCH)
+        penalised, metrics, _ = step(hparams, penalised, BATCH)
+        plain_state, plain_metrics, _ = plain(plain_hparams, plain_state, BATCH)
         if i == 0:
             assert float(metrics.loss) == pytest.approx(float(plain_metrics.loss), rel=1e-6)
             assert metrics.gradient_norm > plain_metrics.gradient_norm
-    assert float(value(with_it.params)[0]) < 0.7 * float(value(start().params)[0])
-    assert float(value(with_it.params)[0]) < 0.8 * float(value(without.params)[0])
+    assert float(value(penalised.params)[0]) < 0.7 * float(value(start().params)[0])
+    assert float(value(penalised.params)[0]) < 0.8 * float(value(plain_state.params)[0])
 
 
-def test_without_weights_the_step_is_the_plain_one_to_the_last_bit():
-    knobs, step = train_step(omega=0.0, flossing=0.0)
+def test_without_penalties_the_step_is_the_plain_one_to_the_last_bit():
+    hparams, step = train_step(omega=0.0, flossing=0.0)
 
-    def by_hand(knobs, state, batch):
+    def by_hand(hparams, state, batch):
         weights = batch.weights / batch.weights.sum()
         loss, gradient = jax.value_and_grad(lambda p: jnp.sum(make_loss(SMALL)(p, batch) * weights))(state.params)
-        updates, opt_state = optax.sgd(knobs.learning_rate).update(gradient, state.opt_state, state.params)
+        updates, opt_state = optax.sgd(hparams.learning_rate).update(gradient, state.opt_state, state.params)
         return TrainState(optax.apply_updates(state.params, updates), opt_state, state.step + 1, state.halted), loss
 
-    state, metrics, _ = jax.jit(step)(knobs, start(), BATCH)
-    expected, loss = jax.jit(by_hand)(knobs, start(), BATCH)
+    state, metrics, _ = jax.jit(step)(hparams, start(), BATCH)
+    expected, loss = jax.jit(by_hand)(hparams, start(), BATCH)
     assert_same(state, expected)
     assert_same(metrics.loss, loss)

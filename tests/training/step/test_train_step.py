@@ -1,4 +1,4 @@
-"""What a step logs belongs to each example alone: it knows no batch, no padding and no clipping."""
+"""The training step: what it logs, what it updates, and what it leaves unchanged."""
 
 import dataclasses
 import functools
@@ -14,7 +14,8 @@ import rnnjax
 from rnnjax.config.training import TrainingSettings
 from rnnjax.diagnostics import QUANTILES
 from rnnjax.training.step.optimizer import make_optimizer
-from rnnjax.training.step.train_step import Batch, TrainState, make_eval_step, make_train_step, traced_hparams
+from rnnjax.training.step.state import Batch, TrainState, traced_hparams
+from rnnjax.training.step.train_step import make_eval_step, make_train_step
 
 T, VOCABULARY = 7, 9
 LENGTHS = np.array([7, 1, 4, 4, 6, 2, 7, 3])
@@ -31,7 +32,7 @@ LSTM = make_model(rnnjax.LSTM(4, param_dtype=jnp.float64))
 
 @functools.cache
 def make_step(model, *, log_gradients, **settings):
-    """(key, state, batch) -> what the step returns, its knobs those of the settings."""
+    """(key, state, batch) -> what the step returns, with the hyperparameters of the settings."""
     settings = dataclasses.replace(SETTINGS, **settings)
     step = jax.jit(make_train_step(model, make_optimizer(settings, steps=10), settings, log_gradients=log_gradients))
     return lambda key, state, batch: step(traced_hparams(settings, key), state, batch)
@@ -54,13 +55,13 @@ def make_batch(rows=slice(None), weights=None):
 
 @pytest.fixture
 def one_by_one(x64):
-    """The norms of the LSTM's eight examples, each from a batch of its own: state -> (8, T), NaN past the end."""
+    """The norms of the LSTM's eight examples, each in a batch by itself: state -> (8, T), NaN past the end."""
     step, state = make_step(LSTM, log_gradients=True), make_state(LSTM)
     logged = [step(KEY, state, make_batch(slice(i, i + 1)))[2].gradients for i in range(8)]
     return {name: np.array([getattr(row, name).mean for row in logged]) for name in ("h", "c")}
 
 
-def test_logged_norms_do_not_know_the_batch(one_by_one):
+def test_logged_norms_do_not_depend_on_the_batch(one_by_one):
     step, state = make_step(LSTM, log_gradients=True), make_state(LSTM)
     whole = step(KEY, state, make_batch())[2].gradients
     halves = [step(KEY, state, make_batch(slice(i, i + 4)))[2].gradients for i in (0, 4)]
@@ -78,7 +79,7 @@ def test_logged_norms_do_not_know_the_batch(one_by_one):
 
 
 def test_logged_norms_are_those_of_the_examples_own_loss(one_by_one):
-    """The same by finite differences of one example's cross-entropy, in every direction of one state."""
+    """Compared with finite differences of one example's cross-entropy, in every direction of one state."""
     params, batch = make_state(LSTM).params, make_batch(slice(2, 3))
 
     @jax.jit
@@ -94,7 +95,7 @@ def test_logged_norms_are_those_of_the_examples_own_loss(one_by_one):
             np.testing.assert_allclose(one_by_one[name][2, lag], np.linalg.norm(slopes), rtol=1e-6)
 
 
-def test_what_is_logged_is_taken_before_clipping():
+def test_the_log_is_taken_before_clipping():
     model = make_model(rnnjax.GRU(4))
     state, batch = make_state(model), make_batch()
     free = make_step(model, log_gradients=True)(KEY, state, batch)
@@ -106,15 +107,15 @@ def test_what_is_logged_is_taken_before_clipping():
     assert largest[1] < 1e-6 < largest[0]
 
 
-def test_knobs_are_the_numbers_of_the_settings():
+def test_traced_hparams_are_the_numbers_of_the_settings():
     settings = TrainingSettings(learning_rate=0.5, clip=2.0, omega=0.25, flossing=0.125)
-    knobs = traced_hparams(settings, jax.random.key(7))
-    assert tuple(knobs[1:]) == (0.5, 2.0, 0.25, 0.125)
-    assert_same(knobs.key, jax.random.key_data(jax.random.key(7)))
+    hparams = traced_hparams(settings, jax.random.key(7))
+    assert tuple(hparams[1:]) == (0.5, 2.0, 0.25, 0.125)
+    assert_same(hparams.key, jax.random.key_data(jax.random.key(7)))
 
 
-def test_runs_that_differ_in_knobs_share_a_step():
-    """The learning rate and the limit of a step are those of its knobs, whatever the settings it was made from."""
+def test_a_step_takes_learning_rate_and_clip_from_its_arguments():
+    """Whatever the settings that it was made from."""
     model = make_model(rnnjax.SimpleRNN(4))
     state, batch = make_state(model), make_batch()
     settings = dataclasses.replace(SETTINGS, learning_rate=0.5, clip=3.0)
@@ -135,7 +136,7 @@ def test_logging_leaves_the_step_as_it_is_to_the_last_bit():
     assert all(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (plain[0].params, state.params)), strict=True))
 
 
-def test_the_logged_updates_are_what_the_step_adds():
+def test_the_logged_updates_are_those_of_the_step():
     model = make_model(rnnjax.GRU(4))
     state, batch = make_state(model), make_batch()
     new, _, log = make_step(model, log_gradients=True)(KEY, state, batch)
@@ -148,14 +149,14 @@ def test_the_logged_updates_are_what_the_step_adds():
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_a_step_that_is_not_finite_changes_nothing(where):
-    """A loss of NaN, or a gradient whose norm is beyond float32 under a loss that is not."""
+    """A loss of NaN, or a finite loss with a gradient whose norm is too large for float32."""
     model = make_model(rnnjax.GRU(4))
     state, batch = make_state(model), make_batch()
     dense = state.params["Dense_0"]
-    spoilt = dense | ({"bias": dense["bias"] * np.nan} if where == "loss" else {"kernel": dense["kernel"] * 0 + 3e38})
+    changed = dense | ({"bias": dense["bias"] * np.nan} if where == "loss" else {"kernel": dense["kernel"] * 0 + 3e38})
     embedding = state.params["Embed_0"]["embedding"]
-    params = state.params | {"Dense_0": spoilt}
-    if where == "gradient":  # a memory of zeros, so that the logit is the bias, but a slope that is enormous
+    params = state.params | {"Dense_0": changed}
+    if where == "gradient":  # the memory is zero, so the logit is the bias, but its gradient is enormous
         params |= {"recurrent": jax.tree.map(jnp.zeros_like, params["recurrent"])}
         params |= {"Embed_0": {"embedding": 1e3 * embedding}}
     state = state._replace(params=params)
@@ -164,7 +165,7 @@ def test_a_step_that_is_not_finite_changes_nothing(where):
     sound = new._replace(params=make_state(model).params)
     later, again, _ = make_step(model, log_gradients=True)(KEY, sound, batch)
     assert np.isfinite(again.loss)
-    assert_same(later, sound)  # for good
+    assert_same(later, sound)  # permanently
     assert np.isfinite(metrics.loss) == (where == "gradient")
     assert not np.isfinite(metrics.gradient_norm)
 
@@ -183,7 +184,7 @@ def test_metrics_are_means_over_the_examples_that_count():
     np.testing.assert_allclose(metrics[:2], (losses[:5].mean(), correct[:5].mean()), rtol=1e-6)
 
 
-def test_dropout_is_another_at_every_step():
+def test_dropout_differs_from_step_to_step():
     model = make_model(rnnjax.SimpleRNN(4, input_dropout=0.5))
     state, batch = make_state(model), make_batch()
     step = make_step(model, log_gradients=False)
@@ -196,9 +197,9 @@ def test_dropout_is_another_at_every_step():
 
 
 @pytest.mark.parametrize("log_gradients", [True, False])
-def test_word_vectors_are_changed_where_they_lie(optimized, log_gradients):
+def test_word_vectors_are_updated_in_place(optimized, log_gradients):
     model = rnnjax.SequenceClassifier(4096, 128, rnnjax.RNN(rnnjax.SimpleRNN(4)))
-    optimizer, knobs, batch = make_optimizer(SETTINGS, steps=10), traced_hparams(SETTINGS, KEY), make_batch()
+    optimizer, hparams, batch = make_optimizer(SETTINGS, steps=10), traced_hparams(SETTINGS, KEY), make_batch()
     step = make_train_step(model, optimizer, SETTINGS, log_gradients=log_gradients)
 
     def start(key):
@@ -208,13 +209,13 @@ def test_word_vectors_are_changed_where_they_lie(optimized, log_gradients):
     def steps(count, state):
         def take(_, carry):
             state, _ = carry
-            state, _, log = step(knobs, state, batch)
+            state, _, log = step(hparams, state, batch)
             return state, log.updates if log_gradients else {}
 
-        blocks = jax.eval_shape(step, knobs, state, batch)[2].updates if log_gradients else {}
+        blocks = jax.eval_shape(step, hparams, state, batch)[2].updates if log_gradients else {}
         return jax.lax.fori_loop(0, count, take, (state, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), blocks)))
 
     shapes = jax.eval_shape(start, KEY)
     text = jax.jit(steps, donate_argnums=1).lower(np.int32(0), shapes).compile().as_text()
-    assert "f32[128,128]" in text  # a block of them
+    assert "f32[128,128]" in text  # a block of rows
     assert not re.findall(r"f32\[4096,128\]\S* copy\(", text)
