@@ -16,7 +16,7 @@ from rnnjax.errors import UserError
 from rnnjax.formatting import Nouns, loss
 from rnnjax.report.comparison import write_comparison
 from rnnjax.report.run_report import write_report
-from rnnjax.report.summary.alarm_evidence import evidence_of, raised
+from rnnjax.report.summary.alarm_evidence import member_evidence, raised
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables.fields import header, rows
 from rnnjax.report.tables.summary_table import note, rich_table
@@ -151,7 +151,7 @@ def test_a_plateau_is_a_loss_that_stays_at_the_baseline(run):
     assert (alarm.name, alarm.label) == ("plateau", "SimpleRNN")
     assert "is 0.168, and the best answer that remembers nothing costs 0.167." in alarm.sentence
     (lstm, *_) = [member for group in labels_of(run) for member in group.members if member.label == "LSTM"]
-    evidence = evidence_of(lstm, 0.0)
+    evidence = member_evidence(lstm, 0.0)
     assert (evidence.unit, evidence.chance_loss) == ("step", pytest.approx(1 / 6))
     assert evidence.accuracy == pytest.approx(1 - 0.0011 * 6)
 
@@ -165,7 +165,7 @@ def test_classes_are_judged_by_accuracy_and_guess_one_of_them(tmp_path):
     assert "the LSTM (10.0% right) does hardly better than guessing" in verdict(labels)
     assert "Asked about a pixel 20 pixels back, the GRU (30.0% right) knows it only partly" in verdict(labels)
     assert "test loss" not in header(labels)
-    assert evidence_of(labels[0].members[0], 0.0).chance_loss is None
+    assert member_evidence(labels[0].members[0], 0.0).chance_loss is None
 
 
 def test_a_damaged_task_is_told_in_a_sentence(run):

@@ -14,7 +14,7 @@ from synthetic_run import write_member, write_number_task, write_run, write_symb
 
 from rnnjax.report.figures.scores import learning_curves
 from rnnjax.report.figures.sweep import sweeps
-from rnnjax.report.interactive.embed import embedded
+from rnnjax.report.interactive.embed import embed_figures
 from rnnjax.report.run_report import write_report
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables.export import csv_text, parquet_bytes

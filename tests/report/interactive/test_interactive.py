@@ -8,9 +8,9 @@ from synthetic_run import write_member, write_run
 
 from rnnjax.report import run_report as page
 from rnnjax.report.figures import style
-from rnnjax.report.interactive.embed import embedded
+from rnnjax.report.interactive.embed import embed_figures
 from rnnjax.report.summary import gradient_history
-from rnnjax.report.summary.gradient_history import histories
+from rnnjax.report.summary.gradient_history import gradient_histories
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import GradientLog, load_run
 
@@ -158,7 +158,7 @@ def big(run):
 
 def test_a_big_run_is_thinned_evenly_with_its_first_and_last_step(run):
     labels = seed_groups(big(run))
-    found = histories(labels)
+    found = gradient_histories(labels)
     assert sum(one.levels.size for one in found) <= gradient_history.MOST_NUMBERS
     for one in found:
         assert (one.steps[0], one.steps[-1]) == (0, 1990)
@@ -179,4 +179,4 @@ def test_the_page_of_a_big_run_is_below_five_megabytes(run, monkeypatch):
 
 def test_a_page_of_a_small_run_keeps_every_step(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS] * 60})
-    assert len(histories(seed_groups(load_run(run)))[0].steps) == 60
+    assert len(gradient_histories(seed_groups(load_run(run)))[0].steps) == 60

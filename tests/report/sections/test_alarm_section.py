@@ -8,7 +8,7 @@ from synthetic_diagnosis import LAGS, layer_record, write_diagnosis
 from synthetic_run import lines, write_member, write_run
 
 from rnnjax.report.sections import alarms as alarm_section
-from rnnjax.report.summary.alarm_evidence import clip_of, evidence_of, raised
+from rnnjax.report.summary.alarm_evidence import member_clip, member_evidence, raised
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
 
@@ -43,7 +43,7 @@ def test_the_evidence_holds_what_was_measured(run):
     write_diagnosis(folder, "end", layer_record("LSTM", 3.0, 1.0 + 0 * LAGS, keep=0.9, saturation=stuck))
     steps = [{"kind": "train", "step": s, "loss": 0.7, "accuracy": 0.5, "gradient_norm": 2.0**s} for s in range(4)]
     lines(folder / "metrics.jsonl", [*steps, {"kind": "validation", "step": 4, "loss": 0.6, "accuracy": 0.6}])
-    evidence = evidence_of(member_of(run), 2.5)
+    evidence = member_evidence(member_of(run), 2.5)
     assert (evidence.label, evidence.clip, evidence.accuracy) == ("LSTM", 2.5, 0.6)
     np.testing.assert_array_equal(evidence.curves, np.where(LAGS < 20, [0.9**LAGS, 0.8**LAGS], np.nan))
     assert (evidence.keep_at_bias, evidence.has_belt, evidence.padding_read) == (0.73, True, 0.0)
@@ -56,7 +56,7 @@ def test_the_evidence_holds_what_was_measured(run):
 
 def test_what_was_not_measured_is_none(run):
     lines(write_member(run, "GRU", validation=[], test=None) / "metrics.jsonl", [])
-    evidence = evidence_of(member_of(run), 0.0)
+    evidence = member_evidence(member_of(run), 0.0)
     names = (
         "curves",
         "accuracy",
@@ -78,14 +78,14 @@ def test_what_was_not_measured_is_none(run):
 def test_the_clip_of_a_run(tmp_path, flags, clip):
     run = write_run(tmp_path / "run", flags=flags)
     write_member(run, "GRU")
-    assert clip_of(load_run(run), member_of(run)) == clip
+    assert member_clip(load_run(run), member_of(run)) == clip
 
 
 def test_the_clip_that_a_sweep_sets_wins_over_that_of_the_run(run):
     write_member(run, "GRU clip=0.5", varied={"clip": 0.5})
     write_member(run, "GRU learning_rate=0.1", varied={"learning_rate": 0.1})
     loaded = load_run(run)
-    assert {one.label: clip_of(loaded, one) for one in loaded.members} == {
+    assert {one.label: member_clip(loaded, one) for one in loaded.members} == {
         "GRU clip=0.5": 0.5,
         "GRU learning_rate=0.1": 2.5,
     }

@@ -13,7 +13,7 @@ from synthetic_run import write_member, write_run
 
 from rnnjax.report.figures.trainability import maps, trainability
 from rnnjax.report.sections.trainability import picture, rich_trainability, sections, verdict
-from rnnjax.report.summary.trainability import predictions, runs_before, single_scores
+from rnnjax.report.summary.trainability import predictions, trainability_runs, single_scores
 from rnnjax.runs.reader import load_run
 
 HALF_LIVES = {("SimpleRNN", 0.5): 1.0, ("SimpleRNN", 1.0): 8.0, ("LSTM", -1.0): 2.0, ("LSTM", 4.0): 64.0}
@@ -48,7 +48,7 @@ def study(tmp_path):
 
 
 def test_what_is_known_before_the_first_step_is_that_of_each_run(study):
-    known = runs_before(load_run(study))
+    known = trainability_runs(load_run(study))
     assert len(known) == 4 * 3 * 2
     for one in known:
         half_life = HALF_LIVES[one.cell, one.value]
@@ -61,7 +61,7 @@ def test_what_is_known_before_the_first_step_is_that_of_each_run(study):
 
 
 def test_the_gradient_that_is_left_over_the_distance_tells_them_apart(study):
-    known = runs_before(load_run(study))
+    known = trainability_runs(load_run(study))
     alone = single_scores(known)
     assert alone["gradient"] == (1.0, {"SimpleRNN": 1.0, "LSTM": 1.0})
     assert 0.5 < alone["distance"][0] < 1
@@ -73,18 +73,18 @@ def test_the_gradient_that_is_left_over_the_distance_tells_them_apart(study):
 
 
 def test_the_odds_of_a_distance_do_not_depend_on_what_came_of_it(study):
-    before = predictions(runs_before(load_run(study)))["distance"].log_odds
+    before = predictions(trainability_runs(load_run(study)))["distance"].log_odds
     for member in (study / "members").glob("*distance=16-*"):
         told = json.loads((member / "result.json").read_text())
         (member / "result.json").write_text(json.dumps(told | {"test_accuracy": 1.5 - told["test_accuracy"]}))
-    known = runs_before(load_run(study))
+    known = trainability_runs(load_run(study))
     after, held = predictions(known)["distance"].log_odds, np.array([one.distance == 16 for one in known])
     np.testing.assert_array_equal(before[held], after[held])
     assert (before[~held] != after[~held]).all()
 
 
 def test_a_map_holds_each_setting_at_its_place(study):
-    known = runs_before(load_run(study))
+    known = trainability_runs(load_run(study))
     drawn = {one.cell: one for one in maps(known, predictions(known)["distance"].log_odds)}
     simple = drawn["SimpleRNN"]
     assert (simple.values.tolist(), simple.distances.tolist()) == ([0.5, 1.0], [4.0, 16.0, 128.0])
@@ -110,11 +110,11 @@ def test_page_numbers_and_terminal_say_the_same(study):
     assert told["single"]["gradient"]["auc"] == 1
     console = Console(width=120, file=io.StringIO())
     console.print(rich_trainability(run))
-    printed, said = console.file.getvalue(), verdict(runs_before(run))
+    printed, said = console.file.getvalue(), verdict(trainability_runs(run))
     assert said in " ".join(printed.split())
     assert said in shown[1].html
     assert f"AUC of {told['held_out']['distance']['auc']:.2f}" in said
-    learned = dict(picture(runs_before(run)).says(()))
+    learned = dict(picture(trainability_runs(run)).says(()))
     assert learned["LSTM"].startswith("Learns in 4 of 6 settings, over 128 words at most (forget bias 4).")
 
 
@@ -123,7 +123,7 @@ def test_a_run_that_diverged_is_a_failure_and_an_unfinished_one_is_left_out(stud
     for member in (diverged, unfinished):
         (member / "result.json").unlink()
     (diverged / "failure.json").write_text(json.dumps({"message": "The loss is not finite."}))
-    known = runs_before(load_run(study))
+    known = trainability_runs(load_run(study))
     assert len(known) == 23
     (lost,) = [one for one in known if one.value == 4 and one.distance == 4]
     assert not lost.success
@@ -140,7 +140,7 @@ def test_of_another_experiment_nothing_is_drawn(tmp_path):
 
 
 def test_one_distance_of_one_cell_is_shown_without_a_boundary(study):
-    known = tuple(one for one in runs_before(load_run(study)) if one.cell == "LSTM" and one.distance == 4)
+    known = tuple(one for one in trainability_runs(load_run(study)) if one.cell == "LSTM" and one.distance == 4)
     assert predictions(known) == {}
     assert picture(known).draw((), 3) is not None
     assert "nothing to predict" in verdict(known)

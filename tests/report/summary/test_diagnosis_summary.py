@@ -5,7 +5,7 @@ from synthetic_diagnosis import LAGS, layer_record, write_diagnosis
 from synthetic_run import write_member, write_run
 
 from rnnjax.report.figures import style
-from rnnjax.report.summary.diagnosis import curve, diagnosed, has_belt, layers_of, numbers, over_seeds, shares
+from rnnjax.report.summary.diagnosis import curve, diagnosed, has_belt, group_layers, numbers, over_seeds, shares
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
 
@@ -32,11 +32,11 @@ def test_the_band_of_three_seeds_is_students_interval_of_what_is_shown(run):
     group = seeds(run, [layer_record("LSTM", rate**LAGS) for rate in rates])
     found = curve(group, 0, "end", "belt", style.log10)
     assert found.band == "interval"
-    np.testing.assert_allclose(found.middle[1:], (np.log10(0.8) * LAGS)[1:])
+    np.testing.assert_allclose(found.median[1:], (np.log10(0.8) * LAGS)[1:])
     low, high = students_interval([np.log10(rate) * LAGS[1:] for rate in rates])
     np.testing.assert_allclose(found.low[1:], low)
     np.testing.assert_allclose(found.high[1:], high)
-    assert np.isnan(found.middle[0])  # nothing has travelled yet
+    assert np.isnan(found.median[0])  # nothing has travelled yet
 
 
 def test_the_band_of_two_seeds_is_between_them_and_of_one_over_its_examples(run):
@@ -60,13 +60,13 @@ def test_a_seed_without_a_number_has_no_part_in_the_band(run):
 
 def test_a_lag_that_few_examples_reach_is_not_measured(run):
     group = seeds(run, [layer_record("LSTM", 0.9**LAGS, count=[32] * 20 + [5] * 10 + [4] * 11)])
-    np.testing.assert_array_equal(np.isfinite(curve(group, 0, "end", "belt").middle), (LAGS > 0) & (LAGS < 30))
+    np.testing.assert_array_equal(np.isfinite(curve(group, 0, "end", "belt").median), (LAGS > 0) & (LAGS < 30))
 
 
 def test_seeds_of_unequal_length_are_told_as_far_as_all_reach(run):
     group = seeds(run, [layer_record("LSTM", 0.9 ** np.arange(lags), 0.5 ** np.arange(lags)) for lags in (5, 9, 7)])
     found = curve(group, 0, "end", "belt")
-    for values in (found.middle, found.low, shares(group, 0, "end")[0]):
+    for values in (found.median, found.low, shares(group, 0, "end")[0]):
         np.testing.assert_array_equal(np.isfinite(values), (np.arange(9) > 0) & (np.arange(9) < 5))
 
 
@@ -117,7 +117,7 @@ def test_only_finished_seeds_count_once_there_is_one(run):
 
 def test_a_belt_is_what_keeps_anything(run):
     group = seeds(run, [layer_record("LSTM", keep=0.5), layer_record("LSTM"), layer_record("LSTM", keep_at_bias=0.5)])
-    assert [has_belt(layer) for layer in layers_of(group, "end")] == [True, False, True]
+    assert [has_belt(layer) for layer in group_layers(group, "end")] == [True, False, True]
 
 
 def test_layers_are_named_where_there_are_several(run):
