@@ -119,7 +119,7 @@ def differences(runs: Mapping[str, Run]) -> Markup:
     if not rows:
         return Markup("<p>All flags and the environment are the same.</p>")
     note = "All other flags, and the rest of the environment, are the same."
-    return document.table(["differs", *runs], rows, note, "config.json and environment.json")
+    return document.table(["differs", *runs], rows, note=note, source="config.json and environment.json")
 
 
 def _folders(runs: dict[str, Run]) -> Markup:

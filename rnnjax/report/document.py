@@ -60,17 +60,23 @@ def notes(title: str, lines: Sequence[str]) -> Markup:
 
 
 def table(
-    header: Iterable[str | Field], rows: Iterable[Iterable[str | Field]], note: str = "", source: str = ""
+    header: Iterable[str | Field],
+    rows: Iterable[Iterable[str | Field]],
+    *,
+    legend: str = "",
+    note: str = "",
+    source: str = "",
 ) -> Markup:
     """A table that scrolls sideways where it is wider than the page.
 
     Args:
         header: the titles of the columns.
         rows: the first field of each is its heading.
-        note: how the table is read.
+        legend: how the table is read, folded.
+        note: a remark below the table.
         source: the files that its numbers are from.
     """
-    return render("table", header=header, rows=rows, note=note, source=source)
+    return render("table", header=header, rows=rows, legend=legend, note=note, source=source)
 
 
 def facts(title: str, values: JSONObject) -> Markup:

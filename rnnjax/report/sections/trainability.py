@@ -124,7 +124,9 @@ def _header(runs: tuple[TrainabilityRun, ...]) -> list[str]:
 
 
 def _table_section(runs: tuple[TrainabilityRun, ...]) -> Section:
-    return section("trainability_auc", TITLE, document.table(_header(runs), rows(runs), NOTE, FILE), summary(runs))
+    return section(
+        "trainability_auc", TITLE, document.table(_header(runs), rows(runs), note=NOTE, source=FILE), summary(runs)
+    )
 
 
 def rich_trainability(run: Run) -> console.Group | None:

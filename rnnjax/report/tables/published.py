@@ -65,7 +65,7 @@ def sections(run: Run) -> list[Section]:
     """The section of the page; none where nothing is published."""
     if not run.task.published:
         return []
-    table = document.table(HEADER, rows(run), READING, "task.json and members/*/result.json")
+    table = document.table(HEADER, rows(run), note=READING, source="task.json and members/*/result.json")
     return [section(NAME, TITLE, table)]
 
 

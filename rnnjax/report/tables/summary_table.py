@@ -95,4 +95,4 @@ def _two_lines(field: Field) -> Text:
 def html_table(run: Run, source: str) -> Markup:
     """The table for the page; ``source`` is the files that its numbers are from."""
     groups = seed_groups(run)
-    return document.table(header(groups), rows(groups), note(groups), source) if groups else Markup()
+    return document.table(header(groups), rows(groups), legend=note(groups), source=source) if groups else Markup()

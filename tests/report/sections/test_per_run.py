@@ -7,7 +7,7 @@ from synthetic_diagnosis import layer_record, write_diagnosis
 from synthetic_run import write_member, write_run
 
 from rnnjax.report.run_report import write_report
-from rnnjax.report.sections import per_run as every_run
+from rnnjax.report.sections import per_run
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
 
@@ -22,7 +22,7 @@ def run(tmp_path):
 def rows_of(run):
     """Header and rows of the table, as text."""
     loaded = load_run(run)
-    text = every_run.html(loaded, seed_groups(loaded))
+    text = per_run.html(loaded, seed_groups(loaded))
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
 
 
