@@ -16,8 +16,7 @@ from rnnjax.formatting import number, short_percent
 from rnnjax.report import document
 from rnnjax.report.figures import style
 from rnnjax.report.figures.panels import gate_colours, heading, lag_axis, percent_axis, sample
-from rnnjax.report.sections.alarms import AlarmText
-from rnnjax.report.sections.alarms import html as alarms_html
+from rnnjax.report.sections.alarms import AlarmText, alarm_box
 from rnnjax.report.sections.rendering import Section, figure_html, section
 from rnnjax.report.summary.diagnosis import by_lag, has_belt
 from rnnjax.report.tables.fields import Field
@@ -98,7 +97,7 @@ def write_page(path: Path, diagnosis: Diagnosis, alarms: tuple[Alarm, ...]) -> P
         f"measured on {diagnosis.examples} examples",
         top=document.table([Field(name, unit) for name, unit in COLUMNS.items()], rows(diagnosis)),
         lead=[first],
-        alarms=alarms_html([AlarmText(alarm.name, alarm.sentence, alarm.remedy) for alarm in alarms]),
+        alarms=alarm_box([AlarmText(alarm.name, alarm.sentence, alarm.remedy) for alarm in alarms]),
         sections=others,
     )
     write_bytes(path, page.encode())

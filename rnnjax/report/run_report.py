@@ -75,7 +75,7 @@ def _page(run: Run, groups: SeedGroups, lead: list[Section], sections: list[Sect
         headline=headline(groups),
         top=Markup("\n").join(top),
         lead=lead,
-        alarms=alarms.html(alarms.alarm_texts(run, groups)),
+        alarms=alarms.alarm_box(alarms.alarm_texts(run, groups)),
         sections=sections,
         end=_settings(run),
         scripts=scripts,

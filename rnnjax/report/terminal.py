@@ -16,7 +16,7 @@ from rich.text import Text
 
 from rnnjax.analysis.word_attribution import Explanation
 from rnnjax.formatting import percent
-from rnnjax.runs.reader import Floats
+from rnnjax.typing import Floats
 
 QUIET, LOUD = (28, 28, 28), (255, 140, 0)  # backgrounds from share 0 to 1, distinct with any colour vision
 POSITIVE, NEGATIVE = "rgb(86,180,233)", "rgb(213,94,0)"

@@ -24,8 +24,8 @@ from rnnjax.report.summary.seed_groups import (
     smallest_lower_bound,
 )
 from rnnjax.report.summary.task import nouns_of
-from rnnjax.runs.reader import Floats
 from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.typing import Floats
 
 DASHES: dict[str, Literal["-", "--"]] = {"h": "-", "c": "--"}
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from rnnjax.report.figures import style
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, accuracy_by_distance, mean
 from rnnjax.report.summary.task import baselines, by_loss, chance, chance_loss, nouns_of
-from rnnjax.runs.reader import Floats
+from rnnjax.typing import Floats
 
 MARKERS = "osD^vPX*"
 Steps = tuple[Floats, Floats, Floats]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from PIL import Image
 
-from rnnjax.runs.reader import Floats
+from rnnjax.typing import Floats
 
 # Okabe & Ito's palette, distinct with any colour vision, without its yellow, which is too pale for a line on white,
 # and two of Paul Tol's muted colours, so that a sweep of eight cells has eight hues.

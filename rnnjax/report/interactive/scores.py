@@ -11,7 +11,7 @@ from rnnjax.report.figures.scores import Steps, by_step, chance_losses, highest_
 from rnnjax.report.interactive.style import TEXT_COLOUR, add_hover, add_legend, dashes, new_plot
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, accuracy_by_distance, mean
 from rnnjax.report.summary.task import baselines, by_loss, chance, nouns_of
-from rnnjax.runs.reader import Floats
+from rnnjax.typing import Floats
 
 
 class Pen(NamedTuple):

@@ -22,7 +22,7 @@ class AlarmText(NamedTuple):
     evidence: str = ""
 
 
-def html(alarms: Sequence[AlarmText]) -> Markup:
+def alarm_box(alarms: Sequence[AlarmText]) -> Markup:
     """A box with an entry for each alarm; empty without any."""
     return render("alarms", alarms=alarms) if alarms else Markup()
 

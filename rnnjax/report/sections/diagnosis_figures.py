@@ -1,11 +1,17 @@
 """The figures of the diagnoses, in reading order: belt and detour, gates, stability, updates, exchanged words."""
 
-from rnnjax.report.figures import dynamics as dynamics_figures
-from rnnjax.report.figures import gates as gate_figures
-from rnnjax.report.figures import gradient_paths
+from rnnjax.report.figures.dynamics import lyapunov, swaps, updates
+from rnnjax.report.figures.gates import gates, gates_of_the_detour, into_gates
+from rnnjax.report.figures.gradient_paths import belt_and_detour, belt_share
 from rnnjax.report.sections.figure_section import FigureSection
-from rnnjax.report.text import diagnosis as diagnosis_captions
-from rnnjax.report.text import dynamics as dynamics_captions
+from rnnjax.report.text.diagnosis import (
+    belt_and_detour_captions,
+    belt_share_captions,
+    detour_gate_captions,
+    gate_captions,
+    into_gates_captions,
+)
+from rnnjax.report.text.dynamics import lyapunov_captions, swap_captions, update_captions
 
 SOURCE = "members/*/diagnosis-start.json and diagnosis-end.json"
 WHEN = (
@@ -19,8 +25,8 @@ BELT_SHARE = FigureSection(
     "each unit keeps (the LSTM's f, the GRU's u); on the detour it passes through the matrix W_h at least once. "
     "The two parts add up to the whole gradient; the belt's share is its norm divided by the sum of both norms. "
     "In brackets the 95% interval of the mean over the seeds (Student's t); a half-life is the median seed's. " + WHEN,
-    gradient_paths.belt_share,
-    diagnosis_captions.belt_shares,
+    belt_share,
+    belt_share_captions,
     SOURCE,
 )
 FIGURES = (
@@ -31,8 +37,8 @@ FIGURES = (
         "The norms of the two parts beside that of the whole gradient at the memory. Where the solid line lies on the "
         "dotted one, the belt alone carries the gradient. Norms do not add up: where the two parts point against each "
         "other, the whole can be smaller than either.",
-        gradient_paths.belt_and_detour,
-        diagnosis_captions.belt_against_detour,
+        belt_and_detour,
+        belt_and_detour_captions,
         SOURCE,
     ),
     FigureSection(
@@ -40,8 +46,8 @@ FIGURES = (
         "Through which gate the detour enters",
         "On the detour the gradient leaves a state through W_h and the gates of the next step. The areas are the "
         "shares of the norms of the parts that enter through each gate, averaged over the seeds.",
-        gate_figures.gates_of_the_detour,
-        diagnosis_captions.through_gates,
+        gates_of_the_detour,
+        detour_gate_captions,
         SOURCE,
     ),
     FigureSection(
@@ -49,8 +55,8 @@ FIGURES = (
         "The gradient that each gate receives",
         "The gradient at each gate's pre-activation z, which trains the gate's weights. A gate that is fully open or "
         "shut is saturated, and its gradient is small.",
-        gate_figures.into_gates,
-        diagnosis_captions.into_gates,
+        into_gates,
+        into_gates_captions,
         SOURCE,
     ),
     FigureSection(
@@ -59,8 +65,8 @@ FIGURES = (
         "The mean over all units: 0% is shut, 100% open. A unit that keeps the share f of its memory in a step forgets "
         "over 1/(1-f) steps, its horizon (Tallec & Ollivier 2018); given is the median unit's. A value is saturated "
         "where its slope is below 4% of the steepest.",
-        gate_figures.gates,
-        diagnosis_captions.gates,
+        gates,
+        gate_captions,
         SOURCE,
     ),
     FigureSection(
@@ -70,8 +76,8 @@ FIGURES = (
         "(below 0) along real {examples}; there is one for each dimension of the state (Vogt et al. 2020). Right: the "
         "largest and the smallest singular value of products of the last step Jacobians of one {example}; values above "
         "1 make a gradient explode, values far below 1 make it vanish.",
-        dynamics_figures.lyapunov,
-        dynamics_captions.lyapunov,
+        lyapunov,
+        lyapunov_captions,
         SOURCE,
     ),
     FigureSection(
@@ -80,8 +86,8 @@ FIGURES = (
         "The norm of an update divided by that of the block of weights that it changes. About one part in a thousand "
         "is healthy; far above, training is unstable; far below, the block hardly learns. The median seed; a block of "
         "zeros has no ratio.",
-        dynamics_figures.updates,
-        dynamics_captions.updates,
+        updates,
+        update_captions,
         "members/*/metrics.jsonl",
     ),
     FigureSection(
@@ -91,8 +97,8 @@ FIGURES = (
         "change of the logit is compared with the change that the gradient at this {step} predicts. Where both are "
         "small, the answer does not depend on the {step}; where only the prediction is small, it does, but the "
         "gradient does not show it.",
-        dynamics_figures.swaps,
-        dynamics_captions.swaps,
+        swaps,
+        swap_captions,
         SOURCE,
     ),
 )

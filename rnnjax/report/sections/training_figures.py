@@ -7,7 +7,7 @@ from rnnjax.report.figures.scores import accuracy_against_distance, learning_cur
 from rnnjax.report.sections.figure_section import FigureSection
 from rnnjax.report.summary.seed_groups import SeedGroups
 from rnnjax.report.summary.task import by_loss
-from rnnjax.report.text.gradients import by_lag, over_training
+from rnnjax.report.text.gradients import by_lag_captions, over_training_captions
 from rnnjax.report.text.headline import distance_captions, learning_captions
 
 SCORES = FigureSection(
@@ -28,7 +28,7 @@ GRADIENT_BY_LAG = FigureSection(
     "does, so a cell that is sure of its answers has small ones. Each curve is measured on one training batch, that "
     "of its logged step.",
     gradient_by_lag,
-    by_lag,
+    by_lag_captions,
     "members/*/gradients.jsonl",
 )
 GRADIENT_OVER_TRAINING = FigureSection(
@@ -38,7 +38,7 @@ GRADIENT_OVER_TRAINING = FigureSection(
     "own training batch. Bright is strong, dark is weak (see the scale); grey: too few {examples} are so long, or the "
     "norm is not a number.",
     gradient_over_training,
-    over_training,
+    over_training_captions,
     "members/*/gradients.jsonl",
 )
 LEARNING_CURVES = FigureSection(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rnnjax.report.figures import style
 from rnnjax.report.figures.gradients import edges, group_memory_key, layer_titles
 from rnnjax.report.summary.seed_groups import SeedGroups, gradient_history
-from rnnjax.runs.reader import Floats
+from rnnjax.typing import Floats
 
 MAX_STEPS, MIN_STEPS = 60, 8
 MAX_NUMBERS = 150_000  # 0.8 MB; a page should stay below 5 MB

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rnnjax.diagnostics.gradients import half_life, reach
-from rnnjax.runs.reader import Floats, GradientLog, Result, Run, RunRecord
+from rnnjax.runs.reader import GradientLog, Result, Run, RunRecord
 from rnnjax.runs.schema import Moment
+from rnnjax.typing import Floats
 
 StateKey = tuple[int, str]  # (layer, state), the state being "h" or the LSTM's "c"
 MIN_EXAMPLES, MIN_SHARE = 5, 0.1  # fewer examples at a lag, or a smaller share of the batch, are no measurement

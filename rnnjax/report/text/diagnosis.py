@@ -51,7 +51,7 @@ def layer_caption(group: SeedGroup, title: str, text: str) -> Caption:
     return Caption(group.label, text if title == group.label else f"({title.removeprefix(group.label + ', ')}) {text}")
 
 
-def belt_shares(groups: SeedGroups) -> list[Caption]:
+def belt_share_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the belt's share: the share before and after training, and the half-lives."""
     captions = []
     for group, layer_index, title in diagnosed(groups):
@@ -86,7 +86,7 @@ def _at_moment(when: Moment) -> str:
     return "at the start" if when == "start" else "at the end"
 
 
-def belt_against_detour(groups: SeedGroups) -> list[Caption]:
+def belt_and_detour_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of belt and detour: at which distances the belt is the larger part."""
     return [
         layer_caption(group, title, _larger_part(group, layer_index, nouns_of((group,))))
@@ -130,7 +130,7 @@ def times(ratio: float) -> str:
     return f"{number(ratio) if ratio < 10_000 else f'{ratio:,.0f}' if ratio < 1e6 else 'over a million'} times"
 
 
-def through_gates(groups: SeedGroups) -> list[Caption]:
+def detour_gate_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the detour by gates: each gate's share, averaged over the distances."""
     captions = []
     for group, layer_index, title in diagnosed(groups):
@@ -149,7 +149,7 @@ def through_gates(groups: SeedGroups) -> list[Caption]:
     return captions
 
 
-def into_gates(groups: SeedGroups) -> list[Caption]:
+def into_gates_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the gradients at the gates: which gate receives the most and which the least."""
     captions = []
     for group, layer_index, title in diagnosed(groups):
@@ -180,7 +180,7 @@ def _strongest_gate(group: SeedGroup, layer_index: int, when: Moment, gates: tup
     return f"{OPENING[when]} {most} receives {factor} the gradient of {least}, summed over all {nouns.steps}."
 
 
-def gates(groups: SeedGroups) -> list[Caption]:
+def gate_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the gates' values: how much of the memory a step keeps, the horizon, and saturated values."""
     captions = []
     for group, layer_index, title in diagnosed(groups):

@@ -16,7 +16,7 @@ NEAR_ZERO = 0.0005  # a smaller exponent rounds to zero
 FAR = 0.75  # share of the largest distance from which a step counts as far back
 
 
-def lyapunov(groups: SeedGroups) -> list[Caption]:
+def lyapunov_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the exponents: the largest, and what it means for a small change of the state."""
     captions = []
     for group, layer_index, title in diagnosed(groups):
@@ -59,7 +59,7 @@ def _signed(value: float) -> str:
     return "0.000" if text == "−0.000" else text
 
 
-def updates(groups: SeedGroups) -> list[Caption]:
+def update_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the update ratios: the largest and the smallest in the second half of training."""
     return [Caption(group.label, text) for group in groups if (text := _update_sizes(group))]
 
@@ -95,7 +95,7 @@ def _relative_size(ratio: float) -> str:
     return f"{times(ratio)} its size" if ratio >= 0.5 else f"one part in {times(1 / ratio).removesuffix(' times')}"
 
 
-def swaps(groups: SeedGroups) -> list[Caption]:
+def swap_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the exchanged words: the effect of a word far back, measured and predicted by its gradient."""
     return [Caption(group.label, text) for group in groups if (text := _exchange_effect(group, nouns_of((group,))))]
 

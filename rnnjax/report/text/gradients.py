@@ -21,7 +21,7 @@ MEMORY_GRADIENT = "the gradient at its memory"  # c for an LSTM, h for the other
 HARDLY_FADES = 10_000  # half-life in steps, far beyond any length that is measured
 
 
-def by_lag(groups: SeedGroups) -> list[Caption]:
+def by_lag_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the gradient by lag: its decay at the end and at the start of training."""
     by_group = [(group, gradient_decays(group, "start"), gradient_decays(group, "end")) for group in groups]
     return [
@@ -74,7 +74,7 @@ def _decay_clause(decays: list[GradientDecay], nouns: Nouns) -> str:
     return f"{rate} and {range_text}{excluded if len(usable_decays) < len(decays) else ''}"
 
 
-def over_training(groups: SeedGroups) -> list[Caption]:
+def over_training_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the heat map: the training step at which the gradient first reaches the farthest lag."""
     return [
         Caption(group.label, f"The gradient {_first_arrival(group, nouns_of((group,)))}.")
@@ -90,9 +90,8 @@ def _first_arrival(group: SeedGroup, nouns: Nouns) -> str:
     if not usable.any():
         return "holds no usable number"
     logged, steps, norms = len(steps), steps[usable], norms[usable]
-    farthest = int(
-        np.flatnonzero(np.isfinite(norms).mean(axis=0) >= MIN_SHARE)[-1]
-    )  # measured in more than a few batches
+    steps_at_lag = np.isfinite(norms).mean(axis=0)  # share of the logged steps that measured each lag
+    farthest = int(np.flatnonzero(steps_at_lag >= MIN_SHARE)[-1])
     if farthest == 0:
         return f"was measured at the last {nouns.step} only"
     norms = norms[:, : farthest + 1]

@@ -6,7 +6,7 @@ import pytest
 from page_reader import columns, logs, models, of_kind, outside
 from synthetic_run import write_member, write_run
 
-from rnnjax.report import run_report as page
+from rnnjax.report import run_report
 from rnnjax.report.figures import style
 from rnnjax.report.interactive.embed import embed_figures
 from rnnjax.report.summary import gradient_history
@@ -173,8 +173,8 @@ def test_a_big_run_is_thinned_evenly_with_its_first_and_last_step(run):
 @pytest.mark.slow
 def test_the_page_of_a_big_run_is_below_five_megabytes(run, monkeypatch):
     whole = big(run)
-    monkeypatch.setattr(page, "load_run", lambda path: whole)
-    assert page.write_report(run).stat().st_size < 5_000_000
+    monkeypatch.setattr(run_report, "load_run", lambda path: whole)
+    assert run_report.write_report(run).stat().st_size < 5_000_000
 
 
 def test_a_page_of_a_small_run_keeps_every_step(run):

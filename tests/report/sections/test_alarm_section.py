@@ -25,7 +25,7 @@ def member_of(run):
 
 def html_of(run):
     loaded = load_run(run)
-    return alarms.html(alarms.alarm_texts(loaded, seed_groups(loaded)))
+    return alarms.alarm_box(alarms.alarm_texts(loaded, seed_groups(loaded)))
 
 
 def terminal_of(run):

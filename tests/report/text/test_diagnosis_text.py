@@ -5,8 +5,14 @@ from synthetic_diagnosis import LAGS, layer_record, swap_record, update_records,
 from synthetic_run import write_member, write_run
 
 from rnnjax.report.summary.seed_groups import seed_groups
-from rnnjax.report.text import diagnosis as diagnosis_captions
-from rnnjax.report.text import dynamics as dynamics_captions
+from rnnjax.report.text.diagnosis import (
+    belt_and_detour_captions,
+    belt_share_captions,
+    detour_gate_captions,
+    gate_captions,
+    into_gates_captions,
+)
+from rnnjax.report.text.dynamics import lyapunov_captions, swap_captions, update_captions
 from rnnjax.runs.reader import load_run
 
 
@@ -33,7 +39,7 @@ def test_the_share_of_the_belt_with_its_interval_over_seeds(run):
         curves = {"h": [LAGS * 0 + 1.0], "c": [0.5 ** (LAGS / half), 0.5 ** (LAGS / 10)]}
         layer = layer_record("LSTM", keep=0.7, share=share)
         diagnose(run, "LSTM", seed, curves, start=layer, end=layer_record("LSTM", keep=0.9, share=0.63))
-    assert caption_text(run, diagnosis_captions.belt_shares) == (
+    assert caption_text(run, belt_share_captions) == (
         "At the start 41.0% (36.0–46.0%, 3 seeds) of the gradient that arrives came down the conveyor belt, averaged "
         "over all words back; after training 63.0% (63.0%, 3 seeds). The gradient's half-life: 6.5 words (5.3–7.7, 3 "
         "seeds) at the start, 10 words (10, 3 seeds) at the end."
@@ -44,7 +50,7 @@ def test_the_share_of_the_belt_with_its_interval_over_seeds(run):
 
 def test_one_seed_has_no_interval_and_one_moment_no_second_clause(run):
     diagnose(run, end=layer_record("LSTM", keep=0.7, share=0.5), curves={"h": [0.5**LAGS] * 2})
-    assert caption_text(run, diagnosis_captions.belt_shares) == (
+    assert caption_text(run, belt_share_captions) == (
         "After training 50.0% of the gradient that arrives came down the conveyor belt, averaged over all words back. "
         "The gradient's half-life: 1 word at the start, 1 word at the end."
     )
@@ -54,20 +60,20 @@ def test_an_infinite_half_life_has_no_interval(run):
     for seed, rate in enumerate([1.0, 0.5, 1.0]):
         layer = layer_record("LSTM", keep=0.7, share=0.5)
         diagnose(run, seed=seed, curves={"h": [rate**LAGS]}, start=layer)
-    assert caption_text(run, diagnosis_captions.belt_shares).endswith("half-life: ∞ words at the start.")
+    assert caption_text(run, belt_share_captions).endswith("half-life: ∞ words at the start.")
 
 
 def test_a_simple_cell_has_no_belt_at_all(run):
     diagnose(run, "SimpleRNN", start=layer_record("SimpleRNN"))
-    assert caption_text(run, diagnosis_captions.belt_shares).startswith("Has no belt")
-    assert caption_text(run, diagnosis_captions.belt_against_detour).startswith("Has no belt")
+    assert caption_text(run, belt_share_captions).startswith("Has no belt")
+    assert caption_text(run, belt_and_detour_captions).startswith("Has no belt")
     groups = seed_groups(load_run(run))
-    assert diagnosis_captions.gates(groups) == diagnosis_captions.through_gates(groups) == []
+    assert gate_captions(groups) == detour_gate_captions(groups) == []
 
 
 def test_a_share_that_is_no_number_is_called_none(run):
     diagnose(run, end=layer_record("LSTM", 0 * LAGS, 0 * LAGS, keep=0.7))
-    assert caption_text(run, diagnosis_captions.belt_shares).startswith("The belt's share is not a number")
+    assert caption_text(run, belt_share_captions).startswith("The belt's share is not a number")
 
 
 @pytest.mark.parametrize(
@@ -89,28 +95,28 @@ def test_a_share_that_is_no_number_is_called_none(run):
 )  # fmt: skip
 def test_which_part_is_the_larger_one(run, belt, detour, text):
     diagnose(run, end=layer_record("LSTM", belt, detour, keep=0.7))
-    assert caption_text(run, diagnosis_captions.belt_against_detour) == f"After training {text}"
+    assert caption_text(run, belt_and_detour_captions) == f"After training {text}"
 
 
 def test_the_gates_of_the_detour_and_the_loudest(run):
     weights = {"r": 1.0, "u": 2.0, "n": 5.0}
     diagnose(run, "GRU", start=layer_record("GRU", 0.9**LAGS, 0.8**LAGS, weights=weights))
     text = "At the start 62.5% of the detour enters through n, 25.0% through u and 12.5% through r."
-    assert caption_text(run, diagnosis_captions.through_gates) == text
+    assert caption_text(run, detour_gate_captions) == text
     strongest = "At the start n receives 5 times the gradient of r, summed over all words."
-    assert caption_text(run, diagnosis_captions.into_gates) == strongest
+    assert caption_text(run, into_gates_captions) == strongest
 
 
 def test_a_gate_that_receives_nothing(run):
     diagnose(run, end=layer_record("GRU", weights={"r": 0.0, "u": 2.0, "n": 1.0}))
     text = "After training u receives the strongest gradient, summed over all words, and r none."
-    assert caption_text(run, diagnosis_captions.into_gates) == text
+    assert caption_text(run, into_gates_captions) == text
 
 
 def test_what_is_kept_for_how_long_and_what_is_stuck(run):
     saturation = {"i": 0.0, "f": 0.04, "g": float("nan"), "o": 0.5}
     diagnose(run, start=layer_record("LSTM", keep=0.5), end=layer_record("LSTM", keep=0.9, saturation=saturation))
-    assert caption_text(run, diagnosis_captions.gates) == (
+    assert caption_text(run, gate_captions) == (
         "At the start it keeps 50.0% of its memory in a step, a horizon of 2 words. "
         "After training it keeps 90.0% of its memory in a step, a horizon of 10 words; saturated values: f 4.0% "
         "and o 50.0%."
@@ -120,7 +126,7 @@ def test_what_is_kept_for_how_long_and_what_is_stuck(run):
 def test_several_layers_are_told_apart(run):
     up, down = layer_record("GRU", 2.0, keep=0.5, name="up"), layer_record("GRU", 0.0, keep=0.5, name="down")
     write_diagnosis(write_member(run, "GRU"), "start", up, down)
-    caption = diagnosis_captions.belt_against_detour(seed_groups(load_run(run)))
+    caption = belt_and_detour_captions(seed_groups(load_run(run)))
     assert [caption_of_layer.label for caption_of_layer in caption] == ["GRU", "GRU"]
     assert caption[0].text.startswith("(up) At the start the belt")
     assert caption[1].text.startswith("(down) At the start the detour")
@@ -143,15 +149,13 @@ def test_several_layers_are_told_apart(run):
 def test_the_largest_exponent_of_all_seeds_and_its_meaning(run, exponents, text):
     for seed, exponent in enumerate(exponents):
         diagnose(run, seed=seed, end=layer_record(exponents=[exponent, -9.0]))
-    assert caption_text(run, dynamics_captions.lyapunov).startswith(
-        f"After training the largest Lyapunov exponent {text}"
-    )
+    assert caption_text(run, lyapunov_captions).startswith(f"After training the largest Lyapunov exponent {text}")
 
 
 def test_updates_are_judged_in_the_second_half(run):
     ratios = {"w": [0.5, 0.5, 1 / 400, 1 / 500, np.inf], "b": [np.nan, 1e-9, 1e-5, 1e-5, 1e-5], "gone": [np.nan] * 5}
     update_records(write_member(run, "GRU"), ratios, [0, 10, 20, 30, 40])
-    assert caption_text(run, dynamics_captions.updates) == (
+    assert caption_text(run, update_captions) == (
         "In the second half of training a step changes w by one part in 500, the most, and b by one part in 100,000, "
         "the least."
     )
@@ -166,13 +170,13 @@ def test_updates_are_judged_in_the_second_half(run):
 )  # fmt: skip
 def test_an_update_of_any_size(run, ratio, text):
     update_records(write_member(run, "GRU"), {"w": [ratio]}, [0])
-    assert caption_text(run, dynamics_captions.updates) == f"In the second half of training a step changes w by {text}"
+    assert caption_text(run, update_captions) == f"In the second half of training a step changes w by {text}"
 
 
 def test_an_exchange_far_back_beside_its_prediction(run):
     record = swap_record([10, 160, 200, 190], [1.0, -14.25, 14.25, 3.0], [0.5, -0.03, -0.03, float("nan")])
     write_diagnosis(write_member(run, "LSTM"), "end", layer_record(), swaps=record)
-    assert caption_text(run, dynamics_captions.swaps) == (
+    assert caption_text(run, swap_captions) == (
         "Exchanging the opinion word for one of the other polarity 160 to 200 words back changes the logit by 14 "
         "(median of 2 exchanges); the gradient predicts 0.03. Its prediction has the right sign in 2 of 3."
     )
@@ -180,11 +184,11 @@ def test_an_exchange_far_back_beside_its_prediction(run):
 
 def test_an_exchange_that_changes_nothing(run):
     write_diagnosis(write_member(run, "LSTM"), "end", layer_record(), swaps=swap_record([5], [0.0], [0.00001]))
-    assert caption_text(run, dynamics_captions.swaps).endswith(
+    assert caption_text(run, swap_captions).endswith(
         "5 words back changes the logit by nothing (median of 1 exchange); the gradient predicts under 0.001."
     )
 
 
 def test_before_training_has_ended_the_exchanges_are_of_the_start(run):
     write_diagnosis(write_member(run, "LSTM"), "start", layer_record(), swaps=swap_record([5], [2.0], [1.0]))
-    assert caption_text(run, dynamics_captions.swaps).startswith("Before training, exchanging the opinion word")
+    assert caption_text(run, swap_captions).startswith("Before training, exchanging the opinion word")
