@@ -10,7 +10,7 @@ import tyro
 
 from benchmarks.cases import Case
 from benchmarks.layer import DIVIDED, PASSES, times_ours
-from rnnjax.report.figures.style import FAINT, INK, KNOWN, OTHERS, WIDE, panels, png
+from rnnjax.report.figures.style import CELL_COLOURS, FAINT, INK, OTHER_COLOURS, WIDE, panels, png
 
 CELLS = {"simple": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
 TITLES = ("forward", "forward + backward")
@@ -51,7 +51,7 @@ def draw(measured: list[dict[str, Any]]) -> bytes:
     names = list(dict.fromkeys(name for of_case in seconds for name in of_case if name != DIVIDED))
     figure, (panel,) = panels(1, WIDE, 0.45 * len(measured))
     places = -np.arange(len(measured))
-    for name, hue in zip(names, (KNOWN["LSTM"], "#9ECAE9", *OTHERS, KNOWN["GRU"]), strict=False):
+    for name, hue in zip(names, (CELL_COLOURS["LSTM"], "#9ECAE9", *OTHER_COLOURS, CELL_COLOURS["GRU"]), strict=False):
         times = [times_ours(of_case, name) for of_case in seconds if name in of_case]
         there = [name in of_case for of_case in seconds]
         panel.scatter(times, places[there], s=44, color=hue, label=name, zorder=3)

@@ -19,28 +19,28 @@ def outside(page):
     page = bare(page)
     styles = " ".join(re.findall(r"<style>(.*?)</style>", page, re.DOTALL))
     loaded = re.findall(r"""\b(?:src|srcset|href|action|poster)\s*=\s*["']?([^"'>\s]+)""", page)
-    found = [address[:60] for address in loaded if not address.startswith(("data:", "#"))]
+    result = [address[:60] for address in loaded if not address.startswith(("data:", "#"))]
     return (
-        found + re.findall(r"@import[^;]*|url\([^)]*\)", styles) + re.findall(r"<(?:link|iframe|object|embed)\b", page)
+        result + re.findall(r"@import[^;]*|url\([^)]*\)", styles) + re.findall(r"<(?:link|iframe|object|embed)\b", page)
     )
 
 
 def models(page):
     """Every Bokeh object in the page by its id, in order, as it stands in the page's JSON."""
     (code,) = re.findall(r"const docs_json = '(.*?)';\n", page)
-    found = {}
+    result = {}
 
     def walk(value):
         if isinstance(value, dict):
             if "attributes" in value and "id" in value:
-                found[value["id"]] = value
+                result[value["id"]] = value
             value = value.values()
         if not isinstance(value, str | int | float | bool | None):
             for part in value:
                 walk(part)
 
     walk(json.loads(html.unescape(code.replace("\\\\", "\\"))))
-    return found
+    return result
 
 
 def of_kind(page, name):
@@ -68,4 +68,4 @@ def decoded(value):
 def logs(page):
     """Of each gradient log in the page its steps (S,) and log10 norms (S, L), ∞ where nothing was measured."""
     sources = [columns(source) for source in of_kind(page, "ColumnDataSource")]
-    return [(np.array(one["step"]), np.concatenate(one["image"])) for one in sources if "image" in one]
+    return [(np.array(source["step"]), np.concatenate(source["image"])) for source in sources if "image" in source]

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 import launch
-from rnnjax.report.summary.alarm_evidence import raised
+from rnnjax.report.summary.alarm_evidence import group_alarms
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
 
@@ -53,7 +53,7 @@ def test_the_lstm_still_knows_a_word_after_200_others_and_the_simple_rnn_does_no
     assert found["SimpleRNN"]["test_accuracy"] <= 0.55
 
     run = load_run(tmp_path / "run")
-    alarms = {one.alarm.label for one in raised(run, seed_groups(run))}
+    alarms = {one.alarm.label for one in group_alarms(run, seed_groups(run))}
     assert {"LSTM", "GRU chrono=200"}.isdisjoint(alarms)
     assert {"SimpleRNN", "GRU"} <= alarms
 

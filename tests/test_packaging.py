@@ -64,7 +64,8 @@ def installed(wheel, tmp_path_factory):
 
 def test_the_wheel_holds_the_library_the_experiments_and_the_door_and_nothing_else(wheel):
     sources = [ROOT / "launch.py", *(ROOT / "rnnjax").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")]
-    expected = {path.relative_to(ROOT).as_posix() for path in sources} | {"rnnjax/py.typed"}
+    data = [ROOT / "rnnjax" / "py.typed", *(ROOT / "rnnjax" / "report" / "templates").iterdir()]
+    expected = {path.relative_to(ROOT).as_posix() for path in (*sources, *data)}
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         read = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}

@@ -1,35 +1,40 @@
-"""Several run folders in, one page out that shows them side by side: what differs between them, and what came of it."""
+"""The page that compares several runs: their headlines, what differs in their settings, one table, the same figures."""
 
 import dataclasses
-from html import escape
+from collections.abc import Mapping
 from pathlib import Path
+
+from markupsafe import Markup
 
 from rnnjax.errors import UserError
 from rnnjax.report import document
-from rnnjax.report.interactive.embed import embedded
+from rnnjax.report.html import render
+from rnnjax.report.interactive.embed import embed_figures
 from rnnjax.report.sections.diagnosis_figures import BELT_SHARE
 from rnnjax.report.sections.rendering import drawn_sections
-from rnnjax.report.sections.training_figures import GRADIENTS, SCORES, learning
+from rnnjax.report.sections.training_figures import GRADIENT_BY_LAG, GRADIENT_OVER_TRAINING, SCORES, learning
 from rnnjax.report.summary.seed_groups import seed_groups
-from rnnjax.report.tables.summary_table import html_table, note
-from rnnjax.report.text import headline as sentences
+from rnnjax.report.tables.summary_table import html_table
+from rnnjax.report.text.headline import headline, missing_parts
 from rnnjax.runs.json_io import flat, write_bytes
 from rnnjax.runs.reader import load_run
 from rnnjax.runs.run_record import Run
 
 KIND = "comparison"
-PLACES = ("out", "started", "command")  # say where and when a run was, not what it was
+NOT_SETTINGS = ("out", "started", "command")  # flags and facts that describe where and when a run was
+TABLE_SOURCE = "members/*/result.json, gradients.jsonl and diagnosis-*.json of each run"
 
 
 def write_comparison(run_folders: tuple[Path, ...], out: Path) -> Path:
-    """Write one HTML page about two or more runs; return its path. Each cell is called "run: cell".
+    """Write an HTML page about two or more runs; return its path. Each cell is labelled "run: cell".
 
     Args:
         run_folders: as runs wrote them, finished or not, of any experiments.
-        out: the page's file; a comparison of an earlier time is written over, nothing else is.
+        out: the page's file; an earlier comparison is overwritten, any other file is not.
 
     Raises:
-        UserError: fewer than two runs, one named twice or not whole, or ``out`` is taken or cannot be written.
+        UserError: there are fewer than two runs, one is named twice or damaged, or ``out`` is another file or cannot
+            be written.
     """
     if len(run_folders) < 2:
         raise UserError(
@@ -48,7 +53,7 @@ def write_comparison(run_folders: tuple[Path, ...], out: Path) -> Path:
 
 
 def short_names(paths: list[Path]) -> list[str]:
-    """What tells the folders apart: their names, with as many folders above as it takes, less a common beginning."""
+    """Distinct names of folders: their last parts, as many as needed, without a common beginning of whole words."""
     for depth in range(1, max(len(path.parts) for path in paths) + 1):
         names = ["/".join(path.parts[-depth:]) for path in paths]
         if len(set(names)) == len(names):
@@ -56,7 +61,7 @@ def short_names(paths: list[Path]) -> list[str]:
     begin = 0
     while len({name[: begin + 1] for name in names}) == 1:
         begin += 1
-    begin = max(names[0].rfind(mark, 0, begin) for mark in "-/") + 1  # whole words only
+    begin = max(names[0].rfind(separator, 0, begin) for separator in "-/") + 1
     return [name[begin:] for name in names] if all(len(name) > begin for name in names) else names
 
 
@@ -65,62 +70,59 @@ def _write(runs: dict[str, Run], out: Path) -> Path:
     if out.exists() and not (out.is_file() and mark in out.read_text(encoding="utf-8", errors="replace")):
         raise UserError(f"'{out}' exists and is not a comparison; name another file or remove it.")
     out.parent.mkdir(parents=True, exist_ok=True)
+    merged = _merged(runs)
+    groups = seed_groups(merged)
+    scripts, interactive = embed_figures(groups)
+    figures = (SCORES, GRADIENT_BY_LAG, GRADIENT_OVER_TRAINING, BELT_SHARE, learning(groups))
+    headlines = {name: headline(seed_groups(run)) for name, run in runs.items()}
+    top = (
+        render("headlines", headlines=headlines),
+        differences(runs),
+        document.notes("Not complete", missing_parts(merged, groups)),
+        html_table(merged, TABLE_SOURCE),
+    )
+    page = document.document(
+        kind=KIND,
+        title=f"rnnjax: {len(runs)} runs side by side",
+        headline=f"{len(runs)} runs side by side",
+        top=Markup("\n").join(top),
+        sections=drawn_sections(figures, groups, interactive, None),
+        end=_folders(runs),
+        scripts=scripts,
+    )
+    write_bytes(out, page.encode())
+    return out
+
+
+def _merged(runs: dict[str, Run]) -> Run:
+    """All members in one run, with the name of their run before each label."""
     members = [
         dataclasses.replace(member, label=f"{name}: {member.label}")
         for name, run in runs.items()
         for member in run.members
     ]
-    not_started = tuple(f"{name}: {member}" for name, run in runs.items() for member in run.not_started)
-    together = dataclasses.replace(next(iter(runs.values())), members=tuple(members), not_started=not_started)
-    labels = seed_groups(together)
-    scripts, live = embedded(labels)
-    table = document.table(
-        html_table(together), note(labels), "members/*/result.json, gradients.jsonl and diagnosis-*.json of each run"
-    )
-    text = document.document(
-        kind=KIND,
-        title=f"rnnjax: {len(runs)} runs side by side",
-        headline=f"{len(runs)} runs side by side",
-        top=_verdicts(runs)
-        + differences(runs)
-        + document.notes("Not complete", sentences.missing(together, labels))
-        + (table if labels else ""),
-        sections=drawn_sections((SCORES, *GRADIENTS, BELT_SHARE, learning(labels)), labels, live, None),
-        end=_runs(runs),
-        scripts=scripts,
-    )
-    write_bytes(out, text.encode())
-    return out
+    not_begun = tuple(f"{name}: {member}" for name, run in runs.items() for member in run.not_started)
+    return dataclasses.replace(next(iter(runs.values())), members=tuple(members), not_started=not_begun)
 
 
-def _verdicts(runs: dict[str, Run]) -> str:
-    lines = (
-        f"<dt>{escape(name)}</dt><dd>{escape(sentences.verdict(seed_groups(run)))}</dd>" for name, run in runs.items()
-    )
-    return f'<dl class="verdicts">{"".join(lines)}</dl>'
-
-
-def differences(runs: dict[str, Run]) -> str:
-    """As HTML, a table of the flags, and of what of the environment, the runs (by name) do not share."""
+def differences(runs: Mapping[str, Run]) -> Markup:
+    """A table of the flags, and of the facts of the environment, that differ between the runs (by name)."""
     flags = [{"experiment": run.experiment, **flat(run.flags)} for run in runs.values()]
-    around = [flat(run.environment) for run in runs.values()]
-    names = [name for name in dict.fromkeys(name for one in (*flags, *around) for name in one) if name not in PLACES]
-    told = [known | one for known, one in zip(around, flags, strict=True)]
-    rows = [(name, [document.fact(one[name]) if name in one else "–" for one in told]) for name in names]
-    rows = [(name, values) for name, values in rows if len(set(values)) > 1]
+    environments = [flat(run.environment) for run in runs.values()]
+    names = dict.fromkeys(name for values in (*flags, *environments) for name in values)
+    settings = [environment | values for environment, values in zip(environments, flags, strict=True)]
+    rows = [
+        [name, *(document.fact(values[name]) if name in values else "–" for values in settings)]
+        for name in names
+        if name not in NOT_SETTINGS
+    ]
+    rows = [row for row in rows if len(set(row[1:])) > 1]
     if not rows:
-        return "<p>All flags and the environment are the same.</p>"
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in runs)
-    body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(value)}</td>" for value in values)}</tr>'
-        for name, values in rows
-    )
-    html = f'<table><thead><tr><th scope="col">differs</th>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return document.table(
-        html, "All other flags, and the rest of the environment, are the same.", "config.json and environment.json"
-    )
+        return Markup("<p>All flags and the environment are the same.</p>")
+    note = "All other flags, and the rest of the environment, are the same."
+    return document.table(["differs", *runs], rows, note=note, source="config.json and environment.json")
 
 
-def _runs(runs: dict[str, Run]) -> str:
+def _folders(runs: dict[str, Run]) -> Markup:
     folders = {name: str(run.path) for name, run in runs.items()}
-    return f'<section class="facts"><h2>The runs</h2>{document.facts("Folders", folders)}</section>'
+    return render("run_facts", title="The runs", facts=document.facts("Folders", folders), source="")

@@ -1,8 +1,7 @@
-"""One diagnosis of any network: a table, figures, and a page; "step" where a report of reviews says "word"."""
+"""The diagnosis of any recurrent network as a table, as figures, and as a page."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,11 @@ from rnnjax.diagnostics.gradients import half_life, reach
 from rnnjax.formatting import number, short_percent
 from rnnjax.report import document
 from rnnjax.report.figures import style
-from rnnjax.report.figures.panels import gate_colours, lag_axis, percent_axis, sample
-from rnnjax.report.sections.rendering import Section, png_uri
+from rnnjax.report.figures.panels import gate_colours, heading, lag_axis, percent_axis, sample
+from rnnjax.report.sections.alarms import AlarmText, alarm_box
+from rnnjax.report.sections.rendering import Section, figure_html, section
 from rnnjax.report.summary.diagnosis import by_lag, has_belt
+from rnnjax.report.tables.fields import Field
 from rnnjax.runs.json_io import write_bytes
 from rnnjax.typing import Floats
 
@@ -32,25 +33,34 @@ Figures = dict[str, Figure]
 
 
 @dataclass(frozen=True)
-class _Drawing:
+class _FigureSpec:
+    """One figure with a panel for each layer: how it is titled, read and drawn; ``decades``: a log10 axis."""
+
     title: str
     reading: str
-    panel: Callable[[Axes, LayerDiagnosis], None]
-    x: str
-    y: str
+    draw: Callable[[Axes, LayerDiagnosis], None]
+    x_label: str
+    y_label: str
     decades: bool = False
 
 
 def rows(diagnosis: Diagnosis) -> list[list[str]]:
-    """One row of the summary a layer, in the order of ``COLUMNS``."""
-    found = []
-    for layer in diagnosis.layers:
-        curve = by_lag(layer, "m")
-        belt = short_percent(layer.belt_share) if has_belt(layer) else "none"
-        exponents = layer.lyapunov.exponents if layer.lyapunov is not None else np.array([np.nan])
-        numbers = (number(half_life(curve)), number(reach(curve)), belt, short_percent(_mean(by_lag(layer, "keep"))))
-        found.append([title(layer), *numbers, number(layer.horizon), f"{exponents[0]:.3f}", f"{layer.omega:.3g}"])
-    return found
+    """The summary: a row for each layer, in the order of ``COLUMNS``."""
+    return [_row(layer) for layer in diagnosis.layers]
+
+
+def _row(layer: LayerDiagnosis) -> list[str]:
+    curve = by_lag(layer, "m")
+    return [
+        title(layer),
+        number(half_life(curve)),
+        number(reach(curve)),
+        short_percent(layer.belt_share) if has_belt(layer) else "none",
+        short_percent(_finite_mean(by_lag(layer, "keep"))),
+        number(layer.horizon),
+        f"{layer.lyapunov.exponents[0] if layer.lyapunov is not None else np.nan:.3f}",
+        f"{layer.omega:.3g}",
+    ]
 
 
 def title(layer: LayerDiagnosis) -> str:
@@ -73,71 +83,71 @@ def rich_summary(diagnosis: Diagnosis, alarms: tuple[Alarm, ...]) -> Table:
 
 def figures(diagnosis: Diagnosis) -> Figures:
     """The figures by name, a panel for each layer: "paths", "shares", "gates", "flow"."""
-    return {name: _figure(drawing, diagnosis, style.WIDE) for name, drawing in DRAWINGS.items()}
+    return {name: _figure(spec, diagnosis, style.WIDE) for name, spec in FIGURES.items()}
 
 
 def write_page(path: Path, diagnosis: Diagnosis, alarms: tuple[Alarm, ...]) -> Path:
-    """All of it as one HTML file that needs no other; an existing file is replaced whole."""
-    head = "".join(f"<th>{escape(name)}<small>{escape(unit)}</small></th>" for name, unit in COLUMNS.items())
-    body = "".join(
-        f"<tr><th>{'</th><td>'.join([escape(row[0]), '</td><td>'.join(row[1:])])}</td></tr>" for row in rows(diagnosis)
-    )
-    summary = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    raised = [f"{alarm.name}: {alarm.sentence} {alarm.remedy}" for alarm in alarms]
+    """Write table, alarms and figures as one HTML file, which needs no other; an existing file is overwritten."""
     count = len(diagnosis.layers)
+    first, *others = (_section(name, spec, diagnosis) for name, spec in FIGURES.items())
     page = document.document(
         kind="diagnosis",
         title="rnnjax: diagnosis",
         headline=f"How the gradient travels through {count} recurrent layer{'' if count == 1 else 's'}, "
         f"measured on {diagnosis.examples} examples",
-        top=document.notes("Alarms", raised) + summary,
-        sections=[_section(name, drawing, diagnosis) for name, drawing in DRAWINGS.items()],
-        end="",
-        scripts="",
+        top=document.table([Field(name, unit) for name, unit in COLUMNS.items()], rows(diagnosis)),
+        lead=[first],
+        alarms=alarm_box([AlarmText(alarm.name, alarm.sentence, alarm.remedy) for alarm in alarms]),
+        sections=others,
     )
     write_bytes(path, page.encode())
     return path
 
 
-def _section(name: str, drawing: _Drawing, diagnosis: Diagnosis) -> Section:
-    wide, narrow = (png_uri(style.png(_figure(drawing, diagnosis, columns))) for columns in (style.WIDE, style.NARROW))
-    picture = f'<picture><source media="(max-width: 700px)" srcset="{narrow}"><img src="{wide}" alt=""></picture>'
-    html = (
-        f'<section id="{name}"><h2>{escape(drawing.title)}</h2><p class="reading">{escape(drawing.reading)}</p>'
-        f"<figure>{picture}</figure></section>"
-    )
-    return Section(name, drawing.title, html)
+def _section(name: str, spec: _FigureSpec, diagnosis: Diagnosis) -> Section:
+    wide, narrow = (style.png(_figure(spec, diagnosis, columns)) for columns in (style.WIDE, style.NARROW))
+    return section(name, spec.title, figure_html(spec.title, wide, narrow), spec.reading)
 
 
-def _figure(drawing: _Drawing, diagnosis: Diagnosis, columns: int) -> Figure:
+def _figure(spec: _FigureSpec, diagnosis: Diagnosis, columns: int) -> Figure:
     figure, axes = style.panels(len(diagnosis.layers), columns, height=2.7)
     for panel, layer in zip(axes, diagnosis.layers, strict=True):
-        panel.set_title(style.literal(title(layer)), loc="left", fontsize=11, fontweight="bold", color=style.INK)
-        drawing.panel(panel, layer)
-    lines = {line.get_label(): line for panel in axes for line in panel.get_lines()}
-    handles = [sample(str(name), str(line.get_color()), line.get_linestyle()) for name, line in lines.items()]  # type: ignore[arg-type]
-    shown: list[Line2D] = [handle for handle in handles if not str(handle.get_label()).startswith("_")]
-    if drawing.decades:
-        values = [np.asarray(line.get_ydata(), np.float64) for panel in axes for line in panel.get_lines()]
-        low, high = style.decades(values)
+        heading(panel, title(layer))
+        spec.draw(panel, layer)
+    if spec.decades:
+        low, high = style.decades([np.asarray(line.get_ydata(), np.float64) for ax in axes for line in ax.get_lines()])
         for panel in axes:
             style.decade_axis(panel, low, high)
     figure.legend(
-        handles=shown, loc="outside upper left", ncols=4 if columns == style.WIDE else 2, frameon=False, fontsize=9
+        handles=_legend_handles(axes),
+        loc="outside upper left",
+        ncols=4 if columns == style.WIDE else 2,
+        frameon=False,
+        fontsize=9,
     )
-    figure.supxlabel(drawing.x, fontsize=10.5)
-    figure.supylabel(drawing.y, fontsize=10.5)
+    figure.supxlabel(spec.x_label, fontsize=10.5)
+    figure.supylabel(spec.y_label, fontsize=10.5)
     return figure
 
 
-def _paths(panel: Axes, layer: LayerDiagnosis) -> None:
-    for quantity, name, line in (("m", "the whole gradient", ":"), ("belt", "belt", "-"), ("detour", "detour", "--")):
+def _legend_handles(axes: list[Axes]) -> list[Line2D]:
+    """A sample of each labelled line; labels that begin with an underscore are left out."""
+    lines = {str(line.get_label()): line for panel in axes for line in panel.get_lines()}
+    return [
+        sample(label, str(line.get_color()), line.get_linestyle())  # type: ignore[arg-type]
+        for label, line in lines.items()
+        if not label.startswith("_")
+    ]
+
+
+def _draw_paths(panel: Axes, layer: LayerDiagnosis) -> None:
+    for quantity, label, line in (("m", "the whole gradient", ":"), ("belt", "belt", "-"), ("detour", "detour", "--")):
         if quantity != "belt" or has_belt(layer):
-            panel.plot(style.log10(by_lag(layer, quantity)), line, color=style.INK, label=name)
+            panel.plot(style.log10(by_lag(layer, quantity)), line, color=style.INK, label=label)
     lag_axis(panel)
 
 
-def _shares(panel: Axes, layer: LayerDiagnosis) -> None:
+def _draw_shares(panel: Axes, layer: LayerDiagnosis) -> None:
     parts = {gate: by_lag(layer, f"enters {gate}") for gate in layer.gates}
     total = np.sum(list(parts.values()), axis=0)
     if has_belt(layer):
@@ -149,7 +159,7 @@ def _shares(panel: Axes, layer: LayerDiagnosis) -> None:
     lag_axis(panel)
 
 
-def _gates(panel: Axes, layer: LayerDiagnosis) -> None:
+def _draw_gates(panel: Axes, layer: LayerDiagnosis) -> None:
     for gate, colour in gate_colours(layer.gates).items():
         if f"gate {gate}" in layer.by_lag:
             panel.plot(by_lag(layer, f"gate {gate}"), color=colour, label=gate)
@@ -157,39 +167,39 @@ def _gates(panel: Axes, layer: LayerDiagnosis) -> None:
     lag_axis(panel)
 
 
-def _flow(panel: Axes, layer: LayerDiagnosis) -> None:
+def _draw_spectrum(panel: Axes, layer: LayerDiagnosis) -> None:
     if layer.lyapunov is not None:
-        panel.plot(
-            np.linspace(0, 1, len(layer.lyapunov.exponents)), layer.lyapunov.exponents, color=style.INK, label="λ"
-        )
+        exponents = layer.lyapunov.exponents
+        panel.plot(np.linspace(0, 1, len(exponents)), exponents, color=style.INK, label="λ")
     panel.axhline(0, color=style.FAINT, linewidth=1, linestyle=":", label="_zero")
 
 
-def _mean(values: Floats) -> float:
+def _finite_mean(values: Floats) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-BACK = "steps back from the last one"
-DRAWINGS = {
-    "paths": _Drawing(
+LAG_LABEL = "steps back from the last one"
+FIGURES = {
+    "paths": _FigureSpec(
         "Belt and detour",
-        "The gradient of each example's own loss with respect to what the layer remembers, and its two parts: down the "
+        "The gradient of each example's loss with respect to the memory of the layer, and its two parts: along the "
         "conveyor belt alone, and through the recurrent weights at least once. The median over examples.",
-        _paths, BACK, "norm of the gradient", decades=True,
+        _draw_paths, LAG_LABEL, "norm of the gradient", decades=True,
     ),
-    "shares": _Drawing(
-        "Which way it came",
-        "The belt's share of the gradient that has travelled, and through which gate the rest entered.",
-        _shares, BACK, "share",
+    "shares": _FigureSpec(
+        "Shares of the paths",
+        "The belt's share of the gradient that comes from later steps, and the share of each gate through which the "
+        "detour enters.",
+        _draw_shares, LAG_LABEL, "share",
     ),
-    "gates": _Drawing(
+    "gates": _FigureSpec(
         "The gates", "Mean value of each gate over units, and the share of the memory that a step keeps.",
-        _gates, BACK, "mean over units",
+        _draw_gates, LAG_LABEL, "mean over units",
     ),
-    "flow": _Drawing(
+    "flow": _FigureSpec(
         "Lyapunov spectrum",
         "Rates per step at which small changes of the state grow (above 0) or fade (below 0) along the longest "
         "example, from the largest to the smallest.",
-        _flow, "share of the directions", "exponent per step",
+        _draw_spectrum, "share of the directions", "exponent per step",
     ),
 }  # fmt: skip

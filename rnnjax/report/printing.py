@@ -1,4 +1,4 @@
-"""Reports drawn, and what of them a terminal shows."""
+"""Writes the reports of runs and prints their tables and alarms."""
 
 import sys
 from pathlib import Path
@@ -15,33 +15,43 @@ from rnnjax.report.tables.summary_table import rich_table
 from rnnjax.runs.merge import merge_runs, merged_folder, shards_of_one_study
 from rnnjax.runs.reader import load_run
 
+TABLE_WIDTH = 120  # columns, for which the table is made
+
 
 def merge_shards(runs: tuple[Path, ...], out: Path | None) -> tuple[Path, ...]:
-    """The run folders to report on: one where ``runs`` are shards of one study."""
+    """The run folders to report on: a merged folder in ``out`` where ``runs`` are shards of one study.
+
+    Raises:
+        UserError: ``out`` is given and they are not.
+    """
     if not shards_of_one_study(runs):
         if out is not None:
             raise UserError("--out is for shards of one study, and these are none; leave it out.")
         return runs
-    whole = merge_runs(runs, out or merged_folder(runs))
-    for what, names in (("not given: shard", whole.missing), ("unfinished:", whole.unfinished)):
+    merged = merge_runs(runs, out or merged_folder(runs))
+    for problem, names in (("not given: shard", merged.missing), ("unfinished:", merged.unfinished)):
         if names:
-            print(f"{what} {', '.join(names)}", file=sys.stderr)
-    return (whole.folder,)
+            print(f"{problem} {', '.join(names)}", file=sys.stderr)
+    return (merged.folder,)
 
 
 def print_reports(runs: tuple[Path, ...]) -> None:
-    """Draw the report of each run, and print its table and its alarms."""
+    """Write the report of each run, and print its tables, then its alarms.
+
+    Raises:
+        UserError: there is no run, or one of the folders is not a run or is damaged.
+    """
     console = Console()
     if not console.is_terminal:
-        console.width = 120  # what the table is made for
+        console.width = TABLE_WIDTH
     if not runs:
         raise UserError("report wants at least one run folder, as in launch.py report runs/recall-20260101-120000.")
-    for run in runs:
-        page = write_report(run)
-        loaded = load_run(run)
-        shown: list[RenderableType | None] = [rich_trainability(loaded)]
-        if shown == [None]:  # a map of a hundred runs stands for all of their rows and alarms
-            shown = [rich_table(loaded), rich_published(loaded), rich_solved(loaded), rich_alarms(loaded)]
-        for one in filter(None, shown):
-            console.print(one)
+    for folder in runs:
+        page = write_report(folder)
+        run = load_run(folder)
+        parts: list[RenderableType | None] = [rich_trainability(run)]
+        if parts == [None]:  # the map of a study of a hundred runs replaces their rows and alarms
+            parts = [rich_table(run), rich_published(run), rich_solved(run), rich_alarms(run)]
+        for part in filter(None, parts):
+            console.print(part)
         console.print(f"report: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)

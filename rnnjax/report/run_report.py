@@ -1,30 +1,30 @@
-"""One run folder in, its report out: figures as PNG, the table, and report.html that needs nothing else."""
+"""The report of one run folder: figures as PNG, the table, and report.html, which needs no other file."""
 
 from pathlib import Path
+
+from markupsafe import Markup
 
 from rnnjax.errors import UserError
 from rnnjax.report import document
 from rnnjax.report.figures import style
 from rnnjax.report.figures.sweep import sweeps
-from rnnjax.report.interactive.embed import embedded
-from rnnjax.report.sections import alarms as alarm_section
-from rnnjax.report.sections import per_run as every_run
-from rnnjax.report.sections import solved, texts
-from rnnjax.report.sections import trainability as trainability_section
-from rnnjax.report.sections.diagnosis_figures import PICTURES as DIAGNOSES
-from rnnjax.report.sections.figure_section import SeedGroups
+from rnnjax.report.html import render
+from rnnjax.report.interactive.embed import embed_figures
+from rnnjax.report.sections import alarms, per_run, solved, texts, trainability
+from rnnjax.report.sections.diagnosis_figures import FIGURES
 from rnnjax.report.sections.rendering import Section, drawn_sections
-from rnnjax.report.sections.training_figures import GRADIENTS, SCORES, learning
-from rnnjax.report.summary.seed_groups import seed_groups
+from rnnjax.report.sections.training_figures import GRADIENT_BY_LAG, GRADIENT_OVER_TRAINING, SCORES, learning
+from rnnjax.report.summary.seed_groups import SeedGroups, seed_groups
 from rnnjax.report.tables import published
 from rnnjax.report.tables.export import csv_text, parquet_bytes
-from rnnjax.report.tables.summary_table import html_table, note
-from rnnjax.report.text import headline as sentences
+from rnnjax.report.tables.summary_table import html_table
+from rnnjax.report.text.headline import headline, missing_parts
 from rnnjax.runs.json_io import write_bytes
 from rnnjax.runs.reader import load_run
 from rnnjax.runs.run_record import Run
 
-TABLE_SOURCE = "table.csv, from members/*/result.json, gradients.jsonl and, where there are, diagnosis-*.json"
+TABLE_SOURCE = "table.csv, from members/*/result.json, gradients.jsonl and, if present, diagnosis-*.json"
+FLAGS_SOURCE = Markup("<code>config.json</code> and <code>environment.json</code>")
 
 
 def write_report(run_folder: Path) -> Path:
@@ -46,57 +46,51 @@ def write_report(run_folder: Path) -> Path:
 
 
 def _write(run: Run) -> Path:
-    labels = seed_groups(run)
-    shown, swept = labels[: style.MOST], sweeps(run)
-    scripts, live = embedded(shown, swept)
-    figures = run.path / "figures"
+    groups = seed_groups(run)
+    shown, swept = groups[: style.MAX_LABELS], sweeps(run)
+    scripts, interactive = embed_figures(shown, swept)
+    folder = run.path / "figures"
+    lead = drawn_sections((GRADIENT_BY_LAG,), shown, interactive, folder)
     sections = [
-        *trainability_section.sections(run),
-        *published.section(run),
-        *solved.section(run),
-        *(section for sweep in swept for section in drawn_sections((sweep.picture,), sweep.series, live, figures)),
-        *drawn_sections((SCORES, *GRADIENTS), shown, live, figures),
-        *_texts(run, shown),
-        *drawn_sections((*DIAGNOSES, learning(shown)), shown, live, figures),
+        *trainability.sections(run),
+        *published.sections(run),
+        *solved.sections(run),
+        *(section for sweep in swept for section in drawn_sections((sweep.figure,), sweep.series, interactive, folder)),
+        *drawn_sections((SCORES, GRADIENT_OVER_TRAINING), shown, interactive, folder),
+        *texts.sections(run, shown),
+        *drawn_sections((*FIGURES, learning(shown)), shown, interactive, folder),
     ]
     write_bytes(run.path / "table.csv", csv_text(run).encode())
     write_bytes(run.path / "table.parquet", parquet_bytes(run))
     page = run.path / "report.html"
-    write_bytes(page, _page(run, labels, sections, scripts).encode())
+    write_bytes(page, _page(run, groups, lead, sections, scripts).encode())
     return page
 
 
-def _texts(run: Run, labels: SeedGroups) -> list[Section]:
-    html = texts.html(run, labels)
-    return [Section(texts.NAME, texts.TITLE, html)] if html else []
-
-
-def _page(run: Run, labels: SeedGroups, sections: list[Section], scripts: str) -> str:
-    missing = document.notes("Not complete", sentences.missing(run, labels))
-    table = document.table(html_table(run), note(labels), TABLE_SOURCE) if labels else ""
+def _page(run: Run, groups: SeedGroups, lead: list[Section], sections: list[Section], scripts: Markup) -> str:
+    missing = document.notes("Not complete", missing_parts(run, groups))
+    top = (missing, html_table(run, TABLE_SOURCE), per_run.html(run, groups), _limit(groups))
     return document.document(
         kind="report",
         title=f"rnnjax: {run.experiment}",
-        headline=sentences.verdict(labels),
-        top=missing + alarm_section.html(run, labels) + table + every_run.html(run, labels) + _limit(labels),
+        headline=headline(groups),
+        top=Markup("\n").join(top),
+        lead=lead,
+        alarms=alarms.alarm_box(alarms.alarm_texts(run, groups)),
         sections=sections,
-        end=_how_it_was_run(run),
+        end=_settings(run),
         scripts=scripts,
-        css=alarm_section.CSS + every_run.CSS + texts.CSS,
     )
 
 
-def _limit(labels: SeedGroups) -> str:
-    if len(labels) <= style.MOST:
-        return ""
-    first = f"The first {style.MOST} of the {len(labels)} rows of the table"
-    return f'<p class="note">{first} have figures and texts below; a sweep over a number shows all of its runs.</p>'
+def _limit(groups: SeedGroups) -> Markup:
+    """A note where the table has more rows than the figures show."""
+    if len(groups) <= style.MAX_LABELS:
+        return Markup()
+    note = f"The first {style.MAX_LABELS} of the {len(groups)} rows of the table have figures and texts below; "
+    return Markup('<p class="note">{}</p>').format(f"{note}a sweep over a number shows all of its runs.")
 
 
-def _how_it_was_run(run: Run) -> str:
-    return f"""<section class="facts">
-<h2>How it was run</h2>
-{document.facts("Flags", run.flags)}
-{document.facts("Environment", run.environment)}
-<p class="source">From <code>config.json</code> and <code>environment.json</code>.</p>
-</section>"""
+def _settings(run: Run) -> Markup:
+    facts = document.facts("Flags", run.flags) + document.facts("Environment", run.environment)
+    return render("run_facts", title="How it was run", facts=facts, source=FLAGS_SOURCE)

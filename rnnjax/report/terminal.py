@@ -1,6 +1,6 @@
-"""A text explained in the terminal: its words shaded, the logit along it, and the words that decide.
+"""The explanation of a text in the terminal: its words shaded, the logit along it, and the decisive words.
 
-Where there is no colour (no terminal, or NO_COLOR is set) the same is said in numbers.
+Where there is no colour (no terminal, or NO_COLOR is set), numbers take the place of the shades.
 """
 
 from collections.abc import Iterator
@@ -18,24 +18,24 @@ from rnnjax.analysis.word_attribution import Explanation
 from rnnjax.formatting import percent
 from rnnjax.typing import Floats
 
-QUIET, LOUD = (28, 28, 28), (255, 140, 0)  # backgrounds from share 0 to 1, told apart with any colour vision
+QUIET, LOUD = (28, 28, 28), (255, 140, 0)  # backgrounds from share 0 to 1, distinct with any colour vision
 POSITIVE, NEGATIVE = "rgb(86,180,233)", "rgb(213,94,0)"
 BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.,-=+*#"
-WORTH_A_NUMBER = 0.05  # share from which a word is followed by its number where there is no colour
+MIN_SHOWN_SHARE = 0.05  # share from which a word is followed by its number where there is no colour
 TITLES = ("word", "at", "connec-\ntivity", "share of\nlargest", "logit\nwithout it", "gradient\npredicts")
-EACH = 3  # rows of the table: the words of the largest connectivity, and those without which most changes
+WORDS_PER_RANKING = 3  # of the table: by connectivity, and by the change of the logit without the word
 
 
 @dataclass(frozen=True, eq=False)
 class TextView:
-    """One cell on one text, for ``Console.print``; ``explanation`` is of the T ``words``, ``known`` those with an id.
+    """The explanation of one text by one cell, for ``Console.print``.
 
     Attributes:
         title: the cell, and the seed where there are several.
         words: T words.
         known: (T,) whether the vocabulary holds the word.
-        explanation: what the cell makes of them.
-        sides: the answers to which a logit below and above zero belong.
+        explanation: of the T words.
+        sides: the answers of a logit below and above zero.
     """
 
     title: str
@@ -47,46 +47,48 @@ class TextView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """The parts, from top to bottom."""
         coloured = _coloured(console)
-        shown = _shaded if coloured else _numbered
+        write_words = _shaded if coloured else _with_numbers
         yield Text()
         yield Rule(Text(self.title, style="bold"), align="left", style="dim")
-        yield Padding(shown(self.words, self.known, shares(self.explanation)), (0, 1), style=_background(0, coloured))
-        yield _along(self.explanation.logits, options)
+        yield Padding(
+            write_words(self.words, self.known, shares(self.explanation)), (0, 1), style=_background(0, coloured)
+        )
+        yield _logit_bars(self.explanation.logits, options)
         yield _crossings(self.explanation.logits, self.words, self.sides)
-        yield self._verdict()
+        yield self._answer()
         yield self._table()
 
-    def _verdict(self) -> Text:
+    def _answer(self) -> Text:
         logit = float(self.explanation.logits[-1])
         if not np.isfinite(logit):
-            return Text(f"no verdict: the logit is {logit}", style="bold")
-        other, verdict = self.sides if logit > 0 else self.sides[::-1]
+            return Text(f"no answer: the logit is {logit}", style="bold")
+        other, answer = self.sides if logit > 0 else self.sides[::-1]
         probability = float(1 / (1 + np.exp(np.float64(min(-logit, 700.0)))))
-        text = Text(verdict, style=f"bold {POSITIVE if logit > 0 else NEGATIVE}")
+        text = Text(answer, style=f"bold {POSITIVE if logit > 0 else NEGATIVE}")
         text.append(f" (probability of {self.sides[1]}: {percent(probability)})", "default not bold")
-        most = decisive(self.explanation, self.known)[0]
-        if (logit + self.explanation.measured[most] > 0) != (logit > 0):
-            text.append(f'; without "{self.words[most]}" (word {most + 1}) it would be {other}', "default not bold")
+        top = decisive_words(self.explanation, self.known)[0]
+        if (logit + self.explanation.measured[top] > 0) != (logit > 0):
+            text.append(f'; without "{self.words[top]}" (word {top + 1}) it would be {other}', "default not bold")
         return text
 
     def _table(self) -> Table:
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
         for title in TITLES:
             table.add_column(title, justify="left" if title == "word" else "right", overflow="fold")
-        told, share = self.explanation, shares(self.explanation)
-        logit = told.logits[-1]
-        for t in decisive(told, self.known):
-            without, predicted = logit + told.measured[t], logit + told.predicted[t]
-            turned = Text(_signed(without), style="bold" if without * logit < 0 else "")
+        explanation, share = self.explanation, shares(self.explanation)
+        logit = explanation.logits[-1]
+        for t in decisive_words(explanation, self.known):
+            without, predicted = logit + explanation.measured[t], logit + explanation.predicted[t]
+            without_text = Text(_signed(without), style="bold" if without * logit < 0 else "")
             table.add_row(
-                Text(self.words[t]), f"{t + 1}", f"{told.connectivity[t]:.2g}", percent(share[t]), turned,
+                Text(self.words[t]), f"{t + 1}", f"{explanation.connectivity[t]:.2g}", percent(share[t]), without_text,
                 _signed(predicted),
             )  # fmt: skip
         return table
 
 
 def legend(console: Console, sides: tuple[str, str]) -> Text:
-    """How to read what follows, once for all cells; ``sides`` as ``TextView``."""
+    """How the explanations are read, once for all cells; ``sides`` as in ``TextView``."""
     if _coloured(console):
         text = Text()
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
@@ -95,30 +97,31 @@ def legend(console: Console, sides: tuple[str, str]) -> Text:
     else:
         text = Text(
             "In brackets behind a word: its connectivity, the size of the logit's gradient there, in percent of the "
-            f"largest; from {WORTH_A_NUMBER:.0%}. "
+            f"largest; from {MIN_SHOWN_SHARE:.0%}. "
         )
     return text.append(
         "A word with ? is not in the vocabulary. The bars are the logit if the text ended there: 0 at half height, "
-        f"above it {sides[1]}. The table holds the {EACH} words of the largest connectivity and the {EACH} that change "
-        "the logit most when <unk> takes their place: the logit then, and what the gradient alone predicts."
+        f"above it {sides[1]}. The table holds the {WORDS_PER_RANKING} words of the largest connectivity and the "
+        f"{WORDS_PER_RANKING} that change the logit most when <unk> takes their place: the logit then, and what the "
+        "gradient alone predicts."
     )
 
 
 def shares(explanation: Explanation) -> Floats:
-    """Connectivity (T,) as a share of the text's largest; zero everywhere where that is zero or not finite."""
+    """Connectivity (T,) as a share of its largest value; all zero where that is zero or not finite."""
     norms = explanation.connectivity.astype(np.float64)
     largest = norms.max()
     return norms / largest if 0 < largest < np.inf else np.zeros_like(norms)
 
 
-def decisive(explanation: Explanation, known: np.ndarray) -> list[int]:
-    """Positions of the known words that decide, by gradient or in fact; the largest measured change first."""
+def decisive_words(explanation: Explanation, known: np.ndarray) -> list[int]:
+    """Positions of the known words with the largest connectivity or measured change, the largest change first."""
     effect = np.abs(explanation.measured)
     candidates = np.flatnonzero(known)
-    chosen: set[int] = set()
-    for strength in (explanation.connectivity, effect):
-        chosen.update(candidates[np.argsort(-strength[candidates], kind="stable")][:EACH].tolist())
-    return sorted(chosen, key=lambda t: (-effect[t], t))
+    positions: set[int] = set()
+    for ranking in (explanation.connectivity, effect):
+        positions.update(candidates[np.argsort(-ranking[candidates], kind="stable")][:WORDS_PER_RANKING].tolist())
+    return sorted(positions, key=lambda t: (-effect[t], t))
 
 
 def _coloured(console: Console) -> bool:
@@ -126,7 +129,7 @@ def _coloured(console: Console) -> bool:
 
 
 def _background(share: float, coloured: bool) -> str:
-    """A style; the same on dark and light terminals, since text and background are both set."""
+    """A style that sets text and background, so that dark and light terminals show the same."""
     if not coloured:
         return ""
     red, green, blue = (round(low + share * (high - low)) for low, high in zip(QUIET, LOUD, strict=True))
@@ -141,14 +144,14 @@ def _shaded(words: tuple[str, ...], known: np.ndarray, share: Floats) -> Text:
     return text
 
 
-def _numbered(words: tuple[str, ...], known: np.ndarray, share: Floats) -> Text:
+def _with_numbers(words: tuple[str, ...], known: np.ndarray, share: Floats) -> Text:
     marked = (word if known[t] else f"{word}?" for t, word in enumerate(words))
-    numbers = (f"[{100 * s:.0f}]" if s >= WORTH_A_NUMBER else "" for s in share)
+    numbers = (f"[{100 * s:.0f}]" if s >= MIN_SHOWN_SHARE else "" for s in share)
     return Text(" ".join(map("".join, zip(marked, numbers, strict=True))))
 
 
-def _along(logits: np.ndarray, options: ConsoleOptions) -> Text:
-    """The logit as a line of bars, the last of the words that share a bar; 0 at half height."""
+def _logit_bars(logits: np.ndarray, options: ConsoleOptions) -> Text:
+    """The logit as a line of bars, 0 at half height; words that share a bar show the logit of the last."""
     first, last = _signed(logits[0]), _signed(logits[-1])
     width = max(8, min(len(logits), options.max_width - len(first) - len(last) - len("logit    ")))
     bars = ASCII_BARS if options.ascii_only else BARS
@@ -164,11 +167,11 @@ def _along(logits: np.ndarray, options: ConsoleOptions) -> Text:
 
 def _crossings(logits: np.ndarray, words: tuple[str, ...], sides: tuple[str, str]) -> Text:
     side = logits > 0
-    places = 1 + np.flatnonzero(side[1:] != side[:-1])
-    if not len(places):
+    crossings = 1 + np.flatnonzero(side[1:] != side[:-1])
+    if not len(crossings):
         return Text(f"never crosses zero: {sides[int(side[0])]} from the first word on")
-    last = f"at word {places[-1] + 1} ({words[places[-1]]})"
-    return Text(f"crosses zero {last}" if len(places) == 1 else f"crosses zero {len(places)} times, last {last}")
+    last = f"at word {crossings[-1] + 1} ({words[crossings[-1]]})"
+    return Text(f"crosses zero {last}" if len(crossings) == 1 else f"crosses zero {len(crossings)} times, last {last}")
 
 
 def _signed(value: float) -> str:

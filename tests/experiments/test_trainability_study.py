@@ -17,7 +17,7 @@ from rnnjax.cells.initializers import Orthogonal
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
 from rnnjax.report.sections.trainability import rich_trainability, sections
-from rnnjax.report.summary.trainability import runs_before
+from rnnjax.report.summary.trainability import trainability_runs
 from rnnjax.runs.reader import load_run
 from rnnjax.training.ensemble import load_ensembles, plan_ensembles
 
@@ -116,7 +116,7 @@ def test_a_small_study_runs_from_flags_to_map(tmp_path):
     assert (folder / "figures" / "trainability.png").stat().st_size > 0
     told = json.loads((folder / "trainability.json").read_text())
     assert len(told["runs"]) == 2
-    small, large = sorted(runs_before(run), key=lambda one: one.value)
+    small, large = sorted(trainability_runs(run), key=lambda one: one.value)
     assert small.gradient == -12 < large.gradient
     assert small.exponent < np.log(0.02) < large.exponent
     assert small.belt == large.belt == 0

@@ -18,14 +18,14 @@ LAGS = np.arange(31)
 
 @pytest.fixture
 def runs(tmp_path):
-    found = []
+    folders = []
     for name, hidden, rate in (("recall-small", 16, 0.5), ("recall-large", 64, 0.9)):
         flags = {"hidden": hidden, "out": f"runs/{name}", "training": {"clip": 1.0, "seed": hidden}, "steps": 400}
         run = write_run(tmp_path / name, flags=flags)
         accuracy = {10: 1.0, 30: rate}
         write_member(run, "LSTM", curves={"h": [0.5**LAGS] * 2, "c": [rate**LAGS] * 2}, by_distance=accuracy)
-        found.append(run)
-    return tuple(found)
+        folders.append(run)
+    return tuple(folders)
 
 
 def rows(table):
@@ -39,8 +39,8 @@ def test_runs_stand_side_by_side(runs, tmp_path):
     assert outside(text) == []
     assert "<h1>2 runs side by side</h1>" in text
     for name, right in (("small", "50.0"), ("large", "90.0")):
-        verdict = text.partition(f"<dt>{name}</dt><dd>")[2].partition("</dd>")[0]
-        assert f"the LSTM ({right}% right)" in verdict
+        headline = text.partition(f"<dt>{name}</dt><dd>")[2].partition("</dd>")[0]
+        assert f"the LSTM ({right}% right)" in headline
         assert f"<b>{name}: LSTM</b>" in text
     first, second = (levels for _, levels in logs(text))
     np.testing.assert_allclose(10.0 ** first[-1], 0.5**LAGS, rtol=1e-5)
@@ -104,12 +104,12 @@ def test_a_comparison_of_an_earlier_time_is_written_over_and_nothing_else(runs, 
     with pytest.raises(UserError, match="exists and is not a comparison"):
         write_comparison(runs, out)
     assert out.read_text() == "my thesis"
-    (tmp_path / "report.html").write_text(document("report", "t", "h", "", [], "", ""))
+    (tmp_path / "report.html").write_text(document(kind="report", title="t", headline="h"))
     with pytest.raises(UserError, match="exists and is not a comparison"):
         write_comparison(runs, tmp_path / "report.html")
     with pytest.raises(UserError, match="exists and is not a comparison"):
         write_comparison(runs, tmp_path)
-    out.write_text(document("comparison", "of an earlier time", "h", "", [], "", ""))
+    out.write_text(document(kind="comparison", title="of an earlier time", headline="h"))
     write_comparison(runs, out)
     assert "of an earlier time" not in out.read_text(encoding="utf-8")
 

@@ -31,9 +31,9 @@ def test_a_diagnosis_comes_back_as_written(member):
     weights = dict(zip("ifgo", (0.1, 0.2, 0.3, 0.4), strict=True))
     layer = layer_record("LSTM", belt, detour, keep=0.75, weights=weights, reverse=True)
     write_diagnosis(member, "end", layer, texts=[text], swaps=swap_record([3, 9], [14.0, -2.0], [0.5, 0.25]), loss=None)
-    found = loaded(member).diagnoses
-    assert set(found) == {"end"}
-    end = found["end"]
+    diagnoses = loaded(member).diagnoses
+    assert set(diagnoses) == {"end"}
+    end = diagnoses["end"]
     (layer,) = end.layers
     assert (end.step, end.examples, layer.name, layer.units, layer.reverse) == (200, 32, "recurrent", 8, True)
     assert np.isnan(end.loss)
@@ -50,21 +50,21 @@ def test_a_diagnosis_comes_back_as_written(member):
 
 
 def test_an_old_run_has_no_diagnosis_and_says_nothing_of_it(member):
-    found = loaded(member)
-    assert (dict(found.diagnoses), found.updates, found.diverged) == ({}, None, None)
-    np.testing.assert_array_equal(found.gradient_norms, [0.3])
+    member_record = loaded(member)
+    assert (dict(member_record.diagnoses), member_record.updates, member_record.diverged) == ({}, None, None)
+    np.testing.assert_array_equal(member_record.gradient_norms, [0.3])
 
 
 def test_a_cell_of_ones_own_need_not_tell_the_values_of_its_gates():
-    told = {"step": 0, "examples": 4, "loss": 0.7, "layers": [layer_record("GRU", saturation=None)]}
-    (layer,) = parse_diagnosis(told).layers
-    assert (layer.saturation, layer.gates) == (None, ("r", "u", "n"))
+    record = {"step": 0, "examples": 4, "loss": 0.7, "layers": [layer_record("GRU", saturation=None)]}
+    (layer,) = parse_diagnosis(record).layers
+    assert (layer.saturation, layer.gates) == ({}, ("r", "u", "n"))
 
 
 def test_a_lag_that_no_example_reaches_has_no_number():
     record = layer_record("GRU", np.ones(3), np.ones(3), count=[4, 4, 0])
-    told = {"step": 0, "examples": 4, "loss": 0.7, "layers": [record]}
-    diagnosis = parse_diagnosis(told)
+    record = {"step": 0, "examples": 4, "loss": 0.7, "layers": [record]}
+    diagnosis = parse_diagnosis(record)
     np.testing.assert_array_equal(diagnosis.layers[0].by_lag["belt"].q50, [1, 1, np.nan])
     assert (diagnosis.texts, diagnosis.swaps) == ((), None)
 
@@ -92,8 +92,8 @@ def test_every_training_step_keeps_its_gradient_norm(member):
 
 
 def test_where_a_member_diverged(member):
-    told = {"step": 7, "phase": "backward", "layer": "recurrent", "gate": None, "timestep": 17, "what": "loss"}
-    (member / "diverged.json").write_text(json.dumps(told))
+    record = {"step": 7, "phase": "backward", "layer": "recurrent", "gate": None, "timestep": 17, "what": "loss"}
+    (member / "diverged.json").write_text(json.dumps(record))
     origin = loaded(member).diverged
     assert (origin.phase, origin.layer, origin.gate) == ("backward", "recurrent", None)
     assert (origin.timestep, origin.step) == (17, 7)

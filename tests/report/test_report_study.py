@@ -44,17 +44,17 @@ def test_the_page_shows_figures_of_the_first_and_numbers_of_all(study):
     table, every = re.findall(r"<tbody>(.*?)</tbody>", text, re.DOTALL)[:2]
     assert (table.count("<tr>"), every.count("<tr>")) == (24, 72)
     assert len(re.search("<h1>(.*?)</h1>", text)[1]) < 500
-    assert "and 20 others know it only partly" in text
+    assert "and 20 others succeed only partly" in text
     assert page.stat().st_size < 5_000_000
 
 
 @pytest.mark.parametrize("draw", [accuracy_against_distance, learning_curves, belt_share])
 @pytest.mark.parametrize("columns", [style.WIDE, style.NARROW])
 def test_the_legend_stays_within_the_figure_and_leaves_room_for_the_curves(study, draw, columns):
-    figure = draw(seed_groups(load_run(study))[: style.MOST], columns)
+    figure = draw(seed_groups(load_run(study))[: style.MAX_LABELS], columns)
     figure.canvas.draw()
     (legend,) = figure.legends
-    assert len(legend.get_texts()) > style.MOST
+    assert len(legend.get_texts()) > style.MAX_LABELS
     assert legend.get_window_extent().x1 <= 1.02 * figure.bbox.width
     assert figure.axes[0].get_window_extent().height > 0.25 * figure.bbox.height
     assert max(line.get_linewidth() for line in figure.axes[0].get_lines()) < 6

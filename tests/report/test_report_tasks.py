@@ -16,11 +16,11 @@ from rnnjax.errors import UserError
 from rnnjax.formatting import Nouns, loss
 from rnnjax.report.comparison import write_comparison
 from rnnjax.report.run_report import write_report
-from rnnjax.report.summary.alarm_evidence import evidence_of, raised
+from rnnjax.report.summary.alarm_evidence import group_alarms, member_evidence
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables.fields import header, rows
 from rnnjax.report.tables.summary_table import note, rich_table
-from rnnjax.report.text.headline import learning, verdict
+from rnnjax.report.text.headline import headline, learning_captions
 from rnnjax.runs.reader import load_run
 from rnnjax.runs.schema import TaskInfo
 
@@ -30,13 +30,13 @@ def run(tmp_path):
     return write_number_task(tmp_path / "adding")
 
 
-def labels_of(run):
+def groups_of(run):
     return seed_groups(load_run(run))
 
 
 def table_of(run):
-    labels = labels_of(run)
-    return {row[0].value: dict(zip(header(labels), row, strict=True)) for row in rows(labels)}
+    groups = groups_of(run)
+    return {row[0].value: dict(zip(header(groups), row, strict=True)) for row in rows(groups)}
 
 
 def diagnose(run):
@@ -45,14 +45,14 @@ def diagnose(run):
         for when in ("start", "end"):
             belt = 0.9**LAGS if "lstm" in folder.name else 0.0
             file = write_diagnosis(folder, when, layer_record("LSTM" if "lstm" in folder.name else "SimpleRNN", belt))
-            told = json.loads(file.read_text())
-            file.write_text(json.dumps({name: told[name] for name in told if name not in ("texts", "swaps")}))
+            record = json.loads(file.read_text())
+            file.write_text(json.dumps({name: record[name] for name in record if name not in ("texts", "swaps")}))
 
 
 def read(page):
     """What a reader of the page sees, and what its interactive figures write on their axes."""
     text = page.read_text(encoding="utf-8")
-    axes = [one.get("axis_label", "") for kind in ("LinearAxis", "LogAxis") for one in of_kind(text, kind)]
+    axes = [model.get("axis_label", "") for kind in ("LinearAxis", "LogAxis") for model in of_kind(text, kind)]
     text = re.sub(r"<style>.*?</style>|data:image[^\"]*", "", bare(text), flags=re.DOTALL)
     return html.unescape(text), axes
 
@@ -63,7 +63,9 @@ def test_no_sentence_of_a_number_task_speaks_of_words_or_reviews(run):
     assert "halves every 14 steps" in text
     assert "held-out sequences" in text
     assert "steps back from the end of the sequence" in axes
-    assert not [found for told in (text, *axes) for found in re.findall(r"(?i).{0,30}(?:word|review).{0,30}", told)]
+    assert not [
+        phrase for record in (text, *axes) for phrase in re.findall(r"(?i).{0,30}(?:word|review).{0,30}", record)
+    ]
 
 
 def test_nouns_fill_every_sentence_and_know_their_plurals():
@@ -91,19 +93,22 @@ def test_the_main_score_of_a_number_task_is_its_test_loss(run):
     assert row["validation loss"].value == "0.00115"
     assert row["test accuracy"].value == "91.0"
     assert "validation accuracy" not in row
-    said = (
+    caption = (
         "The LSTM reaches a test loss of 0.00130, the SimpleRNN 0.167, where remembering nothing gives 0.167 at best."
     )
-    assert verdict(labels_of(run)) == said
-    assert dict(learning(labels_of(run)))["LSTM"] == "Best validation loss 0.00115 (mean of 2 seeds), at step 300."
+    assert headline(groups_of(run)) == caption
+    assert (
+        dict(learning_captions(groups_of(run)))["LSTM"]
+        == "Best validation loss 0.00115 (mean of 2 seeds), at step 300."
+    )
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "text"),
     [(0.001234, "0.00123"), (1 / 6, "0.167"), (2.079, "2.08"), (123.4, "123"), (np.nan, "–"), (np.inf, "∞")],
 )
-def test_a_loss_has_three_digits(value, told):
-    assert loss(value) == told
+def test_a_loss_has_three_digits(value, text):
+    assert loss(value) == text
 
 
 def test_steps_to_beat_the_baseline_are_those_of_the_first_loss_below_nine_tenths_of_it(run):
@@ -113,7 +118,7 @@ def test_steps_to_beat_the_baseline_are_those_of_the_first_loss_below_nine_tenth
     write_member(run, "GRU", 1, validation=[(100, 0.151, 0.1)], baseline=1 / 6)
     field = table_of(run)["GRU"]["steps to beat baseline"]
     assert (field.value, field.spread) == ("150", "150 to never")
-    assert "below 90% of 0.167, which the best answer that remembers nothing gets" in note(labels_of(run))
+    assert "below 90% of 0.167, the loss of the best prediction without memory" in note(groups_of(run))
 
 
 def test_the_terminal_shows_losses_within_its_width(run):
@@ -128,33 +133,35 @@ def test_the_terminal_shows_losses_within_its_width(run):
 
 def test_what_older_runs_do_not_tell_is_left_out(run):
     for file in (run / "members").glob("*/*.json"):
-        told = json.loads(file.read_text())
-        file.write_text(json.dumps({name: told[name] for name in told if name not in ("baseline", "validation_loss")}))
+        record = json.loads(file.read_text())
+        file.write_text(
+            json.dumps({name: record[name] for name in record if name not in ("baseline", "validation_loss")})
+        )
     (run / "task.json").write_text('{"objective": "number"}')
     row = table_of(run)["LSTM"]
     assert (row["test loss"].value, row["validation loss"].value) == ("0.00130", "–")
     assert "steps to beat baseline" not in row
     assert "half-life at end, words" in row
-    assert verdict(labels_of(run)).endswith("the SimpleRNN 0.167.")
+    assert headline(groups_of(run)).endswith("the SimpleRNN 0.167.")
     (run / "task.json").unlink()
     assert "validation accuracy" in table_of(run)["LSTM"]
-    assert "of the test reviews right" in verdict(labels_of(run))
+    assert "of the test reviews right" in headline(groups_of(run))
 
 
 def test_symbols_have_losses_too(tmp_path):
     run = write_symbols_task(tmp_path / "characters")
     row = table_of(run)["GRU"]
     assert (row["test loss"].value, row["half-life at end, characters"].value) == ("2.10", "6.6")
-    assert "Accuracy is the share of symbols that are right." in note(labels_of(run))
-    assert not raised(load_run(run), labels_of(run))  # without a baseline nobody knows a plateau
+    assert "Accuracy is the share of symbols that are right." in note(groups_of(run))
+    assert not group_alarms(load_run(run), groups_of(run))  # without a baseline nobody knows a plateau
 
 
 def test_a_plateau_is_a_loss_that_stays_at_the_baseline(run):
-    (alarm,) = [one.alarm for one in raised(load_run(run), labels_of(run))]
+    (alarm,) = [model.alarm for model in group_alarms(load_run(run), groups_of(run))]
     assert (alarm.name, alarm.label) == ("plateau", "SimpleRNN")
     assert "is 0.168, and the best answer that remembers nothing costs 0.167." in alarm.sentence
-    (lstm, *_) = [member for group in labels_of(run) for member in group.members if member.label == "LSTM"]
-    evidence = evidence_of(lstm, 0.0)
+    (lstm, *_) = [member for group in groups_of(run) for member in group.members if member.label == "LSTM"]
+    evidence = member_evidence(lstm, 0.0)
     assert (evidence.unit, evidence.chance_loss) == ("step", pytest.approx(1 / 6))
     assert evidence.accuracy == pytest.approx(1 - 0.0011 * 6)
 
@@ -164,11 +171,11 @@ def test_classes_are_judged_by_accuracy_and_guess_one_of_them(tmp_path):
     write_task(run, "classes", "pixel", "image", classes=[str(digit) for digit in range(10)])
     write_member(run, "GRU", by_distance={10: 0.11, 20: 0.3}, train=[2.3] * 100)
     write_member(run, "LSTM", by_distance={10: 0.11, 20: 0.1})
-    labels = labels_of(run)
-    assert "the LSTM (10.0% right) does hardly better than guessing" in verdict(labels)
-    assert "Asked about a pixel 20 pixels back, the GRU (30.0% right) knows it only partly" in verdict(labels)
-    assert "test loss" not in header(labels)
-    assert evidence_of(labels[0].members[0], 0.0).chance_loss is None
+    groups = groups_of(run)
+    assert "the LSTM (10.0% right) is hardly better than guessing" in headline(groups)
+    assert "Recalling a pixel 20 pixels back: the GRU (30.0% right) succeeds only partly" in headline(groups)
+    assert "test loss" not in header(groups)
+    assert member_evidence(groups[0].members[0], 0.0).chance_loss is None
 
 
 def test_a_damaged_task_is_told_in_a_sentence(run):

@@ -31,8 +31,8 @@ def test_the_page_is_whole_and_needs_nothing_else(run):
     figures = sorted(path.name for path in (run / "figures").iterdir())
     names = ("accuracy_by_distance", "gradient_by_lag", "gradient_over_training", "learning_curves")
     assert figures == [f"{name}.png" for name in names]
-    embedded = {base64.b64decode(code) for code in re.findall(r'src="data:image/png;base64,([^"]+)"', text)}
-    assert embedded == {(run / "figures" / name).read_bytes() for name in figures}
+    embed_figures = {base64.b64decode(code) for code in re.findall(r'src="data:image/png;base64,([^"]+)"', text)}
+    assert embed_figures == {(run / "figures" / name).read_bytes() for name in figures}
     assert outside(text) == []
     assert "&lt;script&gt;alert(1)" in text
     assert (run / "table.csv").read_text().count("\n") == 1 + 4
@@ -75,28 +75,32 @@ def test_every_section_can_be_reached_and_names_the_files_of_its_numbers(run):
     assert "&lt;b&gt;horrifying" in text
 
 
-def test_alarms_stand_above_the_table_and_below_what_is_missing(run):
+def test_headline_table_and_gradient_come_first_then_the_alarms(run):
     folder = write_member(run, "GRU", 0, curves={"h": [0.5**LAGS] * 2}, test=None)
     write_diagnosis(folder, "start", layer_record("GRU", 0.5**LAGS, 0.5**LAGS, keep=0.01))
     text = write_report(run).read_text(encoding="utf-8")
-    places = [
-        text.index(mark) for mark in ("<h1>", "Not complete", '<aside class="alarms">', "<table>", "<section id=")
-    ]
-    assert places == sorted(places)
+    parts = (
+        *("<h1>", "Not complete", "<table>", '<section id="gradient_by_lag">', '<aside class="alarms">'),
+        *("<nav", '<section id="accuracy_by_distance">', '<section id="learning_curves">'),
+    )
+    positions = [text.index(part) for part in parts]
+    assert positions == sorted(positions)
+    (alarm,) = re.findall(r"<li><details>(.*?)</details></li>", text, re.DOTALL)
+    assert alarm.index("<b>GRU: forget bias.</b>") < alarm.index("</summary>") < alarm.index("<p>")
 
 
 def test_it_says_what_the_numbers_say_and_changes_with_them(run):
     text = write_report(run).read_text(encoding="utf-8")
-    assert "Asked about a word 30 words back, the LSTM (100% right) still knows it" in text
+    assert "Recalling a word 30 words back: the LSTM (100% right) succeeds" in text
     assert "halves every 6.6 words and still has 4.2% of its strength 30 words back" in text
     write_member(run, "LSTM", 2, curves={"h": [0.8**LAGS] * 2}, by_distance={10: 0.5, 30: 0.5})
     again = write_report(run).read_text(encoding="utf-8")
-    assert "the LSTM (50.0–100% right) knows it only partly" in again
+    assert "the LSTM (50.0–100% right) succeeds only partly" in again
 
 
 def test_it_says_what_is_measured(run):
     text = write_report(run).read_text(encoding="utf-8")
-    assert "Each curve is measured on one training batch, that of the logged step which it shows." in text
+    assert "Each curve is measured on one training batch, that of its logged step." in text
     assert "dark is weak (see the scale)" in text
     assert "at least 5 reviews and 10% of the training batch" in text
     assert "accuracies, in percent, are of the parameters that were best in validation" in text

@@ -1,4 +1,4 @@
-"""What the terminal shows of a text: shades or numbers, the logit along it, the verdict and the words that decide."""
+"""The explanation of a text in the terminal: shades or numbers, the logit along it, the answer, decisive words."""
 
 import io
 import re
@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from rnnjax.analysis.word_attribution import Explanation
-from rnnjax.report.terminal import TextView, decisive, legend, shares
+from rnnjax.report.terminal import TextView, decisive_words, legend, shares
 
 WORDS = ("horrifying", "[bold]", "foo", "the", "film", "ended", "well")
 KNOWN = np.array([True, True, False, True, True, True, True])
@@ -47,16 +47,16 @@ def test_a_share_is_of_the_largest():
 
 def test_decisive_are_the_strongest_by_gradient_and_in_fact_but_no_unknown_word():
     # by connectivity 6, 1, 5 (2 is unknown), by the change 0, 3, 4
-    assert decisive(LATCHED, KNOWN) == [0, 3, 4, 1, 6, 5]
-    assert decisive(LATCHED, np.arange(7) == 4) == [4]
+    assert decisive_words(LATCHED, KNOWN) == [0, 3, 4, 1, 6, 5]
+    assert decisive_words(LATCHED, np.arange(7) == 4) == [4]
 
 
 def test_in_colour_a_stronger_word_has_a_stronger_background():
     text = shown(**COLOUR)
     red, green, blue = {}, {}, {}
     for codes, word in re.findall(r"\x1b\[([\d;]*)m([a-z\[\]?]+)\x1b", text):
-        if found := re.search(r"48;2;(\d+);(\d+);(\d+)", codes):
-            red[word], green[word], blue[word] = map(int, found.groups())
+        if colours := re.search(r"48;2;(\d+);(\d+);(\d+)", codes):
+            red[word], green[word], blue[word] = map(int, colours.groups())
     order = ["horrifying", "the", "film", "ended", "[bold]", "foo?", "well"]
     assert [red[word] for word in order] == sorted(red.values())
     assert (red["horrifying"], green["horrifying"], blue["horrifying"]) == (28, 28, 28)
@@ -84,7 +84,7 @@ def test_the_table_holds_measured_and_predicted_logits():
 
 
 @pytest.mark.parametrize(
-    ("logits", "said"),
+    ("logits", "expected"),
     [
         ([-1, -3, -2, 1, 2, -4, -6], "crosses zero 2 times, last at word 6 (ended)"),
         ([-1, -3, -2, -1, -2, -4, 6], "crosses zero at word 7 (well)"),
@@ -92,12 +92,12 @@ def test_the_table_holds_measured_and_predicted_logits():
         ([-1, -2, -3, -4, -5, -6, -7], "never crosses zero: negative from the first word on"),
     ],
 )
-def test_where_the_logit_crosses_zero(logits, said):
-    assert said in changed(logits=np.array(logits, np.float64)).splitlines()
+def test_where_the_logit_crosses_zero(logits, expected):
+    assert expected in changed(logits=np.array(logits, np.float64)).splitlines()
 
 
 @pytest.mark.parametrize(
-    ("last", "measured", "said"),
+    ("last", "measured", "expected"),
     [
         (-1.0, 0.9, "negative (probability of positive: 26.9%)"),
         (-1.0, 1.1, 'negative (probability of positive: 26.9%); without "horrifying" (word 1) it would be positive'),
@@ -105,12 +105,12 @@ def test_where_the_logit_crosses_zero(logits, said):
         (2.0, 5.0, "positive (probability of positive: 88.1%)"),
         (-900.0, 1.0, "negative (probability of positive: under 0.1%)"),
         (900.0, 1.0, "positive (probability of positive: 100%)"),
-        (np.nan, 1.0, "no verdict: the logit is nan"),
+        (np.nan, 1.0, "no answer: the logit is nan"),
     ],
 )
-def test_the_verdict(last, measured, said):
+def test_the_answer(last, measured, expected):
     text = shown(view(LATCHED._replace(logits=np.full(7, last), measured=np.array([measured] + [0.0] * 6))), width=100)
-    assert said in text.splitlines()
+    assert expected in text.splitlines()
 
 
 def test_the_bars_have_zero_at_half_height():
@@ -124,8 +124,8 @@ def test_a_long_text_fits_a_narrow_terminal_and_ends_with_its_own_bar():
     words = 300
     logits = np.full(words, -2.0)
     logits[-1] = 2.0
-    told = Explanation(np.full(words, 0.1), logits, np.zeros(words), np.zeros(words))
-    text = shown(view(told, ("word",) * words, np.full(words, True)), width=60)
+    explanation = Explanation(np.full(words, 0.1), logits, np.zeros(words), np.zeros(words))
+    text = shown(view(explanation, ("word",) * words, np.full(words, True)), width=60)
     assert max(map(len, text.splitlines())) <= 60
     (bars,) = re.findall(r"^logit -2\.00 (.*) \+2\.00$", text, re.MULTILINE)
     assert set(bars[:-1]) == {"▁"}

@@ -1,4 +1,4 @@
-"""Pictures of the two ways a gradient takes through time: along the conveyor belt, or round through the matrix W_h."""
+"""Figures of the two paths of a gradient through time: along the conveyor belt, and through the matrix W_h."""
 
 from matplotlib.figure import Figure
 
@@ -16,12 +16,11 @@ from rnnjax.report.figures.panels import (
     percent_axis,
     sample,
 )
-from rnnjax.report.summary.diagnosis import Curve, curve, diagnosed, has_belt, layers_of, within
-from rnnjax.report.summary.seed_groups import SeedGroup
+from rnnjax.report.summary.diagnosis import Curve, clip_to_shares, curve, diagnosed, group_layers, has_belt
+from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.runs.schema import MOMENTS, Moment
 
-Labels = tuple[SeedGroup, ...]
 PATHS: dict[str, tuple[str, Dash]] = {
     "m": ("the whole gradient ‖∂L/∂m‖", ":"),
     "belt": ("down the belt", "-"),
@@ -29,66 +28,69 @@ PATHS: dict[str, tuple[str, Dash]] = {
 }
 
 
-def belt_and_detour(labels: Labels, columns: int = style.WIDE) -> Figure | None:
-    """Norms of the whole gradient and its two parts against lag, a panel for each cell; None where not diagnosed.
+def belt_and_detour(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
+    """Norms of the whole gradient and its two parts by lag, a panel for each cell; None without a diagnosis.
 
-    Line: the median seed; band: see ``diagnosis_summary.Curve``. Grey: start; the cell's colour: end.
+    Lines are the median seed, bands those of ``Curve``; the start is grey, the end in the cell's colour.
     """
-    drawn = [(group, place, title, _paths(group, place)) for group, place, title in diagnosed(labels)]
-    drawn = [one for one in drawn if one[3]]
-    if not drawn:
+    entries = [
+        (group, title, curves)
+        for group, layer_index, title in diagnosed(groups)
+        if (curves := _path_curves(group, layer_index))
+    ]
+    if not entries:
         return None
-    colour = style.colours([group.label for group in labels])
-    figure, axes = style.panels(len(drawn), columns, height=2.7)
-    every = [found for *_, curves in drawn for found in curves.values()]
-    low, high = style.decades([level for found in every for level in (found.middle, found.low, found.high)])
-    for panel, (group, _, title, curves) in zip(axes, drawn, strict=True):
-        heading(panel, title, colour[group.label])
+    colours = style.colours([group.label for group in groups])
+    figure, axes = style.panels(len(entries), columns, height=2.7)
+    all_curves = [path_curve for *_, curves in entries for path_curve in curves.values()]
+    low, high = style.decades([level for drawn in all_curves for level in (drawn.median, drawn.low, drawn.high)])
+    for panel, (group, title, curves) in zip(axes, entries, strict=True):
+        heading(panel, title, colours[group.label])
         style.decade_axis(panel, low, high)
-        for (when, path), found in curves.items():
-            tint = style.FAINT if when == "start" else colour[group.label]
+        for (when, path), path_curve in curves.items():
+            colour = style.FAINT if when == "start" else colours[group.label]
             width, shade = (1.2, 0.0) if path == "m" else (1.8, 0.18)
-            draw_curve(panel, found, tint, PATHS[path][1], width, shade)
+            draw_curve(panel, path_curve, colour, PATHS[path][1], width, shade)
         if not any(path == "belt" for _, path in curves):
             panel.annotate("no belt: all is detour", (0.97, 0.93), xycoords="axes fraction", ha="right", va="top")
         lag_axis(panel)
-    figure.supxlabel(nouns_of(labels).back, fontsize=10.5)
+    figure.supxlabel(nouns_of(groups).back, fontsize=10.5)
     figure.supylabel("norm of the gradient", fontsize=10.5)
     handles = [sample(text, line=line) for text, line in PATHS.values()]
     moments = [sample(WHEN["start"], style.FAINT), sample(f"{WHEN['end']} (in the cell's colour)")]
-    legend(figure, [*handles, *moments, *band_patches(every, nouns_of(labels))], columns)
+    legend(figure, [*handles, *moments, *band_patches(all_curves, nouns_of(groups))], columns)
     return figure
 
 
-def _paths(group: SeedGroup, place: int) -> dict[tuple[Moment, str], Curve]:
-    """The curves that there are; no belt where a cell has none at any moment."""
-    belt = any(has_belt(layer) for when in MOMENTS for layer in layers_of(group, when, place))
+def _path_curves(group: SeedGroup, layer_index: int) -> dict[tuple[Moment, str], Curve]:
+    """The curves that were measured, without that of the belt where the cell has none at any moment."""
+    belt = any(has_belt(layer) for when in MOMENTS for layer in group_layers(group, when, layer_index))
     keys = [(when, path) for when in MOMENTS for path in PATHS if belt or path != "belt"]
-    found = {key: curve(group, place, *key, style.log10) for key in keys}
-    return {key: one for key, one in found.items() if one is not None}
+    curves = {key: curve(group, layer_index, *key, style.log10) for key in keys}
+    return {key: path_curve for key, path_curve in curves.items() if path_curve is not None}
 
 
-def belt_share(labels: Labels, columns: int = style.WIDE) -> Figure | None:
-    """The belt's share against lag, of all cells in one panel, the start thin and the end strong; None without any."""
-    drawn: list[tuple[SeedGroup, str, Moment, Curve]] = [
-        (group, title, when, found)
-        for group, place, title in diagnosed(labels)
-        if place == 0
+def belt_share(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
+    """The belt's share by lag, all cells in one panel, thin at the start and thick at the end; None without any."""
+    entries: list[tuple[SeedGroup, str, Moment, Curve]] = [
+        (group, title, when, path_curve)
+        for group, layer_index, title in diagnosed(groups)
+        if layer_index == 0
         for when in MOMENTS
-        if (found := curve(group, place, when, "belt_share")) is not None
+        if (path_curve := curve(group, layer_index, when, "belt_share")) is not None
     ]
-    if not drawn:
+    if not entries:
         return None
-    colour = style.colours([group.label for group in labels])
+    colours = style.colours([group.label for group in groups])
     figure, (panel,) = style.panels(1, columns, height=2.9)
-    for group, _, when, found in drawn:
+    for group, _, when, path_curve in entries:
         line, width = STROKES[when]
-        draw_curve(panel, within(found), colour[group.label], line, width, 0.2 if when == "end" else 0.12)
+        draw_curve(panel, clip_to_shares(path_curve), colours[group.label], line, width, 0.2 if when == "end" else 0.12)
     percent_axis(panel)
     lag_axis(panel)
-    panel.set_xlabel(nouns_of(labels).back, fontsize=10.5)
+    panel.set_xlabel(nouns_of(groups).back, fontsize=10.5)
     panel.set_ylabel("share of the belt", fontsize=10.5)
-    cells = [sample(label, colour[label], width=2.0) for label in dict.fromkeys(group.label for group, *_ in drawn)]
-    bands = band_patches((found for *_, found in drawn), nouns_of(labels))
+    cells = [sample(label, colours[label], width=2.0) for label in dict.fromkeys(group.label for group, *_ in entries)]
+    bands = band_patches((path_curve for *_, path_curve in entries), nouns_of(groups))
     legend(figure, [*cells, *moment_samples(), *bands], columns, across=4)
     return figure

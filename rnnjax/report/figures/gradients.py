@@ -1,4 +1,4 @@
-"""Pictures of the gradient on its way back through time: by lag, and by lag over the course of training."""
+"""Figures of the gradient norm by lag, and by lag and training step."""
 
 from typing import Literal
 
@@ -12,7 +12,17 @@ from matplotlib.patches import Patch
 
 from rnnjax.formatting import Nouns
 from rnnjax.report.figures import style
-from rnnjax.report.summary.seed_groups import Band, SeedGroup, band, fades, history, memory, middle, open_from
+from rnnjax.report.summary.seed_groups import (
+    GradientBand,
+    SeedGroup,
+    SeedGroups,
+    gradient_band,
+    gradient_decays,
+    gradient_history,
+    lower_median,
+    memory_key,
+    smallest_lower_bound,
+)
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.runs.schema import MOMENTS, Moment
 from rnnjax.typing import Floats
@@ -20,44 +30,51 @@ from rnnjax.typing import Floats
 DASHES: dict[str, Literal["-", "--"]] = {"h": "-", "c": "--"}
 
 
-def titles(labels: tuple[SeedGroup, ...]) -> list[tuple[SeedGroup, int, str]]:
-    """One panel for each label and layer that has a gradient log."""
+def layer_titles(groups: SeedGroups) -> list[tuple[SeedGroup, int, str]]:
+    """Each group and layer that has a gradient log, with the title of its panel."""
     return [
         (group, layer, group.label if len(group.layers) == 1 else f"{group.label}, layer {layer + 1}")
-        for group in labels
+        for group in groups
         for layer in group.layers
     ]
 
 
-def gradient_by_lag(labels: tuple[SeedGroup, ...], columns: int = style.WIDE) -> Figure | None:
-    """Gradient norm against lag at the start and the end of training, a panel for each cell; None without a log.
+def gradient_by_lag(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
+    """Gradient norm by lag at the start and the end of training, a panel for each cell; None without a log.
 
-    Line: median over examples; band: between the 10% and 90% quantiles; of several seeds the median at each lag.
+    Lines are the median over examples, bands reach from the 10% to the 90% quantile; of several seeds the lower
+    median at each lag.
     """
-    shown = titles(labels)
-    if not shown:
+    entries = layer_titles(groups)
+    if not entries:
         return None
-    colour, nouns = style.colours([group.label for group in labels]), nouns_of(labels)
-    figure, axes = style.panels(len(shown), columns, height=2.7)
-    bands = [_bands(group, layer) for group, layer, _ in shown]
-    drawn = [style.log10(level) for some in bands for _, _, b in some for level in (b.q10, b.q50, b.q90)]
-    low, high = style.decades(drawn)
-    for panel, (group, layer, title), some in zip(axes, shown, bands, strict=True):
-        panel.set_title(style.literal(title), loc="left", fontsize=11, fontweight="bold", color=colour[group.label])
+    colours, nouns = style.colours([group.label for group in groups]), nouns_of(groups)
+    figure, axes = style.panels(len(entries), columns, height=2.7)
+    bands = [_bands(group, layer) for group, layer, _ in entries]
+    levels = [
+        style.log10(level)
+        for layer_bands in bands
+        for _, _, band in layer_bands
+        for level in (band.q10, band.q50, band.q90)
+    ]
+    low, high = style.decades(levels)
+    for panel, (group, layer, title), layer_bands in zip(axes, entries, bands, strict=True):
+        panel.set_title(style.literal(title), loc="left", fontsize=11, fontweight="bold", color=colours[group.label])
         style.decade_axis(panel, low, high)
-        for state, when, of in some:
-            tint = style.FAINT if when == "start" else colour[group.label]
-            lag = np.arange(len(of.q50))
-            panel.fill_between(lag, style.log10(of.q10), style.log10(of.q90), color=tint, alpha=0.2, linewidth=0)
-            panel.plot(lag, style.log10(of.q50), color=tint, linewidth=1.8, linestyle=DASHES[state])
+        for state, when, norms in layer_bands:
+            colour = style.FAINT if when == "start" else colours[group.label]
+            lag = np.arange(len(norms.q50))
+            low_edge, high_edge = style.log10(norms.q10), style.log10(norms.q90)
+            panel.fill_between(lag, low_edge, high_edge, color=colour, alpha=0.2, linewidth=0)
+            panel.plot(lag, style.log10(norms.q50), color=colour, linewidth=1.8, linestyle=DASHES[state])
         if layer == 0:
-            _mark_reach(panel, group, colour[group.label], nouns)
+            _mark_reach(panel, group, colours[group.label], nouns)
     figure.supxlabel(nouns.back, fontsize=10.5)
-    figure.supylabel(f"how much the loss feels this {nouns.step}:\n‖∂L/∂h‖", fontsize=10.5)
-    two_states = any(state == "c" for some in bands for state, _, _ in some)
+    figure.supylabel(f"gradient norm at this {nouns.step}\n‖∂L/∂h‖", fontsize=10.5)
+    two_states = any(state == "c" for layer_bands in bands for state, _, _ in layer_bands)
     columns_of_legend = 3 if columns == style.WIDE else 1
     figure.legend(
-        handles=_legend(two_states, all(group.finished for group, _, _ in shown), nouns),
+        handles=_legend(two_states, all(group.finished for group, _, _ in entries), nouns),
         loc="outside upper left",
         ncols=columns_of_legend,
         frameon=False,
@@ -66,25 +83,25 @@ def gradient_by_lag(labels: tuple[SeedGroup, ...], columns: int = style.WIDE) ->
     return figure
 
 
-def _bands(group: SeedGroup, layer: int) -> list[tuple[str, Moment, Band]]:
+def _bands(group: SeedGroup, layer: int) -> list[tuple[str, Moment, GradientBand]]:
     return [
-        (state, when, found)
+        (state, when, band)
         for when in MOMENTS
-        for at, state in group.keys
-        if at == layer and (found := band(group, (layer, state), when)) is not None
+        for key_layer, state in group.keys
+        if key_layer == layer and (band := gradient_band(group, (layer, state), when)) is not None
     ]
 
 
 def _mark_reach(panel: Axes, group: SeedGroup, colour: str, nouns: Nouns) -> None:
-    """A dot where the norm has fallen to 1% of its start, on what the cell remembers at the end of training."""
-    sound = [found for found in fades(group, "end") if not found.trouble]
-    memories = [memory(member) for member in group.counted if memory(member) in member.gradients]
-    found = band(group, memories[0], "end") if memories else None
-    if not sound or found is None:
+    """A dot where the gradient at the memory, at the end of training, has fallen below 1% of its norm at lag 0."""
+    usable = [decay for decay in gradient_decays(group, "end") if not decay.problem]
+    memories = [memory_key(member) for member in group.reported if memory_key(member) in member.gradients]
+    band = gradient_band(group, memories[0], "end") if memories else None
+    if not usable or band is None:
         return
-    reach = int(middle([one.reach for one in sound]))
-    height = float(style.log10(found.q50)[reach])
-    if reach >= open_from(sound) or not np.isfinite(height):
+    reach = int(lower_median([decay.reach for decay in usable]))
+    height = float(style.log10(band.q50)[reach])
+    if reach >= smallest_lower_bound(usable) or not np.isfinite(height):
         return
     panel.plot([reach], [height], "o", color=colour, markeredgecolor="white", markersize=7, zorder=5)
     text = f"below 1% after {nouns.far(reach)}" if reach else f"below 1% one {nouns.step} back"
@@ -96,31 +113,31 @@ def _legend(two_states: bool, finished: bool, nouns: Nouns) -> list[Line2D | Pat
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=style.FAINT, linewidth=1.8, label="start of training"),
         Line2D([], [], color=style.INK, linewidth=1.8, label=f"{last} (in the cell's colour)"),
-        Patch(color=style.FAINT, alpha=0.35, linewidth=0, label=f"8 of 10 {nouns.examples} lie in the band"),
+        Patch(color=style.FAINT, alpha=0.35, linewidth=0, label=f"band: 8 of 10 {nouns.examples}"),
     ]
     if two_states:
         handles += [
-            Line2D([], [], color=style.INK, linestyle=DASHES["h"], label="h: what the cell shows"),
-            Line2D([], [], color=style.INK, linestyle=DASHES["c"], label="c: what the LSTM remembers (‖∂L/∂c‖)"),
+            Line2D([], [], color=style.INK, linestyle=DASHES["h"], label="h: output of the cell"),
+            Line2D([], [], color=style.INK, linestyle=DASHES["c"], label="c: memory of the LSTM (‖∂L/∂c‖)"),
         ]
     return handles
 
 
-def gradient_over_training(labels: tuple[SeedGroup, ...], columns: int = style.WIDE) -> Figure | None:
-    """Heat map of the median norm, lag × training step, of what each cell remembers; None without a log.
+def gradient_over_training(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
+    """Heat map, lag × training step, of the median gradient norm at the memory of each cell; None without a log.
 
-    Dark is weak: the scale spans what was measured, down to 10^-12. Grey: no number, for too few examples were so
-    long or training had diverged.
+    The scale spans the measured values down to 10^-12, dark is weak. Grey: too few examples were so long, or
+    training had diverged.
     """
-    shown = titles(labels)
-    if not shown:
+    entries = layer_titles(groups)
+    if not entries:
         return None
-    figure, axes = style.panels(len(shown), columns, height=2.5)
-    nouns = nouns_of(labels)
-    maps = [history(group, remembered(group, layer)) for group, layer, _ in shown]
+    figure, axes = style.panels(len(entries), columns, height=2.5)
+    nouns = nouns_of(groups)
+    maps = [gradient_history(group, group_memory_key(group, layer)) for group, layer, _ in entries]
     low, high = style.decades([style.log10(norms) for _, norms in maps])
     scale = Normalize(low, high)
-    for panel, (_, _, title), (steps, norms) in zip(axes, shown, maps, strict=True):
+    for panel, (_, _, title), (steps, norms) in zip(axes, entries, maps, strict=True):
         panel.set_title(style.literal(title), loc="left", fontsize=11, fontweight="bold", color=style.INK)
         panel.set_facecolor(style.UNKNOWN)
         panel.grid(False)
@@ -136,19 +153,19 @@ def gradient_over_training(labels: tuple[SeedGroup, ...], columns: int = style.W
     bar = figure.colorbar(
         ScalarMappable(scale, "magma"), ax=axes, location=where, ticks=locator, format=formatter, aspect=30
     )
-    bar.set_label(f"how much the loss feels this {nouns.step}", fontsize=10)
+    bar.set_label(f"gradient norm at this {nouns.step}", fontsize=10)
     bar.ax.tick_params(labelsize=9)
     return figure
 
 
-def remembered(group: SeedGroup, layer: int) -> tuple[int, str]:
-    """The (layer, state) pair that carries what this layer remembers in most counted members."""
-    keys = [memory(member, layer) for member in group.counted]
-    return max(keys, key=lambda key: sum(key in member.gradients for member in group.counted))
+def group_memory_key(group: SeedGroup, layer: int) -> tuple[int, str]:
+    """The key of this layer's memory in most of the reported members."""
+    keys = [memory_key(member, layer) for member in group.reported]
+    return max(keys, key=lambda key: sum(key in member.gradients for member in group.reported))
 
 
 def edges(steps: np.ndarray) -> Floats:
-    """Borders half way between logged steps (S+1,), so that each record fills the time around it."""
+    """Borders half-way between the logged steps (S+1,), the edges of the cells of a heat map."""
     if len(steps) == 1:
         return np.array([steps[0] - 0.5, steps[0] + 0.5])
     between = (steps[1:] + steps[:-1]) / 2

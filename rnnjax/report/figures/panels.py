@@ -1,4 +1,4 @@
-"""What the figures of a diagnosis share: grids of panels, curves with a band over seeds, and their legend."""
+"""Parts that the figures of a diagnosis share: grids of panels, curves with a band over seeds, legends, axes."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -24,34 +24,36 @@ BANDS = {
     "range": "band: between the two seeds",
     "interval": "band: 95% interval of the mean over the seeds",
 }
-# A gate keeps its colour in every cell, and f and u, g and n, which do the same, share theirs.
-GATES = {
-    "f": ("#332288", "keeps the old"),
-    "u": ("#332288", "keeps the old"),
-    "i": ("#44AA99", "lets the new in"),
-    "g": ("#CC6677", "the new content"),
-    "n": ("#CC6677", "the new content"),
-    "h": ("#CC6677", "the new content"),
-    "r": ("#882255", "lets the past speak"),
-    "o": ("#DDAA33", "shows"),
+# A gate has the same colour in every cell; gates with the same role (f and u, g and n) share one.
+GATE_STYLES = {
+    "f": ("#332288", "keeps the memory"),
+    "u": ("#332288", "keeps the memory"),
+    "i": ("#44AA99", "lets new content in"),
+    "g": ("#CC6677", "new content"),
+    "n": ("#CC6677", "new content"),
+    "h": ("#CC6677", "new content"),
+    "r": ("#882255", "lets the past in"),
+    "o": ("#DDAA33", "output"),
 }
-SPARE = ("#117733", "#88CCEE", "#999933", "#AA4499")  # for the gates of other cells
+OTHER_COLOURS = ("#117733", "#88CCEE", "#999933", "#AA4499")  # for the gates of other cells
 
 
 def gate_colours(gates: Sequence[str]) -> dict[str, str]:
     """One colour for each gate."""
-    spare = [gate for gate in dict.fromkeys(gates) if gate not in GATES]
-    return {gate: GATES[gate][0] if gate in GATES else SPARE[spare.index(gate) % len(SPARE)] for gate in gates}
+    others = [gate for gate in dict.fromkeys(gates) if gate not in GATE_STYLES]
+    colours = {gate: colour for gate, (colour, _) in GATE_STYLES.items()}
+    colours |= {gate: OTHER_COLOURS[index % len(OTHER_COLOURS)] for index, gate in enumerate(others)}
+    return {gate: colours[gate] for gate in gates}
 
 
 def gate_patches(gates: Sequence[str]) -> list[Patch]:
-    """The legend of gates, those of one colour in one entry, as in "f, u: keeps the old"."""
-    alike: dict[tuple[str, str], list[str]] = {}
+    """The legend of gates, those of one colour in one entry, as in "f, u: keeps the memory"."""
+    by_colour: dict[tuple[str, str], list[str]] = {}
     for gate, colour in gate_colours(gates).items():
-        alike.setdefault((colour, GATES.get(gate, ("", ""))[1]), []).append(gate)
+        by_colour.setdefault((colour, GATE_STYLES.get(gate, ("", ""))[1]), []).append(gate)
     return [
-        Patch(color=colour, linewidth=0, label=style.literal(f"{', '.join(names)}: {does}" if does else names[0]))
-        for (colour, does), names in alike.items()
+        Patch(color=colour, linewidth=0, label=style.literal(f"{', '.join(names)}: {role}" if role else names[0]))
+        for (colour, role), names in by_colour.items()
     ]
 
 
@@ -62,53 +64,53 @@ def grid(
     size = (style.INCHES[columns], rows * height + (1.5 if rows == 1 else 1.1))
     figure = Figure(figsize=size, dpi=style.DOTS[columns], layout="constrained")
     FigureCanvasAgg(figure)
-    table = figure.subplots(rows, across, sharex=share_x, sharey=share_y, squeeze=False)
-    for panel in table.flat:
-        style.tidy(panel)
-    return figure, [list(row) for row in table]
+    axes = figure.subplots(rows, across, sharex=share_x, sharey=share_y, squeeze=False)
+    for panel in axes.flat:
+        style.style_axes(panel)
+    return figure, [list(row) for row in axes]
 
 
 def heading(panel: Axes, title: str, colour: str = style.INK) -> None:
-    """The title of a panel, at its left, in the colour of what it shows."""
+    """Set the title of a panel, at its left."""
     panel.set_title(style.literal(title), loc="left", fontsize=11, fontweight="bold", color=colour)
 
 
 def draw_curve(panel: Axes, curve: Curve, colour: str, line: Dash, width: float, shade: float) -> None:
-    """The median seed as a line, and its band."""
-    lag = np.arange(len(curve.middle))
+    """Draw the median seed as a line, and its band."""
+    lag = np.arange(len(curve.median))
     panel.fill_between(lag, curve.low, curve.high, color=colour, alpha=shade, linewidth=0)
-    panel.plot(lag, curve.middle, color=colour, linewidth=width, linestyle=line)
+    panel.plot(lag, curve.median, color=colour, linewidth=width, linestyle=line)
 
 
 def band_patches(curves: Iterable[Curve], nouns: Nouns) -> list[Patch]:
     """The legend of the bands that occur, in a fixed order."""
-    found: set[str] = {curve.band for curve in curves}
-    names = [nouns.fill_template(BANDS[band]) for band in BANDS if band in found]
+    kinds: set[str] = {curve.band for curve in curves}
+    names = [nouns.fill_template(BANDS[band]) for band in BANDS if band in kinds]
     return [Patch(color=style.FAINT, alpha=0.35, linewidth=0, label=name) for name in names]
 
 
 def moment_samples() -> list[Line2D]:
-    """The legend of figures in which the start is thin and dashed, the end strong."""
+    """The legend of figures in which the start is thin and dashed and the end thick."""
     return [sample(WHEN[when], line=line, width=width) for when, (line, width) in STROKES.items()]
 
 
 def sample(label: str, colour: str = style.INK, line: Dash = "-", width: float = 1.8) -> Line2D:
-    """A line for the legend."""
+    """A sample of a line for the legend."""
     return Line2D([], [], color=colour, linestyle=line, linewidth=width, label=style.literal(label))
 
 
 def legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int, across: int = 3) -> None:
-    """The legend above all panels: at most ``across`` entries in a row, on a phone two, fewer where they are long."""
+    """A legend above all panels with at most ``across`` columns, on a phone two, fewer where entries are long."""
     style.legend(figure, handles, columns, across if columns == style.WIDE else 2, points=9)
 
 
 def percent_axis(panel: Axes) -> None:
-    """A vertical axis from 0 to 100%."""
+    """Make the vertical axis one from 0 to 100%."""
     panel.set_ylim(-0.02, 1.02)
     panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
 def lag_axis(panel: Axes) -> None:
-    """A horizontal axis of whole steps, from 0."""
+    """Make the horizontal axis one of whole steps from 0."""
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, steps=[1, 2, 5, 10]))
     panel.set_xlim(left=0)

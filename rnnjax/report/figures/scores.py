@@ -1,4 +1,4 @@
-"""Pictures of what was learnt: accuracy against distance, and the learning curves."""
+"""Figures of accuracy against distance, and of the learning curves."""
 
 from collections.abc import Mapping
 
@@ -8,69 +8,70 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rnnjax.report.figures import style
-from rnnjax.report.summary.seed_groups import SeedGroup, accuracy_by_distance, mean
+from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, accuracy_by_distance, mean
 from rnnjax.report.summary.task import baselines, by_loss, chance, chance_loss, nouns_of
 from rnnjax.typing import Floats
 
 MARKERS = "osD^vPX*"
 Steps = tuple[Floats, Floats, Floats]
-HIGHEST = 3.0  # times the loss of guessing: what is above is cut off, so that the others stay readable
-TENFOLD = 10.0  # from this ratio of the largest to the smallest loss on, the axis is logarithmic
+MAX_OF_GUESSING = 3.0  # times the loss of guessing: higher losses are cut off, so that the others stay readable
+TENFOLD = 10.0  # ratio of the largest to the smallest loss from which the axis is logarithmic
 
 
-def accuracy_against_distance(labels: tuple[SeedGroup, ...], columns: int = style.WIDE) -> Figure | None:
+def accuracy_against_distance(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
     """Accuracy by the number of steps between clue and answer, mean and single seeds; None where not measured."""
-    measured = [(group, found) for group in labels if (found := accuracy_by_distance(group)) is not None]
+    measured = [(group, scores) for group in groups if (scores := accuracy_by_distance(group)) is not None]
     if not measured:
         return None
-    colour = style.colours([group.label for group in labels])
+    colours = style.colours([group.label for group in groups])
     figure, (panel,) = style.panels(1, columns, height=2.8)
-    for place, (group, (distances, accuracies)) in enumerate(measured):
-        _seeds_and_mean(panel, distances, accuracies, colour[group.label], group.label, place, len(measured))
-    _guessing(panel, chance(labels))
-    nouns = nouns_of(labels)
+    for index, (group, (distances, accuracies)) in enumerate(measured):
+        _seeds_and_mean(panel, distances, accuracies, colours[group.label], group.label, index, len(measured))
+    _guessing(panel, chance(groups))
+    nouns = nouns_of(groups)
     panel.set_xlabel(f"{nouns.steps} between the {nouns.clue} and the end of the {nouns.example}", fontsize=10.5)
     _accuracy_axis(panel, "right answers (test)")
     _legend(figure, panel, columns)
     return figure
 
 
-def learning_curves(labels: tuple[SeedGroup, ...], columns: int = style.WIDE) -> Figure | None:
+def learning_curves(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
     """Validation accuracy and loss against the training step; None where nothing was validated.
 
     The loss alone, beside the baseline, where it is the main score.
     """
-    validated = [(group, by_step(group)) for group in labels if any(len(m.validation.steps) for m in group.members)]
+    validated = [(group, by_step(group)) for group in groups if any(len(m.validation.steps) for m in group.members)]
     if not validated:
         return None
-    if by_loss(labels):
-        return _losses(validated, labels, columns)
-    colour = style.colours([group.label for group in labels])
+    if by_loss(groups):
+        return _losses(validated, groups, columns)
+    colours = style.colours([group.label for group in groups])
     figure, (right, loss) = style.panels(2, columns, height=2.6, share_y=False)
-    for place, (group, (steps, accuracies, losses)) in enumerate(validated):
+    for index, (group, (steps, accuracies, losses)) in enumerate(validated):
         for panel, values in ((right, accuracies), (loss, losses)):
-            _seeds_and_mean(panel, steps, values, colour[group.label], group.label, place, len(validated))
-    _guessing(right, chance(labels))
-    for level in chance_losses(labels):
+            _seeds_and_mean(panel, steps, values, colours[group.label], group.label, index, len(validated))
+    _guessing(right, chance(groups))
+    for level in chance_losses(groups):
         loss.axhline(level, color=style.INK, linewidth=1, linestyle=":")
     _accuracy_axis(right, "right answers (validation)")
     loss.set_ylabel("loss (validation)", fontsize=10.5)
-    loss.set_ylim(0, highest_loss(labels, [losses for _, (_, _, losses) in validated]))
+    loss.set_ylim(0, highest_loss(groups, [losses for _, (_, _, losses) in validated]))
     figure.supxlabel("training step", fontsize=10.5)
     _legend(figure, right, columns)
     return figure
 
 
-def _losses(validated: list[tuple[SeedGroup, Steps]], labels: tuple[SeedGroup, ...], columns: int) -> Figure:
+def _losses(validated: list[tuple[SeedGroup, Steps]], groups: SeedGroups, columns: int) -> Figure:
     """The loss, mean and single seeds, and the baseline as a dashed line."""
-    colour, known = style.colours([group.label for group in labels]), baselines(labels)
+    colours, losses_of_baselines = style.colours([group.label for group in groups]), baselines(groups)
     figure, (panel,) = style.panels(1, columns, height=2.8)
-    for place, (group, (steps, _, losses)) in enumerate(validated):
-        _seeds_and_mean(panel, steps, losses, colour[group.label], group.label, place, len(validated))
-    for place, (text, level) in enumerate(known.items()):
-        named = f"remembers nothing: {text}" if len(known) == 1 else "remembers nothing" if place == 0 else None
-        panel.axhline(level, color=style.INK, linewidth=1, linestyle="--", zorder=4, label=named)
-    if logarithmic([losses for _, (_, _, losses) in validated], known):
+    for index, (group, (steps, _, losses)) in enumerate(validated):
+        _seeds_and_mean(panel, steps, losses, colours[group.label], group.label, index, len(validated))
+    for index, (text, level) in enumerate(losses_of_baselines.items()):
+        single = len(losses_of_baselines) == 1
+        label = f"remembers nothing: {text}" if single else "remembers nothing" if index == 0 else None
+        panel.axhline(level, color=style.INK, linewidth=1, linestyle="--", zorder=4, label=label)
+    if logarithmic([losses for _, (_, _, losses) in validated], losses_of_baselines):
         panel.set_yscale("log")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
     panel.set_xlabel("training step", fontsize=10.5)
@@ -79,23 +80,23 @@ def _losses(validated: list[tuple[SeedGroup, Steps]], labels: tuple[SeedGroup, .
     return figure
 
 
-def logarithmic(losses: list[Floats], beside: Mapping[str, float]) -> bool:
+def logarithmic(losses: list[Floats], baseline_losses: Mapping[str, float]) -> bool:
     """Whether losses of any shape, with the baselines, span more than a factor of ten."""
-    every = np.concatenate([np.ravel(values) for values in losses] + [np.array(list(beside.values()))])
-    every = every[np.isfinite(every)]
-    return bool(every.size and every.min() > 0 and every.max() > TENFOLD * every.min())
+    flat = np.concatenate([np.ravel(values) for values in losses] + [np.array(list(baseline_losses.values()))])
+    finite = flat[np.isfinite(flat)]
+    return bool(finite.size and finite.min() > 0 and finite.max() > TENFOLD * finite.min())
 
 
-def chance_losses(labels: tuple[SeedGroup, ...]) -> list[float]:
-    """What answering without having remembered anything costs, in rising order; more than one where tasks differ."""
-    known = (chance_loss(member) for group in labels for member in group.members)
-    return sorted({level for level in known if level is not None})
+def chance_losses(groups: SeedGroups) -> list[float]:
+    """The losses of guessing, in rising order; more than one where tasks differ."""
+    levels = (chance_loss(member) for group in groups for member in group.members)
+    return sorted({level for level in levels if level is not None})
 
 
-def highest_loss(labels: tuple[SeedGroup, ...], losses: list[Floats]) -> float:
-    """Where an axis of losses that begins at 0 ends; 1 where nothing is known."""
-    levels = [*chance_losses(labels), *(float(values[np.isfinite(values)].max(initial=0)) for values in losses)]
-    cut = HIGHEST * max(chance_losses(labels), default=np.inf)
+def highest_loss(groups: SeedGroups, losses: list[Floats]) -> float:
+    """The upper end of an axis of losses that begins at 0; 1 where there are none."""
+    levels = [*chance_losses(groups), *(float(values[np.isfinite(values)].max(initial=0)) for values in losses)]
+    cut = MAX_OF_GUESSING * max(chance_losses(groups), default=np.inf)
     return min(cut, 1.05 * max(levels, default=0)) or 1.0
 
 
@@ -110,20 +111,21 @@ def by_step(group: SeedGroup) -> Steps:
     return steps, accuracies, np.where(np.isfinite(losses), losses, np.nan)
 
 
-def _seeds_and_mean(panel: Axes, x: Floats, values: Floats, tint: str, label: str, place: int, of: int) -> None:
-    """Thin lines: single seeds; thick line: their mean where every seed has a value."""
+def _seeds_and_mean(panel: Axes, x: Floats, values: Floats, colour: str, label: str, index: int, count: int) -> None:
+    """Draw single seeds as thin lines, and as a thick line their mean where every seed has a value."""
     if len(values) > 1:
         for seed in values:
             known = ~np.isnan(seed)
-            panel.plot(x[known], seed[known], color=tint, linewidth=0.8, alpha=0.5)
-    width = 1.8 + min(0.8, 4 / of) * (of - 1 - place)  # thinner on top, so that curves at the same height are all seen
-    every = ~np.isnan(values).any(axis=0)
+            panel.plot(x[known], seed[known], color=colour, linewidth=0.8, alpha=0.5)
+    # later lines are thinner, so that lines at the same height are all visible
+    width = 1.8 + min(0.8, 4 / count) * (count - 1 - index)
+    finite = ~np.isnan(values).any(axis=0)
     panel.plot(
-        x[every],
-        mean(values)[every],
-        color=tint,
+        x[finite],
+        mean(values)[finite],
+        color=colour,
         linewidth=width,
-        marker=MARKERS[place % len(MARKERS)],
+        marker=MARKERS[index % len(MARKERS)],
         markersize=5,
         markeredgecolor="white",
         markeredgewidth=0.6,

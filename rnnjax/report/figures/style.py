@@ -1,4 +1,4 @@
-"""The common look of all figures: one colour a label, panels, clipped logarithms, PNG without a display."""
+"""The common style of the figures: a colour for each label, panels, legends, log axes, and PNG files."""
 
 import io
 from collections.abc import Sequence
@@ -14,46 +14,47 @@ from PIL import Image
 
 from rnnjax.typing import Floats
 
-# Okabe & Ito's palette, told apart with any colour vision; its yellow is left out, too pale for a line on white,
-# and two of Paul Tol's muted colours follow, so that a sweep of eight cells has eight hues.
-KNOWN = {"SimpleRNN": "#D55E00", "LSTM": "#0072B2", "GRU": "#009E73"}
-OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#999933", "#AA4499")
+# Okabe & Ito's palette, distinct with any colour vision, without its yellow, which is too pale for a line on white,
+# and two of Paul Tol's muted colours, so that a sweep of eight cells has eight hues.
+CELL_COLOURS = {"SimpleRNN": "#D55E00", "LSTM": "#0072B2", "GRU": "#009E73"}
+OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#999933", "#AA4499")
 INK, FAINT = "#333333", "#8C8C8C"
 UNKNOWN = "#BDBDBD"  # where a heat map has no number
-FLOOR = -12  # log10 below which a gradient counts as vanished: 32-bit sums of ordinary size lose it altogether
-MOST = 12  # labels whose figures a reader can tell apart, and a page has room for
+FLOOR = -12  # log10 below which a gradient counts as vanished: it is lost in 32-bit sums of ordinary size
+MAX_LABELS = 12  # labels that a figure can show
 WIDE, NARROW = 3, 1  # panels in a row: on a page, on a phone
 INCHES = {WIDE: 10.5, NARROW: 4.6}
 DOTS = {WIDE: 110, NARROW: 120}
 
 
 def colours(labels: Sequence[str]) -> dict[str, str]:
-    """One colour for each label, the same in every figure; other shades once the palette is used up.
+    """One colour for each label, the same in every figure; shades of the palette once it is used up.
 
-    Side by side, where a label reads "run: cell", the cell keeps its hue in every run, in another shade.
+    In a comparison, where a label is "run: cell", the cell has the same hue in every run, in different shades.
     """
     labels = list(dict.fromkeys(labels))
     cells = [label.rpartition(": ")[2] for label in labels]
-    spare = [cell for cell in dict.fromkeys(cells) if cell not in KNOWN]
-    hues = {cell: (hue, 0) for cell, hue in KNOWN.items()}
-    hues |= {cell: (OTHERS[place % len(OTHERS)], place // len(OTHERS)) for place, cell in enumerate(spare)}
-    rounds = max(1, -(-len(spare) // len(OTHERS)))  # shades of one hue that single cells take up
-    earlier = [cells[:place].count(cell) for place, cell in enumerate(cells)]
+    others = [cell for cell in dict.fromkeys(cells) if cell not in CELL_COLOURS]
+    hues = {cell: (hue, 0) for cell, hue in CELL_COLOURS.items()}
+    count = len(OTHER_COLOURS)
+    hues |= {cell: (OTHER_COLOURS[index % count], index // count) for index, cell in enumerate(others)}
+    rounds = max(1, -(-len(others) // count))  # shades of one hue that single cells take up
+    repeats = [cells[:index].count(cell) for index, cell in enumerate(cells)]
     return {
-        label: _shade(hues[cell][0], hues[cell][1] + rounds * again)
-        for label, cell, again in zip(labels, cells, earlier, strict=True)
+        label: _shade(hues[cell][0], hues[cell][1] + rounds * repeat)
+        for label, cell, repeat in zip(labels, cells, repeats, strict=True)
     }
 
 
-def _shade(hue: str, place: int) -> str:
-    """The hue itself, then by turns lighter and darker ones."""
-    toward, keep = (1.0 if place % 2 else 0.0), 0.65 ** -(-place // 2)
-    red, green, blue = (keep * part + (1 - keep) * toward for part in to_rgb(hue))
+def _shade(hue: str, index: int) -> str:
+    """The hue itself for index 0, then alternately lighter and darker shades."""
+    target, share = (1.0 if index % 2 else 0.0), 0.65 ** -(-index // 2)
+    red, green, blue = (share * part + (1 - share) * target for part in to_rgb(hue))
     return to_hex((red, green, blue)).upper()
 
 
 def literal(label: str) -> str:
-    """``label`` as it stands, a dollar sign not taken for the start of a formula."""
+    """``label`` with its dollar signs escaped, which would begin a formula."""
     return label.replace("$", r"\$")
 
 
@@ -67,39 +68,39 @@ def panels(count: int, columns: int, height: float, share_y: bool = True) -> tup
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, across, sharex=True, sharey=share_y, squeeze=False)
     axes = list(grid.flat)
-    for spare in axes[count:]:
-        spare.remove()
-    for panel in axes[max(0, count - across) : count]:  # the lowest of each column shows its numbers
+    for unused in axes[count:]:
+        unused.remove()
+    for panel in axes[max(0, count - across) : count]:  # the lowest panel of each column has tick labels
         panel.xaxis.set_tick_params(labelbottom=True)
     for panel in axes[:count]:
-        tidy(panel)
+        style_axes(panel)
     return figure, axes[:count]
 
 
-def legend_columns(names: Sequence[str], columns: int, most: int, points: float) -> int:
-    """How many columns of a legend, at most ``most``, a figure of ``columns`` panels has room for.
+def legend_columns(names: Sequence[str], columns: int, max_columns: int, points: float) -> int:
+    """How many columns of a legend, at most ``max_columns``, fit into a figure with ``columns`` panels in a row.
 
-    ``points`` is the size of the letters; a letter is taken to be as wide as those of the figures are on average.
+    ``points`` is the font size; the width of a letter is an average over the figures.
     """
-    for across in range(most, 1, -1):
+    for across in range(max_columns, 1, -1):
         longest = [max(map(len, part), default=0) for part in np.array_split(np.array(names, object), across)]
-        inches = sum(0.6 + 0.0082 * points * letters for letters in longest) - 0.25  # no gap behind the last
+        inches = sum(0.6 + 0.0082 * points * letters for letters in longest) - 0.25  # no gap after the last column
         if inches <= INCHES[columns]:
             return across
     return 1
 
 
-def legend(figure: Figure, handles: Sequence[Artist], columns: int, most: int, points: float) -> None:
-    """The legend above all panels, in at most ``most`` columns; the figure grows where it has many rows."""
+def legend(figure: Figure, handles: Sequence[Artist], columns: int, max_columns: int, points: float) -> None:
+    """The legend above all panels, in at most ``max_columns`` columns; the figure grows where it has many rows."""
     names = [str(handle.get_label()) for handle in handles]
-    across = legend_columns(names, columns, most, points)
+    across = legend_columns(names, columns, max_columns, points)
     extra = -(-len(names) // across) - 3  # a figure has room for three
     figure.set_figheight(figure.get_figheight() + 0.021 * points * max(0, extra))
     figure.legend(handles=handles, loc="outside upper left", ncols=across, frameon=False, fontsize=points)
 
 
-def tidy(panel: Axes) -> None:
-    """Quiet axes: no frame above and to the right, a faint grid behind the lines."""
+def style_axes(panel: Axes) -> None:
+    """Set the style of a panel: no frame above and to the right, a faint grid behind the lines."""
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(True, color="#E4E4E4", linewidth=0.7)
     panel.set_axisbelow(True)
@@ -107,32 +108,32 @@ def tidy(panel: Axes) -> None:
 
 
 def log10(values: Floats) -> Floats:
-    """log10 with everything at or below 10^FLOOR drawn at the floor, zero included; NaN and infinity are NaN."""
-    shown = np.where(np.isfinite(values), np.maximum(values, 10.0**FLOOR), np.nan)
-    return np.log10(shown)
+    """log10, with values up to 10^FLOOR, zero included, at the floor; NaN and infinity become NaN."""
+    clipped = np.where(np.isfinite(values), np.maximum(values, 10.0**FLOOR), np.nan)
+    return np.log10(clipped)
 
 
 def decades(values: Sequence[Floats]) -> tuple[int, int]:
-    """The whole decades (lowest, highest) that hold all of ``values``, which are log10; (-1, 0) for none."""
-    known = np.concatenate([np.ravel(value) for value in values] or [np.empty(0)])
-    known = known[np.isfinite(known)]
-    if not known.size:
+    """The whole decades (lowest, highest) that contain ``values``, which are log10; (-1, 0) where none is finite."""
+    finite = np.concatenate([np.ravel(value) for value in values] or [np.empty(0)])
+    finite = finite[np.isfinite(finite)]
+    if not finite.size:
         return -1, 0
-    low, high = int(np.floor(known.min())), int(np.ceil(known.max()))
+    low, high = int(np.floor(finite.min())), int(np.ceil(finite.max()))
     return low, max(high, low + 1)
 
 
 def decade_ticks(low: int, high: int) -> tuple[FixedLocator, FuncFormatter]:
-    """At most seven ticks that read as powers of ten; the floor reads as "at most"."""
+    """At most seven ticks with powers of ten as labels, that of the floor with "at most"."""
 
     def text(value: float, _: object = None) -> str:
         power = f"10^{{{round(value)}}}"
         return rf"$\leq {power}$" if round(value) == FLOOR else f"${power}$"
 
-    return FixedLocator(decade_places(low, high)), FuncFormatter(text)
+    return FixedLocator(decade_positions(low, high)), FuncFormatter(text)
 
 
-def decade_places(low: int, high: int) -> list[int]:
+def decade_positions(low: int, high: int) -> list[int]:
     """At most seven whole decades from ``low`` to ``high`` at equal distances."""
     return list(range(low, high + 1, -(-(high - low) // 6)))
 
@@ -150,7 +151,7 @@ def png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG file with 128 colours, a third of the size that full colour takes."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # savefig would draw it twice
-    drawn, out = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]), io.BytesIO()
-    few = drawn.quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)  # keeps rare hues apart
-    few.save(out, "png")
+    image, out = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]), io.BytesIO()
+    indexed = image.quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)  # keeps rare hues apart
+    indexed.save(out, "png")
     return out.getvalue()

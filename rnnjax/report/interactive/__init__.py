@@ -1,1 +1,1 @@
-"""Interactive figures for the page, drawn with bokeh."""
+"""Interactive figures, drawn with Bokeh."""

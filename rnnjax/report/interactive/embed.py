@@ -1,62 +1,64 @@
-"""All interactive figures of a page, and how they get into it: one script, nothing loaded from elsewhere."""
+"""The interactive figures of a page, embedded with all of Bokeh's script, so that nothing is loaded from elsewhere."""
 
 from dataclasses import dataclass
 
 from bokeh.embed import components
 from bokeh.models import UIElement
 from bokeh.resources import Resources
+from markupsafe import Markup
 
 from rnnjax.report.figures.sweep import Sweep
-from rnnjax.report.interactive import gradients as interactive_gradients
-from rnnjax.report.interactive import scores as interactive_scores
-from rnnjax.report.interactive import sweep as interactive_sweep
-from rnnjax.report.summary.gradient_history import histories
-from rnnjax.report.summary.seed_groups import SeedGroup
+from rnnjax.report.interactive import gradients, scores
+from rnnjax.report.interactive.sweep import accuracy_against_setting
+from rnnjax.report.summary.gradient_history import gradient_histories
+from rnnjax.report.summary.seed_groups import SeedGroups
 from rnnjax.report.summary.task import nouns_of
 
-LEGEND = "Point at it for its numbers; a click on a name hides and shows it."
+LEGEND_HINT = "Point at a line for its numbers; click a name to hide or show it."
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """One interactive figure as HTML, its parts side by side, and what a reader can do with it."""
+class EmbeddedFigure:
+    """One interactive figure: the HTML of its parts, which stand side by side, and a hint on how to use it."""
 
-    parts: tuple[str, ...]
+    parts: tuple[Markup, ...]
     hint: str
 
 
-def embedded(labels: tuple[SeedGroup, ...], sweeps: tuple[Sweep, ...] = ()) -> tuple[str, dict[str, Embedded]]:
+def embed_figures(groups: SeedGroups, sweeps: tuple[Sweep, ...] = ()) -> tuple[Markup, dict[str, EmbeddedFigure]]:
     """The page's scripts (the library and the data), and the figures by the name of their section.
 
-    The script is empty where there is nothing to draw. The data are those of the logs in single precision, at as
-    many steps as ``rnnjax.report.summary.gradient_history`` keeps.
+    The scripts are empty where there is nothing to draw. The data are those of the logs in single precision, at the
+    steps that ``rnnjax.report.summary.gradient_history`` keeps. What Bokeh returns is the only HTML of a page that is
+    marked safe without having been made from a template; Bokeh escapes the texts in it.
     """
-    drawn = {sweep.picture.name: interactive_sweep.accuracy_against_setting(sweep) for sweep in sweeps}
-    found = {name: parts for name, parts in (drawn | _figures(labels)).items() if parts}
-    if not found:
-        return "", {}
-    roots = [part for parts in found.values() for part in parts]
-    script, spots = components(roots)
-    placed = iter(spots)
-    shown = {
-        name: Embedded(tuple(next(placed) for _ in parts), HINTS.get(name, LEGEND)) for name, parts in found.items()
+    sweep_figures = {sweep.figure.name: accuracy_against_setting(sweep) for sweep in sweeps}
+    figures = {name: parts for name, parts in (sweep_figures | _figures(groups)).items() if parts}
+    if not figures:
+        return Markup(), {}
+    roots = [part for parts in figures.values() for part in parts]
+    script, divs = components(roots)
+    divs_left = iter(divs)
+    embedded = {
+        name: EmbeddedFigure(tuple(Markup(next(divs_left)) for _ in parts), HINTS.get(name, LEGEND_HINT))
+        for name, parts in figures.items()
     }
     library = Resources(mode="inline", minified=True, components=["bokeh", "bokeh-widgets"]).render_js()
-    return library + script, shown
+    return Markup(library + script), embedded
 
 
 HINTS = {
-    "gradient_by_lag": f"Move the slider through training: the curves move with it. {LEGEND}",
+    "gradient_by_lag": f"The slider selects the training step. {LEGEND_HINT}",
     "gradient_over_training": "Point at a spot for its step, its distance and its norm.",
 }
 
 
-def _figures(labels: tuple[SeedGroup, ...]) -> dict[str, tuple[UIElement, ...]]:
-    past, nouns = histories(labels), nouns_of(labels)
-    logs = interactive_gradients.logs_of(past)
+def _figures(groups: SeedGroups) -> dict[str, tuple[UIElement, ...]]:
+    histories, nouns = gradient_histories(groups), nouns_of(groups)
+    logs = gradients.log_sources(histories)
     return {
-        "accuracy_by_distance": interactive_scores.accuracy_against_distance(labels),
-        "gradient_by_lag": interactive_gradients.curves(past, logs, nouns) if past else (),
-        "gradient_over_training": interactive_gradients.maps(past, logs, nouns) if past else (),
-        "learning_curves": interactive_scores.learning_curves(labels),
+        "accuracy_by_distance": scores.accuracy_against_distance(groups),
+        "gradient_by_lag": gradients.curves(histories, logs, nouns) if histories else (),
+        "gradient_over_training": gradients.maps(histories, logs, nouns) if histories else (),
+        "learning_curves": scores.learning_curves(groups),
     }

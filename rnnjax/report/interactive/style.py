@@ -1,6 +1,6 @@
-"""The common look of the interactive figures: clear ground, text that reads on light and dark, and a legend to click.
+"""The common style of the interactive figures: transparent background, colours for light and dark, a legend to click.
 
-The page's style sheet sets exact text colours through Bokeh's CSS variables; the colours here hold where it does not.
+The page's style sheet sets the text colours through Bokeh's CSS variables; those here are for where it cannot.
 """
 
 from collections.abc import Sequence
@@ -10,17 +10,19 @@ from bokeh.plotting import figure
 
 from rnnjax.report.figures import style
 
-MIDDLE, GRID = "#7D848C", "rgba(128, 128, 128, 0.25)"  # both read on white and on near-black
-SIZE = "12px"
+TEXT_COLOUR, GRID_COLOUR = "#7D848C", "rgba(128, 128, 128, 0.25)"  # both readable on white and on near-black
+FONT_SIZE = "12px"
 DASHES = ("solid", "dashed", "dotdash", "dotted")
-ROW = 23  # pixels that a line of the legend takes
+LEGEND_ROW = 23  # height in pixels
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-LEGEND_WIDTH = 330  # pixels that a phone leaves for it
+LEGEND_WIDTH = 330  # in pixels, on a phone
 
 
-def plot(x_label: str, y_label: str, height: int, title: str = "", tint: str = MIDDLE, **options: object) -> figure:
-    """An empty figure as wide as the page lets it be and ``height`` pixels high, that never takes over scrolling."""
-    drawn = figure(
+def new_plot(
+    x_label: str, y_label: str, height: int, title: str = "", colour: str = TEXT_COLOUR, **options: object
+) -> figure:
+    """An empty figure as wide as its container and ``height`` pixels high, without tools that capture scrolling."""
+    plotted = figure(
         height=height,
         sizing_mode="stretch_width",
         title=title or None,
@@ -34,36 +36,38 @@ def plot(x_label: str, y_label: str, height: int, title: str = "", tint: str = M
         min_border_right=12,
         **options,
     )
-    drawn.grid.grid_line_color = GRID
-    if drawn.title is not None:
-        drawn.title.text_color = tint
-        drawn.title.text_font_size = "13px"
-    for axis in drawn.axis:
-        axis.axis_line_color = axis.major_tick_line_color = MIDDLE
+    plotted.grid.grid_line_color = GRID_COLOUR
+    if plotted.title is not None:
+        plotted.title.text_color = colour
+        plotted.title.text_font_size = "13px"
+    for axis in plotted.axis:
+        axis.axis_line_color = axis.major_tick_line_color = TEXT_COLOUR
         axis.minor_tick_line_color = None
-        axis.axis_label_text_color = axis.major_label_text_color = MIDDLE
+        axis.axis_label_text_color = axis.major_label_text_color = TEXT_COLOUR
         axis.axis_label_text_font_style = "normal"
-        axis.axis_label_text_font_size = axis.major_label_text_font_size = SIZE
-    return drawn
+        axis.axis_label_text_font_size = axis.major_label_text_font_size = FONT_SIZE
+    return plotted
 
 
-def hover(drawn: figure, tooltips: Sequence[tuple[str, str]], renderers: Sequence[Renderer], **options: object) -> None:
-    """Show ``tooltips`` of the nearest point of one of ``renderers``."""
-    drawn.add_tools(HoverTool(tooltips=list(tooltips), renderers=list(renderers), **options))
+def add_hover(
+    plotted: figure, tooltips: Sequence[tuple[str, str]], renderers: Sequence[Renderer], **options: object
+) -> None:
+    """Show ``tooltips`` for the nearest point of the ``renderers``."""
+    plotted.add_tools(HoverTool(tooltips=list(tooltips), renderers=list(renderers), **options))
 
 
 def dashes(labels: Sequence[str]) -> dict[str, str]:
-    """Side by side, where a label reads "run: cell", a kind of line for each run; a single run has whole lines."""
+    """A kind of line for each label: in a comparison, where a label is "run: cell", one for each run."""
     runs = list(dict.fromkeys(label.rpartition(": ")[0] for label in labels))
     return {label: DASHES[runs.index(label.rpartition(": ")[0]) % len(DASHES)] for label in labels}
 
 
-def legend(drawn: figure, items: Sequence[tuple[str, Sequence[Renderer]]]) -> None:
-    """A legend below the figure, which grows by it; a click on a name hides and shows its lines."""
-    widest = max(len(name) for name, _ in items)
-    across = max(1, min(len(items), LEGEND_WIDTH // (40 + 7 * widest)))
-    drawn.height += ROW * -(-len(items) // across)
-    drawn.add_layout(
+def add_legend(plotted: figure, items: Sequence[tuple[str, Sequence[Renderer]]]) -> None:
+    """Add a legend below the figure, whose height grows by it; a click on a name hides or shows its lines."""
+    longest = max(len(name) for name, _ in items)
+    across = max(1, min(len(items), LEGEND_WIDTH // (40 + 7 * longest)))
+    plotted.height += LEGEND_ROW * -(-len(items) // across)
+    plotted.add_layout(
         Legend(
             items=[LegendItem(label=name, renderers=list(lines)) for name, lines in items],
             click_policy="hide",
@@ -72,8 +76,8 @@ def legend(drawn: figure, items: Sequence[tuple[str, Sequence[Renderer]]]) -> No
             border_line_color=None,
             inactive_fill_color="#808080",
             inactive_fill_alpha=0.5,
-            label_text_color=MIDDLE,
-            label_text_font_size=SIZE,
+            label_text_color=TEXT_COLOUR,
+            label_text_font_size=FONT_SIZE,
             location="top_left",
             margin=0,
             padding=4,
@@ -82,13 +86,13 @@ def legend(drawn: figure, items: Sequence[tuple[str, Sequence[Renderer]]]) -> No
     )
 
 
-def decades(low: int, high: int) -> tuple[FixedTicker, dict[int, str]]:
-    """At most seven ticks for log10 values and their texts, as ``style.decade_ticks`` has them."""
-    places = style.decade_places(low, high)
-    return FixedTicker(ticks=places), {place: power(place) for place in places}
+def decade_ticks(low: int, high: int) -> tuple[FixedTicker, dict[int, str]]:
+    """At most seven ticks for log10 values, and their labels by position."""
+    positions = style.decade_positions(low, high)
+    return FixedTicker(ticks=positions), {exponent: power(exponent) for exponent in positions}
 
 
-def power(place: int) -> str:
-    """-3 → "10⁻³"; the floor reads as "at most"."""
-    text = f"10{str(place).translate(SUPERSCRIPTS)}"
-    return f"≤ {text}" if place == style.FLOOR else text
+def power(exponent: int) -> str:
+    """-3 → "10⁻³"; the floor with "at most"."""
+    text = f"10{str(exponent).translate(SUPERSCRIPTS)}"
+    return f"≤ {text}" if exponent == style.FLOOR else text

@@ -1,63 +1,62 @@
-"""The figures of a report that need no diagnosis: what was remembered, how the gradient travels, how training went."""
+"""The figures of a report that need no diagnosis: accuracy against distance, gradients, learning curves."""
 
 from dataclasses import replace
 
-from rnnjax.report.figures import gradients as gradient_figures
-from rnnjax.report.figures import scores as score_figures
-from rnnjax.report.sections.figure_section import FigureSection, SeedGroups
+from rnnjax.report.figures.gradients import gradient_by_lag, gradient_over_training
+from rnnjax.report.figures.scores import accuracy_against_distance, learning_curves
+from rnnjax.report.sections.figure_section import FigureSection
+from rnnjax.report.summary.seed_groups import SeedGroups
 from rnnjax.report.summary.task import by_loss
-from rnnjax.report.text import gradients as gradient_sentences
-from rnnjax.report.text import headline as sentences
+from rnnjax.report.text.gradients import by_lag_captions, over_training_captions
+from rnnjax.report.text.headline import distance_captions, learning_captions
 
 SCORES = FigureSection(
     "accuracy_by_distance",
     "What is remembered",
-    "How often the answer is right when the one {step} that decides it lies so many {steps} back. "
-    "Thin lines are single seeds, thick lines their mean.",
-    score_figures.accuracy_against_distance,
-    sentences.distances,
+    "Test accuracy against how many {steps} back the {step} is that decides the answer. Thin lines are single seeds, "
+    "thick lines their mean.",
+    accuracy_against_distance,
+    distance_captions,
     "members/*/result.json",
 )
-GRADIENTS = (
-    FigureSection(
-        "gradient_by_lag",
-        "How far back training can feel {a_step}",
-        "If the state at {a_step} were nudged, how much would the loss change? That is the norm of the gradient at "
-        "this {step}. Where it is nearly zero, training cannot learn from the {step}. A straight line down means that "
-        "every further {step} weakens it by the same factor. Its strength at the last {step} (0 back) counts as 100%. "
-        "A cell that has become sure of its answers has little left to feel: its gradients shrink as its loss does. "
-        "Each curve is measured on one training batch, that of the logged step which it shows.",
-        gradient_figures.gradient_by_lag,
-        gradient_sentences.by_lag,
-        "members/*/gradients.jsonl",
-    ),
-    FigureSection(
-        "gradient_over_training",
-        "When the gradient begins to reach back",
-        "The same gradient, of what the cell remembers, at every logged step of training from bottom to top, each "
-        "on its own training batch. Bright is strong, dark is weak (see the scale); grey: too few {examples} are so "
-        "long, or there is no number.",
-        gradient_figures.gradient_over_training,
-        gradient_sentences.over_training,
-        "members/*/gradients.jsonl",
-    ),
+GRADIENT_BY_LAG = FigureSection(
+    "gradient_by_lag",
+    "How far back the gradient reaches",
+    "The norm of the gradient of the loss with respect to the state at each {step}: how much a small change of the "
+    "state would change the loss. Where it is nearly zero, training cannot learn from the {step}. A straight line "
+    "down is exponential decay. The norm at the last {step} (0 back) counts as 100%. Gradients shrink as the loss "
+    "does, so a cell that is sure of its answers has small ones. Each curve is measured on one training batch, that "
+    "of its logged step.",
+    gradient_by_lag,
+    by_lag_captions,
+    "members/*/gradients.jsonl",
 )
-LEARNING = FigureSection(
+GRADIENT_OVER_TRAINING = FigureSection(
+    "gradient_over_training",
+    "The gradient over the course of training",
+    "The same gradient, at the memory of the cell, at every logged step of training from bottom to top, each on its "
+    "own training batch. Bright is strong, dark is weak (see the scale); grey: too few {examples} are so long, or the "
+    "norm is not a number.",
+    gradient_over_training,
+    over_training_captions,
+    "members/*/gradients.jsonl",
+)
+LEARNING_CURVES = FigureSection(
     "learning_curves",
-    "How training went",
-    "Accuracy and loss on held-out examples while training. Thin lines are single seeds, thick lines their mean; "
-    "the dotted lines are what guessing scores.",
-    score_figures.learning_curves,
-    sentences.learning,
+    "Learning curves",
+    "Accuracy and loss on held-out examples during training. Thin lines are single seeds, thick lines their mean; "
+    "the dotted lines are the scores of guessing.",
+    learning_curves,
+    learning_captions,
     "members/*/metrics.jsonl",
 )
-LOSS = replace(
-    LEARNING,
-    reading="Loss on held-out examples while training. Thin lines are single seeds, thick lines their mean; "
-    "a dashed line is the best answer that remembers nothing.",
+LOSS_CURVES = replace(
+    LEARNING_CURVES,
+    reading="Loss on held-out examples during training. Thin lines are single seeds, thick lines their mean; a dashed "
+    "line is the best prediction without memory.",
 )
 
 
-def learning(labels: SeedGroups) -> FigureSection:
-    """How training went, by the loss alone where it is the main score."""
-    return LOSS if by_loss(labels) else LEARNING
+def learning(groups: SeedGroups) -> FigureSection:
+    """The learning curves: accuracy and loss, or the loss alone where it is the main score."""
+    return LOSS_CURVES if by_loss(groups) else LEARNING_CURVES

@@ -1,1 +1,1 @@
-"""Runs of one cell with different seeds, summarised."""
+"""Summaries of the records of a run over the seeds of each cell."""

@@ -1,4 +1,4 @@
-"""From diagnoses of members to what several seeds of one cell say together, by lag and as one number."""
+"""Diagnoses summarised over the seeds of a group: quantities by lag, and single numbers with their interval."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,25 +9,33 @@ from numpy.typing import NDArray
 
 from rnnjax.analysis.diagnosis import QUANTILE_NAMES, LayerDiagnosis
 from rnnjax.diagnostics.confidence_intervals import seed_interval
-from rnnjax.report.summary.seed_groups import FEWEST, SHARE, SeedGroup, fades, mean, middle
+from rnnjax.report.summary.seed_groups import (
+    MIN_EXAMPLES,
+    MIN_SHARE,
+    SeedGroup,
+    SeedGroups,
+    gradient_decays,
+    lower_median,
+    mean,
+)
 from rnnjax.runs.run_record import RunRecord
 from rnnjax.runs.schema import MOMENTS, Moment
 from rnnjax.typing import Floats
 
-ENOUGH_SEEDS = 3  # from so many seeds on a band is a confidence interval; of two it would be 13 times their distance
-TRAVELLED = ("belt", "detour", "enters")
+MIN_SEEDS = 3  # of a confidence interval; that of two seeds would be 13 times as wide as their distance
+FROM_LATER_STEPS = ("belt", "detour", "enters")  # parts of the gradient that do not exist at lag 0
 Band = Literal["none", "examples", "range", "interval"]
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A quantity by lag: the median seed and a band around it, each (L,), NaN where not measured.
+    """A quantity by lag: the lower median over the seeds and a band around it, each (L,), NaN where not measured.
 
-    ``band`` says what the band is: of one seed the q10 and q90 over examples or none, of two the lower and the
-    higher, of more the 95% Student t interval of the mean over seeds.
+    ``band`` is the kind of the band: "examples" (q10 to q90 over the examples of a single seed) or "none", "range"
+    (from the lower to the higher of two seeds), or "interval" (95% Student t interval of the mean over three or more).
     """
 
-    middle: Floats
+    median: Floats
     low: Floats
     high: Floats
     band: Band
@@ -35,7 +43,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean of one number over seeds and its 95% Student t interval; NaN bounds where ``seeds`` are fewer than two."""
+    """Mean over seeds and its 95% Student t interval; the bounds are NaN where ``seeds`` is less than two."""
 
     mean: float
     low: float
@@ -43,148 +51,148 @@ class Interval:
     seeds: int
 
 
-def layer_of(member: RunRecord, when: Moment, place: int = 0) -> LayerDiagnosis | None:
-    """A diagnosed layer, the one that reads the inputs by default; None where it was not diagnosed."""
-    found = member.diagnoses.get(when)
-    return found.layers[place] if found is not None and place < len(found.layers) else None
+def member_layer(member: RunRecord, when: Moment, layer_index: int = 0) -> LayerDiagnosis | None:
+    """A diagnosed layer, by default the one that reads the inputs; None where it was not diagnosed."""
+    diagnosis = member.diagnoses.get(when)
+    return None if diagnosis is None or layer_index >= len(diagnosis.layers) else diagnosis.layers[layer_index]
 
 
-def layers_of(group: SeedGroup, when: Moment, place: int = 0) -> list[LayerDiagnosis]:
-    """That layer of every counted member that has it."""
-    return [found for member in group.counted if (found := layer_of(member, when, place)) is not None]
+def group_layers(group: SeedGroup, when: Moment, layer_index: int = 0) -> list[LayerDiagnosis]:
+    """The diagnosed layer of every reported member that has it."""
+    return [layer for member in group.reported if (layer := member_layer(member, when, layer_index)) is not None]
 
 
-def either(group: SeedGroup, place: int = 0) -> LayerDiagnosis | None:
-    """That layer of any member at any moment, for what never changes: its name and its gates."""
-    return next((layer for when in MOMENTS for layer in layers_of(group, when, place)), None)
+def any_layer(group: SeedGroup, layer_index: int = 0) -> LayerDiagnosis | None:
+    """The layer of some member at some moment, for what never changes: its name and its gates; None without any."""
+    return next((layer for when in MOMENTS for layer in group_layers(group, when, layer_index)), None)
 
 
-def diagnosed(labels: tuple[SeedGroup, ...]) -> list[tuple[SeedGroup, int, str]]:
-    """Each label and layer that was diagnosed, with its title: the label alone where it has one layer."""
-    found = []
-    for group in labels:
-        known = [diagnosis for member in group.counted for diagnosis in member.diagnoses.values()]
-        layers = max((diagnosis.layers for diagnosis in known), key=len, default=())
-        for place, layer in enumerate(layers):
+def diagnosed(groups: SeedGroups) -> list[tuple[SeedGroup, int, str]]:
+    """Each group and index of a diagnosed layer, with a title: the label alone where the cell has one layer."""
+    titled = []
+    for group in groups:
+        diagnoses = [diagnosis for member in group.reported for diagnosis in member.diagnoses.values()]
+        layers = max((diagnosis.layers for diagnosis in diagnoses), key=len, default=())
+        for layer_index, layer in enumerate(layers):
             backwards = " (backwards)" if layer.reverse else ""
             title = group.label if len(layers) == 1 else f"{group.label}, {layer.name}{backwards}"
-            found.append((group, place, title))
-    return found
+            titled.append((group, layer_index, title))
+    return titled
 
 
 def has_belt(layer: LayerDiagnosis) -> bool:
-    """Whether a memory is carried along at all: ∂m_t/∂m_{t-1} at fixed z is not 0 everywhere."""
+    """Whether the layer has a conveyor belt: ∂m_t/∂m_{t-1} at fixed z is not 0 everywhere."""
     keep = layer.by_lag.get("keep")
     return layer.keep_at_bias > 0 or (keep is not None and bool((keep.q90 > 0).any()))
 
 
-def enough(count: Floats) -> NDArray[np.bool_]:
-    """Whether enough examples reach each lag for a median, as for the gradient log: (L,) → (L,)."""
+def enough_examples(count: Floats) -> NDArray[np.bool_]:
+    """Whether enough examples reach each lag for a median, by the same rule as ``measured_lags``: (L,) → (L,)."""
     batch = count[:1]
-    return (count > 0) & (count >= np.minimum(batch, np.maximum(FEWEST, SHARE * batch)))
+    return (count > 0) & (count >= np.minimum(batch, np.maximum(MIN_EXAMPLES, MIN_SHARE * batch)))
 
 
 def by_lag(layer: LayerDiagnosis, quantity: str, level: str = "q50") -> Floats:
-    """One quantile of a quantity (L,), NaN where too few examples are so long or it was not measured.
+    """One quantile over examples of a quantity by lag (L,), NaN where it was not measured at enough examples.
 
-    NaN also at lag 0 for the parts that come from later steps: nothing has travelled there.
+    Parts of the gradient that come from later steps are NaN at lag 0, where there is no later step.
     """
     levels = layer.by_lag.get(quantity)
-    known = enough(layer.count.astype(float))
-    if quantity.split()[0] in TRAVELLED:
+    known = enough_examples(layer.count.astype(float))
+    if quantity.split()[0] in FROM_LATER_STEPS:
         known = known & (np.arange(len(known)) > 0)
     return np.where(known, np.nan if levels is None else getattr(levels, level), np.nan)
 
 
 def curve(
-    group: SeedGroup, place: int, when: Moment, quantity: str, shown: Callable[[Floats], Floats] | None = None
+    group: SeedGroup, layer_index: int, when: Moment, quantity: str, scale: Callable[[Floats], Floats] | None = None
 ) -> Curve | None:
-    """A quantity over the seeds in the scale in which it is ``shown``; None where no seed has a finite number."""
-    layers = layers_of(group, when, place)
-    q10, q50, q90 = ([_shown(by_lag(layer, quantity, level), shown) for layer in layers] for level in QUANTILE_NAMES)
-    found = over_members(q50)
-    if found is None:
+    """A quantity by lag over the seeds, transformed by ``scale``; None where no seed has a finite number."""
+    layers = group_layers(group, when, layer_index)
+    q10, q50, q90 = ([_scaled(by_lag(layer, quantity, level), scale) for layer in layers] for level in QUANTILE_NAMES)
+    result = median_curve(q50)
+    if result is None:
         return None
-    if found.band != "none":
-        low = found.low if shown is None else np.maximum(found.low, shown(np.zeros(1)))  # the scale ends there
-        return Curve(found.middle, low, found.high, found.band)
-    (one,) = (place for place, values in enumerate(q50) if not np.isnan(values).all())
-    return Curve(found.middle, q10[one], q90[one], "examples")
+    if result.band != "none":
+        low = result.low if scale is None else np.maximum(result.low, scale(np.zeros(1)))  # where the scale ends
+        return Curve(result.median, low, result.high, result.band)
+    (seed,) = (index for index, values in enumerate(q50) if not np.isnan(values).all())
+    return Curve(result.median, q10[seed], q90[seed], "examples")
 
 
-def within(share: Curve) -> Curve:
-    """The curve of a share, its band cut to 0..1: an interval of Student's t knows no such bounds."""
+def clip_to_shares(share: Curve) -> Curve:
+    """The curve of a share with its band cut to 0..1, which a Student t interval can exceed."""
     return replace(share, low=np.clip(share.low, 0, 1), high=np.clip(share.high, 0, 1))
 
 
-def _shown(values: Floats, scale: Callable[[Floats], Floats] | None) -> Floats:
+def _scaled(values: Floats, scale: Callable[[Floats], Floats] | None) -> Floats:
     finite = np.where(np.isfinite(values), values, np.nan)
     return finite if scale is None else scale(finite)
 
 
-def over_members(rows: list[Floats]) -> Curve | None:
-    """The median seed of rows of any length and the band around it, at the lags where every seed has a number.
+def median_curve(rows: list[Floats]) -> Curve | None:
+    """The lower median of rows of any length and a band around it, at the lags where every row has a number.
 
-    A curve would leap where a seed drops out. Rows without any number have no part in it; None where nothing is left.
+    The curve would jump at a lag where a seed drops out. Rows of NaN alone are ignored; None where nothing is left.
     """
-    known = [values for values in rows if not np.isnan(values).all()]
-    if not known:
+    rows = [values for values in rows if not np.isnan(values).all()]
+    if not rows:
         return None
-    table = padded(known)
+    table = pad_rows(rows)
     every = ~np.isnan(table).any(axis=0)
     if not every.any():
         return None
     table = np.where(every, table, np.nan)
     if len(table) == 1:
         return Curve(table[0], table[0], table[0], "none")
-    if len(table) < ENOUGH_SEEDS:
-        return Curve(middle(table), table.min(axis=0), table.max(axis=0), "range")
+    if len(table) < MIN_SEEDS:
+        return Curve(lower_median(table), table.min(axis=0), table.max(axis=0), "range")
     low, high = np.full((2, table.shape[1]), np.nan)
     _, low[every], high[every] = seed_interval(table[:, every], axis=0)
-    return Curve(middle(table), low, high, "interval")
+    return Curve(lower_median(table), low, high, "interval")
 
 
-def padded(rows: list[Floats]) -> Floats:
-    """Rows of unequal length as one table (N, L), filled up with NaN."""
+def pad_rows(rows: list[Floats]) -> Floats:
+    """Rows of unequal length as one array (N, L), padded with NaN."""
     longest = max(len(row) for row in rows)
     return np.stack([np.pad(row, (0, longest - len(row)), constant_values=np.nan) for row in rows])
 
 
-def shares(group: SeedGroup, place: int, when: Moment) -> Floats | None:
-    """How the detour is divided among the gates it enters through: (G, L), 0..1 and of sum 1; None without any.
+def gate_shares(group: SeedGroup, layer_index: int, when: Moment) -> Floats | None:
+    """The shares of the gates through which the detour enters: (G, L), of sum 1 over the gates; None without any.
 
-    The mean over seeds of every gate's median norm divided by the sum of these; NaN where that is 0 or no number of
-    any seed. A seed without any number has no part in it.
+    Each gate's median norm divided by the sum over the gates, averaged over the seeds; NaN at lags where the sum is 0
+    or not finite in any seed. Seeds without any number are ignored.
     """
-    divided = []
-    for layer in layers_of(group, when, place):
+    by_seed = []
+    for layer in group_layers(group, when, layer_index):
         norms = np.stack([by_lag(layer, f"enters {gate}") for gate in layer.gates])
         total = norms.sum(axis=0)
         usable = np.isfinite(total) & (total > 0)
         if usable.any():
-            divided.append(np.where(usable, norms, np.nan) / np.where(usable, total, 1.0))
-    if not divided:
+            by_seed.append(np.where(usable, norms, np.nan) / np.where(usable, total, 1.0))
+    if not by_seed:
         return None
-    longest = max(rows.shape[1] for rows in divided)
-    table = [np.pad(rows, ((0, 0), (0, longest - rows.shape[1])), constant_values=np.nan) for rows in divided]
-    found = np.stack(table).mean(axis=0)
-    return None if np.isnan(found).all() else found
+    longest = max(rows.shape[1] for rows in by_seed)
+    table = [np.pad(rows, ((0, 0), (0, longest - rows.shape[1])), constant_values=np.nan) for rows in by_seed]
+    result = np.stack(table).mean(axis=0)
+    return None if np.isnan(result).all() else result
 
 
-def numbers(group: SeedGroup, when: Moment, name: str, place: int = 0) -> Floats:
-    """One number of a layer, of every seed that was diagnosed and has it: (N,)."""
-    values = np.array([getattr(layer, name) for layer in layers_of(group, when, place)], np.float64)
+def layer_values(group: SeedGroup, when: Moment, name: str, layer_index: int = 0) -> Floats:
+    """The attribute ``name`` of the layer in every diagnosed seed, without NaN: (N,)."""
+    values = np.array([getattr(layer, name) for layer in group_layers(group, when, layer_index)], np.float64)
     return values[~np.isnan(values)]
 
 
-def half_lives(group: SeedGroup, when: Moment) -> Floats:
-    """The half-life of what each seed remembers, of those that have one, infinite ones with them: (N,)."""
-    values = np.array([fade.half_life for fade in fades(group, when)], np.float64)
+def group_half_lives(group: SeedGroup, when: Moment) -> Floats:
+    """The half-life of the gradient at the memory of each seed that has one, possibly infinite: (N,)."""
+    values = np.array([decay.half_life for decay in gradient_decays(group, when)], np.float64)
     return values[~np.isnan(values)]
 
 
 def over_seeds(values: Floats, least: float = 0.0, most: float = np.inf) -> Interval:
-    """Mean and interval of finite numbers (N,) of N seeds, the bounds cut to what is possible."""
+    """Mean over N seeds of values (N,) and its interval, cut to [least, most]; no interval unless all are finite."""
     if len(values) < 2 or not np.isfinite(values).all():
         return Interval(float(mean(values)) if len(values) else np.nan, np.nan, np.nan, len(values))
     centre, low, high = (float(bound) for bound in seed_interval(values))

@@ -1,4 +1,4 @@
-"""What the diagnosis before the first step says of each run of a trainability study, and how well it predicted."""
+"""The trainability study: what was measured before the first step of each run, and how well it predicts success."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,18 +8,19 @@ import numpy as np
 from rnnjax.diagnostics.gradients import half_life
 from rnnjax.diagnostics.prediction import RIDGE, area_under_roc, held_out_log_odds
 from rnnjax.report.figures.style import FLOOR
-from rnnjax.report.summary.diagnosis import by_lag, layer_of
+from rnnjax.report.summary.diagnosis import by_lag, member_layer
 from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.typing import Floats
 
 EXPERIMENT = "trainability"
-SUCCESS = 0.9  # test accuracy from which on a run counts as trained
-GAIN, BIAS, DISTANCE = "cell.init", "cell.forget_bias", "distance"  # as ``Member.varied`` names them
+SUCCESS = 0.9  # test accuracy from which a run counts as trained
+GAIN, BIAS, DISTANCE = "cell.init", "cell.forget_bias", "distance"  # keys of ``RunRecord.varied``
 AXES = {GAIN: "gain of the recurrent matrix", BIAS: "forget bias"}
-OPTIONS = {GAIN: "recurrent_init", BIAS: "forget_bias"}  # as a label names them
+OPTIONS = {GAIN: "recurrent_init", BIAS: "forget_bias"}  # the same in a label
 FEATURES = ("gradient", "growth", "off_edge", "belt")
-# what is ranked by itself, without any fit, as a table names it
-SINGLE = {
+MEASURED = ("distance", "half_life", "exponent", *FEATURES)
+# scores that rank the runs without a fit, and their names in the table
+SINGLE_FEATURES = {
     "gradient": "gradient left over the distance",
     "growth": "largest exponent × distance",
     "off_edge": "largest exponent × distance, the nearer 0 the better",
@@ -30,13 +31,21 @@ HELD_OUT = {"distance": "each distance by the others", "cell": "each cell by the
 
 
 @dataclass(frozen=True)
-class Before:
-    """One run: its place in the map, what was measured of its first layer before the first step, what came of it.
+class TrainabilityRun:
+    """One run: its settings, what was measured in its first layer before the first step, and what training reached.
 
-    ``half_life`` is that of the gradient of what is remembered, in time steps; ``exponent`` the largest Lyapunov
-    exponent a step; ``gradient`` and ``growth`` are what the two make of the distance in powers of ten, cut at
-    ``FLOOR``, where nothing is left of a 32-bit sum, and at -``FLOOR``; a half-life knows of no growth, so ``gradient``
-    is at most 0; ``accuracy`` is NaN where training diverged.
+    Attributes:
+        member: the run's record.
+        cell: its label without the settings that the study varies.
+        axis: the setting that is varied beside the distance, a key of ``AXES``.
+        value: of that setting.
+        distance: in time steps.
+        half_life: of the gradient at the memory, in time steps.
+        exponent: the largest Lyapunov exponent per step.
+        belt: the belt's share of the gradient.
+        gradient: log10 of the gradient that the half-life leaves over the distance, from ``FLOOR`` to 0.
+        growth: distance times exponent in powers of ten, from ``FLOOR`` to -``FLOOR``.
+        accuracy: of the test; NaN where training diverged.
     """
 
     member: RunRecord
@@ -53,18 +62,25 @@ class Before:
 
     @property
     def success(self) -> bool:
-        """Whether it was trained."""
+        """Whether training reached ``SUCCESS``."""
         return self.accuracy >= SUCCESS
 
     @property
     def off_edge(self) -> float:
-        """How far from neither growing nor shrinking, in powers of ten over the distance."""
+        """Distance from the edge of stability: the absolute value of ``growth``."""
         return abs(self.growth)
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Held-out log-odds (N,) of runs, the AUC of all of them and of each cell's, the share on the right side of 0."""
+    """Held-out predictions of success.
+
+    Attributes:
+        log_odds: (N,) of success.
+        auc: area under the ROC curve over all runs.
+        by_cell: the same over the runs of each cell.
+        right: share of runs with log-odds on the right side of 0.
+    """
 
     log_odds: Floats
     auc: float
@@ -72,32 +88,33 @@ class Prediction:
     right: float
 
 
-def runs_before(run: Run) -> tuple[Before, ...]:
-    """The runs of a trainability study that have ended and were diagnosed before; none of another experiment."""
+def trainability_runs(run: Run) -> tuple[TrainabilityRun, ...]:
+    """The runs of a trainability study that have ended and were diagnosed at the start; empty for other experiments."""
     if run.experiment != EXPERIMENT:
         return ()
     ended = (member for member in run.members if member.status != "unfinished")
-    return tuple(found for member in ended if (found := _before(member)) is not None)
+    return tuple(trained for member in ended if (trained := _trainability_run(member)) is not None)
 
 
-def _before(member: RunRecord) -> Before | None:
-    """None where something was not measured, or is no number."""
-    layer, axis = layer_of(member, "start"), next((axis for axis in AXES if axis in member.varied), None)
+def _trainability_run(member: RunRecord) -> TrainabilityRun | None:
+    """None where something was not measured or is not a number."""
+    layer, axis = member_layer(member, "start"), next((axis for axis in AXES if axis in member.varied), None)
     if layer is None or layer.lyapunov is None or axis is None or DISTANCE not in member.varied:
         return None
-    told, distance = member.varied[axis], int(member.varied[DISTANCE])
-    half, exponent = half_life(by_lag(layer, "m")), float(layer.lyapunov.exponents[0])
+    value, distance = member.varied[axis], int(member.varied[DISTANCE])
+    half_life_steps, exponent = half_life(by_lag(layer, "m")), float(layer.lyapunov.exponents[0])
     if np.isnan(exponent) or np.isnan(layer.belt_share):
         return None
-    left = FLOOR if np.isnan(half) else -distance * np.log10(2) / half  # without a slope all has vanished at once
+    # no half-life: the gradient vanishes at the first step back
+    left = FLOOR if np.isnan(half_life_steps) else -distance * np.log10(2) / half_life_steps
     varied = {OPTIONS[axis], DISTANCE}
-    return Before(
+    return TrainabilityRun(
         member=member,
         cell=" ".join(word for word in member.label.split(" ") if word.partition("=")[0] not in varied),
         axis=axis,
-        value=float(str(told).rpartition("*")[2]),
+        value=float(str(value).rpartition("*")[2]),
         distance=distance,
-        half_life=half,
+        half_life=half_life_steps,
         exponent=exponent,
         belt=layer.belt_share,
         gradient=float(np.maximum(left, FLOOR)),
@@ -106,73 +123,75 @@ def _before(member: RunRecord) -> Before | None:
     )
 
 
-def success_of(known: tuple[Before, ...]) -> np.ndarray:
-    """(N,) booleans."""
-    return np.array([one.success for one in known])
+def successes(runs: tuple[TrainabilityRun, ...]) -> np.ndarray:
+    """Whether each run succeeded: (N,) booleans."""
+    return np.array([run.success for run in runs])
 
 
-def predictions(known: tuple[Before, ...]) -> dict[str, Prediction]:
-    """By what was held out: a logistic regression on ``FEATURES``, fitted to the others and judged on it.
+def predictions(runs: tuple[TrainabilityRun, ...]) -> dict[str, Prediction]:
+    """Predictions by a logistic regression on ``FEATURES``, by the name of what is held out in turn (``HELD_OUT``).
 
-    Nothing was chosen by looking at what was held out: one regression for all cells, its ridge as it stands.
+    The regression is fitted to all runs but those held out, with one fixed ridge for all cells.
     """
-    features = np.array([[getattr(one, name) for name in FEATURES] for one in known], np.float64)
-    success, found = success_of(known), dict[str, Prediction]()
+    features = np.array([[getattr(run, name) for name in FEATURES] for run in runs], np.float64)
+    success, results = successes(runs), dict[str, Prediction]()
     for name in HELD_OUT:
-        odds = held_out_log_odds(features, success, np.array([getattr(one, name) for one in known]))
+        odds = held_out_log_odds(features, success, np.array([getattr(run, name) for run in runs]))
         if np.isfinite(odds).all():
             right = float(((odds > 0) == success).mean())
-            found[name] = Prediction(odds, area_under_roc(odds, success), _by_cell(known, odds), right)
-    return found
+            results[name] = Prediction(odds, area_under_roc(odds, success), _by_cell(runs, odds), right)
+    return results
 
 
-def _by_cell(known: tuple[Before, ...], scores: Floats) -> dict[str, float]:
-    cells, success = np.array([one.cell for one in known]), success_of(known)
+def _by_cell(runs: tuple[TrainabilityRun, ...], scores: Floats) -> dict[str, float]:
+    cells, success = np.array([run.cell for run in runs]), successes(runs)
     return {
         cell: area_under_roc(scores[cells == cell], success[cells == cell])
-        for cell in dict.fromkeys(one.cell for one in known)
+        for cell in dict.fromkeys(run.cell for run in runs)
     }
 
 
-def single_scores(known: tuple[Before, ...]) -> dict[str, tuple[float, dict[str, float]]]:
-    """Of each of ``SINGLE`` its AUC over all runs and over each cell's, without any fit."""
-    found = {}
-    for name in SINGLE:
+def single_feature_aucs(runs: tuple[TrainabilityRun, ...]) -> dict[str, tuple[float, dict[str, float]]]:
+    """The AUC of each of ``SINGLE_FEATURES``, without a fit: over all runs, and over those of each cell."""
+    results = {}
+    for name in SINGLE_FEATURES:
         sign = -1 if name in ("off_edge", "distance") else 1
-        scores = sign * np.array([getattr(one, name) for one in known], np.float64)
-        found[name] = area_under_roc(scores, success_of(known)), _by_cell(known, scores)
-    return found
+        scores = sign * np.array([getattr(run, name) for run in runs], np.float64)
+        results[name] = area_under_roc(scores, successes(runs)), _by_cell(runs, scores)
+    return results
 
 
-def record(known: tuple[Before, ...]) -> dict[str, Any]:
-    """All numbers of the study as JSON has them, for ``trainability.json``."""
-    found = predictions(known)
+def json_record(runs: tuple[TrainabilityRun, ...]) -> dict[str, Any]:
+    """All numbers of the study, for ``trainability.json``."""
+    results = predictions(runs)
 
     def areas(auc: float, by_cell: dict[str, float]) -> dict[str, Any]:
-        return {"auc": _known(auc), "auc_by_cell": {cell: _known(value) for cell, value in by_cell.items()}}
+        return {"auc": _finite_or_none(auc), "auc_by_cell": {name: _finite_or_none(by_cell[name]) for name in by_cell}}
 
     return {
         "success": f"test accuracy of at least {SUCCESS:g}",
         "features": list(FEATURES),
         "fit": f"one logistic regression for all cells, features standardised, ridge {RIDGE:g}",
         "held_out": {
-            name: {"how": HELD_OUT[name], **areas(one.auc, one.by_cell), "on_the_right_side": one.right}
-            for name, one in found.items()
+            name: {"how": HELD_OUT[name], **areas(result.auc, result.by_cell), "on_the_right_side": result.right}
+            for name, result in results.items()
         },
-        "single": {name: {"what": SINGLE[name], **areas(*told)} for name, told in single_scores(known).items()},
+        "single": {
+            name: {"what": SINGLE_FEATURES[name], **areas(*aucs)} for name, aucs in single_feature_aucs(runs).items()
+        },
         "runs": [
             {
-                "name": one.member.name, "cell": one.cell, "seed": one.member.seed,
-                "varied": one.axis, "value": one.value,
-                **{name: _known(getattr(one, name)) for name in ("distance", "half_life", "exponent", *FEATURES)},
-                "test_accuracy": _known(one.accuracy), "success": one.success,
-                "log_odds": {name: _known(told.log_odds[place]) for name, told in found.items()},
+                "name": run.member.name, "cell": run.cell, "seed": run.member.seed,
+                "varied": run.axis, "value": run.value,
+                **{name: _finite_or_none(getattr(run, name)) for name in MEASURED},
+                "test_accuracy": _finite_or_none(run.accuracy), "success": run.success,
+                "log_odds": {name: _finite_or_none(result.log_odds[index]) for name, result in results.items()},
             }
-            for place, one in enumerate(known)
+            for index, run in enumerate(runs)
         ],
     }  # fmt: skip
 
 
-def _known(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     """JSON has neither NaN nor infinity."""
     return float(value) if np.isfinite(value) else None

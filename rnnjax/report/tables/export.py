@@ -1,4 +1,4 @@
-"""One row a member for a spreadsheet or a data frame: fractions and plain numbers, with exact values and types."""
+"""The table of members as CSV and Parquet: one row for each member, with exact numbers and types."""
 
 import csv
 import io
@@ -9,11 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from rnnjax.report.summary.diagnosis import numbers
-from rnnjax.report.summary.seed_groups import SeedGroup, member_fade, seed_groups
-from rnnjax.report.summary.seed_groups import memory as memory_of
+from rnnjax.report.summary.diagnosis import layer_values
+from rnnjax.report.summary.seed_groups import SeedGroup, member_decay, memory_key, seed_groups
 from rnnjax.report.summary.task import steps_to_beat
-from rnnjax.report.tables.fields import accuracy_at, farthest_of
+from rnnjax.report.tables.fields import accuracy_at, farthest_distance
 from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.runs.schema import MOMENTS
 
@@ -22,39 +21,39 @@ TYPES = {
     **{"label": pa.string(), "cell": pa.string(), "seed": pa.int64(), "parameters": pa.int64(), "steps": pa.int64()},
     **{"finished": pa.int64(), "diverged": pa.int64(), "memory_state": pa.string(), "best_step": pa.int64()},
     **{f"farthest_lag_{when}": pa.int64() for when in MOMENTS},
-}  # of the fixed columns that are no floating-point numbers
+}  # of the fixed columns that are not floating-point
 
 
 def swept_names(run: Run) -> tuple[str, ...]:
-    """What any member's sweep varies, in the order of the members."""
+    """The names of the settings that a sweep varies, in the order of the members."""
     return tuple(dict.fromkeys(name for member in run.members for name in member.varied))
 
 
 def csv_text(run: Run) -> str:
-    """One row a member, tidy: fractions and plain numbers, an empty field for what is not known.
+    """One row for each member: fractions and plain numbers, an empty field for an unknown value.
 
-    What a sweep varies has a column of its name behind the seed, "swept_" before it where another column is called so.
+    Each swept setting has a column after the seed, with the prefix "swept_" where its name is taken.
     """
     out = io.StringIO()
     table = records(run)
     writer = csv.DictWriter(out, list(table[0]) if table else ["label"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: plain(value) for name, value in record.items()} for record in table)
+    writer.writerows({name: plain_text(value) for name, value in record.items()} for record in table)
     return out.getvalue()
 
 
 def parquet_bytes(run: Run) -> bytes:
-    """The same table as a Parquet file, null for what is not known.
+    """The same table as a Parquet file, null for an unknown value.
 
-    A swept column holds whole numbers, numbers, or strings where any of its values is no number.
+    A swept column holds integers, floats, or strings where any of its values is not a number.
     """
     table = records(run)
     columns = {name: [record[name] for record in table] for name in (table[0] if table else ())}
     if not table:
         columns = {"label": []}
-    swept = {_column(name) for name in swept_names(run)}
+    swept = {_column_name(name) for name in swept_names(run)}
     arrays = {
-        name: _typed(values) if name in swept else pa.array(values, TYPES.get(name, pa.float64()))
+        name: _typed_array(values) if name in swept else pa.array(values, TYPES.get(name, pa.float64()))
         for name, values in columns.items()
     }
     out = io.BytesIO()
@@ -63,69 +62,69 @@ def parquet_bytes(run: Run) -> bytes:
 
 
 def records(run: Run) -> list[dict[str, Value]]:
-    """One row a member, column by name; None for what is not known."""
-    farthest, swept = farthest_of(seed_groups(run)), swept_names(run)
+    """One row for each member, its values by column; None for an unknown value."""
+    farthest, swept = farthest_distance(seed_groups(run)), swept_names(run)
     return [_record(member, farthest, swept) for member in run.members]
 
 
-def plain(value: Value) -> str:
-    """A number as Python writes it back exactly, whole ones without a point; nothing for None."""
+def plain_text(value: Value) -> str:
+    """A value as text that Python reads back exactly, whole numbers without a point; empty for None."""
     if value is None or isinstance(value, str):
         return value or ""
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 def _record(member: RunRecord, farthest: float | None, swept: tuple[str, ...]) -> dict[str, Value]:
-    alone = SeedGroup(member.label, (member,))
+    single = SeedGroup(member.label, (member,))
     record: dict[str, Value] = {"label": member.label, "cell": member.cell, "seed": member.seed}
-    record |= {_column(name): _swept(member.varied.get(name)) for name in swept}
+    record |= {_column_name(name): _swept_value(member.varied.get(name)) for name in swept}
     record |= {"parameters": member.parameters, "steps": member.steps, "finished": int(member.result is not None)}
-    record |= {"diverged": int(member.status == "diverged"), "memory_state": memory_of(member)[1]}
+    record |= {"diverged": int(member.status == "diverged"), "memory_state": memory_key(member)[1]}
     for when in MOMENTS:
-        fade = member_fade(member, when)
-        record[f"half_life_{when}"] = None if fade is None else _known(fade.half_life)
-        record[f"reach_{when}"] = None if fade is None else _known(fade.reach)
-        record[f"farthest_lag_{when}"] = None if fade is None or fade.trouble else fade.farthest
-        shares = numbers(alone, when, "belt_share")
-        record[f"belt_share_{when}"] = _known(shares[0]) if len(shares) else None
+        decay = member_decay(member, when)
+        record[f"half_life_{when}"] = None if decay is None else _none_if_nan(decay.half_life)
+        record[f"reach_{when}"] = None if decay is None else _none_if_nan(decay.reach)
+        record[f"farthest_lag_{when}"] = None if decay is None or decay.problem else decay.farthest
+        shares = layer_values(single, when, "belt_share")
+        record[f"belt_share_{when}"] = _none_if_nan(shares[0]) if len(shares) else None
     for name in ("validation_accuracy", "test_accuracy", "test_loss", "validation_loss"):
-        record[name] = None if member.result is None else _known(getattr(member.result, name))
-    record |= {"baseline": member.baseline, "steps_to_beat_baseline": _beaten(member)}
+        record[name] = None if member.result is None else _none_if_nan(getattr(member.result, name))
+    record |= {"baseline": member.baseline, "steps_to_beat_baseline": _finite_steps_to_beat(member)}
     record["best_step"] = None if member.result is None else member.result.best_step
     for name in ("seconds", "steps_per_second", "compile_seconds"):
-        record[name] = None if member.result is None else _known(getattr(member.result, name))
-    at = accuracy_at(alone, farthest) if farthest is not None else np.empty(0)
-    return record | {"farthest_distance": farthest, "accuracy_at_farthest": _known(at[0]) if at.size else None}
+        record[name] = None if member.result is None else _none_if_nan(getattr(member.result, name))
+    at = accuracy_at(single, farthest) if farthest is not None else np.empty(0)
+    return record | {"farthest_distance": farthest, "accuracy_at_farthest": _none_if_nan(at[0]) if at.size else None}
 
 
-def _beaten(member: RunRecord) -> float | None:
-    """None also for never: a spreadsheet has no infinity."""
+def _finite_steps_to_beat(member: RunRecord) -> float | None:
+    """None also for never, since a spreadsheet has no infinity."""
     steps = steps_to_beat(member)
     return None if steps is None or np.isinf(steps) else steps
 
 
-def _column(name: str) -> str:
-    """Where a swept flag has the name of what every row tells, as --steps of an epoch, it cannot have that column."""
+def _column_name(name: str) -> str:
+    """The column of a swept setting, which may have the name of a fixed column, such as "steps"."""
     return f"swept_{name}" if name in TYPES else name
 
 
-def _known(value: float) -> float | None:
+def _none_if_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
 def is_number(value: Any) -> bool:
-    """Whether what a sweep sets is a number rather than a word."""
+    """Whether a swept value is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _swept(value: Any) -> Value:
+def _swept_value(value: Any) -> Value:
     return value if value is None or is_number(value) or isinstance(value, str) else json.dumps(value)
 
 
-def _typed(values: list[Value]) -> pa.Array:
-    known = [value for value in values if value is not None]
-    if all(isinstance(value, int) for value in known):
+def _typed_array(values: list[Value]) -> pa.Array:
+    present = [value for value in values if value is not None]
+    if all(isinstance(value, int) for value in present):
         return pa.array(values, pa.int64())
-    if all(is_number(value) for value in known):
+    if all(is_number(value) for value in present):
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
-    return pa.array([None if value is None else plain(value) for value in values], pa.string())
+    return pa.array([None if value is None else plain_text(value) for value in values], pa.string())

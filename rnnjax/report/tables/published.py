@@ -1,7 +1,6 @@
 """Figures from the literature beside those of a run's own cells, on the page and in the terminal."""
 
 from collections.abc import Callable
-from html import escape
 
 from rich import box
 from rich.table import Table
@@ -9,9 +8,9 @@ from rich.text import Text
 
 from rnnjax.formatting import loss, short_percent
 from rnnjax.report import document
-from rnnjax.report.sections.rendering import Section
-from rnnjax.report.summary.seed_groups import SeedGroup, mean, results, seed_groups
-from rnnjax.report.tables.fields import several
+from rnnjax.report.sections.rendering import Section, section
+from rnnjax.report.summary.seed_groups import SeedGroups, mean, results, seed_groups
+from rnnjax.report.tables.fields import Field, seeds_field
 from rnnjax.runs.member_schema import RunResult
 from rnnjax.runs.run_record import Run
 from rnnjax.runs.schema import Published
@@ -22,7 +21,7 @@ READING = (
     "it the lowest and highest. Accuracies are in percent. The settings differ where they say so, and in sizes and "
     "lengths of training besides."
 )
-HEAD = ("model", "setting", "score", "published", "here", "source")
+HEADER = ("model", "setting", "score", "published", "here", "source")
 SCORES: dict[str, tuple[Callable[[RunResult], float], Callable[[float], str]]] = {
     "test accuracy": (lambda result: result.test_accuracy, short_percent),
     "test loss": (lambda result: result.test_loss, loss),
@@ -31,59 +30,53 @@ SCORES: dict[str, tuple[Callable[[RunResult], float], Callable[[float], str]]] =
 }
 
 
-def rows(run: Run) -> list[list[tuple[str, str]]]:
-    """One row a published figure, in the order of ``HEAD``, of each field its text and what stands below it."""
+def rows(run: Run) -> list[list[Field]]:
+    """The fields of each row in the order of ``HEADER``: a row for each published figure and cell that it is about."""
     return [
-        [(one.model, ""), (one.setting, ""), (one.score, ""), (_form(one)(one.value), ""), here, (one.source, "")]
-        for one in run.task.published
-        for here in _here(one, seed_groups(run))
+        [
+            Field(figure.model),
+            Field(figure.setting),
+            Field(figure.score),
+            Field(_write(figure)(figure.value)),
+            own,
+            Field(figure.source),
+        ]
+        for figure in run.task.published
+        for own in _own_scores(figure, seed_groups(run))
     ]
 
 
-def _form(one: Published) -> Callable[[float], str]:
-    return SCORES[one.score][1] if one.score in SCORES else "{:g}".format
+def _write(figure: Published) -> Callable[[float], str]:
+    return SCORES[figure.score][1] if figure.score in SCORES else "{:g}".format
 
 
-def _here(one: Published, labels: tuple[SeedGroup, ...]) -> list[tuple[str, str]]:
-    """What each label of the same cell reached, named where there are several; a dash where there is none."""
-    if one.cell is None or one.score not in SCORES:
-        return [("–", "")]
-    value, form = SCORES[one.score]
-    alike = [group for group in labels if group.finished and group.members[0].cell == one.cell]
-    found = [(group.label, several(results(group, value), mean, form)) for group in alike]
-    return [(f"{label}: {told.value}" if len(found) > 1 else told.value, told.spread) for label, told in found] or [
-        ("–", "")
-    ]
+def _own_scores(figure: Published, groups: SeedGroups) -> list[Field]:
+    """The scores of each label of the same cell, named where there are several; a dash where there is none."""
+    if figure.cell is None or figure.score not in SCORES:
+        return [Field("–")]
+    value, write = SCORES[figure.score]
+    same_cell = [group for group in groups if group.finished and group.members[0].cell == figure.cell]
+    fields = [(group.label, seeds_field(results(group, value), mean, write)) for group in same_cell]
+    if len(fields) > 1:
+        return [Field(f"{label}: {field.value}", field.spread) for label, field in fields]
+    return [field for _, field in fields] or [Field("–")]
 
 
-def section(run: Run) -> list[Section]:
-    """The section of the page, everything in it escaped; none where nothing is published."""
+def sections(run: Run) -> list[Section]:
+    """The section of the page; none where nothing is published."""
     if not run.task.published:
         return []
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in HEAD)
-    body = "".join(f"<tr>{''.join(map(_html_field, range(len(HEAD)), row))}</tr>" for row in rows(run))
-    table = document.table(
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
-        READING,
-        "task.json and members/*/result.json",
-    )
-    return [Section(NAME, TITLE, f'<section id="{NAME}"><h2>{TITLE}</h2>{table}</section>')]
-
-
-def _html_field(place: int, field: tuple[str, str]) -> str:
-    value, below = (escape(text) for text in field)
-    small = f"<small>{below}</small>" if below else ""
-    tag, scope = ("td", "") if place else ("th", ' scope="row"')
-    return f"<{tag}{scope}>{value}{small}</{tag}>"
+    table = document.table(HEADER, rows(run), note=READING, source="task.json and members/*/result.json")
+    return [section(NAME, TITLE, table)]
 
 
 def rich_published(run: Run) -> Table | None:
-    """The same for ``rich.print``; None where nothing is published."""
+    """The table for ``rich.print``; None where nothing is published."""
     if not run.task.published:
         return None
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, title=TITLE, title_justify="left")
-    for title in HEAD:
+    for title in HEADER:
         table.add_column(Text(title), justify="right" if title in ("published", "here") else "left", overflow="fold")
     for row in rows(run):
-        table.add_row(*(Text(f"{value} ({below})" if below else value) for value, below in row))
+        table.add_row(*(Text(f"{value} ({spread})" if spread else value) for value, spread in row))
     return table

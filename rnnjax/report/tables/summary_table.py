@@ -1,31 +1,31 @@
-"""The numbers of a run as a table, one row a label: for the terminal and for the page."""
+"""The table of a run, one row for each label, for the terminal and for the page."""
 
-from html import escape
-
+from markupsafe import Markup
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from rnnjax.data.dataset import Objective
 from rnnjax.formatting import join_list, number
+from rnnjax.report import document
 from rnnjax.report.summary.diagnosis import diagnosed
-from rnnjax.report.summary.seed_groups import FEWEST, SHARE, SeedGroup, seed_groups
+from rnnjax.report.summary.seed_groups import MIN_EXAMPLES, MIN_SHARE, SeedGroups, seed_groups
 from rnnjax.report.summary.task import BEATEN, baselines, nouns_of, tasks_of
-from rnnjax.report.tables.fields import Field, farthest_of, header, rows, scores
+from rnnjax.report.tables.fields import Field, farthest_distance, header, rows, scores
 from rnnjax.runs.run_record import Run
 
 NOTE = (
-    "Half-life: {steps} in which the gradient of what the cell remembers halves (∞: it does not fade). "
+    "Half-life: {steps} in which the gradient at the cell's memory halves (∞: it does not fade). "
     "Reach: how many {steps} back it still has 1% of its strength at the last {step} (≥: as far as was measured). "
-    f"A distance counts as measured where at least {FEWEST} {{examples}} and {SHARE:.0%} of the training batch are so "
-    f"long (of a batch under {FEWEST}: all). "
+    f"A distance counts as measured where at least {MIN_EXAMPLES} {{examples}} and {MIN_SHARE:.0%} of the training "
+    f"batch are so long (of a batch under {MIN_EXAMPLES}: all). "
     "Start and end: the first and the last logged step, with the parameters of that step; {scores} "
     "of the parameters that were best in validation. "
     "Of several seeds: the median (of two the lower) for half-life and reach, the mean otherwise; below it the lowest "
     "and highest, or in square brackets the 95% interval of the mean (Student's t) where every seed has a number."
 )
-RIGHT = {
-    Objective.NUMBER: " A number counts as right within 0.04 (Hochreiter & Schmidhuber 1997); those of a file of "
+ACCURACY_NOTES = {
+    "number": " A number counts as right within 0.04 (Hochreiter & Schmidhuber 1997); those of a file of "
     "series are counted in standard deviations of the training labels.",
     Objective.SYMBOLS: " Accuracy is the share of symbols that are right.",
 }
@@ -35,46 +35,49 @@ BELT_NOTE = (
 )
 
 
-def note(labels: tuple[SeedGroup, ...]) -> str:
-    """How the table is read."""
-    nouns, tasks = nouns_of(labels), tasks_of(labels)
+def note(groups: SeedGroups) -> str:
+    """How the table is read, and what its columns mean."""
+    nouns, tasks = nouns_of(groups), tasks_of(groups)
     kinds = dict.fromkeys(task.loss for task in tasks if task.by_loss)
     losses = [f"losses ({kind})" if kind else "losses" for kind in kinds]
     scores = f"{join_list([*losses, 'accuracies, in percent,'])} are"
-    told = nouns.fill_template(NOTE.replace("{scores}", scores) + (BELT_NOTE if diagnosed(labels) else ""))
-    right = [RIGHT[kind] for kind in dict.fromkeys(task.objective for task in tasks) if kind in RIGHT]
-    return "".join([told, *right, _beaten_note(labels)])
+    text = nouns.fill_template(NOTE.replace("{scores}", scores) + (BELT_NOTE if diagnosed(groups) else ""))
+    accuracy_notes = [
+        ACCURACY_NOTES[kind] for kind in dict.fromkeys(task.objective for task in tasks) if kind in ACCURACY_NOTES
+    ]
+    return "".join([text, *accuracy_notes, _baseline_note(groups)])
 
 
-def _beaten_note(labels: tuple[SeedGroup, ...]) -> str:
-    known = list(baselines(labels))
-    if not known:
+def _baseline_note(groups: SeedGroups) -> str:
+    losses_of_baselines = list(baselines(groups))
+    if not losses_of_baselines:
         return ""
     return (
         f" Steps to beat baseline: training steps until the first validation whose loss is below {BEATEN:.0%} of "
-        f"{join_list(known)}, which the best answer that remembers nothing gets (the median seed; –: never)."
+        f"{join_list(losses_of_baselines)}, the loss of the best prediction without memory (the median "
+        "seed; –: never)."
     )
 
 
 def rich_table(run: Run) -> Table:
-    """The table for ``rich.print``, for 120 columns: start and end share a field; a reach's spread is on the page.
+    """The table for ``rich.print``, for 120 columns, with start and end in one field.
 
-    So is the speed, where there is a column of steps to beat the baseline, or of losses.
+    The page has more: the spread of a reach, and the speed where there are more than two columns of scores.
     """
-    labels = seed_groups(run)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, caption=note(labels), caption_justify="left")
-    farthest = farthest_of(labels)
-    at = [] if farthest is None else [f"at {number(farthest)}\n{nouns_of(labels).steps}"]
-    belt = ["belt share\nstart→end"] if diagnosed(labels) else []
-    columns = scores(labels)
+    groups = seed_groups(run)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, caption=note(groups), caption_justify="left")
+    farthest = farthest_distance(groups)
+    at = [] if farthest is None else [f"at {number(farthest)}\n{nouns_of(groups).steps}"]
+    belt = ["belt share\nstart→end"] if diagnosed(groups) else []
+    columns = scores(groups)
     speed = [] if len(columns) > 2 else ["steps/s"]
-    titles = ["cell", *at, *(one.short for one in columns), "reach\nstart→end", "half-life\nstart→end", *belt]
-    for place, title in enumerate([*titles, "para-\nmeters", *speed]):
-        table.add_column(Text(title), justify="right" if place else "left", overflow="fold")
-    for row in rows(labels):
-        before = len(row) - 2 - 2 * (2 + len(belt))
-        reach, *spread = (_joined(*row[place : place + 2]) for place in range(before, len(row) - 2, 2))
-        fields = (*row[:before], Field(reach.value), *spread, row[-2], *row[-1:][: len(speed)])
+    titles = ["cell", *at, *(column.short for column in columns), "reach\nstart→end", "half-life\nstart→end", *belt]
+    for index, title in enumerate([*titles, "para-\nmeters", *speed]):
+        table.add_column(Text(title), justify="right" if index else "left", overflow="fold")
+    for row in rows(groups):
+        first = len(row) - 2 - 2 * (2 + len(belt))
+        reach, *spread = (_joined(*row[index : index + 2]) for index in range(first, len(row) - 2, 2))
+        fields = (*row[:first], Field(reach.value), *spread, row[-2], *row[-1:][: len(speed)])
         table.add_row(*(_two_lines(field) for field in fields))
     return table
 
@@ -90,17 +93,7 @@ def _two_lines(field: Field) -> Text:
     return text.append(f"\n{field.spread}", style="dim") if field.spread else text
 
 
-def html_table(run: Run) -> str:
-    """The table as HTML, everything in it escaped."""
-    labels = seed_groups(run)
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in header(labels))
-    body = "".join(
-        f"<tr>{''.join(_html_field(place, field) for place, field in enumerate(row))}</tr>" for row in rows(labels)
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _html_field(place: int, field: Field) -> str:
-    spread = f"<small>{escape(field.spread)}</small>" if field.spread else ""
-    tag, scope = ("th", ' scope="row"') if place == 0 else ("td", "")
-    return f"<{tag}{scope}>{escape(field.value)}{spread}</{tag}>"
+def html_table(run: Run, source: str) -> Markup:
+    """The table for the page; ``source`` is the files that its numbers are from."""
+    groups = seed_groups(run)
+    return document.table(header(groups), rows(groups), legend=note(groups), source=source) if groups else Markup()

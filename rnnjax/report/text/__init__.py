@@ -1,1 +1,1 @@
-"""The sentences of a report, computed from the numbers."""
+"""Sentences of the report, computed from the numbers of a run."""

@@ -1,126 +1,128 @@
-"""What the diagnoses of a run show, in sentences: the belt and the detour, and the gates. True for any numbers."""
+"""Captions for the figures of the diagnoses: belt and detour, and the gates."""
 
 import numpy as np
 
 from rnnjax.formatting import Nouns, join_list, number, percent
 from rnnjax.report.summary.diagnosis import (
+    any_layer,
     by_lag,
     curve,
     diagnosed,
-    either,
-    half_lives,
+    gate_shares,
+    group_half_lives,
+    group_layers,
     has_belt,
-    layers_of,
-    numbers,
+    layer_values,
     over_seeds,
-    shares,
 )
-from rnnjax.report.summary.seed_groups import SeedGroup, mean, middle
+from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, lower_median, mean
 from rnnjax.report.summary.task import nouns_of
-from rnnjax.report.text.headline import Said
+from rnnjax.report.text.headline import Caption
 from rnnjax.runs.schema import MOMENTS, Moment
 from rnnjax.typing import Floats
 
-Labels = tuple[SeedGroup, ...]
-NO_BELT = "Has no belt: every step leads through W_h, so all that arrives came the long way round."
+NO_BELT = "Has no belt: every step passes through W_h, so all of the gradient is detour."
 OPENING: dict[Moment, str] = {"start": "At the start", "end": "After training"}
 
 
 def share_over_seeds(values: Floats) -> str:
     """Mean share with its interval: "41.0% (39.2–42.8%, 3 seeds)"; of one seed the share alone."""
-    found = over_seeds(values, most=1.0)
-    if np.isnan(found.low):
-        return percent(found.mean)
-    between = _between(percent(found.low).removesuffix("%"), percent(found.high).removesuffix("%"))
-    return f"{percent(found.mean)} ({between}%, {found.seeds} seeds)"
+    share = over_seeds(values, most=1.0)
+    if np.isnan(share.low):
+        return percent(share.mean)
+    bounds = _range(percent(share.low).removesuffix("%"), percent(share.high).removesuffix("%"))
+    return f"{percent(share.mean)} ({bounds}%, {share.seeds} seeds)"
 
 
-def far_over_seeds(values: Floats, nouns: Nouns) -> str:
+def distance_over_seeds(values: Floats, nouns: Nouns) -> str:
     """The median seed's distance with the interval of the mean: "6.4 words (6.1–6.7, 3 seeds)"."""
-    found = over_seeds(values)
-    centre = nouns.far(float(middle(values)))
-    bounds = f" ({_between(number(found.low), number(found.high))}, {found.seeds} seeds)"
-    return centre if np.isnan(found.low) else centre + bounds
+    distance = over_seeds(values)
+    median = nouns.far(float(lower_median(values)))
+    bounds = f" ({_range(number(distance.low), number(distance.high))}, {distance.seeds} seeds)"
+    return median if np.isnan(distance.low) else median + bounds
 
 
-def _between(low: str, high: str) -> str:
+def _range(low: str, high: str) -> str:
     return low if low == high else f"{low}–{high}"
 
 
-def said_of(group: SeedGroup, title: str, text: str) -> Said:
-    """What is said of a layer, under the label of its cell; the layer is named where the cell has several."""
-    return Said(group.label, text if title == group.label else f"({title.removeprefix(group.label + ', ')}) {text}")
+def layer_caption(group: SeedGroup, title: str, text: str) -> Caption:
+    """A caption about one layer, under the label of its cell; ``title`` names the layer where the cell has several."""
+    return Caption(group.label, text if title == group.label else f"({title.removeprefix(group.label + ', ')}) {text}")
 
 
-def belt_shares(labels: Labels) -> list[Said]:
-    """Under the belt's share: how much came down the belt, and how the half-life changed with it."""
-    said = []
-    for group, place, title in diagnosed(labels):
-        layer = either(group, place)
-        if place or layer is None:
+def belt_share_captions(groups: SeedGroups) -> list[Caption]:
+    """Captions of the belt's share: the share before and after training, and the half-lives."""
+    captions = []
+    for group, layer_index, title in diagnosed(groups):
+        layer = any_layer(group, layer_index)
+        if layer_index or layer is None:
             continue
-        if not any(has_belt(one) for when in MOMENTS for one in layers_of(group, when)):
-            said.append(said_of(group, title, NO_BELT))
+        if not any(has_belt(layer) for when in MOMENTS for layer in group_layers(group, when)):
+            captions.append(layer_caption(group, title, NO_BELT))
             continue
-        found = {when: numbers(group, when, "belt_share", place) for when in MOMENTS}
-        known = [when for when in MOMENTS if len(found[when])]
-        if not known:
-            said.append(said_of(group, title, "The belt's share is not a number: nothing that can be divided arrives."))
+        shares = {when: layer_values(group, when, "belt_share", layer_index) for when in MOMENTS}
+        moments = [when for when in MOMENTS if len(shares[when])]
+        if not moments:
+            captions.append(layer_caption(group, title, "The belt's share is not a number, since no gradient arrives."))
             continue
         nouns = nouns_of((group,))
-        text = f"{OPENING[known[0]]} {share_over_seeds(found[known[0]])} of the gradient that arrives came down the "
+        text = (
+            f"{OPENING[moments[0]]} {share_over_seeds(shares[moments[0]])} of the gradient that arrives came down the "
+        )
         text += f"conveyor belt, averaged over all {nouns.steps} back"
-        text += f"; after training {share_over_seeds(found['end'])}." if len(known) == 2 else "."
-        said.append(said_of(group, title, text + _half_lives(group, nouns)))
-    return said
+        text += f"; after training {share_over_seeds(shares['end'])}." if len(moments) == 2 else "."
+        captions.append(layer_caption(group, title, text + _half_lives(group, nouns)))
+    return captions
 
 
 def _half_lives(group: SeedGroup, nouns: Nouns) -> str:
-    found = {when: half_lives(group, when) for when in MOMENTS}
-    told = [f"{far_over_seeds(found[when], nouns)} {_at(when)}" for when in MOMENTS if len(found[when])]
-    return f" The gradient's half-life: {', '.join(told)}." if told else ""
+    values = {when: group_half_lives(group, when) for when in MOMENTS}
+    parts = [f"{distance_over_seeds(values[when], nouns)} {_at_moment(when)}" for when in MOMENTS if len(values[when])]
+    return f" The gradient's half-life: {', '.join(parts)}." if parts else ""
 
 
-def _at(when: Moment) -> str:
+def _at_moment(when: Moment) -> str:
     return "at the start" if when == "start" else "at the end"
 
 
-def belt_against_detour(labels: Labels) -> list[Said]:
-    """Under the norms of belt and detour: at which distances which part is the larger one."""
+def belt_and_detour_captions(groups: SeedGroups) -> list[Caption]:
+    """Captions of belt and detour: at which distances the belt is the larger part."""
     return [
-        said_of(group, title, _larger(group, place, nouns_of((group,)))) for group, place, title in diagnosed(labels)
+        layer_caption(group, title, _larger_part(group, layer_index, nouns_of((group,))))
+        for group, layer_index, title in diagnosed(groups)
     ]
 
 
-def _larger(group: SeedGroup, place: int, nouns: Nouns) -> str:
-    if not any(has_belt(layer) for when in MOMENTS for layer in layers_of(group, when, place)):
+def _larger_part(group: SeedGroup, layer_index: int, nouns: Nouns) -> str:
+    if not any(has_belt(layer) for when in MOMENTS for layer in group_layers(group, when, layer_index)):
         return NO_BELT
-    when: Moment = "end" if layers_of(group, "end", place) else "start"
-    belt, detour = (curve(group, place, when, path) for path in ("belt", "detour"))
+    when: Moment = "end" if group_layers(group, "end", layer_index) else "start"
+    belt, detour = (curve(group, layer_index, when, path) for path in ("belt", "detour"))
     if belt is None or detour is None:
         return f"{OPENING[when]} neither part has a usable number."
-    total = belt.middle + detour.middle
+    total = belt.median + detour.median
     if np.isnan(total).all():
         return f"{OPENING[when]} no two {nouns.steps} could be compared."
     lags = np.flatnonzero(total > 0)
     if not len(lags):
-        return f"{OPENING[when]} nothing arrives even one {nouns.step} back, by either way."
-    wins = belt.middle[lags] >= detour.middle[lags]
-    upto = f"at every distance measured, up to {nouns.far(lags[-1])}"
-    if wins.all() or not wins.any():
-        text = f"{OPENING[when]} the {'belt' if wins.all() else 'detour'} brings the larger part {upto}"
+        return f"{OPENING[when]} no gradient arrives even one {nouns.step} back."
+    belt_larger = belt.median[lags] >= detour.median[lags]
+    up_to = f"at every distance measured, up to {nouns.far(lags[-1])}"
+    if belt_larger.all() or not belt_larger.any():
+        text = f"{OPENING[when]} the {'belt' if belt_larger.all() else 'detour'} is the larger part {up_to}"
     else:
-        text = f"{OPENING[when]} the belt brings the larger part at {wins.sum()} of {len(wins)} distances"
-    return f"{text}; {nouns.far(lags[-1])} back {_times(belt.middle[lags[-1]], detour.middle[lags[-1]])}."
+        text = f"{OPENING[when]} the belt is the larger part at {belt_larger.sum()} of {len(belt_larger)} distances"
+    return f"{text}; {nouns.far(lags[-1])} back {_ratio_of_parts(belt.median[lags[-1]], detour.median[lags[-1]])}."
 
 
-def _times(belt: float, detour: float) -> str:
+def _ratio_of_parts(belt: float, detour: float) -> str:
     if min(belt, detour) == 0:
         return f"only the {'belt' if belt else 'detour'} is left"
     if belt == detour:
-        return "both bring the same"
+        return "both are equal"
     more, less = ("belt", "detour") if belt > detour else ("detour", "belt")
-    return f"the {more} brings {times(max(belt, detour) / min(belt, detour))} as much as the {less}"
+    return f"the {more} is {times(max(belt, detour) / min(belt, detour))} as large as the {less}"
 
 
 def times(ratio: float) -> str:
@@ -128,43 +130,43 @@ def times(ratio: float) -> str:
     return f"{number(ratio)} times"
 
 
-def through_gates(labels: Labels) -> list[Said]:
-    """Under the detour by gates: through which gates it comes, averaged over the distances."""
-    said = []
-    for group, place, title in diagnosed(labels):
-        layer = either(group, place)
-        found = [(when, divided) for when in MOMENTS if (divided := shares(group, place, when)) is not None]
-        if layer is None or len(layer.gates) < 2 or not found:
+def detour_gate_captions(groups: SeedGroups) -> list[Caption]:
+    """Captions of the detour by gates: each gate's share, averaged over the distances."""
+    captions = []
+    for group, layer_index, title in diagnosed(groups):
+        layer = any_layer(group, layer_index)
+        shares = [(when, parts) for when in MOMENTS if (parts := gate_shares(group, layer_index, when)) is not None]
+        if layer is None or len(layer.gates) < 2 or not shares:
             continue
         clauses = []
-        for when, divided in found:
-            average = mean(divided.T)
+        for when, shares_by_gate in shares:
+            average = mean(shares_by_gate.T)
             first, *rest = [(percent(average[k]), layer.gates[k]) for k in np.argsort(-average, kind="stable")]
-            parts = [f"{first[0]} of the detour enters through {first[1]}"]
-            parts += [f"{part} through {gate}" for part, gate in rest]
-            clauses.append(f"{OPENING[when]} {join_list(parts)}.")
-        said.append(said_of(group, title, " ".join(clauses)))
-    return said
+            entries = [f"{first[0]} of the detour enters through {first[1]}"]
+            entries += [f"{share} through {gate}" for share, gate in rest]
+            clauses.append(f"{OPENING[when]} {join_list(entries)}.")
+        captions.append(layer_caption(group, title, " ".join(clauses)))
+    return captions
 
 
-def into_gates(labels: Labels) -> list[Said]:
-    """Under the gradients at the gates: which gate hears most."""
-    said = []
-    for group, place, title in diagnosed(labels):
-        layer = either(group, place)
+def into_gates_captions(groups: SeedGroups) -> list[Caption]:
+    """Captions of the gradients at the gates: which gate receives the most and which the least."""
+    captions = []
+    for group, layer_index, title in diagnosed(groups):
+        layer = any_layer(group, layer_index)
         if layer is None or len(layer.gates) < 2:
             continue
-        clauses = [text for when in MOMENTS if (text := _loudest(group, place, when, layer.gates))]
+        clauses = [text for when in MOMENTS if (text := _strongest_gate(group, layer_index, when, layer.gates))]
         if clauses:
-            said.append(said_of(group, title, " ".join(clauses)))
-    return said
+            captions.append(layer_caption(group, title, " ".join(clauses)))
+    return captions
 
 
-def _loudest(group: SeedGroup, place: int, when: Moment, gates: tuple[str, ...]) -> str:
+def _strongest_gate(group: SeedGroup, layer_index: int, when: Moment, gates: tuple[str, ...]) -> str:
     sums = {
-        gate: float(np.nansum(found.middle))
+        gate: float(np.nansum(norms.median))
         for gate in gates
-        if (found := curve(group, place, when, f"into {gate}")) is not None
+        if (norms := curve(group, layer_index, when, f"into {gate}")) is not None
     }
     if len(sums) < 2 or max(sums.values()) == 0:
         return ""
@@ -178,26 +180,28 @@ def _loudest(group: SeedGroup, place: int, when: Moment, gates: tuple[str, ...])
     return f"{OPENING[when]} {most} receives {factor} the gradient of {least}, summed over all {nouns.steps}."
 
 
-def gates(labels: Labels) -> list[Said]:
-    """Under the gates' values: how much of the memory is kept in a step, for how long, and what is stuck."""
-    said = []
-    for group, place, title in diagnosed(labels):
-        layer = either(group, place)
-        clauses = [text for when in MOMENTS if (text := _keeps(group, place, when))]
+def gate_captions(groups: SeedGroups) -> list[Caption]:
+    """Captions of the gates' values: how much of the memory a step keeps, the horizon, and saturated values."""
+    captions = []
+    for group, layer_index, title in diagnosed(groups):
+        layer = any_layer(group, layer_index)
+        clauses = [text for when in MOMENTS if (text := _kept_memory(group, layer_index, when))]
         if layer is not None and len(layer.gates) > 1 and clauses:
-            said.append(said_of(group, title, " ".join(clauses)))
-    return said
+            captions.append(layer_caption(group, title, " ".join(clauses)))
+    return captions
 
 
-def _keeps(group: SeedGroup, place: int, when: Moment) -> str:
-    layers = layers_of(group, when, place)
-    kept = np.array([mean(by_lag(layer, "keep")) for layer in layers], np.float64)
-    kept = kept[np.isfinite(kept)]
-    if not len(kept):
+def _kept_memory(group: SeedGroup, layer_index: int, when: Moment) -> str:
+    layers = group_layers(group, when, layer_index)
+    keep = np.array([mean(by_lag(layer, "keep")) for layer in layers], np.float64)
+    keep = keep[np.isfinite(keep)]
+    if not len(keep):
         return ""
-    text = f"{OPENING[when]} it keeps {share_over_seeds(kept)} of its memory in a step"
-    if len(horizon := numbers(group, when, "horizon", place)):
-        text += f", a horizon of {far_over_seeds(horizon, nouns_of((group,)))}"
-    stuck = {k: mean(np.array([(layer.saturation or {}).get(k, np.nan) for layer in layers])) for k in layers[0].gates}
-    parts = [f"{k} {percent(float(share))}" for k, share in stuck.items() if share >= 0.0005]
-    return f"{text}; values that are stuck: {join_list(parts)}." if parts else f"{text}."
+    text = f"{OPENING[when]} it keeps {share_over_seeds(keep)} of its memory in a step"
+    if len(horizon := layer_values(group, when, "horizon", layer_index)):
+        text += f", a horizon of {distance_over_seeds(horizon, nouns_of((group,)))}"
+    saturated = {
+        k: mean(np.array([(layer.saturation or {}).get(k, np.nan) for layer in layers])) for k in layers[0].gates
+    }
+    parts = [f"{k} {percent(float(share))}" for k, share in saturated.items() if share >= 0.0005]
+    return f"{text}; saturated values: {join_list(parts)}." if parts else f"{text}."

@@ -8,7 +8,7 @@ from scipy import stats
 from synthetic_run import write_member, write_run, write_sweep
 
 from rnnjax.report.figures import style
-from rnnjax.report.figures.sweep import points, sweeps
+from rnnjax.report.figures.sweep import group_points, sweeps
 from rnnjax.report.interactive.sweep import accuracy_against_setting
 from rnnjax.report.run_report import write_report
 from rnnjax.runs.reader import load_run
@@ -30,25 +30,25 @@ def swept(run):
 
 def drawn(run):
     (sweep,) = sweeps(load_run(run))
-    return sweep, sweep.picture.draw(sweep.series, style.WIDE)
+    return sweep, sweep.figure.draw(sweep.series, style.WIDE)
 
 
 def test_the_points_are_the_seeds_that_have_finished(swept):
     (sweep,) = sweeps(load_run(swept))
-    series = {group.label: points(group, "learning_rate") for group in sweep.series}
+    series = {group.label: group_points(group, "learning_rate") for group in sweep.series}
     assert set(series) == {"LSTM", "GRU"}
     np.testing.assert_array_equal(series["LSTM"].values, [0.001, 0.003, 0.1])
-    for found, known in zip(series["LSTM"].seeds, ([0.5, 0.6, 0.7], [0.9, 0.95, 1.0], [0.5, 0.6]), strict=True):
-        np.testing.assert_array_equal(found, known)
+    for scores, expected in zip(series["LSTM"].seeds, ([0.5, 0.6, 0.7], [0.9, 0.95, 1.0], [0.5, 0.6]), strict=True):
+        np.testing.assert_array_equal(scores, expected)
     np.testing.assert_allclose(series["LSTM"].means, [0.6, 0.95, 0.55])
     np.testing.assert_array_equal(series["GRU"].means, [0.8, 0.7])
 
 
 def test_the_band_is_the_interval_of_the_mean_from_three_seeds_on(swept):
     (sweep,) = sweeps(load_run(swept))
-    low, high = points(next(group for group in sweep.series if group.label == "LSTM"), "learning_rate").band
-    known = stats.t.interval(0.95, 2, loc=0.6, scale=stats.sem(SEEDS[0.001]))
-    np.testing.assert_allclose((low[0], high[0]), known)
+    low, high = group_points(next(group for group in sweep.series if group.label == "LSTM"), "learning_rate").band
+    expected = stats.t.interval(0.95, 2, loc=0.6, scale=stats.sem(SEEDS[0.001]))
+    np.testing.assert_allclose((low[0], high[0]), expected)
     assert high[1] == 1.0  # no accuracy is above 1
     assert np.isnan([low[2], high[2]]).all()
 
@@ -62,7 +62,7 @@ def test_the_figure_has_a_dot_a_seed_and_a_line_a_cell_over_a_logarithm(swept):
     assert sorted(np.concatenate(dots)) == [0.5, 0.5, 0.6, 0.6, 0.7, 0.7, 0.8, 0.9, 0.95, 1.0]
     assert panel.get_xscale() == "log"
     assert [text.get_text() for text in panel.get_xticklabels()] == ["0.001", "0.003", "0.1"]
-    assert sum(isinstance(one, PolyCollection) for one in panel.collections) == 2
+    assert sum(isinstance(source, PolyCollection) for source in panel.collections) == 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["GRU", "LSTM"]
 
 
@@ -75,15 +75,15 @@ def test_values_within_one_power_of_ten_or_at_zero_lie_on_a_plain_axis(run, tmp_
 
 def test_on_the_screen_it_holds_the_same_numbers(swept):
     text = write_report(swept).read_text(encoding="utf-8")
-    sources = [columns(one) for one in of_kind(text, "ColumnDataSource")]
-    means = [one for one in sources if "setting" in one]
+    sources = [columns(source) for source in of_kind(text, "ColumnDataSource")]
+    means = [source for source in sources if "setting" in source]
     np.testing.assert_allclose(means[1]["y"], [0.6, 0.95, 0.55])
     assert list(means[1]["setting"]) == ["0.001", "0.003", "0.1"]
-    bands = [one for one in sources if set(one) == {"x", "low", "high"}]
-    known = stats.t.interval(0.95, 2, loc=0.6, scale=stats.sem(SEEDS[0.001]))
+    bands = [source for source in sources if set(source) == {"x", "low", "high"}]
+    expected = stats.t.interval(0.95, 2, loc=0.6, scale=stats.sem(SEEDS[0.001]))
     (band,) = bands  # of the GRU there is none, for it has one seed
     np.testing.assert_array_equal(band["x"], [0.001, 0.003])  # at 0.1 two seeds are left
-    np.testing.assert_allclose((band["low"][0], band["high"][0]), known)
+    np.testing.assert_allclose((band["low"][0], band["high"][0]), expected)
     assert len(of_kind(text, "LogAxis")) == 1
 
 
@@ -102,14 +102,14 @@ def test_other_settings_and_options_of_a_cell_make_lines_of_their_own(run):
         for clip, init in ((1, "identity"), (10, "orthogonal")):
             label = f"GRU recurrent_init={init} chrono={chrono} clip={clip}"
             write_member(run, label, varied={"cell.init": init, "cell.chrono": chrono, "clip": clip})
-    found = {sweep.name: [group.label for group in sweep.series] for sweep in sweeps(load_run(run))}
+    scores = {sweep.name: [group.label for group in sweep.series] for sweep in sweeps(load_run(run))}
     inits = [f"GRU recurrent_init={init} clip={clip}" for clip, init in ((1, "identity"), (10, "orthogonal"))]
-    assert found["cell.chrono"] == inits
-    assert found["clip"] == [
+    assert scores["cell.chrono"] == inits
+    assert scores["clip"] == [
         *("GRU recurrent_init=identity chrono=100", "GRU recurrent_init=identity chrono=200"),
         *("GRU recurrent_init=orthogonal chrono=100", "GRU recurrent_init=orthogonal chrono=200"),
     ]
-    assert set(found) == {"cell.chrono", "clip"}  # not cell.init, which is a word
+    assert set(scores) == {"cell.chrono", "clip"}  # not cell.init, which is a word
     write_report(run)
     assert (run / "figures" / "sweep_cell_chrono.png").exists()
 
@@ -133,6 +133,6 @@ def test_of_many_lines_the_first_are_shown_and_it_says_so(run):
     cells = [f"GRU chrono={n}" for n in range(10, 23)]
     write_sweep(run, "clip", {(cell, value): [0.5] for cell in cells for value in (1, 2)})
     sweep, figure = drawn(run)
-    assert (len(sweep.series), sweep.of) == (12, 13)
+    assert (len(sweep.series), sweep.total) == (12, 13)
     assert len(figure.legends[0].get_texts()) == 12
-    assert "Shown are the first 12 of 13 lines." in sweep.picture.reading
+    assert "Shown are the first 12 of 13 lines." in sweep.figure.reading

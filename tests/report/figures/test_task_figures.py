@@ -14,7 +14,7 @@ from synthetic_run import write_member, write_number_task, write_run, write_symb
 
 from rnnjax.report.figures.scores import learning_curves
 from rnnjax.report.figures.sweep import sweeps
-from rnnjax.report.interactive.embed import embedded
+from rnnjax.report.interactive.embed import embed_figures
 from rnnjax.report.run_report import write_report
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables.export import csv_text, parquet_bytes
@@ -35,12 +35,12 @@ def run(tmp_path):
     return write_number_task(tmp_path / "adding", published=PUBLISHED)
 
 
-def labels_of(run):
+def groups_of(run):
     return seed_groups(load_run(run))
 
 
 def test_the_loss_is_drawn_alone_on_a_logarithmic_scale_beside_the_baseline(run):
-    (panel,) = learning_curves(labels_of(run)).axes
+    (panel,) = learning_curves(groups_of(run)).axes
     assert panel.get_yscale() == "log"
     lines = {drawn.get_label(): drawn for drawn in panel.get_lines()}
     np.testing.assert_allclose(lines["LSTM"].get_ydata(), [0.166, 0.02, 0.00115])
@@ -49,17 +49,17 @@ def test_the_loss_is_drawn_alone_on_a_logarithmic_scale_beside_the_baseline(run)
 
 
 def test_losses_within_a_factor_of_ten_keep_equal_distances_and_no_baseline_is_drawn_where_none_is_known(tmp_path):
-    (panel,) = learning_curves(labels_of(write_symbols_task(tmp_path / "characters"))).axes
+    (panel,) = learning_curves(groups_of(write_symbols_task(tmp_path / "characters"))).axes
     assert panel.get_yscale() == "linear"
     assert [drawn.get_label() for drawn in panel.get_lines()] == ["GRU"]
 
 
 def test_on_screen_the_baseline_is_dashed_and_named_too(run):
-    script, figures = embedded(labels_of(run))
+    script, figures = embed_figures(groups_of(run))
     assert len(figures["learning_curves"].parts) == 1
     (span,) = of_kind(script, "Span")
     assert (span["location"], span["line_dash"]) == (1 / 6, [6])
-    assert [one["text"] for one in of_kind(script, "Label")] == ["remembers nothing: 0.167"]
+    assert [label["text"] for label in of_kind(script, "Label")] == ["remembers nothing: 0.167"]
     assert len(of_kind(script, "LogAxis")) == 1
 
 
@@ -67,9 +67,9 @@ def test_a_class_is_guessed_as_often_as_there_are_classes(tmp_path):
     run = write_run(tmp_path / "pixels")
     write_task(run, "classes", "pixel", "image", classes=list("0123456789"))
     write_member(run, "GRU")
-    right, loss = learning_curves(labels_of(run)).axes
+    right, loss = learning_curves(groups_of(run)).axes
     assert loss.get_ylim() == (0, pytest.approx(0.63))  # 1.05 of the highest: nothing is known of guessing
-    assert embedded(labels_of(run))[1]
+    assert embed_figures(groups_of(run))[1]
     assert {drawn.get_label(): drawn for drawn in right.get_lines()}["guessing"].get_ydata()[0] == 0.1
 
 
@@ -80,35 +80,35 @@ def test_a_sweep_of_a_number_task_is_over_the_test_loss(tmp_path):
         label = f"LSTM learning_rate={rate}"
         write_member(run, label, losses=(value, value), varied={"learning_rate": rate})
     (sweep,) = sweeps(load_run(run))
-    panel = sweep.picture.draw(sweep.series, 3).axes[0]
+    panel = sweep.figure.draw(sweep.series, 3).axes[0]
     assert (panel.get_ylabel(), panel.get_yscale()) == ("loss (test)", "log")
-    assert sweep.picture.says(sweep.series)[0].text == "Best at learning_rate 0.01: a test loss of 0.00120."
-    assert "Test loss against" in sweep.picture.reading
-    assert embedded((), (sweep,))[1]
+    assert sweep.figure.captions(sweep.series)[0].text == "Best at learning_rate 0.01: a test loss of 0.00120."
+    assert "Test loss against" in sweep.figure.reading
+    assert embed_figures((), (sweep,))[1]
 
 
 def test_a_sweep_shows_what_remembering_nothing_gets_at_each_value(tmp_path):
     run = write_run(tmp_path / "copying")
     write_task(run, "symbols", "step", "sequence")
     for delay, baseline in ((50, 0.3), (100, 0.17)):
-        told = {"losses": (0.1, 0.1), "test": 0.5, "baseline": baseline, "varied": {"delay": delay}}
-        write_member(run, f"GRU delay={delay}", curves={"h": [np.exp(-0.1 * np.arange(9))]}, **told)
+        record = {"losses": (0.1, 0.1), "test": 0.5, "baseline": baseline, "varied": {"delay": delay}}
+        write_member(run, f"GRU delay={delay}", curves={"h": [np.exp(-0.1 * np.arange(9))]}, **record)
     (sweep,) = sweeps(load_run(run))
-    lines = {line.get_label(): line for line in sweep.picture.draw(sweep.series, 3).axes[0].get_lines()}
-    forgetful = lines["remembers nothing"]
-    assert forgetful.get_xydata().tolist() == [[50, 0.3], [100, 0.17]]
-    labels = [line.get_label() for line in learning_curves(seed_groups(load_run(run))).axes[0].get_lines()]
-    assert labels.count("remembers nothing") == 1
+    lines = {line.get_label(): line for line in sweep.figure.draw(sweep.series, 3).axes[0].get_lines()}
+    baseline_line = lines["remembers nothing"]
+    assert baseline_line.get_xydata().tolist() == [[50, 0.3], [100, 0.17]]
+    groups = [line.get_label() for line in learning_curves(seed_groups(load_run(run))).axes[0].get_lines()]
+    assert groups.count("remembers nothing") == 1
 
 
 def test_published_figures_stand_beside_those_of_the_same_cell(run):
-    told = rows(load_run(run))
-    assert [[value for value, _ in row] for row in told] == [
+    record = rows(load_run(run))
+    assert [[value for value, _ in row] for row in record] == [
         ["LSTM", "T=600", "test loss", "0.164", "0.00130", "Bai, Kolter & <Koltun> 2018"],
         ["RNN", "T=600", "validation loss", "0.177", "0.167", "Bai, Kolter & <Koltun> 2018"],
         ["TCN", "T=600", "test accuracy", "87.2", "–", "Bai, Kolter & <Koltun> 2018"],
     ]
-    assert told[0][4][1] == "0.00120–0.00140"
+    assert record[0][4][1] == "0.00120–0.00140"
     text = write_report(run).read_text(encoding="utf-8")
     assert "<h2>Published figures</h2>" in text
     assert "&lt;Koltun&gt;" in text

@@ -1,4 +1,4 @@
-import html as markup
+import html
 import re
 
 import numpy as np
@@ -7,7 +7,7 @@ from synthetic_diagnosis import layer_record, write_diagnosis
 from synthetic_run import write_member, write_run
 
 from rnnjax.report.run_report import write_report
-from rnnjax.report.sections import per_run as every_run
+from rnnjax.report.sections import per_run
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
 
@@ -22,7 +22,7 @@ def run(tmp_path):
 def rows_of(run):
     """Header and rows of the table, as text."""
     loaded = load_run(run)
-    text = every_run.html(loaded, seed_groups(loaded))
+    text = per_run.html(loaded, seed_groups(loaded))
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", text)]
 
 
@@ -49,7 +49,7 @@ def test_what_is_swept_stands_between_cell_and_seed_and_is_escaped(run):
     head, *rows = rows_of(run)
     assert head[:5] == ["cell", "learning_rate", "cell.init", "seed", "test accuracy"]
     assert [row[:4] for row in rows] == [
-        ["GRU a", "0.003", markup.escape("<chrono>"), "0"],
+        ["GRU a", "0.003", html.escape("<chrono>"), "0"],
         ["GRU b", "1e-05", "–", "4"],
     ]
 
@@ -75,6 +75,6 @@ def test_on_the_page_it_is_folded_below_the_table(run):
 
 def test_a_member_that_gave_up_is_named_with_its_reason_and_not_as_unfinished(run):
     write_member(run, "GRU", 1, failure="GRU (seed 1): the loss became nan at step 7; try a smaller --learning-rate.")
-    text = markup.unescape(write_report(run).read_text(encoding="utf-8"))
+    text = html.unescape(write_report(run).read_text(encoding="utf-8"))
     assert "GRU (seed 1): the loss became nan at step 7; try a smaller --learning-rate." in text
     assert "has not finished" not in text

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from synthetic_run import write_number_task
 
-from rnnjax.data.dataset import Objective
 from rnnjax.report.sections import solved
 from rnnjax.runs.member_schema import AccuracyByDistance, RunResult
 from rnnjax.runs.reader import load_run
@@ -29,14 +28,14 @@ def member(tmp_path_factory):
 
 @pytest.fixture
 def run_of(member):
-    def make(*told, task=TaskInfo(), baseline=None):  # noqa: B008
+    def make(*record, task=TaskInfo(), baseline=None):  # noqa: B008
         """A run of members told as (label, seed, length, result)."""
         members = tuple(
             replace(
                 member, label=f"{label} length={length}", seed=seed, varied={"length": length}, result=result,
                 task=task, baseline=baseline,
             )
-            for label, seed, length, result in told
+            for label, seed, length, result in record
         )  # fmt: skip
         return replace(load_run_like(member), members=members)
 
@@ -78,20 +77,20 @@ def test_accuracy_counts_at_the_largest_distance_where_there_are_distances(run_o
 
 
 def test_of_a_number_the_loss_counts_as_a_part_of_the_baseline(run_of):
-    losses = [msgspec.structs.replace(RESULT, test_loss=loss) for loss in (0.0166, 0.0167)]
-    told = [("LSTM", seed, 10, result) for seed, result in enumerate(losses)]
-    assert solved.table_rows(run_of(*told, task=TaskInfo(objective=Objective.NUMBER), baseline=1 / 6))[1][1] == "1/2"
-    assert solved.table_rows(run_of(*told, task=TaskInfo(objective=Objective.NUMBER))) == []
+    losses = [replace(RESULT, test_loss=loss) for loss in (0.0166, 0.0167)]
+    record = [("LSTM", seed, 10, result) for seed, result in enumerate(losses)]
+    assert solved.table_rows(run_of(*record, task=TaskInfo("number"), baseline=1 / 6))[1][1] == "1/2"
+    assert solved.table_rows(run_of(*record, task=TaskInfo("number"))) == []
 
 
 def test_unfinished_seeds_are_not_counted_and_without_a_swept_length_there_is_no_table(run_of, member):
     run = run_of(("LSTM", 0, 10, None), ("LSTM", 1, 10, right(1.0)), ("LSTM", 1, 20, None))
     assert solved.table_rows(run) == [["cell, by length", "10", "largest solved"], ["LSTM", "1/1", "10"]]
-    alone = load_run_like(member)
-    assert (solved.table_rows(alone), solved.section(alone), solved.rich_solved(alone)) == ([], [], None)
+    single = load_run_like(member)
+    assert (solved.table_rows(single), solved.sections(single), solved.rich_solved(single)) == ([], [], None)
 
 
 def test_the_page_has_it_escaped(run_of):
-    (section,) = solved.section(run_of(("<b>", 0, 10, right(1.0))))
+    (section,) = solved.sections(run_of(("<b>", 0, 10, right(1.0))))
     assert "&lt;b&gt;" in section.html
     assert "1/1" in section.html

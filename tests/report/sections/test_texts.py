@@ -19,10 +19,10 @@ def run(tmp_path):
 
 def page_of(run):
     loaded = load_run(run)
-    return texts.html(loaded, seed_groups(loaded))
+    return "".join(section.html for section in texts.sections(loaded, seed_groups(loaded)))
 
 
-def tell(run, label, seed=0, when="end", words=("so", "bad"), truth=0, logits=(0.5, -2.0), norms=(0.75, 3.0)):
+def write_text(run, label, seed=0, when="end", words=("so", "bad"), truth=0, logits=(0.5, -2.0), norms=(0.75, 3.0)):
     folder = write_member(run, label, seed)
     write_diagnosis(folder, when, layer_record(), texts=[text_record(list(words), truth, list(logits), list(norms))])
 
@@ -45,38 +45,38 @@ class Words(HTMLParser):
 
 
 def test_every_word_is_shaded_by_its_share_of_the_largest(run):
-    tell(run, "LSTM")
+    write_text(run, "LSTM")
     first, second = Words(page_of(run)).words
     assert first == ("so", 0.25, "word 1: connectivity 0.75, 25.0% of the largest; logit so far +0.50")
     assert second[:2] == ("bad", 1.0)
 
 
 def test_the_answer_is_a_probability_beside_the_truth(run):
-    tell(run, "LSTM")
-    tell(run, "GRU", logits=(0.5, 2.0))
+    write_text(run, "LSTM")
+    write_text(run, "GRU", logits=(0.5, 2.0))
     page = page_of(run)
-    assert "Review 1, 2 words, in truth negative" in page
+    assert "Review 1, 2 words, labelled negative" in page
     assert page.count("<h3>") == 1  # both cells on one review
-    assert "says negative (probability 88.1%), which is right" in page  # 1 / (1 + e^-2)
-    assert "says positive (probability 88.1%), which is wrong" in page
+    assert "negative (probability 88.1%), which is right" in page  # 1 / (1 + e^-2)
+    assert "positive (probability 88.1%), which is wrong" in page
     for label in ("LSTM", "GRU"):
-        assert f"--mark:{style.KNOWN[label]}" in page
+        assert f"--mark:{style.CELL_COLOURS[label]}" in page
 
 
 def test_the_answers_have_the_names_that_the_task_gives_them(run):
     write_task(run, "binary", step="word", example="text", classes=["fresh", "<rotten>"])
-    tell(run, "LSTM", truth=1)
+    write_text(run, "LSTM", truth=1)
     page = page_of(run)
-    assert "Text 1, 2 words, in truth &lt;rotten&gt;" in page
-    assert "says fresh (probability 88.1%), which is wrong" in page
+    assert "Text 1, 2 words, labelled &lt;rotten&gt;" in page
+    assert "fresh (probability 88.1%), which is wrong" in page
     assert "Texts that were not trained on" in page
     assert "above the middle &lt;rotten&gt;, below it fresh" in page
     assert "eview" not in page
 
 
 def test_the_line_of_the_logit_has_zero_at_half_height_and_one_scale(run):
-    tell(run, "LSTM", logits=(2.0, 0.0))
-    tell(run, "GRU", logits=(1.0, -1.0))
+    write_text(run, "LSTM", logits=(2.0, 0.0))
+    write_text(run, "GRU", logits=(1.0, -1.0))
     paths = re.findall(r'<path d="([^"]*)"', page_of(run))
     heights = [[float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", path)] for path in paths]
     half = texts.HEIGHT / 2
@@ -86,12 +86,14 @@ def test_the_line_of_the_logit_has_zero_at_half_height_and_one_scale(run):
 
 def test_a_logit_that_is_no_number_is_a_gap_and_no_answer(run):
     nan = float("nan")
-    tell(run, "LSTM", words=["a", "b", "c", "d"], logits=(1.0, nan, 1.0, nan), norms=(1.0, nan, float("inf"), 0.5))
+    write_text(
+        run, "LSTM", words=["a", "b", "c", "d"], logits=(1.0, nan, 1.0, nan), norms=(1.0, nan, float("inf"), 0.5)
+    )
     page = page_of(run)
     assert "no answer: its logit is not a number" in page
     assert len(re.findall("M", re.search(r'<path d="([^"]*)"', page).group(1))) == 2
     assert [share for _, share, _ in Words(page).words] == [1.0, 0.0, 0.0, 0.5]
-    assert "no number of the largest" in Words(page).words[1][2]
+    assert "not finite" in Words(page).words[1][2]
 
 
 @pytest.mark.parametrize("norms", [[0.0, 0.0], [np.nan, np.nan], []])
@@ -100,7 +102,7 @@ def test_without_a_largest_nothing_is_shaded(norms):
 
 
 def test_everything_is_escaped(run):
-    tell(run, "LSTM <i>", words=['<script>alert("1")</script>', "&amp;"])
+    write_text(run, "LSTM <i>", words=['<script>alert("1")</script>', "&amp;"])
     page = page_of(run)
     assert "<script" not in page
     assert "<i>" not in page
@@ -108,14 +110,14 @@ def test_everything_is_escaped(run):
 
 
 def test_the_reviews_are_those_of_the_seed_that_most_cells_have(run):
-    tell(run, "LSTM", 0, words=["first", "seed"])
+    write_text(run, "LSTM", 0, words=["first", "seed"])
     for label in ("LSTM", "GRU"):
-        tell(run, label, 1, words=["second", "seed"])
+        write_text(run, label, 1, words=["second", "seed"])
     assert [word for word, *_ in Words(page_of(run)).words] == ["second", "seed"] * 2
 
 
 def test_before_training_has_ended_the_start_is_shown_and_says_so(run):
-    tell(run, "LSTM", when="start")
+    write_text(run, "LSTM", when="start")
     assert "LSTM, before training" in page_of(run)
 
 
@@ -125,7 +127,7 @@ def test_without_reviews_there_is_no_section(run):
 
 
 def test_one_word_has_a_dot_and_a_very_sure_answer_is_a_number(run):
-    tell(run, "LSTM", words=["good"], truth=1, logits=[1e6], norms=[1.0])
+    write_text(run, "LSTM", words=["good"], truth=1, logits=[1e6], norms=[1.0])
     page = page_of(run)
     assert re.search(r'<path d="M50\.0 [\d.]+h0"', page)
-    assert "says positive (probability 100%), which is right" in page
+    assert "positive (probability 100%), which is right" in page

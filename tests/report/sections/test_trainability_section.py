@@ -12,8 +12,8 @@ from synthetic_diagnosis import LAGS, layer_record, write_diagnosis
 from synthetic_run import write_member, write_run
 
 from rnnjax.report.figures.trainability import maps, trainability
-from rnnjax.report.sections.trainability import picture, rich_trainability, sections, verdict
-from rnnjax.report.summary.trainability import predictions, runs_before, single_scores
+from rnnjax.report.sections.trainability import map_figure, rich_trainability, sections, summary
+from rnnjax.report.summary.trainability import predictions, single_feature_aucs, trainability_runs
 from rnnjax.runs.reader import load_run
 
 HALF_LIVES = {("SimpleRNN", 0.5): 1.0, ("SimpleRNN", 1.0): 8.0, ("LSTM", -1.0): 2.0, ("LSTM", 4.0): 64.0}
@@ -48,73 +48,77 @@ def study(tmp_path):
 
 
 def test_what_is_known_before_the_first_step_is_that_of_each_run(study):
-    known = runs_before(load_run(study))
-    assert len(known) == 4 * 3 * 2
-    for one in known:
-        half_life = HALF_LIVES[one.cell, one.value]
-        assert one.half_life == pytest.approx(half_life)
-        assert one.gradient == pytest.approx(max(-12, -one.distance * np.log10(2) / half_life))
-        assert one.growth == pytest.approx(one.gradient)
-        assert one.off_edge == -one.growth
-        assert one.belt == (0.5 if one.cell == "LSTM" else 0.0)
-        assert one.success == succeeds(half_life, one.distance)
+    runs = trainability_runs(load_run(study))
+    assert len(runs) == 4 * 3 * 2
+    for trained in runs:
+        half_life = HALF_LIVES[trained.cell, trained.value]
+        assert trained.half_life == pytest.approx(half_life)
+        assert trained.gradient == pytest.approx(max(-12, -trained.distance * np.log10(2) / half_life))
+        assert trained.growth == pytest.approx(trained.gradient)
+        assert trained.off_edge == -trained.growth
+        assert trained.belt == (0.5 if trained.cell == "LSTM" else 0.0)
+        assert trained.success == succeeds(half_life, trained.distance)
 
 
 def test_the_gradient_that_is_left_over_the_distance_tells_them_apart(study):
-    known = runs_before(load_run(study))
-    alone = single_scores(known)
-    assert alone["gradient"] == (1.0, {"SimpleRNN": 1.0, "LSTM": 1.0})
-    assert 0.5 < alone["distance"][0] < 1
-    assert alone["belt"][1] == {"SimpleRNN": 0.5, "LSTM": 0.5}
-    found = predictions(known)
-    assert list(found) == ["distance", "cell"]
-    assert all(one.auc > 0.85 and one.right > 0.9 and one.log_odds.shape == (24,) for one in found.values())
-    assert found["cell"].auc == 1
+    runs = trainability_runs(load_run(study))
+    aucs = single_feature_aucs(runs)
+    assert aucs["gradient"] == (1.0, {"SimpleRNN": 1.0, "LSTM": 1.0})
+    assert 0.5 < aucs["distance"][0] < 1
+    assert aucs["belt"][1] == {"SimpleRNN": 0.5, "LSTM": 0.5}
+    results = predictions(runs)
+    assert list(results) == ["distance", "cell"]
+    assert all(
+        trained.auc > 0.85 and trained.right > 0.9 and trained.log_odds.shape == (24,) for trained in results.values()
+    )
+    assert results["cell"].auc == 1
 
 
 def test_the_odds_of_a_distance_do_not_depend_on_what_came_of_it(study):
-    before = predictions(runs_before(load_run(study)))["distance"].log_odds
+    odds_before = predictions(trainability_runs(load_run(study)))["distance"].log_odds
     for member in (study / "members").glob("*distance=16-*"):
-        told = json.loads((member / "result.json").read_text())
-        (member / "result.json").write_text(json.dumps(told | {"test_accuracy": 1.5 - told["test_accuracy"]}))
-    known = runs_before(load_run(study))
-    after, held = predictions(known)["distance"].log_odds, np.array([one.distance == 16 for one in known])
-    np.testing.assert_array_equal(before[held], after[held])
-    assert (before[~held] != after[~held]).all()
+        record = json.loads((member / "result.json").read_text())
+        (member / "result.json").write_text(json.dumps(record | {"test_accuracy": 1.5 - record["test_accuracy"]}))
+    runs = trainability_runs(load_run(study))
+    odds_after, held = predictions(runs)["distance"].log_odds, np.array([trained.distance == 16 for trained in runs])
+    np.testing.assert_array_equal(odds_before[held], odds_after[held])
+    assert (odds_before[~held] != odds_after[~held]).all()
 
 
 def test_a_map_holds_each_setting_at_its_place(study):
-    known = runs_before(load_run(study))
-    drawn = {one.cell: one for one in maps(known, predictions(known)["distance"].log_odds)}
-    simple = drawn["SimpleRNN"]
+    runs = trainability_runs(load_run(study))
+    maps_by_cell = {trained.cell: trained for trained in maps(runs, predictions(runs)["distance"].log_odds)}
+    simple = maps_by_cell["SimpleRNN"]
     assert (simple.values.tolist(), simple.distances.tolist()) == ([0.5, 1.0], [4.0, 16.0, 128.0])
     assert simple.accuracy.tolist() == [[0.99, 0.51, 0.51], [0.99, 0.99, 0.51]]
     assert (simple.runs == 2).all()
-    odds = predictions(known)["distance"].log_odds
-    of_one = [told for one, told in zip(known, odds, strict=True) if (one.value, one.distance) == (1.0, 16)]
-    assert simple.log_odds[1, 1] == pytest.approx(np.mean(of_one))
-    figure = trainability(tuple(drawn.values()))
+    odds = predictions(runs)["distance"].log_odds
+    odds_of_setting = [
+        record for trained, record in zip(runs, odds, strict=True) if (trained.value, trained.distance) == (1.0, 16)
+    ]
+    assert simple.log_odds[1, 1] == pytest.approx(np.mean(odds_of_setting))
+    figure = trainability(tuple(maps_by_cell.values()))
     for panel in figure.axes[:2]:
-        (mesh,) = [drawn for drawn in panel.collections if isinstance(drawn, QuadMesh)]
+        (mesh,) = [maps_by_cell for maps_by_cell in panel.collections if isinstance(maps_by_cell, QuadMesh)]
         assert mesh.get_array().shape == (2, 3)
-        assert any(isinstance(drawn, ContourSet) for drawn in panel.collections)
+        assert any(isinstance(maps_by_cell, ContourSet) for maps_by_cell in panel.collections)
 
 
 def test_page_numbers_and_terminal_say_the_same(study):
     run = load_run(study)
-    shown = sections(run)
-    assert [section.name for section in shown] == ["trainability", "trainability_auc"]
+    page_sections = sections(run)
+    assert [section.name for section in page_sections] == ["trainability", "trainability_auc"]
     assert (study / "figures" / "trainability.png").stat().st_size > 0
-    told = json.loads((study / "trainability.json").read_text())
-    assert len(told["runs"]) == 24
-    assert told["single"]["gradient"]["auc"] == 1
+    record = json.loads((study / "trainability.json").read_text())
+    assert len(record["runs"]) == 24
+    assert record["single"]["gradient"]["auc"] == 1
     console = Console(width=120, file=io.StringIO())
     console.print(rich_trainability(run))
-    printed, said = console.file.getvalue(), verdict(runs_before(run))
-    assert said in " ".join(printed.split())
-    assert said in shown[1].html
-    assert f"AUC of {told['held_out']['distance']['auc']:.2f}" in said
-    learned = dict(picture(runs_before(run)).says(()))
+    printed, text = console.file.getvalue(), summary(trainability_runs(run))
+    assert text in " ".join(printed.split())
+    assert text in page_sections[1].html
+    assert f"AUC of {record['held_out']['distance']['auc']:.2f}" in text
+    learned = dict(map_figure(trainability_runs(run)).captions(()))
     assert learned["LSTM"].startswith("Learns in 4 of 6 settings, over 128 words at most (forget bias 4).")
 
 
@@ -123,13 +127,13 @@ def test_a_run_that_diverged_is_a_failure_and_an_unfinished_one_is_left_out(stud
     for member in (diverged, unfinished):
         (member / "result.json").unlink()
     (diverged / "failure.json").write_text(json.dumps({"message": "The loss is not finite."}))
-    known = runs_before(load_run(study))
-    assert len(known) == 23
-    (lost,) = [one for one in known if one.value == 4 and one.distance == 4]
-    assert not lost.success
-    (drawn,) = [one for one in maps(known, np.zeros(23)) if one.cell == "LSTM"]
-    assert np.isnan(drawn.accuracy).sum() == 1
-    assert drawn.runs[1, 0] == 1
+    runs = trainability_runs(load_run(study))
+    assert len(runs) == 23
+    (failed,) = [trained for trained in runs if trained.value == 4 and trained.distance == 4]
+    assert not failed.success
+    (maps_by_cell,) = [trained for trained in maps(runs, np.zeros(23)) if trained.cell == "LSTM"]
+    assert np.isnan(maps_by_cell.accuracy).sum() == 1
+    assert maps_by_cell.runs[1, 0] == 1
 
 
 def test_of_another_experiment_nothing_is_drawn(tmp_path):
@@ -140,7 +144,9 @@ def test_of_another_experiment_nothing_is_drawn(tmp_path):
 
 
 def test_one_distance_of_one_cell_is_shown_without_a_boundary(study):
-    known = tuple(one for one in runs_before(load_run(study)) if one.cell == "LSTM" and one.distance == 4)
-    assert predictions(known) == {}
-    assert picture(known).draw((), 3) is not None
-    assert "nothing to predict" in verdict(known)
+    runs = tuple(
+        trained for trained in trainability_runs(load_run(study)) if trained.cell == "LSTM" and trained.distance == 4
+    )
+    assert predictions(runs) == {}
+    assert map_figure(runs).draw((), 3) is not None
+    assert "nothing to predict" in summary(runs)

@@ -33,8 +33,8 @@ def test_what_is_swept_has_columns_behind_the_seed(run):
     write_member(run, "GRU", varied={"learning_rate": 1e-05})
     records = csv_of(run)
     assert list(records[0])[:7] == ["label", "cell", "seed", "learning_rate", "cell.init", "parameters", "steps"]
-    told = [tuple(one[name] for name in ("label", "learning_rate", "cell.init", "test_accuracy")) for one in records]
-    assert told == [
+    values = [tuple(row[name] for name in ("label", "learning_rate", "cell.init", "test_accuracy")) for row in records]
+    assert values == [
         ("GRU", "1e-05", "", "0.9"),
         ("LSTM chrono=201 learning_rate=0.003", "0.003", "chrono", "0.75"),
     ]
@@ -48,12 +48,12 @@ def test_a_run_that_is_older_than_sweeps_has_the_columns_of_then_and_diverged(ru
 
 @pytest.mark.parametrize("name", ["failure.json", "diverged.json"])
 def test_either_file_says_that_a_member_diverged(run, name):
-    told = '{"step": 7, "phase": "forward", "layer": null, "gate": null, "timestep": null, "what": "loss"}'
+    record = '{"step": 7, "phase": "forward", "layer": null, "gate": null, "timestep": null, "what": "loss"}'
     folder = write_member(run, "LSTM", 0, test=None)
-    (folder / name).write_text('{"message": "the loss became nan"}' if name == "failure.json" else told)
+    (folder / name).write_text('{"message": "the loss became nan"}' if name == "failure.json" else record)
     write_member(run, "LSTM", 1, test=None)
     write_member(run, "LSTM", 2)
-    assert [(one["finished"], one["diverged"]) for one in csv_of(run)] == [("0", "1"), ("0", "0"), ("1", "0")]
+    assert [(row["finished"], row["diverged"]) for row in csv_of(run)] == [("0", "1"), ("0", "0"), ("1", "0")]
 
 
 def test_the_parquet_table_holds_the_same_with_types(run):
@@ -70,10 +70,10 @@ def test_the_parquet_table_holds_the_same_with_types(run):
     assert (first["omega"], first["best_step"], first["farthest_lag_end"]) == (0.5, 200, 30)
     assert (first["half_life_end"], first["accuracy_at_farthest"]) == (float("inf"), 0.5)
     assert [second[name] for name in ("omega", "best_step", "test_accuracy", "half_life_end")] == [None] * 4
-    for record, told in zip(csv_of(run), (first, second), strict=True):
-        for name, text in record.items():
-            known = "" if told[name] is None else told[name]
-            assert text == known or float(text) == known, name
+    for csv_row, parquet_row in zip(csv_of(run), (first, second), strict=True):
+        for name, text in csv_row.items():
+            value = "" if parquet_row[name] is None else parquet_row[name]
+            assert text == value or float(text) == value, name
 
 
 def test_words_among_numbers_make_a_column_of_strings(run):

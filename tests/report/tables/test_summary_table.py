@@ -30,8 +30,8 @@ def run(tmp_path):
 
 
 def table_of(run):
-    labels = seed_groups(load_run(run))
-    return {row[0].value: dict(zip(header(labels), row, strict=True)) for row in rows(labels)}
+    groups = seed_groups(load_run(run))
+    return {row[0].value: dict(zip(header(groups), row, strict=True)) for row in rows(groups)}
 
 
 def test_values_and_spread_over_seeds(run):
@@ -111,8 +111,8 @@ def test_the_terminal_table_fits_80_columns(run):
 
 def test_html_is_escaped(run):
     write_member(run, "<b>&")
-    assert "&lt;b&gt;&amp;" in html_table(load_run(run))
-    assert "<b>" not in html_table(load_run(run))
+    assert "&lt;b&gt;&amp;" in html_table(load_run(run), "table.csv")
+    assert "<b>" not in html_table(load_run(run), "table.csv")
 
 
 # Student's t of 6, 6.5 and 7 words: 0.5 / √3 · 4.303 = 1.24; of 39, 41 and 43%: 4.97.

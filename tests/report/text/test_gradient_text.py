@@ -3,7 +3,7 @@ import pytest
 from synthetic_run import write_member, write_run
 
 from rnnjax.report.summary.seed_groups import seed_groups
-from rnnjax.report.text import gradients as gradient_sentences
+from rnnjax.report.text.gradients import by_lag_captions, over_training_captions
 from rnnjax.runs.reader import load_run
 
 LAGS = np.arange(51)
@@ -14,16 +14,16 @@ def run(tmp_path):
     return write_run(tmp_path / "run")
 
 
-def says(run, what):
-    (said,) = what(seed_groups(load_run(run)))
-    return said.text
+def caption_text(run, what):
+    (caption,) = what(seed_groups(load_run(run)))
+    return caption.text
 
 
 # 0.8^l: ln 2 / -ln 0.8 = 3.106; 0.8^20 = 0.0115, 0.8^21 = 0.0092.
 def test_half_life_and_reach_of_known_curves(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS, 3 * 0.8**LAGS]})
-    assert says(run, gradient_sentences.by_lag) == (
-        "At the end of training the gradient of what it remembers halves every 3.1 words and falls below 1% of its "
+    assert caption_text(run, by_lag_captions) == (
+        "At the end of training the gradient at its memory halves every 3.1 words and falls below 1% of its "
         "strength after 20 words. At the start it halves every 1 word and falls below 1% of its strength after "
         "6 words."
     )
@@ -31,8 +31,8 @@ def test_half_life_and_reach_of_known_curves(run):
 
 def test_the_lstm_is_judged_by_what_it_remembers(run):
     write_member(run, "LSTM", curves={"h": [0.5**LAGS] * 2, "c": [0.99**LAGS] * 2})
-    assert "halves every 69 words and still has 60.5% of its strength 50 words back" in says(
-        run, gradient_sentences.by_lag
+    assert "halves every 69 words and still has 60.5% of its strength 50 words back" in caption_text(
+        run, by_lag_captions
     )
 
 
@@ -55,27 +55,27 @@ def test_the_lstm_is_judged_by_what_it_remembers(run):
 )
 def test_it_is_true_of_any_numbers(run, norms, text):
     write_member(run, "GRU", curves={"h": [norms, norms]})
-    assert f"At the end of training the gradient of what it remembers {text}" in says(run, gradient_sentences.by_lag)
+    assert f"At the end of training the gradient at its memory {text}" in caption_text(run, by_lag_captions)
 
 
 def test_seeds_without_usable_numbers_are_left_out_and_counted(run):
     for seed, norms in enumerate([0.5**LAGS, 0.8**LAGS, 0.9**LAGS, np.full(51, np.nan)]):
         write_member(run, "GRU", seed, curves={"h": [norms] * 2})
-    text = says(run, gradient_sentences.by_lag)
+    text = caption_text(run, by_lag_captions)
     assert "halves every 3.1 words and falls below 1% of its strength after 20 words (1 of 4 seeds left out" in text
 
 
 def test_an_unfinished_cell_has_no_end_of_training(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS] * 2}, test=None)
-    assert says(run, gradient_sentences.by_lag).startswith(
-        "At the last logged step the gradient of what it remembers halves every 1 word"
+    assert caption_text(run, by_lag_captions).startswith(
+        "At the last logged step the gradient at its memory halves every 1 word"
     )
 
 
 def test_only_the_start_is_logged(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS]}, test=None)
-    text = says(run, gradient_sentences.by_lag)
-    assert text.startswith("At the start of training the gradient of what it remembers halves every 1 word and")
+    text = caption_text(run, by_lag_captions)
+    assert text.startswith("At the start of training the gradient at its memory halves every 1 word and")
     assert text.endswith("nothing later is logged yet.")
 
 
@@ -93,7 +93,7 @@ def test_only_the_start_is_logged(run):
         ([0.99, 0.99, 0.99], "has at least 1% of its strength 50 words back at every logged step."),
         (
             [0.5, 0.6, 0.5],
-            "never has 1% of its strength 50 words back at any logged step: it comes 9 words far at best, at step 100",
+            "never has 1% of its strength 50 words back at any logged step: it reaches 9 words at most, at step 100",
         ),
         (
             [np.nan, 0, 0.99],
@@ -106,14 +106,14 @@ def test_only_the_start_is_logged(run):
 def test_when_the_gradient_reached_back(run, rates, text):
     curves = [np.zeros(51) if rate == 0 else rate ** (LAGS + 1.0) for rate in rates]
     write_member(run, "GRU", curves={"h": curves})
-    assert f"The gradient {text}" in says(run, gradient_sentences.over_training)
+    assert f"The gradient {text}" in caption_text(run, over_training_captions)
 
 
 def test_steps_whose_reviews_are_all_short_say_nothing_about_far_words(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS, 0.99**LAGS, 0.99 ** LAGS[:20]]})
     text = "step 100, and has it at every logged step from there on (2 of the 3 have a usable number so far back)."
-    assert says(run, gradient_sentences.over_training).endswith(text)
-    assert "still has 82.6% of its strength 19 words back" in says(run, gradient_sentences.by_lag)
+    assert caption_text(run, over_training_captions).endswith(text)
+    assert "still has 82.6% of its strength 19 words back" in caption_text(run, by_lag_captions)
 
 
 def test_only_distances_that_enough_reviews_have_are_measured(run):
@@ -121,18 +121,18 @@ def test_only_distances_that_enough_reviews_have_are_measured(run):
     counts = [64] * 21 + [7] * 10 + [6] * 20
     fading = np.where(LAGS <= 30, 0.9**LAGS, 5.0)
     write_member(run, "GRU", curves={"h": [fading, fading]}, counts=counts)
-    assert "halves every 6.6 words and still has 4.2% of its strength 30 words back" in says(
-        run, gradient_sentences.by_lag
+    assert "halves every 6.6 words and still has 4.2% of its strength 30 words back" in caption_text(
+        run, by_lag_captions
     )
     text = "The gradient has at least 1% of its strength 30 words back at every logged step."
-    assert says(run, gradient_sentences.over_training) == text
+    assert caption_text(run, over_training_captions) == text
 
 
 def test_a_step_of_shorter_reviews_gives_a_lower_bound(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS, 0.99 ** LAGS[:20]]})
-    assert says(run, gradient_sentences.over_training) == (
+    assert caption_text(run, over_training_captions) == (
         "The gradient never has 1% of its strength 50 words back at any logged step (1 of the 2 has a usable "
-        "number so far back): it comes at least 19 words far, at step 100."
+        "number so far back): it reaches at least 19 words, at step 100."
     )
 
 
@@ -140,20 +140,20 @@ def test_a_distance_that_one_step_in_many_measured_is_not_the_farthest(run):
     curves = [0.99 ** LAGS[:40] for _ in range(10)] + [0.99**LAGS]
     write_member(run, "GRU", curves={"h": curves})
     text = "The gradient has at least 1% of its strength 39 words back at every logged step."
-    assert says(run, gradient_sentences.over_training) == text
+    assert caption_text(run, over_training_captions) == text
 
 
 def test_the_heat_map_of_the_last_word_only(run):
     write_member(run, "GRU", curves={"h": [np.ones(1)] * 2})
-    assert says(run, gradient_sentences.over_training) == "The gradient was measured at the last word only."
+    assert caption_text(run, over_training_captions) == "The gradient was measured at the last word only."
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_a_norm_that_is_no_number_is_said_though_reviews_reach_it(run, broken):
     write_member(run, "GRU", curves={"h": [0.99**LAGS, np.where(LAGS >= 7, broken, 0.99**LAGS)]}, test=None)
-    text = says(run, gradient_sentences.by_lag)
-    assert text.startswith("At the last logged step the gradient of what it remembers is not a finite number.")
+    text = caption_text(run, by_lag_captions)
+    assert text.startswith("At the last logged step the gradient at its memory is not a finite number.")
     text = (
         "at least 1% of its strength 50 words back at every logged step (1 of the 2 has a usable number so far back)."
     )
-    assert says(run, gradient_sentences.over_training).endswith(text)
+    assert caption_text(run, over_training_captions).endswith(text)
