@@ -25,7 +25,7 @@ class RunSpec:
         make_model: (sizes, cell) -> model.
         make_dataset: () -> data; the same object where seeds share one.
         varied: name of a swept flag -> its value here.
-        about: what a report must know of the experiment, as JSON has it: {"step": "word", "example": "review",
+        report_metadata: what a report must know of the experiment, as JSON has it: {"step": "word", "example": "review",
             "published": [...]}.
     """
 
@@ -37,7 +37,7 @@ class RunSpec:
     make_model: Callable[[Sizes, Cell], nn.Module]
     make_dataset: Callable[[], Dataset]
     varied: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    report_metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -147,7 +147,7 @@ def _begin(folder: Path, prepared: EnsembleSetup, i: int, saved: RestoredProgres
             "chance": dataset.chance,
             "loss": LOSSES[dataset.objective],
         }
-        write_json(folder / "task.json", {**trial.about, **kind})
+        write_json(folder / "task.json", {**trial.report_metadata, **kind})
     if dataset.vocabulary and not (folder / "vocabulary.json").exists():
         write_json(folder / "vocabulary.json", list(dataset.vocabulary))
     if saved is None:

@@ -127,7 +127,7 @@ def test_one_that_is_killed_ends_the_other_and_all_can_go_on(tmp_path, launch_pa
         process.terminate()
     (status, told), (second, _) = results(pair)
     assert (status, second) == (143, 143)
-    assert "go on with the same flags" in told
+    assert "continue with the same flags" in told
     assert len(records(out)) < 300
     assert [status for status, _ in results(launch_pair(out, *LONG, "--resume"))] == [0, 0]
     undisturbed = tmp_path / "undisturbed"

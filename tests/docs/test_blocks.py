@@ -10,7 +10,7 @@ import re
 import jax
 import pytest
 from pages import DOCS, ROOT, blocks, name_of, read
-from through_the_door import away_from_home
+from command_line import away_from_home
 
 from rnnjax.cells import registry as spec
 

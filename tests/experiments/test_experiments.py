@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 import test_own_data
-from through_the_door import SMALL, away_from_home, finished, read_json, said
+from command_line import SMALL, away_from_home, finished, read_json, said
 
 import rnnjax.data.tfds.mnist
 from experiments.registry import EXPERIMENTS
@@ -114,9 +114,18 @@ def test_characters_of_a_file_with_carried_state(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        ("copying --pooling mean", "--pooling must be last where every step answers, but mean was given."),
-        ("characters --bidirectional", "--bidirectional must be off where every step answers, but True was given."),
-        ("copying --cells lstm:pooling=max", "--pooling must be last where every step answers, but max was given."),
+        (
+            "copying --pooling mean",
+            "--pooling must be last for a task with an output at every step, but mean was given.",
+        ),
+        (
+            "characters --bidirectional",
+            "--bidirectional must be off for a task with an output at every step, but True was given.",
+        ),
+        (
+            "copying --cells lstm:pooling=max",
+            "--pooling must be last for a task with an output at every step, but max was given.",
+        ),
         ("adding --length 9 --min-length 10", "--min-length must be from 2 to --length, but 10 was given."),
         ("temporal --marks 4", "--marks must be 2 or 3, but 4 was given."),
         ("mnist --train-examples 0", "--train-examples must be at least 1, but 0 was given."),

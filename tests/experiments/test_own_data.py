@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from through_the_door import SMALL, away_from_home, finished, read_json, said
+from command_line import SMALL, away_from_home, finished, read_json, said
 
 import launch
 

@@ -74,7 +74,7 @@ def test_a_text_longer_than_training_is_said(run, capsys):
         ("film", "vocabulary.json", "the run is older than this file, in which its words stand; run again"),
         ("film", "params.msgpack", "has not validated any cell yet"),
         ("film", "config.json", "is not a run folder"),
-        ("zebra", None, "The run knows no word of --text; give a text with words such as wonderful"),
+        ("zebra", None, "The run's vocabulary has no word of --text; give a text with words such as wonderful"),
         (" ", None, "There is no word in --text; give a text with words such as wonderful"),
     ],
 )

@@ -29,8 +29,8 @@ def tree(folder):
     [
         ("recall --cells lstn", "There is no cell 'lstn'; choose from simple, lstm, gru"),
         ("recall --cells lstm:chrono=x", "chrono must be a number of steps"),
-        ("recall --cells lstm gru lstm", "none twice, but lstm gru lstm was given"),
-        ("recall --cells", "at least one cell"),
+        ("recall --cells lstm gru lstm", "different cells, but lstm gru lstm was given"),
+        ("recall --cells", "one or more different cells, but none"),
         ("recall --features 0", "--features must be at least 1, but 0 was given"),
         ("recall --steps -5", "--steps must be at least 1, but -5 was given"),
         ("recall --min-distance 30 --max-distance 20", "--min-distance must be from 0 to --max-distance"),
@@ -46,7 +46,7 @@ def tree(folder):
         ("recall --out full", "The output folder full already holds a run; continue it with --resume, give another"),
         ("recall --out full --resume", "'full/config.json' is damaged, not valid JSON"),
         ("recall --compilation-cache file", "for compiled programs cannot be written"),
-        ("recall --sweep learning_rate", "--sweep wants name=value,value as in --sweep learning_rate=1e-3,3e-3"),
+        ("recall --sweep learning_rate", "--sweep must be name=value,value as in --sweep learning_rate=1e-3,3e-3"),
         ("recall --shard 5/4", "--shard must be i/n with i from 1 to n, as in 1/4, but 5/4 was given"),
         ("recall --devices 9", "--devices 9: there are only 8"),
         ("recall --cpu-devices 3", "--cpu-devices 3 comes too late: JAX runs on 8 already"),
@@ -121,7 +121,7 @@ def test_a_signal_is_said_with_how_to_go_on(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(experiments.run, "train", stopped)
     assert launch.main(["recall", "--out", str(tmp_path / "run")]) == 143
-    said = f"stopped by SIGTERM; go on with the same flags, --out {tmp_path / 'run'} and --resume.\n"
+    said = f"stopped by SIGTERM; continue with the same flags, --out {tmp_path / 'run'} and --resume.\n"
     assert capsys.readouterr().err == said
     assert (tmp_path / "run" / "config.json").exists()
     assert not (tmp_path / "run" / "report.html").exists()

@@ -71,7 +71,7 @@ def test_stopped_twice(start, tmp_path):
         assert seconds < 10
         assert said.splitlines() == [
             "stopping after the step in work; a second time stops at once.",
-            f"stopped by {number.name}; go on with the same flags, --out {folder} and --resume.",
+            f"stopped by {number.name}; continue with the same flags, --out {folder} and --resume.",
         ]
         (place,) = (folder / "checkpoints").iterdir()
         steps.append(max(int(path.name) for path in place.iterdir() if path.name.isdecimal()))

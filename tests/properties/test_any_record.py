@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.registry import config_of, difference, experiment_from_config
+from experiments.registry import experiment_to_config, config_differences, experiment_from_config
 from experiments.tasks.adding import Adding
 from experiments.tasks.copying import Copying
 from experiments.tasks.imdb import Imdb
@@ -78,9 +78,9 @@ def test_a_whole_file_comes_back(tmp_path, record):
 
 @given(experiment=EXPERIMENTS)
 def test_flags_come_back_from_the_config_of_their_run(experiment):
-    config = json.loads(json.dumps(config_of(experiment)))
+    config = json.loads(json.dumps(experiment_to_config(experiment)))
     assert experiment_from_config(config) == experiment
-    assert difference(config, config_of(experiment)) == []
+    assert config_differences(config, experiment_to_config(experiment)) == []
     other = dataclasses.replace(experiment, features=experiment.features + 1)
     told = f"--features: {experiment.features} in the folder, {other.features} asked for"
-    assert difference(config, config_of(other)) == [told]
+    assert config_differences(config, experiment_to_config(other)) == [told]

@@ -96,11 +96,11 @@ FOLDERS = [
     ),
     (
         "explain adding --text film",
-        "The run 'adding' reads no words, it is of adding; name one of recall, imdb or text.",
+        "The run 'adding' is of adding, whose inputs are no words; name a run of recall, imdb or text.",
     ),
     (
         "explain trained --text xyzzy",
-        "The run knows no word of --text; give a text with words such as wonderful, horrifying, film.",
+        "The run's vocabulary has no word of --text; give a text with words such as wonderful, horrifying, film.",
     ),
     (
         "explain trained --text !!!",

@@ -2,7 +2,7 @@
 
 import pytest
 from folder import fill
-from through_the_door import away_from_home
+from command_line import away_from_home
 
 
 @pytest.fixture

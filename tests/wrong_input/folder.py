@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 import rnnjax
-from experiments.registry import config_of
+from experiments.registry import experiment_to_config
 from experiments.tasks.adding import Adding
 from experiments.tasks.recall import Recall
 
@@ -56,7 +56,7 @@ def _runs(place):
     for name, broken in {
         "run": {},
         "broken-config": {"config.json": ""},
-        "other-version": {"config.json": _with_another_flag(config_of(SMALL))},
+        "other-version": {"config.json": _with_another_flag(experiment_to_config(SMALL))},
         "broken-environment": {"environment.json": {"resumed": 3}},
         "broken-failure": {"members/lstm-seed0/failure.json": {}},
         "broken-flags": {"config.json": {"experiment": "recall", "flags": [1]}},
@@ -67,9 +67,9 @@ def _runs(place):
         "no-words": {"members/lstm-seed0/params.msgpack": b""},
         "broken-params": {"members/lstm-seed0/params.msgpack": _params(3), "vocabulary.json": list(WORDS)},
         "trained": {"members/lstm-seed0/params.msgpack": _params(SMALL.features), "vocabulary.json": list(WORDS)},
-        "adding": {"config.json": config_of(Adding())},
+        "adding": {"config.json": experiment_to_config(Adding())},
     }.items():
-        whole = {"config.json": config_of(SMALL), "environment.json": {}, "members/lstm-seed0/member.json": MEMBER}
+        whole = {"config.json": experiment_to_config(SMALL), "environment.json": {}, "members/lstm-seed0/member.json": MEMBER}
         for file, content in (whole | broken).items():
             path = place / name / file
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,7 @@ def test_before_the_first_step(arguments, place, name, tmp_path, capsys, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(place, name, press_ctrl_c)
         assert launch.main([*arguments.split(), "--out", "new"]) == 130
-    assert capsys.readouterr().err == "stopped by SIGINT; no run had begun.\n"
+    assert capsys.readouterr().err == "stopped by SIGINT; no run had started.\n"
     assert not (tmp_path / "new").exists()
 
 
@@ -156,7 +156,7 @@ SMALL = (
 )
 SAYS = re.compile(
     r"stopped\.\n|(stopping after the step in work; a second time stops at once\.\n)?"
-    r"stopped by SIGINT; (no run had begun|go on with the same flags, --out \S+ and --resume)\.\n"
+    r"stopped by SIGINT; (no run had started|continue with the same flags, --out \S+ and --resume)\.\n"
 )
 
 

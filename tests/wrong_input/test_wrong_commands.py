@@ -4,7 +4,7 @@ import pytest
 from cases_folders import SHOWN as FOLDERS
 from cases_launch import SHOWN
 from folder import fill
-from through_the_door import away_from_home
+from command_line import away_from_home
 
 import launch
 
