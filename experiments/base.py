@@ -134,18 +134,9 @@ class StepwiseExperiment(Experiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.architecture,
-            "pooling",
-            self.architecture.pooling == "last",
-            "last for a task with an output at every step",
-        )
-        require(
-            self.architecture,
-            "bidirectional",
-            not self.architecture.bidirectional,
-            "off for a task with an output at every step",
-        )
+        architecture, reason = self.architecture, "for a task with an output at every step"
+        require(architecture, "pooling", architecture.pooling == "last", f"last {reason}")
+        require(architecture, "bidirectional", not architecture.bidirectional, f"off {reason}")
 
     def model(self, sizes: "Sizes", cell: "Cell") -> "nn.Module":
         """The model to train, built around ``cell``."""

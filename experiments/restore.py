@@ -73,16 +73,16 @@ def restore_run(path: Path) -> RestoredRun:
     task_info = read_task(path / "task.json")
     if task_info.objective == "classes":
         raise UserError(
-            f"The run '{path}' has {len(task_info.classes)} classes, but words are explained for two classes only; name "
-            "a run with two classes."
+            f"The run '{path}' has {len(task_info.classes)} classes, but words are explained for two only; name a run "
+            "with two classes."
         )
     study = run_specs(experiment, progress=lambda line: None)
     tasks = tuple(dict.fromkeys(spec.task for spec in study if isinstance(spec.task, Experiment)))
     for name in TEXT_FLAGS:
         if len({getattr(task, name, None) for task in tasks}) > 1:
             raise UserError(
-                f"The cells of the run '{path}' differ in {name}, so they encode a text differently; name a run with one "
-                f"{name}."
+                f"The cells of the run '{path}' differ in {name}, so they encode a text differently; name a run "
+                f"with one {name}."
             )
     validated: dict[str, tuple[RunSpec, Path]] = {}
     for spec in study:

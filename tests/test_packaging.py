@@ -69,7 +69,7 @@ def test_the_wheel_holds_the_library_the_experiments_and_the_door_and_nothing_el
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         read = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}
     assert names == expected
-    assert "rnnjax = launch:installed" in read["entry_points.txt"]
+    assert "rnnjax = launch:console_script" in read["entry_points.txt"]
     told = Parser().parsestr(read["METADATA"])
     assert (told["Name"], told["Version"]) == ("rnnjax", rnnjax.__version__)
     wanted = [re.match(r"[\w-]+", line)[0] for line in (ROOT / "requirements.txt").read_text().splitlines()[1:]]
@@ -81,7 +81,7 @@ def test_the_wheel_holds_the_library_the_experiments_and_the_door_and_nothing_el
 @pytest.mark.parametrize("arguments", [[], ["recall"], ["explain"]], ids=" ".join)
 def test_the_command_is_launch_py_but_for_its_name(installed, arguments):
     called = run(sys.executable, "launch.py", *arguments, "--help", cwd=ROOT, env=os.environ | {"COLUMNS": "500"})
-    called = called.replace(launch.TYPED, "rnnjax").replace("launch.py", "rnnjax")
+    called = called.replace(launch.CHECKOUT_COMMAND, "rnnjax").replace("launch.py", "rnnjax")
     shown = installed(*arguments, "--help")
     assert "launch.py" not in shown
     words = [re.sub(r"[─│╭╮╰╯]", " ", text).split() for text in (called, shown)]

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import tyro
 
-from experiments.registry import experiment_to_config, config_differences, experiment_from_config
+from experiments.registry import config_differences, experiment_from_config, experiment_to_config
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
 from experiments.tasks.text import Text

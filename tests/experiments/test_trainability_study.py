@@ -10,7 +10,7 @@ import pytest
 
 import launch
 import rnnjax
-from experiments.registry import experiment_to_config, config_differences, experiment_from_config
+from experiments.registry import config_differences, experiment_from_config, experiment_to_config
 from experiments.study import run_specs
 from experiments.tasks.trainability import Trainability
 from rnnjax.cells.initializers import Orthogonal
@@ -66,9 +66,9 @@ def test_flags_come_back_and_differ():
     ("flags", "message"),
     [
         ({"gains": (1.0, 1.0)}, "--gains must be one or more different numbers above 0"),
-        ({"gains": (0.0,)}, "--gains must be one or more numbers above 0"),
-        ({"distances": (3, 0)}, "--distances must be one or more numbers of at least 1"),
-        ({"forget_biases": (float("nan"),)}, "--forget-biases must be one or more finite numbers"),
+        ({"gains": (0.0,)}, "--gains must be one or more different numbers above 0"),
+        ({"distances": (3, 0)}, "--distances must be one or more different numbers of at least 1"),
+        ({"forget_biases": (float("nan"),)}, "--forget-biases must be one or more different finite numbers"),
         ({"distances": ()}, "--distances must be one or more"),
         ({"embedding_scale": 0.0}, "--embedding-scale must be a number above 0"),
         ({"steps": 0}, "--steps must be at least 1"),

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.registry import experiment_to_config, config_differences, experiment_from_config
+from experiments.registry import config_differences, experiment_from_config, experiment_to_config
 from experiments.tasks.adding import Adding
 from experiments.tasks.copying import Copying
 from experiments.tasks.imdb import Imdb

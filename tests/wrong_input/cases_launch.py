@@ -7,7 +7,7 @@ docs/wrong-input.md as they are here; ``page.py`` prints it.
 FLAGS = [
     (
         "--tyro-write-completion powershell completions",
-        "--tyro-write-completion powershell: there are completions for bash, zsh, tcsh, fish; give one of them.",
+        "--tyro-write-completion must be one of bash, zsh, tcsh, fish, but powershell was given.",
     ),
     ("recall --cells lstn", "There is no cell 'lstn'; choose from simple, lstm, gru, as in --cells simple lstm."),
     (
