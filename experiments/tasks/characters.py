@@ -78,8 +78,8 @@ def _dataset(
     test_share: float,
     progress: Callable[[str], None],
 ) -> "Dataset":
-    from rnnjax.data.files.language_model import characters, read_text_file
+    from rnnjax.data.files.language_model import character_dataset, read_text_file
     from rnnjax.data.tfds.tiny_shakespeare import tiny_shakespeare
 
     text = tiny_shakespeare(data_dir=data_dir, progress=progress) if file is None else read_text_file(Path(file))
-    return characters(text, window=window, validation_fraction=validation, test_fraction=test_share)
+    return character_dataset(text, window=window, validation_fraction=validation, test_fraction=test_share)

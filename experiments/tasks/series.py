@@ -66,9 +66,9 @@ def _longest(train: str, test: str | None) -> int:
 def _dataset(
     train: str, test: str | None, validation: float, test_share: float, progress: Callable[[str], None]
 ) -> "Dataset":
-    from rnnjax.data.files.time_series import labelled_series
+    from rnnjax.data.files.time_series import series_dataset_from_files
 
-    return labelled_series(
+    return series_dataset_from_files(
         train=Path(train),
         test=None if test is None else Path(test),
         validation_fraction=validation,

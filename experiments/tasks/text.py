@@ -82,9 +82,9 @@ def _dataset(
     test_share: float,
     progress: Callable[[str], None],
 ) -> "Dataset":
-    from rnnjax.data.files.text_classification import labelled_text
+    from rnnjax.data.files.text_classification import text_dataset_from_files
 
-    return labelled_text(
+    return text_dataset_from_files(
         train=Path(train),
         test=None if test is None else Path(test),
         text_column=text_column,

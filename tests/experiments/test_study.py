@@ -211,11 +211,11 @@ def test_real_reviews_are_read_once_for_equal_flags(monkeypatch):
 def test_own_texts_are_read_once_whatever_is_built_around_the_cells(monkeypatch):
     read = []
 
-    def labelled_text(**flags):
+    def text_dataset_from_files(**flags):
         read.append(flags)
         return object()
 
-    monkeypatch.setattr("rnnjax.data.files.text_classification.labelled_text", labelled_text)
+    monkeypatch.setattr("rnnjax.data.files.text_classification.text_dataset_from_files", text_dataset_from_files)
     cells, sweep = ("lstm", "gru:layers=2,embedding=3"), ("features=2,3", "keep=first,last")
     made = [trial.make_dataset() for trial in run_specs(Text(cells=cells, sweep=sweep, train="a.tsv"), print)]
     assert [flags["keep"] for flags in read] == ["first", "last"]

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnjax.data.tfds.download import ARCHIVE_NAME, Reviews, download_archive, read_archive
+from rnnjax.data.tfds.download import ARCHIVE_NAME, Reviews, download_file, read_review_archive
 from rnnjax.data.tfds.idx import FILES, read_digits
 from rnnjax.errors import UserError
 
@@ -56,7 +56,7 @@ def prepare_imdb(data_dir: Path, progress: Callable[[str], None]) -> None:
 
     def read(folder: Path) -> Records:
         progress(f"reading {folder / ARCHIVE_NAME}")
-        reviews = read_archive(folder / ARCHIVE_NAME)
+        reviews = read_review_archive(folder / ARCHIVE_NAME)
         progress(f"preparing {sum(map(len, reviews.values())):,} reviews in {data_dir}")
         return {split: _review_examples(reviews[split]) for split in reviews}
 
@@ -122,7 +122,7 @@ def _prepare(
         urls = {posixpath.basename(url): (url, info.checksum) for url, info in builder.url_infos.items()}
         missing = [file for file in urls if not (downloads / file).exists()]
         for i, file in enumerate(missing):
-            download_archive(*urls[file], downloads / file, staging / file, progress, others=missing[i + 1 :])
+            download_file(*urls[file], downloads / file, staging / file, progress, others=missing[i + 1 :])
         records = read(downloads)
         builder._split_generators = lambda _: records
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where it should log

@@ -32,7 +32,7 @@ _PIECE = 1 << 20  # bytes
 _PIECES_PER_MESSAGE = 16
 
 
-def download_archive(
+def download_file(
     url: str,
     sha256: str,
     target: Path,
@@ -110,7 +110,7 @@ def _open_url(url: str) -> Any:
     return answer
 
 
-def read_archive(path: Path) -> dict[str, Reviews]:
+def read_review_archive(path: Path) -> dict[str, Reviews]:
     """The labelled reviews of a gzipped tar in the aclImdb layout, by split.
 
     Args:

@@ -33,7 +33,7 @@ def test_the_label_can_be_read_off_the_inputs(split):
 def test_the_data_set_says_what_it_is():
     dataset = adding(**SETTINGS)
     assert dataset.objective is Objective.NUMBER
-    assert dataset.sizes == Sizes(vocabulary=0, numbers=2, outputs=1)
+    assert dataset.sizes == Sizes(vocabulary=0, features=2, outputs=1)
 
 
 def test_training_draws_every_length_and_every_place():

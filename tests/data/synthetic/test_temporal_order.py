@@ -46,7 +46,7 @@ def test_the_data_set_says_what_it_is(marks, classes):
     assert dataset.objective is Objective.CLASSES
     assert dataset.classes == tuple(classes.split())
     assert set(dataset.vocabulary) == set("XYabcd")
-    assert dataset.sizes == Sizes(vocabulary=6, numbers=0, outputs=2**marks)
+    assert dataset.sizes == Sizes(vocabulary=6, features=0, outputs=2**marks)
 
 
 @pytest.mark.parametrize("marks", [2, 3])

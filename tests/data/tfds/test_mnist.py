@@ -58,8 +58,8 @@ def test_the_data_set_says_what_it_is(load):
     assert dataset.objective is Objective.CLASSES
     assert dataset.classes == tuple("0123456789")
     assert dataset.baseline is None
-    assert dataset.sizes == Sizes(vocabulary=0, numbers=1, outputs=10)
-    assert load(by="row").sizes == Sizes(vocabulary=0, numbers=28, outputs=10)
+    assert dataset.sizes == Sizes(vocabulary=0, features=1, outputs=10)
+    assert load(by="row").sizes == Sizes(vocabulary=0, features=28, outputs=10)
 
 
 @pytest.mark.parametrize("by", ["pixel", "row"])
