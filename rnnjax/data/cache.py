@@ -61,7 +61,7 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # mypy takes any name for allow_pickle
         os.replace(partial, path)
     except BaseException:
         os.unlink(partial)

@@ -88,8 +88,8 @@ def _table(path: Path, lines: list[str], delimiter: str) -> Iterator[Record]:
             yield Record(line, names, fields)
         else:
             raise UserError(
-                f"Line {line} of {path} begins a row with {len(fields)} instead of {len(names)} fields; put fields that "
-                "contain a delimiter or a line end into double quotes."
+                f"Line {line} of {path} begins a row with {len(fields)} instead of {len(names)} fields; put fields "
+                "that contain a delimiter or a line end into double quotes."
             )
 
 

@@ -69,8 +69,8 @@ def _column(path: Path, names: list[str], requested: str | None, usual: tuple[st
     if len(matching) != 1:
         expected = f'"{requested}"' if requested is not None else f"{', '.join(usual[:-1])} or {usual[-1]}"
         raise UserError(
-            f"{'More than one' if matching else 'No'} column of {path} is called {expected}: its first line (in .jsonl, its "
-            f"first object) names {quote_names(names)}; give one of these with {flag}, or rename a column."
+            f"{'More than one' if matching else 'No'} column of {path} is called {expected}: its first line (or first "
+            f"JSON object) names {quote_names(names)}; give one of these with {flag}, or rename a column."
         )
     return matching[0]
 

@@ -97,7 +97,7 @@ def test_a_nasty_table(tmp_path):
     [
         (NASTY + b"+\tn\xe4h\n", "^Line 11 .* not UTF-8"),
         (NASTY + b'"+\tnaw\n+\tx\n', "line 11 .* never closed"),
-        (NASTY + b'\n+\t"a\nb"\tc\n', "^Line 12 .* 3 fields"),
+        (NASTY + b'\n+\t"a\nb"\tc\n', "^Line 12 .* 3 instead of 2 fields"),
         (b"label\ttext\n+\ta\n+\tb\n", r'a.tsv are "\+"; give'),
         (b"label\ttext\n+\ta\n-\tb\n", "2 examples of 2 classes are too few"),
         (b"label\ttext\n", "no labelled text"),

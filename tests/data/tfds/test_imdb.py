@@ -85,7 +85,7 @@ def test_the_default_data_folder_is_that_of_tfds(load, prepared, monkeypatch, sa
         ({"keep": "middle"}, 'keep is "middle"; give one of last, first'),
         ({"validation_fraction": 0.0}, r"validation_fraction is 0\.0"),
         ({"validation_fraction": 1.0}, r"validation_fraction is 1\.0"),
-        ({"validation_fraction": 0.01}, "leaves no review"),
+        ({"validation_fraction": 0.01}, "leaves one part empty"),
         ({"seed": -1}, "seed is -1"),
         ({"data_dir": "/no/such/folder"}, "/no/such/folder does not exist.*--data-dir"),
     ],

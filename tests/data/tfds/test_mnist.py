@@ -119,10 +119,10 @@ def test_a_cache_that_cannot_be_written_is_no_failure(load, tmp_path):
     [
         ({"by": "column"}, 'by is "column"; give one of pixel, row'),
         ({"validation_examples": 0}, "validation_examples is 0"),
-        ({"validation_examples": 20}, "20 images, of which 20 are validated on and 0 are left"),
+        ({"validation_examples": 20}, "20 of 20 images used for validation, 0 are left"),
         ({"validation_examples": 21}, "0 are left"),
         ({"train_examples": 0}, "train_examples is 0"),
-        ({"train_examples": 16}, "15 are left; give at most so many with --train-examples"),
+        ({"train_examples": 16}, "15 are left for training; give at most as many with --train-examples"),
         ({"seed": -1}, "seed is -1"),
         ({"data_dir": "/no/such/folder"}, "/no/such/folder does not exist.*--data-dir"),
     ],
