@@ -89,7 +89,7 @@ def test_recall_and_imdb_on_what_there_is(execute, tmp_path):
     }
     book = execute("colab_tpu.ipynb", ROOT / "notebooks", **variables)
     text = printed(book)
-    assert "installed: nothing, all is there" in text
+    assert "installed: nothing, all requirements are met" in text
     assert "(cpu)" in text
     assert ("IMDB is left out" in text) is not real
     for name in ("recall", "imdb")[: 1 + real]:
