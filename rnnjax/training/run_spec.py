@@ -25,8 +25,7 @@ class RunSpec:
         make_model: (sizes, cell) -> model.
         make_dataset: () -> data; the same object where seeds share one.
         varied: name of a swept flag -> its value here.
-        report_metadata: what a report must know of the experiment, as JSON has it: {"step": "word", "example": "review",
-            "published": [...]}.
+        report_metadata: what a report shows about the task: {"step": "word", "example": "review", "published": [...]}.
     """
 
     label: str

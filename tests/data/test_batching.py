@@ -191,10 +191,10 @@ def test_the_stricter_a_curriculum_the_closer_its_order_is_to_that_of_the_length
         assert np.array_equal(np.sort(seen), np.arange(len(LENGTHS)))
         return np.corrcoef(LENGTHS[seen], np.arange(len(seen)))[0, 1]
 
-    found = [order(curriculum) for curriculum in (0.0, 0.3, 0.6, 0.9, 1.0)]
-    assert found == sorted(found)
-    assert abs(found[0]) < 0.3
-    assert found[1] < found[-1] - 0.1
+    correlations = [order(curriculum) for curriculum in (0.0, 0.3, 0.6, 0.9, 1.0)]
+    assert correlations == sorted(correlations)
+    assert abs(correlations[0]) < 0.3
+    assert correlations[1] < correlations[-1] - 0.1
 
 
 @pytest.mark.parametrize("curriculum", [0.3, 0.8, 1.0])

@@ -130,42 +130,44 @@ def measured(name):
 
 @pytest.mark.parametrize("name", ZONED)
 def test_belt_and_detour_sum_to_the_total_that_taps_give(x64, name):
-    found = measured(name)
-    assert_close(found["parts"], found["totals"], 1e-12)
-    assert np.any(found["belt"] != 0)
-    reached = np.any(found["totals"] != 0, axis=-1)
+    results = measured(name)
+    assert_close(results["parts"], results["totals"], 1e-12)
+    assert np.any(results["belt"] != 0)
+    reached = np.any(results["totals"] != 0, axis=-1)
     np.testing.assert_array_equal(reached, np.arange(STEPS)[:, None] < np.array(LENGTHS))
 
 
 @pytest.mark.parametrize("name", ZONED)
 def test_step_jacobians_and_lyapunov_exponents(x64, name):
     """Against ``jax.jacobian`` of one step; the exponents sum to the mean log determinant."""
-    found = measured(name)
-    actual, expected = found["jacobians"]
+    results = measured(name)
+    actual, expected = results["jacobians"]
     for b, n in enumerate(LENGTHS):
         assert_close(actual[:n, b], expected[:n, b], 1e-13)
         logs = np.linalg.slogdet(expected[:n, b])[1]
-        np.testing.assert_allclose(found["lyapunov"].exponents[b].sum(), logs.sum() / max(n, 1), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            results["lyapunov"].exponents[b].sum(), logs.sum() / max(n, 1), rtol=1e-10, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("name", ZONED)
 def test_gates_and_penalties(x64, name):
-    found, cell = measured(name), ZONED[name]
-    steps = found["steps"]
-    blocks = np.moveaxis(found["gates"], 2, 0)  # (G, T, B, H)
+    results, cell = measured(name), ZONED[name]
+    steps = results["steps"]
+    blocks = np.moveaxis(results["gates"], 2, 0)  # (G, T, B, H)
     z = (steps.z_x + steps.z_h).reshape(*steps.z_x.shape[:2], len(cell.gates), FEATURES)
     np.testing.assert_allclose(blocks[0], sigmoid(z[:, :, 0]), rtol=1e-12)
     kept = 0.3 + 0.7 * (blocks[0] if name == "CoupledLSTM" else 1 - blocks[0])
     np.testing.assert_allclose(steps.f, kept, rtol=1e-12)
     valid = np.arange(STEPS)[:, None] < np.array(LENGTHS)
-    np.testing.assert_allclose(found["horizon"], 1 / (1 - kept[valid].mean(axis=0)), rtol=1e-10)
+    np.testing.assert_allclose(results["horizon"], 1 / (1 - kept[valid].mean(axis=0)), rtol=1e-10)
     at_bias = 0.3 + 0.7 * (sigmoid(1.0) if name == "CoupledLSTM" else 0.5)
-    np.testing.assert_allclose(found["keep_at_bias"], np.full(FEATURES, at_bias), rtol=1e-12)
+    np.testing.assert_allclose(results["keep_at_bias"], np.full(FEATURES, at_bias), rtol=1e-12)
     flat = (blocks[0] * (1 - blocks[0]))[valid] < 0.04 / 4
-    np.testing.assert_allclose(found["saturation"][0], flat.mean(), rtol=1e-12)
-    np.testing.assert_array_equal(found["omega"] > 0, np.array(LENGTHS) > 1)
-    largest = found["lyapunov"].exponents[:, :2]
-    np.testing.assert_allclose(found["flossing"], (largest**2).sum(axis=-1), rtol=1e-10, atol=1e-15)
+    np.testing.assert_allclose(results["saturation"][0], flat.mean(), rtol=1e-12)
+    np.testing.assert_array_equal(results["omega"] > 0, np.array(LENGTHS) > 1)
+    largest = results["lyapunov"].exponents[:, :2]
+    np.testing.assert_allclose(results["flossing"], (largest**2).sum(axis=-1), rtol=1e-10, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", ZONED)

@@ -1,4 +1,4 @@
-"""Flags of an experiment: kept and read back, compared between two runs, and given more than once."""
+"""Flags of an experiment: saved and read back, compared between two runs, and repeated."""
 
 import dataclasses
 
@@ -55,7 +55,7 @@ def test_an_unknown_experiment_is_refused(config):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (None, "None is not Imdb"),
         ([], "is not Imdb"),
@@ -72,14 +72,14 @@ def test_an_unknown_experiment_is_refused(config):
         ({"colour": "red"}, "unknown: colour"),
     ],
 )
-def test_damaged_flags_are_refused(flags, said):
-    with pytest.raises(UserError, match=r"config\.json are damaged or of another version \(.*; restore it") as told:
+def test_damaged_flags_are_refused(flags, message):
+    with pytest.raises(UserError, match=r"config\.json are damaged or of another version \(.*; restore it") as error:
         experiment_from_config({"experiment": "imdb", "flags": flags})
-    assert said in str(told.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [
         (Recall(), []),
         (Recall(out="x", execution=Execution(devices=2), training=Recall().training), []),
@@ -101,12 +101,12 @@ def test_damaged_flags_are_refused(flags, said):
         (Imdb(), ["experiment: recall in the folder, imdb asked for"]),
     ],
 )
-def test_the_difference_names_the_flags_that_change_results(asked, said):
+def test_the_difference_names_the_flags_that_change_results(asked, message):
     old = experiment_to_config(Recall())
-    assert config_differences(old, experiment_to_config(asked)) == said
+    assert config_differences(old, experiment_to_config(asked)) == message
     for name in ("architecture", "sweep", "shard", "embedding_scale"):  # as in a run that is older than they are
         del old["flags"][name]
-    assert config_differences(old, experiment_to_config(asked)) == said
+    assert config_differences(old, experiment_to_config(asked)) == message
 
 
 def test_where_the_data_lie_makes_no_difference():
@@ -138,8 +138,8 @@ def test_a_file_of_the_user_counts_by_its_content(tmp_path):
 
 @pytest.mark.parametrize("experiment", [Recall, Imdb])
 def test_sweep_is_given_once_for_each_flag_and_execution_without_a_prefix(experiment):
-    told = "--sweep learning_rate=1e-3,3e-3 --shard 2/3 --sweep cell.init=chrono,orthogonal --devices 2 --epochs 5"
-    parsed = tyro.cli(experiment, args=told.split())
+    flags = "--sweep learning_rate=1e-3,3e-3 --shard 2/3 --sweep cell.init=chrono,orthogonal --devices 2 --epochs 5"
+    parsed = tyro.cli(experiment, args=flags.split())
     assert parsed.sweep == ("learning_rate=1e-3,3e-3", "cell.init=chrono,orthogonal")
     assert parsed.shard == "2/3"
     assert parsed.execution == Execution(devices=2)
@@ -153,6 +153,6 @@ def test_the_help_of_sweep_and_shard_shows_an_example(experiment, capsys, monkey
     monkeypatch.setenv("COLUMNS", "500")
     with pytest.raises(SystemExit):
         tyro.cli(experiment, args=["--help"])
-    told = capsys.readouterr().out
-    assert "--sweep learning_rate=1e-3,3e-3 --sweep cell.init=chrono,orthogonal" in told
-    assert "--shard 1/4" in told
+    text = capsys.readouterr().out
+    assert "--sweep learning_rate=1e-3,3e-3 --sweep cell.init=chrono,orthogonal" in text
+    assert "--shard 1/4" in text

@@ -1,4 +1,4 @@
-"""A run folder turned back into its experiment, its models and its way of reading a text."""
+"""Restoring the experiment and models of a run folder, and encoding texts as the run does."""
 
 import dataclasses
 import json
@@ -88,8 +88,8 @@ def test_every_combination_of_a_sweep_comes_back(tmp_path):
 )
 def test_a_run_whose_cells_do_not_read_a_text_alike_is_refused(experiment, name, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(experiment_to_config(experiment)))
-    said = f"differ in {name}, so they encode a text differently; name a run with one {name}"
-    with pytest.raises(UserError, match=said):
+    message = f"differ in {name}, so they encode a text differently; name a run with one {name}"
+    with pytest.raises(UserError, match=message):
         restore_run(tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_a_run_without_parameters_is_refused(run):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("config.json", None, "is not a run folder"),
         ("config.json", "{", "not valid JSON"),
@@ -113,16 +113,16 @@ def test_a_run_without_parameters_is_refused(run):
         ("members/lstm-seed5/params.msgpack", "nonsense", "The parameters in"),
     ],
 )
-def test_a_missing_or_damaged_file_is_named(name, content, said, run):
+def test_a_missing_or_damaged_file_is_named(name, content, message, run):
     (run / name).unlink()
     if content is not None:
         (run / name).write_text(content)
-    with pytest.raises(UserError, match=said) as told:
+    with pytest.raises(UserError, match=message) as error:
         restore_run(run)
-    assert str(run) in str(told.value)
+    assert str(run) in str(error.value)
 
 
-def test_torn_parameters_are_said(run):
+def test_torn_parameters_are_reported(run):
     file = run / "members" / "gru-chrono-9-seed4" / "params.msgpack"
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(UserError, match=r"The parameters in '.*seed4/params\.msgpack' are damaged"):
@@ -135,9 +135,9 @@ def run_of(*tasks):
 
 def test_what_a_cell_sets_for_itself_counts(run):
     own = Recall(cells=("lstm:max_distance=9", "lstm:max_distance=1"), min_distance=0)
-    tasks = dict.fromkeys(trial.task for trial in run_specs(own, print))
+    tasks = dict.fromkeys(spec.task for spec in run_specs(own, print))
     assert encode_text(run_of(*tasks), "film " * 3).note.endswith("was trained on reviews of at most 2 or 10.")
-    (task,) = {trial.task for trial in run_specs(Imdb(cells=("lstm:max_length=2",)), print)}
+    (task,) = {spec.task for spec in run_specs(Imdb(cells=("lstm:max_length=2",)), print)}
     assert encode_text(run_of(task), "wonderful film horrifying").words == ("film", "horrifying")
 
 
@@ -164,15 +164,15 @@ def test_a_longer_text_is_cut_by_imdb_and_read_whole_by_recall():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "There is no word in --text"),
         ("... !", "There is no word in --text"),
         ("foo <unk>", "vocabulary has no word of --text"),
     ],
 )
-def test_a_text_without_a_known_word_is_refused(text, said):
-    with pytest.raises(UserError, match=rf"{said}; give a text with words such as wonderful, horrifying, film\.$"):
+def test_a_text_without_a_known_word_is_refused(text, message):
+    with pytest.raises(UserError, match=rf"{message}; give a text with words such as wonderful, horrifying, film\.$"):
         encode_text(run_of(EXPERIMENT), text)
 
 

@@ -14,7 +14,7 @@ def study(*sweep, cells=("lstm",), seeds=1, shard=None):
 
 
 @pytest.mark.parametrize(
-    ("sweep", "said"),
+    ("sweep", "message"),
     [
         ("x", "--sweep must be name=value,value as in --sweep learning_rate=1e-3,3e-3, but 'x' was given"),
         ("=1", "--sweep must be name=value,value"),
@@ -44,15 +44,15 @@ def study(*sweep, cells=("lstm",), seeds=1, shard=None):
           for name in ("seed", "seeds", "cells", "out", "sweep", "shard", "execution", "training", "tensorboard")),
     ],
 )  # fmt: skip
-def test_a_wrong_sweep_is_one_sentence(sweep, said):
-    with pytest.raises(UserError, match=said.rstrip("$") + (r"\.$" if said.endswith("$") else "")) as told:
+def test_a_wrong_sweep_is_one_sentence(sweep, message):
+    with pytest.raises(UserError, match=message.rstrip("$") + (r"\.$" if message.endswith("$") else "")) as error:
         study(sweep)
-    assert "\n" not in str(told.value)
-    assert str(told.value).endswith(".")
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith(".")
 
 
 @pytest.mark.parametrize(
-    ("sweeps", "cells", "said"),
+    ("sweeps", "cells", "message"),
     [
         (("clip=1", "clip=2"), ("lstm",), "--sweep clip is given twice; give it once"),
         (("batch-size=1", "batch_size=2"), ("lstm",), "--sweep batch_size is given twice"),
@@ -66,13 +66,13 @@ def test_a_wrong_sweep_is_one_sentence(sweep, said):
         ((), ("lstm", "lstn"), "There is no cell 'lstn'; choose from simple, lstm, gru"),
     ],
 )
-def test_sweeps_and_cells_that_do_not_fit_are_refused(sweeps, cells, said):
-    with pytest.raises(UserError, match=said):
+def test_sweeps_and_cells_that_do_not_fit_are_refused(sweeps, cells, message):
+    with pytest.raises(UserError, match=message):
         study(*sweeps, cells=cells)
 
 
 @pytest.mark.parametrize(
-    ("sweeps", "cell", "said"),
+    ("sweeps", "cell", "message"),
     [
         ((), "lstm:clip=1,clip=2", "In 'lstm:clip=1,clip=2', clip is given twice; give it once"),
         (
@@ -102,21 +102,21 @@ def test_sweeps_and_cells_that_do_not_fit_are_refused(sweeps, cells, said):
         ((), "lstm:layers=0", "--layers must be at least 1, but 0 was given"),
     ],
 )
-def test_flags_of_a_cell_that_do_not_fit_are_refused(sweeps, cell, said):
-    with pytest.raises(UserError, match=said) as told:
+def test_flags_of_a_cell_that_do_not_fit_are_refused(sweeps, cell, message):
+    with pytest.raises(UserError, match=message) as error:
         study(*sweeps, cells=(cell,))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("shard", "said"),
+    ("shard", "message"),
     [
         ("1/3", "--shard 1/3 is empty, since the study has only 2 runs; use fewer shards."),
         *((wrong, f"--shard must be i/n with i from 1 to n, as in 1/4, but {wrong} was given.")
           for wrong in ("0/2", "3/2", "1/0", "2", "a/b", "1/2/3", "-1/2", "")),
     ],
 )  # fmt: skip
-def test_a_wrong_shard_is_one_sentence(shard, said):
-    with pytest.raises(UserError) as told:
+def test_a_wrong_shard_is_one_sentence(shard, message):
+    with pytest.raises(UserError) as error:
         study(seeds=2, shard=shard)
-    assert str(told.value) == said
+    assert str(error.value) == message

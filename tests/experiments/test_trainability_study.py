@@ -46,8 +46,8 @@ def test_the_study_is_gains_or_biases_times_distances():
 
 def test_all_initialisations_of_one_cell_and_distance_share_a_program():
     planned = plan_ensembles(run_specs(SMALL, silent))
-    assert [len(some) for some in planned] == [3 * 2] * 3 + [2 * 2] * 3
-    assert [len(ensembles(some)) for some in planned] == [1] * 6
+    assert [len(plan) for plan in planned] == [3 * 2] * 3 + [2 * 2] * 3
+    assert [len(ensembles(plan)) for plan in planned] == [1] * 6
 
 
 def test_recipes_and_other_sweeps_are_kept():
@@ -58,8 +58,8 @@ def test_recipes_and_other_sweeps_are_kept():
 
 def test_flags_come_back_and_differ():
     assert experiment_from_config(experiment_to_config(SMALL)) == SMALL
-    said = config_differences(experiment_to_config(SMALL), experiment_to_config(Trainability(distances=(5,))))
-    assert "--distances: 2 4 9 in the folder, 5 asked for" in said
+    lines = config_differences(experiment_to_config(SMALL), experiment_to_config(Trainability(distances=(5,))))
+    assert "--distances: 2 4 9 in the folder, 5 asked for" in lines
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ def test_a_small_study_runs_from_flags_to_map(tmp_path):
     run = load_run(folder)
     assert len(sections(run)) == 2
     assert (folder / "figures" / "trainability.png").stat().st_size > 0
-    told = json.loads((folder / "trainability.json").read_text())
-    assert len(told["runs"]) == 2
-    small, large = sorted(runs_before(run), key=lambda one: one.value)
+    record = json.loads((folder / "trainability.json").read_text())
+    assert len(record["runs"]) == 2
+    small, large = sorted(runs_before(run), key=lambda run_before: run_before.value)
     assert small.gradient == -12 < large.gradient
     assert small.exponent < np.log(0.02) < large.exponent
     assert small.belt == large.belt == 0

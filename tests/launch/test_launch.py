@@ -1,4 +1,4 @@
-"""Whole runs through the door: recall and imdb, small, from flags to figures."""
+"""Whole runs of ``launch.py``: small recall and imdb runs, from flags to figures."""
 
 import contextlib
 import io
@@ -30,7 +30,7 @@ FIGURES = {
 
 def start(arguments):
     """(exit status, what was printed)."""
-    assert jax.local_device_count() == 8  # before a run settles how many there are
+    assert jax.local_device_count() == 8  # before a run configures the devices
     with contextlib.redirect_stdout(io.StringIO()) as output:
         status = launch.main(arguments)
     return status, output.getvalue()

@@ -49,8 +49,8 @@ def test_this_environment_lacks_nothing():
 
 
 def test_what_is_missing_or_too_old_is_lacking(tmp_path):
-    told = ["jax>=0.1  # here", "no_such_package>=2", "", "NumPy>=1", "rich>=999"]
-    assert runtime.missing_requirements(requirements(tmp_path, *told)) == ["no_such_package>=2", "rich>=999"]
+    lines = ["jax>=0.1  # here", "no_such_package>=2", "", "NumPy>=1", "rich>=999"]
+    assert runtime.missing_requirements(requirements(tmp_path, *lines)) == ["no_such_package>=2", "rich>=999"]
 
 
 def test_what_is_missing_is_installed(index, tmp_path):
@@ -68,7 +68,7 @@ def test_a_package_that_would_replace_jax_is_not_installed(index, tmp_path):
     assert not (tmp_path / "target").exists()
 
 
-def test_a_jax_that_is_too_old_is_said_and_not_replaced(index, tmp_path):
+def test_a_jax_that_is_too_old_is_reported_and_not_replaced(index, tmp_path):
     make_wheel(index, "jax")
     with pytest.raises(UserError, match=rf"^This runtime has jax {version('jax')}, but rnnjax needs jax>=999; choose"):
         runtime.install_missing(requirements(tmp_path, "jax>=999"))
@@ -103,12 +103,12 @@ def first_cell(folder, **variables):
     """The first code cell of the notebook for Colab, run in ``folder``."""
     book = json.loads((ROOT / "notebooks" / "colab_tpu.ipynb").read_text(encoding="utf-8"))
     source = "".join(next(cell for cell in book["cells"] if cell["cell_type"] == "code")["source"])
-    told = {name: value for name, value in os.environ.items() if not name.startswith(("RNNJAX_", "PYTHONPATH"))}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("RNNJAX_", "PYTHONPATH"))}
     command = [sys.executable, "-c", source]
     return subprocess.run(
         command,
         cwd=folder,
-        env=told | {"JAX_PLATFORMS": "cpu"} | variables,
+        env=environment | {"JAX_PLATFORMS": "cpu"} | variables,
         capture_output=True,
         text=True,
         timeout=120,
@@ -143,7 +143,7 @@ def test_without_an_address_and_without_the_code_a_sentence_says_what_to_do(tmp_
     assert done.stderr.endswith("set REPOSITORY to the address of its git repository.\n")
 
 
-def test_a_missing_tpu_is_said_before_anything_is_trained():
+def test_a_missing_tpu_is_reported_before_anything_is_trained():
     done = first_cell(ROOT)
     assert done.returncode == 1
     assert "A TPU was expected, but JAX" in done.stderr.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Wrong folders, and folders with wrong files in them, for ``launch.py``; as ``cases_launch.py``."""
+"""Wrong folders, and folders with wrong files, for ``launch.py``; in the form of ``cases_launch.py``."""
 
 FOLDERS = [
     ("recall --out notes.txt", "The output folder notes.txt is a file; give another folder with --out."),

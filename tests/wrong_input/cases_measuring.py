@@ -1,4 +1,4 @@
-"""Wrong input for what measures a network, reads weights or makes batches; as ``cases_library.py``."""
+"""Wrong input for diagnostics, imported weights and batching; in the form of ``cases_library.py``."""
 
 DIAGNOSTICS = [
     ("norms_by_lag(state, lengths, weights)", "tap_gradients must be an array (T, B, H), got LSTMState"),

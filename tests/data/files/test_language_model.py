@@ -87,14 +87,14 @@ def test_a_file_is_read_without_byte_order_mark_and_carriage_returns(tmp_path):
         (b"\xef\xbb\xbf\n", "is empty"),
     ],
 )
-def test_a_file_that_is_no_text_is_said(content, message, tmp_path):
+def test_a_file_that_is_no_text_is_reported(content, message, tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_text_file(path)
 
 
-def test_a_missing_file_and_a_folder_are_said(tmp_path):
+def test_a_missing_file_and_a_folder_are_reported(tmp_path):
     with pytest.raises(UserError, match="There is no file"):
         read_text_file(tmp_path / "missing.txt")
     with pytest.raises(UserError, match="is a folder"):

@@ -103,7 +103,7 @@ def test_a_nasty_table(tmp_path):
         (b"label\ttext\n", "no labelled text"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(content, message, tmp_path):
+def test_what_is_wrong_is_reported_with_its_line(content, message, tmp_path):
     path = tmp_path / "a.tsv"
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):

@@ -90,7 +90,7 @@ def test_columns_are_found(header, flags, expected, read):
 
 
 @pytest.mark.parametrize(
-    ("header", "flags", "said"),
+    ("header", "flags", "words"),
     [
         ("great film,pos", (None, None), ["its first line", '"great film", "pos"', "--text-column"]),
         ("text;label", (None, None), ["No column", '"text;label"']),
@@ -101,10 +101,10 @@ def test_columns_are_found(header, flags, expected, read):
         ("text,label", (None, "text"), ["cannot hold both", "--label-column"]),
     ],
 )
-def test_columns_that_are_not_clear_are_listed_with_the_flag(header, flags, said, read):
+def test_columns_that_are_not_clear_are_listed_with_the_flag(header, flags, words, read):
     with pytest.raises(UserError) as error:
         read("a.csv", f"{header}\n{','.join('x' * (header.count(',') + 1))}\n", *flags)
-    assert all(words in str(error.value) for words in said)
+    assert all(word in str(error.value) for word in words)
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_columns_that_are_not_clear_are_listed_with_the_flag(header, flags, said
         ("a.txt", "text\tlabel", r"\.tsv, \.csv, \.jsonl"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(name, content, message, read):
+def test_what_is_wrong_is_reported_with_its_line(name, content, message, read):
     with pytest.raises(UserError, match=message) as error:
         read(name, content)
     assert name in str(error.value)
 
 
-def test_a_missing_file_and_a_folder_are_said(tmp_path):
+def test_a_missing_file_and_a_folder_are_reported(tmp_path):
     with pytest.raises(UserError, match="There is no file"):
         read_rows(tmp_path / "missing.tsv", text_column=None, label_column=None)
     (tmp_path / "folder.tsv").mkdir()

@@ -177,26 +177,31 @@ def changed(array, index, value):
         ({"x": X, "y": Y, "test": {"x": X, "y": Y + 1}}, r'^Example 1 of .*test.npz.* "2", .* "0", "1"'),
     ],
 )
-def test_what_is_wrong_is_said(arrays, message, load):
+def test_what_is_wrong_is_reported(arrays, message, load):
     with pytest.raises(UserError, match=message):
         load(**arrays)
 
 
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"PK\x03\x04 cut"])
-def test_a_file_that_is_no_archive_is_said(content, tmp_path):
+def test_a_file_that_is_no_archive_is_reported(content, tmp_path):
     path = tmp_path / "a.npz"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"cannot be read as an \.npz file"):
         series_dataset_from_files(**SETTINGS, train=path)
 
 
-def test_a_damaged_file_a_single_array_a_missing_file_and_a_folder_are_said(tmp_path):
+def test_a_damaged_file_a_single_array_a_missing_file_and_a_folder_are_reported(tmp_path):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, x=np.random.default_rng(0).normal(size=(9, 9)), y=np.arange(9))
     content = bytearray(path.read_bytes())
     content[200] ^= 255
     path.write_bytes(content)
     np.save(tmp_path / "b.npy", X)
-    for name, message in (("a.npz", "cannot be"), ("b.npy", "cannot be"), ("c.npz", "There is no file"), (".", "a folder")):
+    for name, message in (
+        ("a.npz", "cannot be"),
+        ("b.npy", "cannot be"),
+        ("c.npz", "There is no file"),
+        (".", "a folder"),
+    ):
         with pytest.raises(UserError, match=message):
             series_dataset_from_files(**SETTINGS, train=tmp_path / name)

@@ -20,8 +20,8 @@ def test_other_members_are_passed_over(make_archive, tmp_path):
         "aclImdb/train/pos/deeper/0_1.txt": "x",
         "other/aclImdb/train/pos/0_1.txt": "x",
     }
-    found = read_review_archive(make_archive(tmp_path, {**{f"./{name}": "x" for name in wanted}, **others}))
-    assert {name for split in found.values() for name in split} == set(wanted)
+    reviews = read_review_archive(make_archive(tmp_path, {**{f"./{name}": "x" for name in wanted}, **others}))
+    assert {name for split in reviews.values() for name in split} == set(wanted)
 
 
 def test_an_archive_cut_between_two_files_is_noticed(make_archive, reviews, tmp_path):
@@ -45,19 +45,19 @@ def test_a_changed_byte_is_noticed_by_the_checksum_at_the_very_end(make_archive,
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>"])
-def test_a_file_that_is_no_archive_is_said(content, tmp_path):
+def test_a_file_that_is_no_archive_is_reported(content, tmp_path):
     path = tmp_path / "aclImdb_v1.tar.gz"
     path.write_bytes(content)
     with pytest.raises(UserError, match="truncated or damaged"):
         read_review_archive(path)
 
 
-def test_another_layout_is_said(make_archive, tmp_path):
+def test_another_layout_is_reported(make_archive, tmp_path):
     with pytest.raises(UserError, match="not the expected archive"):
         read_review_archive(make_archive(tmp_path, {"reviews/train/pos/1.txt": "fine"}))
 
 
-def test_an_address_without_the_file_is_said(serve, tmp_path):
+def test_an_address_without_the_file_is_reported(serve, tmp_path):
     target = tmp_path / "downloads" / "manual" / "aclImdb_v1.tar.gz"
     with pytest.raises(UserError, match="404") as error:
         download_file(f"{serve[1]}/nothing", "0" * 64, target, tmp_path / "partial", silent)

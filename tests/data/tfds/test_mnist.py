@@ -115,7 +115,7 @@ def test_a_cache_that_cannot_be_written_is_no_failure(load, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"by": "column"}, 'by is "column"; give one of pixel, row'),
         ({"validation_examples": 0}, "validation_examples is 0"),
@@ -127,8 +127,8 @@ def test_a_cache_that_cannot_be_written_is_no_failure(load, tmp_path):
         ({"data_dir": "/no/such/folder"}, "/no/such/folder does not exist.*--data-dir"),
     ],
 )
-def test_wrong_arguments_are_said(load, wrong, said):
-    with pytest.raises(UserError, match=said):
+def test_wrong_arguments_are_reported(load, wrong, message):
+    with pytest.raises(UserError, match=message):
         load(**wrong)
 
 
