@@ -31,7 +31,7 @@ def from_json(hint: TypeHint, value: "JSONValue") -> FlagValue:
         fields = {field.name: hints[field.name] for field in dataclasses.fields(hint)}
         if unknown := set(value) - set(fields):
             raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
-        return typing.cast(Any, hint)(**{name: from_json(fields[name], item) for name, item in value.items()})
+        return typing.cast(TypeHint, hint)(**{name: from_json(fields[name], item) for name, item in value.items()})
     if origin is tuple and isinstance(value, list):
         return tuple(from_json(arguments[0], item) for item in value)
     if origin in (types.UnionType, typing.Union):

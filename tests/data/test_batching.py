@@ -98,7 +98,7 @@ def test_the_order_is_a_pure_function_of_seed_and_epoch():
 
 
 def test_the_order_of_one_epoch_is_this_one():
-    """Golden: if numpy or the cutting changes this, old runs no longer resume; renew it knowingly."""
+    """Golden values: if they change, older runs can no longer be resumed exactly."""
     lengths = np.array([1, 9, 2, 10, 3, 11, 4])
     chunks = epoch_chunks(lengths, batch_size=2, edges=(8, 16), steps_per_chunk=2, seed=7, epoch=1)
     assert [(c.length, c.steps, c.indices.tolist(), c.weights.tolist()) for c in chunks] == [
@@ -168,7 +168,7 @@ def test_the_kinds_of_an_epoch_come_in_an_order_of_its_own():
 
 
 def lengths_in_order(chunks):
-    """Of all examples, as they come."""
+    """Lengths of all examples in the order of the chunks."""
     return LENGTHS[np.concatenate([chunk.indices[chunk.weights == 1] for chunk in chunks])]
 
 

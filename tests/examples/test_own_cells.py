@@ -1,4 +1,4 @@
-"""Everything works on a cell of one's own: the cells of examples/, held to what holds for the built-in ones.
+"""The custom cells of examples/ pass the tests of the built-in cells.
 
 Through the public interface alone; the equations are written down once more, in NumPy.
 """
@@ -43,7 +43,7 @@ def sigmoid(z):
 
 
 def numpy_step(name, params, state, x_t):
-    """(new state, share of the memory that is kept)."""
+    """(new state, weight of the old memory in the new one)."""
     z_x, z_h = x_t @ params.w_x + params.b, state[0] @ params.w_h
     if name == "MinimalGatedUnit":
         (f_x, n_x), (f_h, n_h) = np.split(z_x, 2, axis=-1), np.split(z_h, 2, axis=-1)
@@ -86,7 +86,7 @@ def test_fused_is_autodiff(x64, name):
 
 @functools.cache
 def measured(name):
-    """All that is measured of one pass, and the same from ``cell.step`` and from taps alone."""
+    """All diagnostics of one pass, and the same quantities from ``cell.step`` and from taps alone."""
     cell, lengths = ZONED[name], jnp.array(LENGTHS)
     params, xs, start = make_params(cell), make_inputs(cell, (BATCH,)), make_state(cell, (BATCH,))
 
@@ -172,7 +172,7 @@ def test_gates_and_penalties(x64, name):
 
 @pytest.mark.parametrize("name", ZONED)
 def test_in_flax(x64, name):
-    """As a layer of ours, with masks in training alone, and in Flax's own RNN."""
+    """In ``rnnjax.RNN``, with dropout masks in training only, and in ``flax.linen.RNN``."""
     cell = ZONED[name]
     layer, flaxs = rnnjax.RNN(cell), nn.RNN(rnnjax.LinenCell(cell), return_carry=True)
     xs, lengths = make_inputs(cell, (BATCH,)).swapaxes(0, 1), jnp.array(LENGTHS)
@@ -196,7 +196,7 @@ def test_in_flax(x64, name):
 
 
 def test_diagnose_gives_a_report(tmp_path):
-    """Of the other cell docs/how-to/own-cell.md has one, and tests/docs runs it."""
+    """The report of the other cell is made in docs/how-to/own-cell.md, which tests/docs runs."""
     cell = CoupledLSTM(8)
     xs = make_inputs(cell, (6,), 30)
     result = rnnjax.diagnose(cell, make_params(cell), xs, lambda final, ys: (final.h**2).sum(-1))

@@ -25,7 +25,7 @@ EXPERIMENT = Recall(cells=("lstm", "gru:chrono=9"), features=3, embedding=2, tra
 
 @pytest.fixture
 def run(tmp_path):
-    """Of the LSTM seed 4 was not validated; of the GRU both were."""
+    """A run folder in which seed 4 of the LSTM has not been validated."""
     (tmp_path / "config.json").write_text(json.dumps(experiment_to_config(EXPERIMENT)))
     (tmp_path / "vocabulary.json").write_text(json.dumps(WORDS))
     (tmp_path / "members" / "lstm-seed4").mkdir(parents=True)
@@ -86,7 +86,7 @@ def test_every_combination_of_a_sweep_comes_back(tmp_path):
         (Text(train="a.tsv", sweep=("test_share=0.1,0.5",)), "test_share"),
     ],
 )
-def test_a_run_whose_cells_do_not_read_a_text_alike_is_refused(experiment, name, tmp_path):
+def test_a_run_whose_cells_encode_a_text_differently_is_refused(experiment, name, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(experiment_to_config(experiment)))
     message = f"differ in {name}, so they encode a text differently; name a run with one {name}"
     with pytest.raises(UserError, match=message):

@@ -1,4 +1,4 @@
-"""A study: which runs there are, in which order, under which names, and one sentence for a sweep that is wrong."""
+"""A study: its runs, their order and names, their models and data."""
 
 import sys
 import types

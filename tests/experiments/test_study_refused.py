@@ -1,4 +1,4 @@
-"""A sweep, a shard or a list of cells that is wrong: one sentence for each."""
+"""Invalid sweeps, shards and lists of cells: one sentence for each."""
 
 import pytest
 

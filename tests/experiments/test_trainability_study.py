@@ -1,4 +1,4 @@
-"""Trainability: which runs there are, which of them share a program, and a small study from flags to map."""
+"""Trainability: its runs, which of them share a program, and a small study from flags to map."""
 
 import contextlib
 import dataclasses

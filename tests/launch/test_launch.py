@@ -29,7 +29,7 @@ FIGURES = {
 
 
 def start(arguments):
-    """(exit status, what was printed)."""
+    """(exit status, standard output)."""
     assert jax.local_device_count() == 8  # before a run configures the devices
     with contextlib.redirect_stdout(io.StringIO()) as output:
         status = launch.main(arguments)
@@ -142,7 +142,7 @@ def test_a_killed_run_still_reports(copy):
 
 @pytest.fixture
 def archive(tmp_path, monkeypatch):
-    """A data folder with a small archive in the aclImdb layout, and a home that is not the user's."""
+    """A data folder with a small archive in the aclImdb layout, and a temporary home."""
     for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     path = tmp_path / "data" / "downloads" / "manual" / "aclImdb_v1.tar.gz"

@@ -1,4 +1,4 @@
-"""What a notebook asks of its runtime: the code, packages beside a jax that stays, the device that was expected."""
+"""Set-up of a notebook: the code, missing packages without replacing jax, and the expected device."""
 
 import json
 import os
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def make_wheel(folder, name, needs=()):
-    """A package that holds nothing, with its requirements."""
+    """Write the wheel of an empty package with requirements ``needs``."""
     about = "".join([f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", *(f"Requires-Dist: {n}\n" for n in needs)])
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
@@ -31,7 +31,7 @@ def make_wheel(folder, name, needs=()):
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """A folder in which pip finds packages, and nowhere else; it installs into another folder."""
+    """A folder that is the only source of packages for pip, which installs into another folder."""
     (tmp_path / "index").mkdir()
     for name, value in {"NO_INDEX": "1", "FIND_LINKS": tmp_path / "index", "TARGET": tmp_path / "target"}.items():
         monkeypatch.setenv(f"PIP_{name}", str(value))

@@ -32,7 +32,7 @@ def press_ctrl_c(*_, **__):
 
 
 def test_while_it_is_being_imported(tmp_path):
-    """By the module that takes longest, before anything runs that could listen."""
+    """In the import of the slowest module, before a signal handler is installed."""
     module = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(10)\n"
     (tmp_path / "tyro.py").write_text(module)
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
@@ -100,7 +100,7 @@ sys.exit(launch.main(["report", "run"]))
 
 
 def test_while_python_collects_garbage():
-    """What is raised in a callback of the collector gets nowhere, and JAX has one; in a process without pytest's."""
+    """Exceptions in callbacks of the garbage collector are lost, and JAX has such a callback; without pytest's own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", COLLECTS]
     done = subprocess.run(command, capture_output=True, env=environment, text=True, timeout=120)

@@ -1,4 +1,4 @@
-"""Every wrong call of the library is refused with one sentence that names the argument, before anything is compiled."""
+"""Every wrong call of the library raises ValueError with one sentence, before anything is compiled."""
 
 import jax
 import numpy as np
@@ -41,7 +41,7 @@ def test_shapes_are_checked_where_values_are_traced_and_values_are_not(given):
 
 
 def spoilt(given, bad):
-    """Parameters that let every input through, and inputs that are ``bad`` at step 2 of example 1."""
+    """Parameters that pass every input on, and inputs that are ``bad`` at step 2 of example 1."""
     params = jax.tree.map(lambda a: a + 0.5, given["params"])
     xs = given["xs"].copy()
     xs[2, 1] = bad

@@ -15,6 +15,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -173,7 +174,7 @@ def read_split(
 
 
 @contextlib.contextmanager
-def quiet_tfds() -> Iterator[Any]:
+def quiet_tfds() -> Iterator[ModuleType]:
     """The module tensorflow_datasets, imported here since that takes a second, without progress bars and log lines."""
     import tensorflow_datasets as tfds
 

@@ -32,13 +32,13 @@ NASTY = (
 
 
 def write(path, labels):
-    """A table in which every text has a word that tells its row, and one that tells its label."""
+    """A table in which every text has a word for its row and a word for its label."""
     path.write_text("text\tlabel\n" + "".join(f"Row{i} is{label}!\t{label}\n" for i, label in enumerate(labels)))
     return path
 
 
 def decoded(dataset, examples):
-    """What the examples say, as (words, label)."""
+    """(words, label) of each example."""
     for tokens, length, label in zip(*examples[:3], strict=True):
         assert not tokens[length:].any()
         yield [dataset.vocabulary[i] for i in tokens[:length]], dataset.classes[label]

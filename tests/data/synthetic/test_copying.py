@@ -32,7 +32,7 @@ def test_the_answer_can_be_read_off_the_inputs(split, delay):
     assert examples.distances is None
 
 
-def test_the_data_set_says_what_it_is():
+def test_the_properties_of_the_data_set():
     dataset = copying(**SETTINGS)
     assert dataset.objective is Objective.SYMBOLS
     assert dataset.vocabulary == ("<blank>", *"abcdefgh", "<go>")

@@ -41,7 +41,7 @@ def test_the_label_can_be_read_off_the_inputs(split, marks):
     ("marks", "classes"),
     [(2, "XX XY YX YY"), (3, "XXX XXY XYX XYY YXX YXY YYX YYY")],
 )
-def test_the_data_set_says_what_it_is(marks, classes):
+def test_the_properties_of_the_data_set(marks, classes):
     dataset = temporal_order(**{**SETTINGS, "marks": marks})
     assert dataset.objective is Objective.CLASSES
     assert dataset.classes == tuple(classes.split())

@@ -95,7 +95,7 @@ def test_another_file_format_is_reported(tmp_path):
 
 
 def point_tfds_at(monkeypatch, address, folder=None):
-    """Makes TFDS's registered files those at ``address``, with the checksums of those in ``folder``."""
+    """Replace the URLs and checksums that TFDS has registered by those of the files in ``folder``."""
     with quiet_tfds() as tfds:
         infos = tfds.builder_cls("mnist").url_infos
     for url, info in list(infos.items()):

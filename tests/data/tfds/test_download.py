@@ -11,7 +11,7 @@ def silent(message):
     pass
 
 
-def test_other_members_are_passed_over(make_archive, tmp_path):
+def test_other_members_are_skipped(make_archive, tmp_path):
     wanted = {f"aclImdb/{split}/{label}/0_1.txt": "x" for split in ("train", "test") for label in ("neg", "pos")}
     others = {
         "aclImdb/README": "x",
@@ -25,7 +25,7 @@ def test_other_members_are_passed_over(make_archive, tmp_path):
 
 
 def test_an_archive_cut_between_two_files_is_noticed(make_archive, reviews, tmp_path):
-    """The tar inside looks complete to tarfile; only the missing end of the gzip stream tells."""
+    """The tar inside looks complete to tarfile; only the end of the gzip stream is missing."""
     path = make_archive(tmp_path, reviews)
     with gzip.open(path) as stream:
         tar = stream.read()

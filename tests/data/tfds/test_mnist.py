@@ -16,7 +16,7 @@ SETTINGS = {"by": "pixel", "permuted": False, "validation_examples": 5, "train_e
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A data folder with the data set prepared from ``make_files``, not to be changed, and what it holds."""
+    """A data folder with the data set prepared from ``make_files``, not to be changed, and its arrays."""
     data_dir = tmp_path_factory.mktemp("mnist")
     made = make_files(data_dir / "downloads" / "manual")
     prepare_mnist(data_dir, lambda message: None)
@@ -32,7 +32,7 @@ def load(digits, tmp_path):
 
 
 def numbers(examples):
-    """Which of the images of ``make_files`` they are; not for permuted ones."""
+    """Indices of the examples among the images of ``make_files``; not for permuted images."""
     return examples.inputs.reshape(-1, 784)[:, 0].tolist()
 
 
@@ -53,7 +53,7 @@ def test_every_split_holds_the_images_and_their_labels(load, digits, by, shape):
     assert len(dataset.validation.labels) == 5
 
 
-def test_the_data_set_says_what_it_is(load):
+def test_the_properties_of_the_data_set(load):
     dataset = load()
     assert dataset.objective is Objective.CLASSES
     assert dataset.classes == tuple("0123456789")
@@ -73,7 +73,7 @@ def test_permuted_pixels_are_the_same_ones_in_one_order_for_all_splits_and_seeds
 
 
 def test_the_permutation_is_the_same_for_good():
-    """Results on permuted images are compared across versions: whoever changes it starts them anew."""
+    """A golden value: another permutation makes new results incomparable with old ones."""
     assert sorted(PERMUTATION) == list(range(784))
     assert hashlib.sha256(PERMUTATION.astype("<i8").tobytes()).hexdigest()[:16] == "74a7f52bd9778019"
 
