@@ -51,7 +51,7 @@ def start_explain(folder, text):
     [
         ("test.tsv", TABLE + "what is this\tugly\n", "Line 31 of {path}"),
         ("test.csv", b"text,label\nfine,good\ncaf\xe9,bad\n", "Line 3 of {path} is not UTF-8 (byte 0xe9)"),
-        ("test.jsonl", '{"text": "fine", "label": "good"}\n{"text": \n', "Line 2 of {path} is no JSON"),
+        ("test.jsonl", '{"text": "fine", "label": "good"}\n{"text": \n', "Line 2 of {path} is not JSON"),
         ("test.tsv", "text\tlabel\nfine\tgood\ttoo many\n", "Line 2 of {path}"),
     ],
     ids=["label", "bytes", "json", "fields"],
