@@ -1,18 +1,18 @@
-"""rnnjax from the command line: train recurrent networks side by side and see their gradients.
+"""Train recurrent networks side by side and see their gradients at every timestep.
 
-    python launch.py                     the main job: recall, offline, a few minutes on two cores
+    python launch.py                     the recall task: offline, a few minutes on two cores
     python launch.py [recall] [flags]    the same with your flags
-    python launch.py imdb [flags]        25,000 real movie reviews
+    python launch.py imdb [flags]        sentiment of 25,000 movie reviews
     python launch.py adding | copying | temporal | mnist | characters [flags]
-                                         the field's long-memory tasks, published figures beside ours
-    python launch.py text --train FILE   your own texts with labels: tsv, csv or jsonl
-    python launch.py series --train FILE your own series of numbers with labels: npz
+                                         standard long-memory tasks, with published results to compare with
+    python launch.py text --train FILE   your own labelled texts: tsv, csv or jsonl
+    python launch.py series --train FILE your own labelled time series: npz
     python launch.py trainability [flags]
-                                         what step 0 says of which cell can be trained over which distance
-    python launch.py report RUN...       draw the report of finished or stopped runs again
-    python launch.py compare RUN RUN...  several runs side by side on one page
+                                         which distances each cell can be trained over, predicted and measured
+    python launch.py report RUN...       write the report of finished or stopped runs again
+    python launch.py compare RUN RUN...  compare several runs on one page
     python launch.py explain RUN --text "This movie was horrifying"
-                                         which words decide what each trained cell makes of a text
+                                         which words of a text decide each trained cell's answer
 
 ``python launch.py recall --help`` explains every flag.
 """
@@ -24,28 +24,29 @@ import itertools
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Union
+from typing import Annotated, NoReturn, Union
 
 try:
     import tyro
 
+    from experiments.flag_values import TypeHint
     from experiments.registry import EXPERIMENTS
     from rnnjax.errors import UserError
     from rnnjax.runtime.signals import ctrl_c_raises
-except KeyboardInterrupt:  # Ctrl-C in the quarter of a second that this takes
+except KeyboardInterrupt:  # Ctrl-C while modules are imported
     print("stopped.", file=sys.stderr)
     sys.exit(130)
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Draw figures, tables and report.html of runs again from what is on disk.
+    """Write figures, tables and report.html of runs again, from the records in their folders.
 
-    Shards of one study (see recall --shard) become one run folder first.
+    Shards of one study (see recall --shard) are merged into one run folder first.
 
     Attributes:
         runs: run folders.
-        out: folder for the merged shards; beside the first of them if not given.
+        out: folder for the merged shards; a new folder beside the first shard if not given.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -54,11 +55,11 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class Compare:
-    """Put several runs side by side on one page.
+    """Compare several runs on one page.
 
     Attributes:
         runs: two or more run folders.
-        out: the page; an earlier comparison there is written over, nothing else is.
+        out: HTML file to write; only an earlier comparison may be overwritten.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -67,7 +68,7 @@ class Compare:
 
 @dataclasses.dataclass(frozen=True)
 class Explain:
-    """Show which words decide what each trained cell of a run makes of a text.
+    """Show which words of a text decide the answer of each trained cell of a run.
 
     Attributes:
         run: run folder, finished or not.
@@ -79,25 +80,28 @@ class Explain:
 
 
 COMPLETION_FLAGS, SHELLS = ("--tyro-print-completion", "--tyro-write-completion"), ("bash", "zsh", "tcsh", "fish")
-FOR_ALL = ("--help", *COMPLETION_FLAGS)  # flags before a command; others are recall's
-TYPED = "python launch.py"  # as it is called from a checkout
+GLOBAL_FLAGS = ("--help", *COMPLETION_FLAGS)  # allowed without a command; any other flag belongs to recall
+CHECKOUT_COMMAND = "python launch.py"  # how the program is started from a checkout, as in the docstring above
 COMMANDS = EXPERIMENTS | {"report": Report, "compare": Compare, "explain": Explain}
-Command: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in COMMANDS.items())]  # noqa: UP007
+Command: TypeHint = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in COMMANDS.items())]  # noqa: UP007
 
 
 def main(arguments: list[str] | None = None, *, program: str = "launch.py") -> int:
     """Run one command.
 
-    The exit status is 0, 1 after an error in what was given, 2 for flags that do not parse, 130 after Ctrl-C and 143
-    after SIGTERM.
-
     Args:
-        arguments: those of the command line if not given.
-        program: what help calls it.
+        arguments: ``sys.argv[1:]`` if not given.
+        program: name of the program in the help text.
+
+    Returns:
+        The exit status: 0, 1 after wrong input, 130 after Ctrl-C, 143 after SIGTERM.
+
+    Raises:
+        SystemExit: with status 0 after ``--help``, with status 2 for flags that do not parse.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that cannot show → shows ?, and the run goes on
+            stream.reconfigure(errors="replace")  # print ? for characters the terminal lacks
     try:
         with ctrl_c_raises():
             status = _run(sys.argv[1:] if arguments is None else arguments, program)
@@ -108,22 +112,22 @@ def main(arguments: list[str] | None = None, *, program: str = "launch.py") -> i
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
-    except OSError as error:  # whoever reads or writes a file says so; without a name it is what is printed
-        what = f"'{error.filename}' cannot be read or written" if error.filename else "The output cannot be written"
-        print(f"error: {what} ({error.strerror or error}).", file=sys.stderr)
-        _print_no_more()
+    except OSError as error:  # an error without a file name comes from writing to standard output
+        problem = f"'{error.filename}' cannot be read or written" if error.filename else "The output cannot be written"
+        print(f"error: {problem} ({error.strerror or error}).", file=sys.stderr)
+        _discard_output()
         return 1
     return status
 
 
 def _run(arguments: list[str], program: str) -> int:
-    """The exit status of a command that ends well, or that a signal has ended."""
+    """Parse and run one command; returns its exit status."""
     for flag, shell in itertools.pairwise(arguments):
         if flag in COMPLETION_FLAGS and shell not in SHELLS:
-            raise UserError(f"{flag} {shell}: there are completions for {', '.join(SHELLS)}; give one of them.")
-    if not arguments or (arguments[0].startswith("--") and arguments[0] not in FOR_ALL):
+            raise UserError(f"{flag} must be one of {', '.join(SHELLS)}, but {shell} was given.")
+    if not arguments or (arguments[0].startswith("--") and arguments[0] not in GLOBAL_FLAGS):
         arguments = ["recall", *arguments]
-    command = tyro.cli(Command, args=arguments, description=_about(program), prog=program)
+    command = tyro.cli(Command, args=arguments, description=_help_text(program), prog=program)
     if isinstance(command, Report):
         from rnnjax.report.printing import merge_shards, print_reports
 
@@ -139,8 +143,8 @@ def _run(arguments: list[str], program: str) -> int:
     return 0
 
 
-def _print_no_more() -> None:
-    """Or Python would try again when it ends, and say that it cannot."""
+def _discard_output() -> None:
+    """Send standard output to the null device, so that Python does not fail again when it flushes at exit."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -157,34 +161,35 @@ def _compare(runs: tuple[Path, ...], out: Path) -> None:
 def _explain(run: Path, text: str) -> None:
     from rich.console import Console
 
-    from experiments.restore import read_text, restore_run
+    from experiments.restore import encode_text, restore_run
     from rnnjax.analysis.word_attribution import explain_text
     from rnnjax.data.dataset import UNKNOWN
     from rnnjax.report.terminal import TextView, legend
 
     console = Console()
     restored = restore_run(run)
-    read = read_text(restored, text)
+    encoded = encode_text(restored, text)
     console.print(legend(console, restored.sides))
-    if read.note:
-        console.print(read.note, style="yellow", highlight=False)
+    if encoded.note:
+        console.print(encoded.note, style="yellow", highlight=False)
     for label, seed, model, params in restored.members:
-        explanation = explain_text(model, params, read.tokens, UNKNOWN)
-        known = read.tokens != UNKNOWN
-        console.print(TextView(f"{label}, seed {seed}", read.words, known, explanation, restored.sides))
+        explanation = explain_text(model, params, encoded.tokens, UNKNOWN)
+        known = encoded.tokens != UNKNOWN
+        console.print(TextView(f"{label}, seed {seed}", encoded.words, known, explanation, restored.sides))
 
 
-def _about(program: str) -> str:
-    """What help says first, with ``program`` where it is not called from a checkout."""
-    about = str(__doc__)
+def _help_text(program: str) -> str:
+    """The docstring of this module; outside a checkout it names ``program``, with the second column moved along."""
+    text = str(__doc__)
     if program == Path(__file__).name:
-        return about
-    shorter = len(TYPED) - len(program)
-    return about.replace(TYPED, program).replace("\n" + " " * 41, "\n" + " " * (41 - shorter))
+        return text
+    column = 41
+    shift = len(CHECKOUT_COMMAND) - len(program)
+    return text.replace(CHECKOUT_COMMAND, program).replace("\n" + " " * column, "\n" + " " * (column - shift))
 
 
-def leave(status: int) -> NoReturn:
-    """End the process; after a signal what is being compiled in other threads need not be waited for."""
+def exit_process(status: int) -> NoReturn:
+    """End the process; after a signal without waiting for threads that are still compiling."""
     if status > 128:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -192,10 +197,10 @@ def leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
-def installed() -> NoReturn:
-    """The command ``rnnjax`` of an installation."""
-    leave(main(program="rnnjax"))
+def console_script() -> NoReturn:
+    """Entry point of the command ``rnnjax``, which installing the package creates."""
+    exit_process(main(program="rnnjax"))
 
 
 if __name__ == "__main__":
-    leave(main())
+    exit_process(main())

@@ -1,1 +1,1 @@
-"""Cells of your own in a few lines, on which everything of rnnjax works: see docs/how-to/own-cell.md."""
+"""Custom cells in a few lines, which work with all of rnnjax: see docs/how-to/own-cell.md."""

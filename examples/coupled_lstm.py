@@ -1,4 +1,4 @@
-"""A cell of your own with a memory apart from its output: an LSTM that writes as much as it forgets."""
+"""A custom cell whose memory differs from its output: an LSTM with coupled input and forget gates."""
 
 import dataclasses
 from typing import ClassVar, NamedTuple
@@ -10,7 +10,7 @@ import rnnjax
 
 
 class CoupledLSTMState(NamedTuple):
-    """The output first, the memory last."""
+    """State of the cell: the output first, the memory last."""
 
     h: jax.Array  # (..., H)
     c: jax.Array  # (..., H)

@@ -1,4 +1,4 @@
-"""A cell of your own: the minimal gated unit, whose one gate resets and forgets."""
+"""A custom cell: the minimal gated unit, which uses one gate for both reset and update."""
 
 import dataclasses
 from typing import ClassVar, NamedTuple
@@ -10,7 +10,7 @@ import rnnjax
 
 
 class MinimalGatedUnitState(NamedTuple):
-    """Memory and output are one."""
+    """State of the cell: one array is both memory and output."""
 
     h: jax.Array  # (..., H)
 

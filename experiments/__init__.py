@@ -1,1 +1,1 @@
-"""Experiments: one file each, a frozen dataclass of flags and run()."""
+"""Experiments that ``launch.py`` runs: their flags, studies over cells and sweeps, and running them."""

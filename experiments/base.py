@@ -1,9 +1,9 @@
-"""What every experiment is: its flags in common, the nouns that its report uses, and what others have published."""
+"""The base classes of experiments: shared flags, the words a report uses, and published figures to compare with."""
 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
@@ -17,26 +17,27 @@ if TYPE_CHECKING:
 
     from rnnjax.cells import Cell
     from rnnjax.data.dataset import Dataset, Sizes
+    from rnnjax.typing import JSONObject
 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Cells to be trained side by side on one task; the flags that all experiments share.
+    """Trains several cells on one task and compares them; the flags that all experiments share.
 
     Attributes:
-        cells: what to train side by side, each a cell (simple, lstm, gru) with options after a colon, as in
-            gru:chrono=200 or lstm:recurrent_dropout=0.2, and any flag that --sweep knows, as in
-            lstm:clip=0.5,pooling=mean.
-        features: units of each cell.
+        cells: cells to train and compare, each a name (simple, lstm, gru) with options after a colon, as in
+            gru:chrono=200 or lstm:recurrent_dropout=0.2; flags that --sweep accepts can be set for one cell in the
+            same way, as in lstm:clip=0.5,pooling=mean.
+        features: hidden units of each cell.
         sweep: a flag to vary, or an option of every cell, as in --sweep learning_rate=1e-3,3e-3 --sweep
-            cell.init=chrono,orthogonal, of which each cell trains all four combinations; chrono is then set for the
-            longest sequence.
-        shard: part of the study to train here, as in --shard 1/4 on the first of four machines that share nothing; all
-            of it if not given.
-        out: folder for the results; made from the date and time under runs/ if not given.
-        architecture: what is built around a cell.
+            cell.init=chrono,orthogonal, which trains each cell at all four combinations; chrono uses the length of
+            the longest sequence.
+        shard: part of the study to train, as in --shard 1/4 on the first of four independent machines; the whole
+            study if not given.
+        out: folder for the results; a new folder under runs/, named after the date and time, if not given.
+        architecture: layers around the cell.
         training: how to train.
-        execution: where and how safely to run.
+        execution: devices, checkpoints and caches.
     """
 
     cells: tuple[str, ...] = ("simple", "lstm", "gru")
@@ -48,8 +49,8 @@ class Experiment:
     training: Annotated[TrainingSettings, tyro.conf.arg(name="")] = dataclasses.field(default_factory=TrainingSettings)
     execution: Annotated[Execution, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Execution)
 
-    step: ClassVar[str] = "step"  # a person's word for one time step
-    example: ClassVar[str] = "sequence"  # and for one example
+    step: ClassVar[str] = "step"  # what the report calls one time step
+    example: ClassVar[str] = "sequence"  # what the report calls one example
     published: ClassVar[tuple[Published, ...]] = ()
 
     def __post_init__(self) -> None:
@@ -58,37 +59,38 @@ class Experiment:
 
     @property
     def longest(self) -> int:
-        """Steps of the longest sequence."""
+        """Length of the longest sequence, in steps."""
         raise NotImplementedError
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
-        """The data of ``seed``, the same object where seeds share them; ``progress`` is told a line at each stage."""
+        """The data set for ``seed``, one object where seeds share it; ``progress`` gets one line at each stage."""
         raise NotImplementedError
 
     def model(self, sizes: "Sizes", cell: "Cell") -> "nn.Module":
-        """The model that is trained around ``cell``."""
+        """The model to train, built around ``cell``."""
         return self.architecture.model(sizes, cell)
 
-    def about(self) -> dict[str, Any]:
-        """What the report must know of it, as fields of ``TaskInfo``."""
+    def report_metadata(self) -> "JSONObject":
+        """What the report shows about the task: its words for a step and an example, and published figures."""
         return {"step": self.step, "example": self.example, "published": self.published}
 
     def studies(self) -> "tuple[Experiment, ...]":
-        """The studies that this experiment consists of, one after the other: itself, as a rule.
+        """The studies this experiment consists of, in order; by default the experiment itself.
 
-        Each trains its own cells at every combination of its own --sweep; --shard divides all of them together.
+        Each trains its own cells at every combination of its own --sweep; --shard divides their concatenation.
         """
         return (self,)
 
 
 @dataclasses.dataclass(frozen=True)
 class WordExperiment(Experiment):
-    """One that reads words, each of which has a vector.
+    """An experiment whose inputs are words, each looked up in an embedding.
 
     Attributes:
         embedding: size of the word vectors.
-        embedding_scale: standard deviation of the initial word vectors: how loudly every word speaks to the cell.
-        word_dropout: share of the words that are silenced in a text in training, each wherever it stands.
+        embedding_scale: standard deviation of the initial word vectors.
+        word_dropout: fraction of the distinct words of a text whose vectors are set to zero in training, at every
+            occurrence.
     """
 
     embedding: int = 128
@@ -105,7 +107,7 @@ class WordExperiment(Experiment):
         require(self, "word_dropout", 0 <= self.word_dropout < 1, "from 0 to below 1")
 
     def model(self, sizes: "Sizes", cell: "Cell") -> "nn.Module":
-        """The model that is trained around ``cell``."""
+        """The model to train, built around ``cell``."""
         return self.architecture.model(
             sizes,
             cell,
@@ -117,13 +119,14 @@ class WordExperiment(Experiment):
 
 @dataclasses.dataclass(frozen=True)
 class StepwiseExperiment(Experiment):
-    """One that answers at every step, so that nothing may be pooled over steps or read from behind."""
+    """An experiment with an output at every step, which rules out pooling over steps and reading backwards."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.architecture, "pooling", self.architecture.pooling == "last", "last where every step answers")
-        require(self.architecture, "bidirectional", not self.architecture.bidirectional, "off where every step answers")
+        architecture, reason = self.architecture, "for a task with an output at every step"
+        require(architecture, "pooling", architecture.pooling == "last", f"last {reason}")
+        require(architecture, "bidirectional", not architecture.bidirectional, f"off {reason}")
 
     def model(self, sizes: "Sizes", cell: "Cell") -> "nn.Module":
-        """The model that is trained around ``cell``."""
+        """The model to train, built around ``cell``."""
         return self.architecture.model(sizes, cell, every_step=True)

@@ -1,13 +1,12 @@
-"""An experiment and its flags: as config.json keeps them, how two runs differ in them, and a value that was typed."""
+"""All experiments by name; their flags to and from config.json, and the differences between two runs' flags."""
 
 import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from experiments.base import Experiment
-from experiments.flag_values import SECTIONS, flag_of, typed
+from experiments.flag_values import SECTIONS, FlagValue, flag_name, from_json
 from experiments.tasks.adding import Adding
 from experiments.tasks.characters import Characters
 from experiments.tasks.copying import Copying
@@ -22,20 +21,21 @@ from rnnjax.errors import UserError
 from rnnjax.runs.schema import FORMAT_VERSION, Config
 from rnnjax.typing import JSONValue
 
-KINDS = (Recall, Imdb, Adding, Copying, Temporal, Mnist, Characters, Text, Series, Trainability)
-EXPERIMENTS: dict[str, type[Experiment]] = {kind.__name__.lower(): kind for kind in KINDS}
-FILES = ("train", "test", "file")  # flags that name files of the user, which count by what is in them
-WITHOUT_EFFECT = {"out", "data_dir", "tensorboard", *FILES}  # on the numbers that a run computes
+EXPERIMENT_CLASSES = (Recall, Imdb, Adding, Copying, Temporal, Mnist, Characters, Text, Series, Trainability)
+EXPERIMENTS: dict[str, type[Experiment]] = {kind.__name__.lower(): kind for kind in EXPERIMENT_CLASSES}
+FILE_FLAGS = ("train", "test", "file")  # paths of the user's files, which are compared by content
+FLAGS_WITHOUT_EFFECT = {"out", "data_dir", "tensorboard", *FILE_FLAGS}  # never change the numbers a run computes
 
 
-def config_of(experiment: Experiment) -> Config:
+def experiment_to_config(experiment: Experiment) -> Config:
     """The config of a new run, its flags as JSON has them and without those of execution.
 
-    ``contents`` are the digests of the files that ``FILES`` name; one that cannot be read has none.
+    ``contents`` maps each of ``FILE_FLAGS`` that is set to the SHA-256 digest of its file; unreadable files are left
+    out.
     """
     flags = dataclasses.asdict(experiment)
     del flags["execution"]
-    named = {name: flags[name] for name in FILES if flags.get(name) is not None}
+    named = {name: flags[name] for name in FILE_FLAGS if flags.get(name) is not None}
     contents = {name: digest for name, path in named.items() if (digest := _digest(Path(path)))}
     name = type(experiment).__name__.lower()
     return Config(format_version=FORMAT_VERSION, experiment=name, flags=_as_json(flags), contents=contents)
@@ -55,12 +55,12 @@ def _digest(path: Path) -> str | None:
 
 
 def experiment_from_config(config: Config) -> Experiment:
-    """The experiment that wrote ``config``.
+    """The experiment described by ``config``.
 
-    A flag that is not there, as in runs that are older than the flag, gets its default.
+    A missing flag, as in runs older than the flag, gets its default.
 
     Raises:
-        UserError: an unknown experiment, an unknown flag, or a value that the flag cannot have.
+        UserError: an unknown experiment, an unknown flag, or a value that its flag does not accept.
     """
     name = str(config.experiment)
     if name not in EXPERIMENTS:
@@ -69,7 +69,7 @@ def experiment_from_config(config: Config) -> Experiment:
             "restore it or run again."
         )
     try:
-        experiment: Experiment = typed(EXPERIMENTS[name], config.flags)
+        experiment: Experiment = from_json(EXPERIMENTS[name], config.flags)
     except (TypeError, OverflowError, UserError) as error:
         raise UserError(
             f"The flags in the run's config.json are damaged or of another version ({str(error).rstrip('.')}); "
@@ -78,36 +78,36 @@ def experiment_from_config(config: Config) -> Experiment:
     return experiment
 
 
-def difference(old: Config, new: Config) -> list[str]:
-    """One line for each flag that changes results and differs: ``--steps: 400 in the folder, 200 asked for``.
+def config_differences(old: Config, new: Config) -> list[str]:
+    """One line for each differing flag that affects results: ``--steps: 400 in the folder, 200 asked for``.
 
     Args:
-        old: config of the run in the folder; a flag that it lacks counts as its default.
-        new: config of what is asked for.
+        old: config of the run in the folder; missing flags count as their defaults.
+        new: config of the requested run.
 
     Raises:
-        UserError: a config that is damaged.
+        UserError: a damaged config.
     """
     before, after = experiment_from_config(old), experiment_from_config(new)
     if type(before) is not type(after):
         return [f"experiment: {old.experiment} in the folder, {new.experiment} asked for"]
-    was, wanted = _flat(before), _flat(after)
+    old_flags, new_flags = _flatten_flags(before), _flatten_flags(after)
     return [
         *(
-            f"{flag_of(name)}: its content is not that of the run"
-            for name in FILES
+            f"{flag_name(name)}: the file's content has changed since the run"
+            for name in FILE_FLAGS
             if old.contents.get(name) != new.contents.get(name)
         ),
         *(
-            f"{flag_of(name)}: {_shown(was[name])} in the folder, {_shown(value)} asked for"
-            for name, value in wanted.items()
-            if value != was[name] and name not in WITHOUT_EFFECT
+            f"{flag_name(name)}: {_format_value(old_flags[name])} in the folder, {_format_value(value)} asked for"
+            for name, value in new_flags.items()
+            if value != old_flags[name] and name not in FLAGS_WITHOUT_EFFECT
         ),
     ]
 
 
-def _flat(experiment: Experiment) -> dict[str, Any]:
-    """Field -> value of an experiment and its sections."""
+def _flatten_flags(experiment: Experiment) -> dict[str, FlagValue]:
+    """Field -> value, those of the sections among them, without the flags of execution."""
     flags = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
     del flags["execution"]
     for section in SECTIONS:
@@ -115,7 +115,7 @@ def _flat(experiment: Experiment) -> dict[str, Any]:
     return flags
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: FlagValue) -> str:
     if isinstance(value, tuple):
         return " ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)

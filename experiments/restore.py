@@ -1,7 +1,7 @@
-"""A run folder turned back into what wrote it: its experiment, and its models with their trained parameters."""
+"""Restores the experiment, models and trained parameters of a run folder, and encodes texts as that run does."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import flax.serialization
@@ -20,100 +20,104 @@ from rnnjax.errors import UserError
 from rnnjax.runs.reader import read_config, read_task, read_vocabulary
 from rnnjax.runs.schema import PARAMS, VOCABULARY, member_folder
 from rnnjax.training.run_spec import RunSpec
+from rnnjax.typing import ModelParams
 
-# flags that decide how a text is read
-OF_WORDS = (
+# flags on which the encoding of a text depends
+TEXT_FLAGS = (
     "vocabulary", "max_length", "keep", "train", "text_column", "label_column", "validation", "test", "test_share",
 )  # fmt: skip
 
 
 class RestoredMember(NamedTuple):
-    """One trained cell, at one combination of what the run sweeps."""
+    """The trained model of one cell at one combination of swept flags."""
 
     label: str
     seed: int
     model: nn.Module
-    params: Any  # of the best validation
+    params: ModelParams  # those with the best validation score
 
 
 class RestoredRun(NamedTuple):
-    """What a run has trained."""
+    """The trained models of a run, and what is needed to encode a text for them."""
 
-    tasks: tuple[Experiment, ...]  # the different ones of its cells, which read a text alike
+    tasks: tuple[Experiment, ...]  # the distinct flags of its cells; all encode a text in the same way
     vocabulary: tuple[str, ...]  # id -> word
-    sides: tuple[str, str]  # what its answers are called, that of label 0 first
-    members: tuple[RestoredMember, ...]  # of each label the first seed that was validated, in the order of the study
+    sides: tuple[str, str]  # names of the two classes, that of label 0 first
+    members: tuple[RestoredMember, ...]  # for each label the first validated seed, in the order of the study
 
 
-class ReadText(NamedTuple):
-    """A text as a run reads it."""
+class EncodedText(NamedTuple):
+    """A text as word ids of a run's vocabulary."""
 
     words: tuple[str, ...]  # T words
     tokens: np.ndarray  # (T,) int32 word ids, 1 = unknown
-    note: str  # what the run does not do with all of it, or has never done; empty as a rule
+    note: str  # a warning if the text was cut or is longer than the training examples; usually empty
 
 
 def restore_run(path: Path) -> RestoredRun:
-    """The first validated seed of each cell, at each combination of what is swept, of a run, finished or not.
+    """Restore the first validated seed of each cell at each combination of swept flags; the run may be unfinished.
 
     Raises:
-        UserError: ``path`` is not a run folder, is too old, has validated nothing yet, holds cells that do not read
-            a text alike, or a file in it is damaged.
+        UserError: ``path`` is not a run folder, is too old, has no validated cell yet, holds cells that encode a text
+            differently, or a file in it is damaged.
     """
     config = read_config(path)
     experiment = experiment_from_config(config)
     if not isinstance(experiment, WordExperiment):
-        what = config.experiment
-        raise UserError(f"The run '{path}' reads no words, it is of {what}; name one of recall, imdb or text.")
-    kind = read_task(path)
-    if kind.objective is Objective.CLASSES:
         raise UserError(
-            f"The run '{path}' tells {len(kind.classes)} classes apart, and words are explained for two only; name "
-            "a run of two."
+            f"The run '{path}' is of {config.experiment}, whose inputs are no words; name a run of recall, imdb or "
+            "text."
+        )
+    task_info = read_task(path)
+    if task_info.objective is Objective.CLASSES:
+        raise UserError(
+            f"The run '{path}' has {len(task_info.classes)} classes, but words are explained for two only; name a run "
+            "with two classes."
         )
     study = run_specs(experiment, progress=lambda line: None)
-    tasks: tuple[Any, ...] = tuple(dict.fromkeys(trial.task for trial in study))
-    for name in OF_WORDS:
+    tasks = tuple(dict.fromkeys(spec.task for spec in study if isinstance(spec.task, Experiment)))
+    for name in TEXT_FLAGS:
         if len({getattr(task, name, None) for task in tasks}) > 1:
             raise UserError(
-                f"The run '{path}' varies {name}, so its cells do not read a text alike; name a run of one {name}."
+                f"The cells of the run '{path}' differ in {name}, so they encode a text differently; name a run "
+                f"with one {name}."
             )
-    found: dict[str, tuple[RunSpec, Path]] = {}
-    for trial in study:
-        if (file := member_folder(path, trial.name) / PARAMS).is_file():
-            found.setdefault(trial.label, (trial, file))
-    if not found:
+    validated: dict[str, tuple[RunSpec, Path]] = {}
+    for spec in study:
+        if (file := member_folder(path, spec.name) / PARAMS).is_file():
+            validated.setdefault(spec.label, (spec, file))
+    if not validated:
         raise UserError(f"The run '{path}' has not validated any cell yet; wait until it has, or name another run.")
     vocabulary = _vocabulary(path)
     members = []
-    for trial, file in found.values():
-        model = trial.make_model(Sizes(len(vocabulary), 0, 1), trial.cell)
-        members.append(RestoredMember(trial.label, trial.seed, model, _params(model, file)))
-    return RestoredRun(tasks, vocabulary, kind.sides, tuple(members))
+    for spec, file in validated.values():
+        model = spec.make_model(Sizes(len(vocabulary), 0, 1), spec.cell)
+        members.append(RestoredMember(spec.label, spec.seed, model, _params(model, file)))
+    return RestoredRun(tasks, vocabulary, task_info.sides, tuple(members))
 
 
-def read_text(run: RestoredRun, text: str) -> ReadText:
-    """``text`` split into words and encoded as the run's own reviews were.
+def encode_text(run: RestoredRun, text: str) -> EncodedText:
+    """Split ``text`` into words and encode them as the run's own examples were.
 
     Raises:
-        UserError: no word in it, or none that the run knows.
+        UserError: the text has no word, or none of the run's vocabulary.
     """
     words = split_words(text)
-    count, where, note = len(words), "--text", ""
+    count, source, note = len(words), "--text", ""
     task = run.tasks[0]
     if isinstance(task, Imdb | Text) and count > (limit := task.max_length):
         keep = task.keep
         words = words[-limit:] if keep == "last" else words[:limit]
-        where = f"the {keep} {limit} words of --text"
+        source = f"the {keep} {limit} words of --text"
         note = f"; this run reads the {keep} {limit} of a {task.example}."
     if isinstance(task, Recall) and count > (limits := sorted({task.longest for task in run.tasks}))[0]:
         note = f"; this run was trained on reviews of at most {' or '.join(map(str, limits))}."
     if not set(run.vocabulary).intersection(words):
-        what = f"The run knows no word of {where}" if words else "There is no word in --text"
+        problem = f"The run's vocabulary has no word of {source}" if words else "There is no word in --text"
         examples = ", ".join(run.vocabulary[len(SPECIAL_WORDS) :][:3])
-        raise UserError(f"{what}; give a text with words such as {examples}.")
+        raise UserError(f"{problem}; give a text with words such as {examples}.")
     tokens, _ = encode([" ".join(words)], run.vocabulary, max_length=len(words), keep="last")
-    return ReadText(tuple(words), tokens[0], note and f"The text has {count} words{note}")
+    return EncodedText(tuple(words), tokens[0], note and f"The text has {count} words{note}")
 
 
 def _vocabulary(path: Path) -> tuple[str, ...]:
@@ -126,7 +130,7 @@ def _vocabulary(path: Path) -> tuple[str, ...]:
     return words
 
 
-def _params(model: nn.Module, path: Path) -> Any:
+def _params(model: nn.Module, path: Path) -> ModelParams:
     """Parameters read back, and compared in name and shape with those that ``model`` has."""
     expected = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1), np.int32))["params"]
     try:

@@ -1,4 +1,4 @@
-"""From an experiment's flags to its report: devices, processes, the run folder, training, and how it ended."""
+"""Runs an experiment: sets up devices and processes, opens the run folder, trains, and writes the report."""
 
 import contextlib
 import sys
@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 
 from experiments.base import Experiment
-from experiments.registry import config_of, difference
+from experiments.registry import config_differences, experiment_to_config
 from experiments.study import run_specs
 from rnnjax.distributed.collectives import require_same_flags
 from rnnjax.distributed.session import distributed_session
@@ -25,30 +25,30 @@ from rnnjax.typing import JSONObject
 
 
 def run_experiment(experiment: Experiment) -> int:
-    """Train into a run folder, and draw the report of what came of it, even if a member diverged; the exit status."""
-    execution, config = experiment.execution, config_of(experiment)
+    """Train into a run folder and write its report, even if a member diverged; returns the exit status."""
+    execution, config = experiment.execution, experiment_to_config(experiment)
     configure_devices(execution)
     configure_compilation_cache(execution.compilation_cache)
     try:
         with distributed_session(execution):
             check_devices(execution)
             require_same_flags(encode(config), execution.num_processes, _flag_difference)
-            devices, changed = describe_devices(), partial(difference, new=config)
-            place = run_folder(experiment.out, config, devices, resume=execution.resume, difference=changed)
-            with place if is_first_process() else scratch_folder() as folder:
+            devices, changed = describe_devices(), partial(config_differences, new=config)
+            opened = run_folder(experiment.out, config, devices, resume=execution.resume, difference=changed)
+            with opened if is_first_process() else scratch_folder() as folder:
                 with ProgressView(Console(quiet=not is_first_process())) as view:
                     view.line(f"{config.experiment} on {devices[0]}, into {folder}")
-                    _trained(experiment, folder, view)
+                    _train_with_hints(experiment, folder, view)
                 if is_first_process():
-                    _report(experiment, folder)
+                    _write_report(experiment, folder)
     except StoppedError as error:
         return error.status
     return 0
 
 
 def _flag_difference(first: JSONObject, other: JSONObject) -> list[str]:
-    """``difference`` of two configs as JSON."""
-    return difference(msgspec.convert(first, Config), msgspec.convert(other, Config))
+    """``config_differences`` of two configs as JSON."""
+    return config_differences(msgspec.convert(first, Config), msgspec.convert(other, Config))
 
 
 def train(experiment: Experiment, folder: Path, view: ProgressView) -> None:
@@ -58,25 +58,25 @@ def train(experiment: Experiment, folder: Path, view: ProgressView) -> None:
     run_study(folder, run_specs(experiment, view.line), experiment.execution, view)
 
 
-def _trained(experiment: Experiment, folder: Path, view: ProgressView) -> None:
-    """Train; where that ends early, say how to go on, or draw what there is."""
+def _train_with_hints(experiment: Experiment, folder: Path, view: ProgressView) -> None:
+    """Train; if it is stopped, print how to resume, and if it fails, report the runs that were started."""
     try:
         train(experiment, folder, view)
     except StoppedError as error:
         if is_first_process():
-            begun = any((folder / "members").iterdir())
-            hint = f"go on with the same flags, --out {folder} and --resume" if begun else "no run had begun"
+            started = any((folder / "members").iterdir())
+            hint = f"continue with the same flags, --out {folder} and --resume" if started else "no run had started"
             print(f"{error}; {hint}.", file=sys.stderr)
         raise
     except UserError:
         if is_first_process() and any((folder / "members").iterdir()):
-            with contextlib.suppress(UserError):  # the first error is the one to be said
-                _report(experiment, folder)
+            with contextlib.suppress(UserError):  # the first error is the one to report
+                _write_report(experiment, folder)
         raise
 
 
-def _report(experiment: Experiment, folder: Path) -> None:
-    from rnnjax.report.printing import print_reports  # figures take a second to import, which training can do without
+def _write_report(experiment: Experiment, folder: Path) -> None:
+    from rnnjax.report.printing import print_reports  # drawing libraries take a second to import
 
     print_reports((folder,))
     if experiment.training.tensorboard:

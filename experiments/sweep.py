@@ -1,13 +1,13 @@
-"""What --sweep can vary, and the same flags for one cell alone: ``lstm:chrono=200,clip=0.5``."""
+"""Which flags and cell options --sweep can vary, and the same flags set for one cell: ``lstm:chrono=200,clip=0.5``."""
 
 import dataclasses
 import functools
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from experiments.base import Experiment
-from experiments.flag_values import SECTIONS, from_word
+from experiments.flag_values import SECTIONS, FlagValue, TypeHint, parse_value
 from rnnjax.cells.registry import OPTIONS
 from rnnjax.config.model import Architecture
 from rnnjax.config.training import TrainingSettings
@@ -15,41 +15,41 @@ from rnnjax.errors import UserError
 
 NOT_SWEPT = {
     "cells", "out", "sweep", "shard", "execution", "data_dir", "seed", "seeds", "tensorboard", *SECTIONS,
-    "gains", "forget_biases", "distances",  # each of which is several values already
-    "by", "permuted", "marks", "train", "test", "file",  # other tasks, with scores of their own to compare with
+    "gains", "forget_biases", "distances",  # each of these lists several values already
+    "by", "permuted", "marks", "train", "test", "file",  # these change the task, and with it the published figures
 }  # fmt: skip
 CELL, INIT = "cell.", "cell.init"
 
 
-class Sweepable(NamedTuple):
-    """What --sweep can vary."""
+class SweepableFlag(NamedTuple):
+    """A flag or cell option that --sweep can vary."""
 
-    parse: Callable[[str], Any]  # raises TypeError, ValueError or KeyError
-    wanted: str  # of its values
+    parse: Callable[[str], FlagValue]  # raises TypeError, ValueError or KeyError
+    expected: str  # description of valid values, for error messages
 
 
-def sweepable(experiment: Experiment) -> dict[str, Sweepable]:
-    """Name -> what --sweep can vary: the flags that results depend on, and the options of cells."""
+def sweepable_flags(experiment: Experiment) -> dict[str, SweepableFlag]:
+    """Name -> flags of ``experiment`` that affect results, and options of cells as ``cell.option``."""
     hints = {
-        name: _given(hint)
+        name: _without_none(hint)
         for kind in (type(experiment), Architecture, TrainingSettings)
         for name, hint in typing.get_type_hints(kind).items()
         if name not in NOT_SWEPT and typing.get_origin(hint) is not ClassVar
     }
     return {
-        **{name: Sweepable(functools.partial(from_word, hint), _wanted(hint)) for name, hint in hints.items()},
-        INIT: Sweepable(_init, "default, chrono, orthogonal, identity, or a scaled one as in orthogonal*0.9"),
-        **{CELL + option: Sweepable(*told) for option, told in OPTIONS.items()},
+        **{name: SweepableFlag(functools.partial(parse_value, hint), _expected(hint)) for name, hint in hints.items()},
+        INIT: SweepableFlag(_parse_init, "default, chrono, orthogonal, identity, or a scaled one as in orthogonal*0.9"),
+        **{CELL + name: SweepableFlag(*option) for name, option in OPTIONS.items()},
     }
 
 
-def _given(hint: Any) -> Any:
-    """``hint`` without the None of a flag that need not be given."""
-    some = [kind for kind in typing.get_args(hint) if kind is not type(None)]
-    return some[0] if len(some) < len(typing.get_args(hint)) else hint
+def _without_none(hint: TypeHint) -> TypeHint:
+    """``float`` for ``float | None``; any other type as it is."""
+    kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+    return kinds[0] if len(kinds) < len(typing.get_args(hint)) else hint
 
 
-def _wanted(hint: Any) -> str:
+def _expected(hint: TypeHint) -> str:
     if typing.get_origin(hint) is Literal:
         return " or ".join(typing.get_args(hint))
     if hint is bool:
@@ -57,57 +57,68 @@ def _wanted(hint: Any) -> str:
     return "a whole number" if hint is int else "a number"
 
 
-def _init(word: str) -> Any:
-    return word if word in ("default", "chrono") else OPTIONS["recurrent_init"][0](word)
+def _parse_init(text: str) -> FlagValue:
+    return text if text in ("default", "chrono") else OPTIONS["recurrent_init"][0](text)
 
 
-def parsed(what: str, word: str, axis: Sweepable) -> Any:
-    """The value that ``word`` is; ``what`` says in the error where it stands."""
+def parse_flag(name: str, text: str, flag: SweepableFlag) -> FlagValue:
+    """``text`` converted to a value of ``flag``; UserError with ``name`` where that fails."""
     try:
-        return axis.parse(word)
+        return flag.parse(text)
     except (TypeError, ValueError, KeyError):
-        raise UserError(f"{what} wants {axis.wanted}, but {word!r} was given.") from None
+        raise UserError(f"{name} must be {flag.expected}, but {text!r} was given.") from None
 
 
-def with_flags(experiment: Experiment, flags: Mapping[str, Any]) -> Experiment:
-    """``experiment`` with other values for some flags, wherever they are kept."""
+def replace_flags(experiment: Experiment, flags: Mapping[str, FlagValue]) -> Experiment:
+    """A copy of ``experiment`` with other values for ``flags``, which may be fields of its sections."""
     changes = dict(flags)
     for name in SECTIONS:
         section = getattr(experiment, name)
-        own = {field.name: changes.pop(field.name) for field in dataclasses.fields(section) if field.name in changes}
-        changes[name] = dataclasses.replace(section, **own)
+        fields = {field.name for field in dataclasses.fields(section)} & changes.keys()
+        changes[name] = dataclasses.replace(section, **{field: changes.pop(field) for field in fields})
     return dataclasses.replace(experiment, **changes)
 
 
-def own_flags(experiment: Experiment, spec: str) -> tuple[str, dict[str, Any]]:
-    """``spec`` without what is no option of a cell, and that: flags for this cell alone."""
-    name, _, rest = spec.strip().partition(":")
-    known, options, flags = sweepable(experiment), list[str](), dict[str, Any]()
+def split_cell_spec(experiment: Experiment, cell_spec: str) -> tuple[str, dict[str, FlagValue]]:
+    """Separate options of the cell from flags of training and architecture.
+
+    Args:
+        experiment: defines which flags there are.
+        cell_spec: as in ``lstm:chrono=200,clip=0.5``.
+
+    Returns:
+        The spec with options of the cell alone, ``lstm:chrono=200``, and the flags for this cell, ``{"clip": 0.5}``.
+
+    Raises:
+        UserError: an unknown or repeated name, or a value that its flag does not accept.
+    """
+    cell_name, _, rest = cell_spec.strip().partition(":")
+    known, options, flags = sweepable_flags(experiment), list[str](), dict[str, FlagValue]()
     for item in filter(None, rest.split(",")):
-        flag, equals, word = item.partition("=")
-        flag = flag.strip().replace("-", "_")
-        if flag in OPTIONS:
-            options.append(flag + equals + word)
-        elif flag not in known:
+        name, equals, text = item.partition("=")
+        name = name.strip().replace("-", "_")
+        if name in OPTIONS:
+            options.append(name + equals + text)
+        elif name not in known:
             raise UserError(
-                f"In {spec!r}, {flag} is neither an option of a cell ({', '.join(OPTIONS)}) nor a flag that --sweep "
-                f"knows ({', '.join(name for name in known if not name.startswith(CELL))})."
+                f"In {cell_spec!r}, {name} is neither an option of a cell ({', '.join(OPTIONS)}) nor a flag that "
+                f"--sweep accepts ({', '.join(flag for flag in known if not flag.startswith(CELL))})."
             )
-        elif flag in flags:
-            raise UserError(f"In {spec!r}, {flag} stands twice; give it once.")
+        elif name in flags:
+            raise UserError(f"In {cell_spec!r}, {name} is given twice; give it once.")
         else:
-            flags[flag] = parsed(f"{flag} of the cell {spec!r}", word, known[flag])
-    return joined(name, options), flags
+            flags[name] = parse_flag(f"{name} of the cell {cell_spec!r}", text, known[name])
+    return add_options(cell_name, options), flags
 
 
-def joined(spec: str, options: Iterable[str]) -> str:
-    """``spec`` with more options."""
+def add_options(cell_spec: str, options: Iterable[str]) -> str:
+    """``cell_spec`` with further options, each ``name=value``."""
     options = ",".join(options)
-    return f"{spec}{',' if ':' in spec else ':'}{options}" if options else spec
+    return f"{cell_spec}{',' if ':' in cell_spec else ':'}{options}" if options else cell_spec
 
 
-def text_of(value: Any) -> str:
-    """A value in a label: whole numbers without a point, as they are typed."""
+def format_value(value: FlagValue) -> str:
+    """``value`` as it appears in a label: true and false in lower case, whole numbers without a decimal point."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)

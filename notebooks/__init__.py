@@ -1,1 +1,1 @@
-"""Notebooks, and what they need of the runtime that they are opened in."""
+"""Notebooks, and the helper functions that they import."""

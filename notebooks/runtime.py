@@ -1,4 +1,4 @@
-"""What a notebook needs of the runtime that it is opened in: packages, a device, a folder that lasts, figures."""
+"""Helpers for notebooks: install missing packages, check the device, choose a folder for runs, show figures."""
 
 import importlib
 import os
@@ -15,62 +15,66 @@ from packaging.utils import canonicalize_name
 from rnnjax.errors import UserError
 
 DRIVE = Path("/content/drive/MyDrive")
-# What a runtime has been built around stays as it is, in particular the jax that knows its device.
+# Packages that are never replaced, above all the jax that was built for the runtime's device.
 KEPT = ("jax", "libtpu", "flax", "optax", "orbax", "numpy", "scipy", "ml-dtypes", "tensorflow", "torch")
 
 
-def installed() -> dict[str, str]:
-    """Version of every installed package."""
-    told = [(found.metadata["Name"], found.version) for found in distributions()]
-    return {canonicalize_name(name): version for name, version in told if name}
+def installed_versions() -> dict[str, str]:
+    """Name -> version of every installed package."""
+    packages = [(package.metadata["Name"], package.version) for package in distributions()]
+    return {canonicalize_name(name): version for name, version in packages if name}
 
 
-def lacking(requirements: Path) -> list[str]:
-    """The lines of ``requirements`` that the runtime does not meet."""
-    have, found = installed(), []
+def missing_requirements(requirements: Path) -> list[str]:
+    """The requirements in a file that are not installed, or not in a version that satisfies them."""
+    versions, missing = installed_versions(), []
     for line in requirements.read_text(encoding="utf-8").splitlines():
-        told = line.partition("#")[0].strip()
-        if not told:
+        text = line.partition("#")[0].strip()
+        if not text:
             continue
-        wanted = Requirement(told)
-        version = have.get(canonicalize_name(wanted.name))
-        if version is None or not wanted.specifier.contains(version, prereleases=True):
-            found.append(told)
-    return found
+        requirement = Requirement(text)
+        version = versions.get(canonicalize_name(requirement.name))
+        if version is None or not requirement.specifier.contains(version, prereleases=True):
+            missing.append(text)
+    return missing
 
 
-def install_lacking(requirements: Path) -> list[str]:
-    """Install what the runtime lacks, and leave what is there as it is; the lines that were installed.
+def install_missing(requirements: Path) -> list[str]:
+    """Install the missing requirements without changing the version of the packages in ``KEPT``.
+
+    Returns:
+        The requirements that were installed.
 
     Raises:
-        UserError: what must stay is too old, or pip finds nothing that fits beside it.
+        UserError: a package in ``KEPT`` is too old, or pip finds no versions that are compatible with them.
     """
-    missing, kept = lacking(requirements), {k: v for k, v in installed().items() if k.startswith(KEPT)}
-    for told in missing:
-        if (name := canonicalize_name(Requirement(told).name)) in kept:
+    missing = missing_requirements(requirements)
+    kept = {name: version for name, version in installed_versions().items() if name.startswith(KEPT)}
+    for text in missing:
+        if (name := canonicalize_name(Requirement(text).name)) in kept:
             raise UserError(
-                f"This runtime has {name} {kept[name]}, and rnnjax needs {told}; choose a newer version of the runtime."
+                f"This runtime has {name} {kept[name]}, but rnnjax needs {text}; choose a newer version of the runtime."
             )
     if missing:
         with tempfile.TemporaryDirectory() as folder:
             constraints = Path(folder) / "constraints.txt"
             constraints.write_text("".join(f"{name}=={version}\n" for name, version in kept.items()))
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(constraints), *missing]
-            done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise UserError(f"pip could not install {', '.join(missing)}: {done.stderr.strip()}")
+            result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode:
+            raise UserError(f"pip could not install {', '.join(missing)}: {result.stderr.strip()}")
         importlib.invalidate_caches()
     return missing
 
 
-def find_device(expect: str) -> str:
-    """One line that says on what JAX runs here.
+def check_device(expect: str) -> str:
+    """One line with the version of JAX and its devices.
 
     Args:
-        expect: the platform that is wanted, "tpu", "gpu" or "cpu"; "any" takes what there is.
+        expect: the expected platform, "tpu", "gpu" or "cpu"; "any" accepts every platform.
 
     Raises:
-        UserError: JAX has found another.
+        UserError: JAX runs on another platform.
     """
     import jax
 
@@ -79,48 +83,48 @@ def find_device(expect: str) -> str:
 
     configure_devices(Execution())
     devices = jax.devices()
-    found = f"{len(devices)} × {devices[0].device_kind} ({devices[0].platform})"
+    description = f"{len(devices)} × {devices[0].device_kind} ({devices[0].platform})"
     if expect not in ("any", devices[0].platform):
         raise UserError(
-            f"A {expect.upper()} was expected, but JAX {jax.__version__} found {found}. Choose one under "
+            f"A {expect.upper()} was expected, but JAX {jax.__version__} found {description}. Choose one under "
             "Runtime → Change runtime type (in Kaggle: Settings → Accelerator) and run all cells again, or set "
             "EXPECT to any."
         )
-    return f"JAX {jax.__version__} on {found}"
+    return f"JAX {jax.__version__} on {description}"
 
 
 def runs_folder(*, mount: bool) -> Path:
-    """Where runs are kept: in RNNJAX_RUNS, else on Google Drive where that is mounted, else in ``runs`` here.
+    """The folder for runs: RNNJAX_RUNS if set, else one on Google Drive if it is mounted, else ``runs``.
 
     Args:
-        mount: ask Colab to mount Drive, which asks its owner.
+        mount: whether to mount Google Drive first (in Colab, which asks for permission).
     """
     if mount:
         from google.colab import drive
 
         drive.mount(str(DRIVE.parent))
-    named = os.environ.get("RNNJAX_RUNS")
-    return Path(named) if named else DRIVE / "rnnjax-runs" if DRIVE.is_dir() else Path("runs").resolve()
+    folder = os.environ.get("RNNJAX_RUNS")
+    return Path(folder) if folder else DRIVE / "rnnjax-runs" if DRIVE.is_dir() else Path("runs").resolve()
 
 
 def train(arguments: str, out: Path) -> Path:
-    """Run ``launch.py`` here, with what would be typed after it, into ``out``, or go on with the run that is there.
+    """Run ``launch.py`` with ``arguments`` into the folder ``out``, continuing a run that is already there.
 
     Raises:
-        UserError: it did not end well; it has said why.
+        UserError: the run failed, with an error message in the output, or was stopped.
     """
     import launch
 
     status = launch.main([*shlex.split(arguments), "--out", str(out), "--resume"])
     if status > 128:
-        raise UserError("Stopped, with a checkpoint; run the cell again to go on.")
+        raise UserError("Stopped, with a checkpoint; run the cell again to continue.")
     if status:
-        raise UserError(f"launch.py {arguments} ended with status {status}; it has said why above.")
+        raise UserError(f"launch.py {arguments} ended with status {status}; see the error above.")
     return out
 
 
 def show_figures(run: Path) -> None:
-    """Show the figures of a run inline, in the order in which its report has them."""
+    """Show the figures of a run inline, in the order of its report."""
     from IPython.display import Image, display
 
     page = (run / "report.html").read_text(encoding="utf-8")

@@ -70,7 +70,7 @@ def test_the_wheel_holds_the_library_the_experiments_and_the_door_and_nothing_el
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         read = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}
     assert names == expected
-    assert "rnnjax = launch:installed" in read["entry_points.txt"]
+    assert "rnnjax = launch:console_script" in read["entry_points.txt"]
     told = Parser().parsestr(read["METADATA"])
     assert (told["Name"], told["Version"]) == ("rnnjax", rnnjax.__version__)
     wanted = [re.match(r"[\w-]+", line)[0] for line in (ROOT / "requirements.txt").read_text().splitlines()[1:]]
@@ -82,7 +82,7 @@ def test_the_wheel_holds_the_library_the_experiments_and_the_door_and_nothing_el
 @pytest.mark.parametrize("arguments", [[], ["recall"], ["explain"]], ids=" ".join)
 def test_the_command_is_launch_py_but_for_its_name(installed, arguments):
     called = run(sys.executable, "launch.py", *arguments, "--help", cwd=ROOT, env=os.environ | {"COLUMNS": "500"})
-    called = called.replace(launch.TYPED, "rnnjax").replace("launch.py", "rnnjax")
+    called = called.replace(launch.CHECKOUT_COMMAND, "rnnjax").replace("launch.py", "rnnjax")
     shown = installed(*arguments, "--help")
     assert "launch.py" not in shown
     words = [re.sub(r"[─│╭╮╰╯]", " ", text).split() for text in (called, shown)]
@@ -91,7 +91,7 @@ def test_the_command_is_launch_py_but_for_its_name(installed, arguments):
 
 def test_what_the_commands_do_stands_in_one_column_of_the_help(installed):
     lines = installed("--help").splitlines()
-    begins = ("the main job", "the same with", "25,000", "the field's", "what step 0 says", "which words decide")
+    begins = ("the recall", "the same with", "sentiment of", "standard long", "which distances", "which words of")
     columns = {line.find(words) for words in begins for line in lines if words in line and line.startswith("    ")}
     assert len(columns) == 1
 

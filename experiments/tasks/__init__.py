@@ -1,1 +1,1 @@
-"""One file for each experiment: a frozen dataclass of its flags."""
+"""The experiments, one file each: a frozen dataclass whose fields are flags."""

@@ -1,4 +1,4 @@
-"""Adding problem: two numbers of a long sequence are marked, and their sum is wanted at its end."""
+"""The adding problem: output the sum of two marked numbers at the end of a long sequence."""
 
 import dataclasses
 from collections.abc import Callable
@@ -23,13 +23,13 @@ DEFAULT_TRAINING = TrainingSettings(
 class Adding(Experiment):
     """Adding problem (Hochreiter & Schmidhuber 1997): remember two numbers until the end, and add them.
 
-    Each step shows a number from 0 to 1 and a mark; one number of the first half is marked and one of the second. Who
-    remembers nothing does best by always answering 1, with a mean squared error of 1/6.
+    Each step shows a number from 0 to 1 and a mark; one number in each half of the sequence is marked. Without memory,
+    the best answer is always 1, with a mean squared error of 1/6.
 
     Attributes:
-        steps: training steps in an epoch; an example comes once in each.
+        steps: training steps in an epoch; each example is used once an epoch.
         length: longest sequence, in steps.
-        min_length: shortest sequence; all are equally long if not given.
+        min_length: shortest sequence, in steps; the same as --length if not given.
     """
 
     cells: tuple[str, ...] = ("simple", "lstm", "gru")
@@ -58,7 +58,7 @@ class Adding(Experiment):
         return self.length
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
-        """The sequences of ``seed``; there is no stage of it that ``progress`` is told."""
+        """The sequences generated from ``seed``; ``progress`` is not called."""
         from rnnjax.data.synthetic.adding import adding
 
         return adding(

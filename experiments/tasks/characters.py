@@ -1,10 +1,10 @@
-"""Characters: a language model that reads a long text in pieces and carries its state from each to the next."""
+"""Characters: a character language model trained on consecutive windows of a text, with carried state."""
 
 import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
@@ -14,6 +14,7 @@ from rnnjax.runs.schema import Published
 
 if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset
+    from rnnjax.typing import JSONObject
 
 DEFAULT_TRAINING = TrainingSettings(epochs=5, batch_size=32, learning_rate=3e-3, schedule="cosine")
 
@@ -22,15 +23,15 @@ DEFAULT_TRAINING = TrainingSettings(epochs=5, batch_size=32, learning_rate=3e-3,
 class Characters(StepwiseExperiment):
     """Character language model with carried state: truncated backpropagation through time (Williams & Peng 1990).
 
-    The text is read at --batch-size places side by side, window by window; each window begins with the state in which
-    the one before it ended, and the gradient ends at the window's beginning. Validation and test read at four times as
-    many places. The loss is in nats a character; divided by ln 2 it is in bits.
+    The text is cut into --batch-size contiguous streams, which are read in parallel, window by window. Each window
+    starts from the final state of the one before it; gradients stop at the start of the window. Validation and test
+    use four times as many streams. The loss is in nats a character; divide it by ln 2 for bits.
 
     Attributes:
-        file: text to learn; Shakespeare's of TFDS, 1.1 million characters, if not given.
-        window: characters through which the gradient is followed back.
-        validation: share of the text that is set aside to choose the best epoch.
-        test_share: share of the text, its end, that is tested once.
+        file: text file to train on; tiny_shakespeare of TFDS, 1.1 million characters, if not given.
+        window: characters in a window, the length of truncated backpropagation.
+        validation: fraction of the text that is held out to choose the best epoch.
+        test_share: fraction of the text, at its end, that is used for the test.
         data_dir: folder of TFDS data sets; the environment variable TFDS_DATA_DIR, or ~/tensorflow_datasets, if not
             given.
     """
@@ -60,16 +61,16 @@ class Characters(StepwiseExperiment):
         """Characters of a window."""
         return self.window
 
-    def about(self) -> dict[str, Any]:
-        """What the report must know of it, as JSON has it; others' figures are of Shakespeare's text."""
-        return super().about() if self.file is None else {**super().about(), "published": ()}
+    def report_metadata(self) -> "JSONObject":
+        """As in ``Experiment``; the published figures are for Shakespeare's text."""
+        return super().report_metadata() if self.file is None else {**super().report_metadata(), "published": ()}
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
-        """The text, one object for all seeds; ``progress`` is called with one line at each stage."""
+        """The text, one object for all seeds; ``progress`` gets one line at each stage."""
         return _dataset(self.file, self.data_dir, self.window, self.validation, self.test_share, progress)
 
 
-@functools.lru_cache(maxsize=4)  # progress is the same for all runs of one study
+@functools.lru_cache(maxsize=4)  # all runs of a study share one data set and one progress function
 def _dataset(
     file: str | None,
     data_dir: str | None,
@@ -78,8 +79,8 @@ def _dataset(
     test_share: float,
     progress: Callable[[str], None],
 ) -> "Dataset":
-    from rnnjax.data.files.language_model import characters, read_text_file
+    from rnnjax.data.files.language_model import character_dataset, read_text_file
     from rnnjax.data.tfds.tiny_shakespeare import tiny_shakespeare
 
     text = tiny_shakespeare(data_dir=data_dir, progress=progress) if file is None else read_text_file(Path(file))
-    return characters(text, window=window, validation_fraction=validation, test_fraction=test_share)
+    return character_dataset(text, window=window, validation_fraction=validation, test_fraction=test_share)

@@ -1,4 +1,4 @@
-"""Copy memory: ten symbols are shown, and after a long delay they are to be said again."""
+"""The copy memory task: repeat ten symbols after a long delay."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,14 +21,14 @@ DEFAULT_TRAINING = TrainingSettings(
 
 @dataclasses.dataclass(frozen=True)
 class Copying(StepwiseExperiment):
-    """Copy memory (Hochreiter & Schmidhuber 1997; Arjovsky, Shah & Bengio 2016): say ten symbols again after a delay.
+    """Copy memory (Hochreiter & Schmidhuber 1997; Arjovsky, Shah & Bengio 2016): repeat ten symbols after a delay.
 
-    Who remembers nothing does best by saying blank until the go sign and then guessing, with a cross-entropy of
-    10·ln 8/(delay + 20) a step.
+    Without memory, the best answer is blank until the go sign and a guess from then on, with a cross-entropy of
+    10·ln 8/(delay + 20) nats a step.
 
     Attributes:
-        steps: training steps in an epoch; an example comes once in each.
-        delay: steps between the last symbol that is shown and the first that is to be said.
+        steps: training steps in an epoch; each example is used once an epoch.
+        delay: steps between the last symbol shown and the first to be repeated.
     """
 
     cells: tuple[str, ...] = ("simple", "lstm", "gru")
@@ -53,7 +53,7 @@ class Copying(StepwiseExperiment):
         return self.delay + 20
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
-        """The sequences of ``seed``; there is no stage of it that ``progress`` is told."""
+        """The sequences generated from ``seed``; ``progress`` is not called."""
         from rnnjax.data.synthetic.copying import copying
 
         return copying(

@@ -1,4 +1,4 @@
-"""IMDB: the tutorial's side-by-side on 25,000 real movie reviews, one word swapped."""
+"""IMDB: sentiment of 25,000 movie reviews, with single words swapped after training."""
 
 import dataclasses
 import functools
@@ -22,13 +22,14 @@ DEFAULT_TRAINING = TrainingSettings(epochs=3, batch_size=32, learning_rate=1e-3,
 class Imdb(WordExperiment):
     """Embedding → SimpleRNN, LSTM or GRU → Dense(1, sigmoid) on IMDB movie reviews.
 
-    The data set comes through TensorFlow Datasets, without TensorFlow, and is prepared at its first use.
+    The data set comes through TensorFlow Datasets, without TensorFlow, and is prepared on first use.
 
     Attributes:
-        vocabulary: number of word ids, padding and unknown included: the most frequent words of the training part.
+        vocabulary: number of word ids, padding and unknown included; the most frequent words of the training part are
+            kept.
         max_length: longest review, in words.
         keep: which end of a longer review is kept.
-        validation: share of the training reviews that is set aside to choose the best epoch.
+        validation: fraction of the training reviews that is held out to choose the best epoch.
         data_dir: folder of TFDS data sets; the environment variable TFDS_DATA_DIR, or ~/tensorflow_datasets, if not
             given.
     """
@@ -57,11 +58,11 @@ class Imdb(WordExperiment):
         return self.max_length
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
-        """The reviews, one object for all seeds; ``progress`` is called with one line at each stage."""
+        """The reviews, one object for all seeds; ``progress`` gets one line at each stage."""
         return _dataset(self.data_dir, self.vocabulary, self.max_length, self.keep, self.validation, progress)
 
 
-@functools.lru_cache(maxsize=4)  # progress is the same for all runs of one study
+@functools.lru_cache(maxsize=4)  # all runs of a study share one data set and one progress function
 def _dataset(
     data_dir: str | None,
     vocabulary: int,

@@ -1,9 +1,9 @@
-"""Sequential MNIST: an image of a digit is read pixel by pixel, or row by row, also in a permuted order."""
+"""Sequential MNIST: images of digits, read pixel by pixel or row by row, optionally with permuted pixels."""
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
@@ -13,6 +13,7 @@ from rnnjax.runs.schema import Published
 
 if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset
+    from rnnjax.typing import JSONObject
 
 BAI, LE = "Bai, Kolter & Koltun 2018, table 1", "Le, Jaitly & Hinton 2015, section 4.2"
 SEQUENTIAL = (
@@ -35,14 +36,14 @@ DEFAULT_TRAINING = TrainingSettings(epochs=5, batch_size=128, learning_rate=2e-3
 
 @dataclasses.dataclass(frozen=True)
 class Mnist(Experiment):
-    """Sequential MNIST (Le, Jaitly & Hinton 2015): which digit was it, when the last pixel has been read?
+    """Sequential MNIST (Le, Jaitly & Hinton 2015): classify a digit after reading it pixel by pixel.
 
-    The data set comes through TensorFlow Datasets, without TensorFlow, and is prepared at its first use.
+    The data set comes through TensorFlow Datasets, without TensorFlow, and is prepared on first use.
 
     Attributes:
-        by: what a step shows: one of 784 pixels, or one of 28 rows.
-        permuted: read the pixels in one fixed random order.
-        train_examples: images to train on; all that are not validated on if not given.
+        by: input of a step: one of 784 pixels, or one of 28 rows.
+        permuted: put the pixels into one fixed random order first.
+        train_examples: number of training images; all that are not used for validation if not given.
         data_dir: folder of TFDS data sets; the environment variable TFDS_DATA_DIR, or ~/tensorflow_datasets, if not
             given.
     """
@@ -64,17 +65,17 @@ class Mnist(Experiment):
         """Steps of an image."""
         return 784 if self.by == "pixel" else 28
 
-    def about(self) -> dict[str, Any]:
-        """What the report must know of it, as fields of ``TaskInfo``."""
+    def report_metadata(self) -> "JSONObject":
+        """As in ``Experiment``, with the published figures for these inputs."""
         published = () if self.by == "row" else PERMUTED if self.permuted else SEQUENTIAL
-        return {**super().about(), "step": self.by, "published": published}
+        return {**super().report_metadata(), "step": self.by, "published": published}
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
-        """The images, one object for all seeds; ``progress`` is called with one line at each stage."""
+        """The images, one object for all seeds; ``progress`` gets one line at each stage."""
         return _dataset(self.data_dir, self.by, self.permuted, self.train_examples, progress)
 
 
-@functools.lru_cache(maxsize=4)  # progress is the same for all runs of one study
+@functools.lru_cache(maxsize=4)  # all runs of a study share one data set and one progress function
 def _dataset(
     data_dir: str | None,
     by: Literal["pixel", "row"],

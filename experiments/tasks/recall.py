@@ -1,4 +1,4 @@
-"""Recall: a review opens with an opinion word, then filler; which cell still knows the opinion at the end?"""
+"""Recall: classify a synthetic review by its first word, after up to hundreds of neutral words."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,8 +21,8 @@ DEFAULT_TRAINING = TrainingSettings(
 class Recall(WordExperiment):
     """The built-in task, offline: how many words back does each cell remember?
 
-    A review begins with one of eight opinion words ("horrifying", "wonderful", ...), then come d neutral words, d
-    drawn uniformly; the label is the opinion's polarity. No training example comes twice in an epoch.
+    A review is one of eight opinion words ("horrifying", "wonderful", ...) followed by d neutral words, with d drawn
+    uniformly; the label is the opinion's polarity. Each training example is used once an epoch.
 
     Attributes:
         steps: training steps in an epoch.
@@ -51,7 +51,7 @@ class Recall(WordExperiment):
         return self.max_distance + 1
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
-        """The reviews of ``seed``; there is no stage of it that ``progress`` is told."""
+        """The reviews generated from ``seed``; ``progress`` is not called."""
         from rnnjax.data.synthetic.recall import recall
 
         return recall(

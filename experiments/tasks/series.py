@@ -1,4 +1,4 @@
-"""Series: your own series of numbers with labels, from an npz file."""
+"""Series: classification or regression of your own time series, from .npz files."""
 
 import dataclasses
 import functools
@@ -19,16 +19,17 @@ DEFAULT_TRAINING = TrainingSettings(epochs=10, batch_size=32, learning_rate=1e-3
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Series(Experiment):
-    """SimpleRNN, LSTM or GRU → Dense on series of your own, each with a class or a number as label.
+    """SimpleRNN, LSTM or GRU → Dense on your own time series, each labelled with a class or a number.
 
-    An .npz file holds x, (N, T, D) or (N, T), and y, (N,): integers or words are classes, floating numbers are
-    numbers. Series of different lengths lie one after the other in x, (sum of lengths, D), with their lengths, (N,).
+    An .npz file holds x, (N, T, D) or (N, T), and y, (N,): integers and strings are classes, floating-point numbers
+    are regression targets. Series of different lengths are concatenated in x, (sum of lengths, D), with an array
+    lengths, (N,).
 
     Attributes:
         train: file with series and labels to train on.
-        test: file with series and labels to test on; a part of --train if not given.
-        validation: share of the training series that is set aside to choose the best epoch.
-        test_share: share of the training series that is tested on without --test.
+        test: file with series and labels to test on; part of --train is used if not given.
+        validation: fraction of the training series that is held out to choose the best epoch.
+        test_share: fraction of the training series that is tested on if --test is not given.
     """
 
     training: Annotated[TrainingSettings, tyro.conf.arg(name="")] = DEFAULT_TRAINING
@@ -50,7 +51,7 @@ class Series(Experiment):
         return _longest(self.train, self.test)
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
-        """The series, one object for all seeds; ``progress`` is called with one line at each stage."""
+        """The series, one object for all seeds; ``progress`` gets one line at each stage."""
         return _dataset(self.train, self.test, self.validation, self.test_share, progress)
 
 
@@ -61,13 +62,13 @@ def _longest(train: str, test: str | None) -> int:
     return max(int(read_series(Path(path)).lengths.max()) for path in (train, test) if path is not None)
 
 
-@functools.lru_cache(maxsize=4)  # progress is the same for all runs of one study
+@functools.lru_cache(maxsize=4)  # all runs of a study share one data set and one progress function
 def _dataset(
     train: str, test: str | None, validation: float, test_share: float, progress: Callable[[str], None]
 ) -> "Dataset":
-    from rnnjax.data.files.time_series import labelled_series
+    from rnnjax.data.files.time_series import series_dataset_from_files
 
-    return labelled_series(
+    return series_dataset_from_files(
         train=Path(train),
         test=None if test is None else Path(test),
         validation_fraction=validation,

@@ -1,8 +1,8 @@
-"""Temporal order: two or three marks stand far apart among distractors; in which order did they come?"""
+"""The temporal order problem: classify the order of two or three marks far apart among distractors."""
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import tyro
 
@@ -12,6 +12,7 @@ from rnnjax.runs.schema import Published
 
 if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset
+    from rnnjax.typing import JSONObject
 
 PASCANU = "Pascanu, Mikolov & Bengio 2013, section 4.1.1"
 DEFAULT_TRAINING = TrainingSettings(
@@ -23,14 +24,14 @@ DEFAULT_TRAINING = TrainingSettings(
 class Temporal(Experiment):
     """Temporal order problem (Hochreiter & Schmidhuber 1997, experiment 6; Pascanu, Mikolov & Bengio 2013).
 
-    Among distractors a, b, c and d each sequence holds two or three marks X or Y, the first near its beginning; the
-    order of the marks is to be named at the end.
+    Each sequence consists of distractors a, b, c and d and of two or three marks X or Y, the first of them near the
+    beginning; the class is the order of the marks.
 
     Attributes:
-        steps: training steps in an epoch; an example comes once in each.
+        steps: training steps in an epoch; each example is used once an epoch.
         length: longest sequence, in steps.
-        min_length: shortest sequence; all are equally long if not given.
-        marks: 2 with four possible orders, or 3 with eight.
+        min_length: shortest sequence, in steps; the same as --length if not given.
+        marks: number of marks: 2, with four possible orders, or 3, with eight.
     """
 
     cells: tuple[str, ...] = ("simple", "simple:omega=2", "lstm", "gru")
@@ -58,12 +59,12 @@ class Temporal(Experiment):
         """Steps of the longest sequence."""
         return self.length
 
-    def about(self) -> dict[str, Any]:
-        """What the report must know of it, as JSON has it; others' figures are of two marks."""
-        return super().about() if self.marks == 2 else {**super().about(), "published": ()}
+    def report_metadata(self) -> "JSONObject":
+        """As in ``Experiment``; the published figures are for two marks."""
+        return super().report_metadata() if self.marks == 2 else {**super().report_metadata(), "published": ()}
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
-        """The sequences of ``seed``; there is no stage of it that ``progress`` is told."""
+        """The sequences generated from ``seed``; ``progress`` is not called."""
         from rnnjax.data.synthetic.temporal_order import temporal_order
 
         return temporal_order(

@@ -1,4 +1,4 @@
-"""Text: your own texts with labels, from a tsv, csv or jsonl file."""
+"""Text: classification of your own texts, from .tsv, .csv or .jsonl files."""
 
 import dataclasses
 import functools
@@ -19,21 +19,21 @@ DEFAULT_TRAINING = TrainingSettings(epochs=5, batch_size=32, learning_rate=1e-3,
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Text(WordExperiment):
-    """Embedding → SimpleRNN, LSTM or GRU → Dense on texts of your own, of two or more classes.
+    """Embedding → SimpleRNN, LSTM or GRU → Dense on your own texts, with two or more classes.
 
     Files end in .tsv, .csv or .jsonl; the first line of a tsv or csv file names the columns.
 
     Attributes:
         train: file with texts and labels to train on.
-        test: file with texts and labels to test on; a part of --train if not given.
-        text_column: column of the texts; text, or another usual name, if not given.
-        label_column: column of the labels; label, or another usual name, if not given.
-        vocabulary: largest number of word ids, padding and unknown included: the most frequent words of the training
-            part.
+        test: file with texts and labels to test on; part of --train is used if not given.
+        text_column: column of the texts; text, sentence, review or content if not given.
+        label_column: column of the labels; label, class, sentiment, target or category if not given.
+        vocabulary: largest number of word ids, padding and unknown included; the most frequent words of the training
+            part are kept.
         max_length: longest text, in words.
         keep: which end of a longer text is kept.
-        validation: share of the training texts that is set aside to choose the best epoch.
-        test_share: share of the training texts that is tested on without --test.
+        validation: fraction of the training texts that is held out to choose the best epoch.
+        test_share: fraction of the training texts that is tested on if --test is not given.
     """
 
     training: Annotated[TrainingSettings, tyro.conf.arg(name="")] = DEFAULT_TRAINING
@@ -62,14 +62,14 @@ class Text(WordExperiment):
         return self.max_length
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
-        """The texts, one object for all seeds; ``progress`` is called with one line at each stage."""
+        """The texts, one object for all seeds; ``progress`` gets one line at each stage."""
         return _dataset(
             self.train, self.test, self.text_column, self.label_column, self.vocabulary, self.max_length, self.keep,
             self.validation, self.test_share, progress,
         )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=4)  # progress is the same for all runs of one study
+@functools.lru_cache(maxsize=4)  # all runs of a study share one data set and one progress function
 def _dataset(
     train: str,
     test: str | None,
@@ -82,9 +82,9 @@ def _dataset(
     test_share: float,
     progress: Callable[[str], None],
 ) -> "Dataset":
-    from rnnjax.data.files.text_classification import labelled_text
+    from rnnjax.data.files.text_classification import text_dataset_from_files
 
-    return labelled_text(
+    return text_dataset_from_files(
         train=Path(train),
         test=None if test is None else Path(test),
         text_column=text_column,

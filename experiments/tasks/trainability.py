@@ -1,4 +1,4 @@
-"""Trainability: does what is measured before the first step say over which distances a cell can be trained?"""
+"""Trainability: do measurements at initialisation predict over which distances a cell can be trained?"""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset, Sizes
 
 DEFAULT_TRAINING = TrainingSettings(batch_size=32, learning_rate=3e-3, log_gradients_every=0)
-VARIED_ALREADY = {
+VARIED_BY_FLAG = {
     "cell.init": "--gains",
     "cell.recurrent_init": "--gains",
     "cell.forget_bias": "--forget-biases",
@@ -28,19 +28,19 @@ VARIED_ALREADY = {
 
 @dataclasses.dataclass(frozen=True)
 class Trainability(Experiment):
-    """The built-in task at one distance at a time: does what is measured before the first step say what can be trained?
+    """The recall task at fixed distances: do measurements at initialisation predict what can be trained?
 
-    A review is an opinion word and so many neutral words, all reviews of a run equally long; a run succeeds where it
-    answers 90% of the test right. Each cell is trained at every gain and every distance, the LSTM at every forget bias
-    instead; the report draws the boundary that step 0 predicts over what training reached.
+    A review is an opinion word followed by a fixed number of neutral words; a run succeeds if its test accuracy is at
+    least 90%. Each cell is trained at every gain and every distance, the LSTM at every forget bias and every distance;
+    the report draws the boundary predicted at initialisation over the results of training.
 
     Attributes:
-        embedding_scale: standard deviation of the initial word vectors, which are as large as the cell.
+        embedding_scale: standard deviation of the initial word vectors, whose size is --features.
         steps: training steps in an epoch.
-        gains: of the orthogonal recurrent matrices, for cells other than the LSTM.
-        forget_biases: of the LSTM.
-        distances: in words.
-        distance: of one run; --distances sets it.
+        gains: scales of the orthogonal recurrent matrix, for cells other than the LSTM.
+        forget_biases: initial biases of the forget gate, for the LSTM.
+        distances: numbers of neutral words after the opinion word.
+        distance: number of neutral words in one run; set from --distances.
     """
 
     cells: tuple[str, ...] = ("simple", "gru", "lstm")
@@ -60,14 +60,14 @@ class Trainability(Experiment):
         super().__post_init__()
         require(self, "embedding_scale", 0 < self.embedding_scale < math.inf, "a number above 0")
         require(self, "steps", self.steps >= 1, "at least 1")
-        for name, holds, wanted in (
+        for name, holds, expected in (
             ("gains", lambda gain: 0 < gain < math.inf, "numbers above 0"),
             ("forget_biases", math.isfinite, "finite numbers"),
             ("distances", lambda distance: distance >= 1, "numbers of at least 1"),
         ):
             values = getattr(self, name)
-            fit = bool(values) and all(map(holds, values)) and len({*values}) == len(values)
-            require(self, name, fit, f"one or more {wanted}, none twice")
+            valid = bool(values) and all(map(holds, values)) and len({*values}) == len(values)
+            require(self, name, valid, f"one or more different {expected}")
 
     @property
     def longest(self) -> int:
@@ -75,7 +75,7 @@ class Trainability(Experiment):
         return self.distance + 1
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
-        """The reviews of ``seed``; there is no stage of it that ``progress`` is told."""
+        """The reviews generated from ``seed``; ``progress`` is not called."""
         from rnnjax.data.synthetic.recall import recall
 
         return recall(
@@ -85,23 +85,23 @@ class Trainability(Experiment):
             validation_examples=500,
             test_per_distance=500,
             seed=seed,
-        )._replace(explained=False)  # it would take longer than to train
+        )._replace(explained=False)  # word attribution would take longer than training
 
     def model(self, sizes: "Sizes", cell: "Cell") -> "nn.Module":
-        """The model that is trained around ``cell``."""
+        """The model to train, built around ``cell``."""
         return self.architecture.model(sizes, cell, embedding=self.features, embedding_scale=self.embedding_scale)
 
     def studies(self) -> tuple[Experiment, ...]:
-        """Two: the cells without a forget bias over the gains, then the LSTMs over the forget biases.
+        """Up to two studies: cells other than the LSTM over the gains, then LSTMs over the forget biases.
 
         Raises:
-            UserError: no cell, or a sweep over what is varied already.
+            UserError: no cell, or a sweep over what this study varies already.
         """
         if not self.cells:
-            raise UserError("--cells wants at least one cell, but none was given.")
+            raise UserError("--cells must be one or more cells, but none was given.")
         for item in self.sweep:
-            if (name := item.partition("=")[0].strip().replace("-", "_")) in VARIED_ALREADY:
-                raise UserError(f"--sweep {name} varies what this study varies already; set {VARIED_ALREADY[name]}.")
+            if (name := item.partition("=")[0].strip().replace("-", "_")) in VARIED_BY_FLAG:
+                raise UserError(f"--sweep {name} varies what this study varies already; set {VARIED_BY_FLAG[name]}.")
         biased = [spec for spec in self.cells if spec.strip().lower().partition(":")[0] == "lstm"]
         axes = {
             "cell.init=" + ",".join(f"orthogonal*{gain:g}" for gain in self.gains): [

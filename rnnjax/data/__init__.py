@@ -1,1 +1,1 @@
-"""Data: text through TensorFlow Datasets, synthetic tasks, length-bucketed batches."""
+"""Data sets as padded arrays (synthetic, from TensorFlow Datasets, from files) and batches bucketed by length."""

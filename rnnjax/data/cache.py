@@ -1,4 +1,4 @@
-"""Encoded data sets on disk: one file each, whole or not there, under a name made from all that shaped it."""
+"""A cache of encoded data sets: one .npz file each, written atomically and named by a hash of the settings."""
 
 import hashlib
 import json
@@ -6,23 +6,23 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rnnjax.data.dataset import PADDING, Dataset, Examples
+from rnnjax.typing import JSONObject
 
-FORMAT = 1  # raise it whenever the same settings would give other arrays than before
+FORMAT = 1  # increase it when equal settings no longer give equal arrays
 
 
-def cache_path(cache_dir: Path, name: str, settings: dict[str, Any]) -> Path:
-    """The file for ``settings`` (anything JSON can hold): another setting or FORMAT, another file."""
-    described = json.dumps([FORMAT, settings], sort_keys=True)
-    return cache_dir / f"{name}-{hashlib.sha256(described.encode()).hexdigest()[:32]}.npz"
+def cache_path(cache_dir: Path, name: str, settings: JSONObject) -> Path:
+    """The file for ``settings``, a different one for different settings or another FORMAT."""
+    key = json.dumps([FORMAT, settings], sort_keys=True)
+    return cache_dir / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
 
 
 def files_digest(folder: Path) -> str:
-    """One hash of the names and contents of the files in ``folder``."""
+    """SHA-256 digest of the names and contents of the files in ``folder``."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         with path.open("rb") as file:
@@ -31,11 +31,11 @@ def files_digest(folder: Path) -> str:
 
 
 def save_dataset(path: Path, dataset: Dataset) -> None:
-    """Write ``dataset`` whole or not at all, without its padding; OSError where it cannot be written."""
+    """Write ``dataset`` atomically, without padding; OSError if that fails."""
     arrays = {"vocabulary": np.frombuffer("\n".join(dataset.vocabulary).encode(), np.uint8)}
     for split in ("train", "validation", "test"):
         examples: Examples = getattr(dataset, split)
-        arrays[f"{split}_words"] = examples.inputs[_filled(examples.lengths, examples.inputs.shape[1])]
+        arrays[f"{split}_words"] = examples.inputs[_valid_steps(examples.lengths, examples.inputs.shape[1])]
         arrays[f"{split}_width"] = np.asarray(examples.inputs.shape[1])
         arrays[f"{split}_lengths"] = examples.lengths
         arrays[f"{split}_labels"] = examples.labels
@@ -43,7 +43,7 @@ def save_dataset(path: Path, dataset: Dataset) -> None:
 
 
 def load_dataset(path: Path) -> Dataset | None:
-    """What ``save_dataset`` wrote, or None where there is no such file or it is damaged."""
+    """The data set that ``save_dataset`` wrote; None if the file does not exist or is damaged."""
     arrays = load_arrays(path)
     if arrays is None:
         return None
@@ -55,13 +55,13 @@ def load_dataset(path: Path) -> Dataset | None:
     )
 
 
-def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write the numpy ``arrays`` whole or not at all, by name; OSError where they cannot be written."""
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays atomically; OSError if that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # mypy takes any name for allow_pickle
         os.replace(partial, path)
     except BaseException:
         os.unlink(partial)
@@ -69,11 +69,11 @@ def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray] | None:
-    """What ``save_arrays`` wrote, or None where there is no such file or it is damaged."""
+    """The arrays that ``save_arrays`` wrote; None if the file does not exist or is damaged."""
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except Exception:  # a damaged file makes zipfile and numpy raise a dozen kinds
+    except Exception:  # damaged files raise many types of exceptions in zipfile and numpy
         return None
 
 
@@ -81,9 +81,9 @@ def _examples(arrays: Mapping[str, np.ndarray], split: str) -> Examples:
     lengths = arrays[f"{split}_lengths"]
     width = int(arrays[f"{split}_width"])
     tokens = np.full((len(lengths), width), PADDING, np.int32)
-    tokens[_filled(lengths, width)] = arrays[f"{split}_words"]
+    tokens[_valid_steps(lengths, width)] = arrays[f"{split}_words"]
     return Examples(inputs=tokens, lengths=lengths, labels=arrays[f"{split}_labels"])
 
 
-def _filled(lengths: np.ndarray, width: int) -> np.ndarray:
+def _valid_steps(lengths: np.ndarray, width: int) -> np.ndarray:
     return np.arange(width) < lengths[:, None]

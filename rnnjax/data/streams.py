@@ -1,4 +1,4 @@
-"""Batches that go on where the batch before them ended: one long sequence read at several places side by side."""
+"""Batches for a carried state: one long sequence cut into contiguous streams that are read in parallel."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ from rnnjax.data.batching import Chunk
 
 
 def stream_chunks(count: int, length: int, *, batch_size: int, steps_per_chunk: int) -> list[Chunk]:
-    """Consecutive windows read as ``batch_size`` streams side by side: row s of a batch goes on where it ended.
+    """Batches of consecutive windows: row s of each batch continues row s of the batch before it.
 
     Args:
-        count: N windows of ``length`` steps, in the order of the sequence that they were cut from.
-        length: T.
-        batch_size: B, streams; each reads ceil(N/B) windows, the last ones fewer where that does not divide.
+        count: N, windows of ``length`` steps, in the order of the sequence.
+        length: T, steps in a window.
+        batch_size: B, the number of streams; each has ceil(N/B) windows, the last ones fewer if B does not divide N.
         steps_per_chunk: K, batches in a chunk.
 
     Raises:
@@ -26,9 +26,9 @@ def stream_chunks(count: int, length: int, *, batch_size: int, steps_per_chunk: 
     rows = np.arange(batch_size)[None, :] * windows + np.arange(windows)[:, None]  # (windows, B)
     chunks = []
     for start in range(0, windows, steps_per_chunk):
-        some = rows[start : start + steps_per_chunk]
-        padding = [(0, steps_per_chunk - len(some)), (0, 0)]
-        indices = np.pad(np.minimum(some, count - 1), padding, mode="edge").astype(np.int32)
-        weights = np.pad((some < count).astype(np.float32), padding)
-        chunks.append(Chunk(length, len(some), indices, weights))
+        block = rows[start : start + steps_per_chunk]
+        padding = [(0, steps_per_chunk - len(block)), (0, 0)]
+        indices = np.pad(np.minimum(block, count - 1), padding, mode="edge").astype(np.int32)
+        weights = np.pad((block < count).astype(np.float32), padding)
+        chunks.append(Chunk(length, len(block), indices, weights))
     return chunks

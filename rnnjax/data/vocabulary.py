@@ -1,4 +1,4 @@
-"""Text to numbers: words, the vocabulary of the most frequent of them, and padded arrays."""
+"""Words, vocabularies of the most frequent words, and texts as padded word ids."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")  # letters and digits of any script,
 
 
 def split_words(text: str) -> list[str]:
-    """The words of ``text`` in order: lower-case, without ``<br />`` and punctuation; "don't" is one word."""
+    """The words of ``text``: in lower case, without ``<br />`` and punctuation; "don't" is one word."""
     return _WORD.findall(text.lower().replace("<br />", " "))
 
 
@@ -25,11 +25,11 @@ def build_vocabulary(texts: Iterable[str], size: int) -> tuple[str, ...]:
     """The most frequent words of ``texts``, ties in alphabetical order.
 
     Args:
-        texts: The training part only.
-        size: How many ids there are at most, "<pad>" (0) and "<unk>" (1) among them; at least 2.
+        texts: Texts of the training split.
+        size: Largest number of ids, including "<pad>" (0) and "<unk>" (1); at least 2.
 
     Returns:
-        id -> word; shorter than ``size`` where ``texts`` holds fewer words.
+        id -> word; shorter than ``size`` if ``texts`` holds fewer words.
 
     Raises:
         ValueError: If ``size`` is too small.
@@ -48,7 +48,7 @@ def encode(
 
     Args:
         texts: N texts.
-        vocabulary: id -> word, as ``build_vocabulary`` makes it.
+        vocabulary: id -> word, see ``build_vocabulary``.
         max_length: L, words kept of each text, at least 1.
         keep: Whether the "last" or the "first" L words of a longer text are kept.
 
@@ -56,7 +56,7 @@ def encode(
         tokens (N, L) int32, left-aligned, 0 after the end, and lengths (N,) int32 in words, >= 1.
 
     Raises:
-        ValueError: If ``max_length`` or ``keep`` is none of what it can be.
+        ValueError: If ``max_length`` is below 1 or ``keep`` is not a valid choice.
     """
     if max_length < 1 or keep not in KEEP_CHOICES:
         raise ValueError(

@@ -23,10 +23,9 @@ class RunSpec:
         settings: of training.
         task: what model and data depend on beside cell and seed; runs of equal ``task`` have arrays of equal shapes.
         make_model: (sizes, cell) -> model.
-        make_dataset: () -> data set; the same object where seeds share one.
-        varied: name of each swept flag -> its value in this run.
-        about: what a report needs to know of the experiment, as JSON: {"step": "word", "example": "review",
-            "published": [...]}.
+        make_dataset: () -> data; the same object where seeds share one.
+        varied: name of a swept flag -> its value here.
+        report_metadata: what a report shows about the task: {"step": "word", "example": "review", "published": [...]}.
     """
 
     label: str
@@ -37,7 +36,7 @@ class RunSpec:
     make_model: Callable[[Sizes, Cell], nn.Module]
     make_dataset: Callable[[], Dataset]
     varied: Mapping[str, JSONValue] = dataclasses.field(default_factory=dict)
-    about: Mapping[str, JSONValue] = dataclasses.field(default_factory=dict)
+    report_metadata: Mapping[str, JSONValue] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -148,7 +148,7 @@ def _begin(folder: Path, setup: EnsembleSetup, i: int, restored: RestoredProgres
         )
     )
     task = TaskInfo(
-        **spec.about,
+        **spec.report_metadata,
         objective=dataset.objective,
         classes=dataset.classes,
         constant=dataset.chance,

@@ -1,4 +1,4 @@
-"""A small archive in the aclImdb layout, the data set prepared from it, and a home that is not the user's."""
+"""A small archive in the aclImdb layout, the data set prepared from it, and a temporary home."""
 
 import http.server
 import io
@@ -106,7 +106,7 @@ def serve(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_home(tmp_path_factory, monkeypatch):
-    """Keeps every test away from the user's home and cache."""
+    """A temporary home and cache folder for every test."""
     home = tmp_path_factory.mktemp("home")
     for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(home))

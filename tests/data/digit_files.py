@@ -1,4 +1,4 @@
-"""The four files of MNIST, made up: images whose first pixel is their number and tells the label."""
+"""The four files of MNIST, with random images whose first pixel is their index."""
 
 import gzip
 import struct
@@ -12,13 +12,13 @@ NAMES = [name for names in FILES.values() for name in names]
 
 
 def idx(array):
-    """The bytes of a gzipped idx file, written as the format's description has it."""
+    """The bytes of a gzipped idx file, written after the description of the format."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
     return gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)  # else the bytes change with the second
 
 
 def make_files(folder):
-    """The images and labels of each split, as they are written into the folder."""
+    """Write the files into ``folder``; returns the images and labels of each split."""
     folder.mkdir(parents=True, exist_ok=True)
     made = {}
     for split, count in (("train", TRAIN), ("test", TEST)):

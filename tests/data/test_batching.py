@@ -98,7 +98,7 @@ def test_the_order_is_a_pure_function_of_seed_and_epoch():
 
 
 def test_the_order_of_one_epoch_is_this_one():
-    """Golden: if numpy or the cutting changes this, old runs no longer resume; renew it knowingly."""
+    """Golden values: if they change, older runs can no longer be resumed exactly."""
     lengths = np.array([1, 9, 2, 10, 3, 11, 4])
     chunks = epoch_chunks(lengths, batch_size=2, edges=(8, 16), steps_per_chunk=2, seed=7, epoch=1)
     assert [(c.length, c.steps, c.indices.tolist(), c.weights.tolist()) for c in chunks] == [
@@ -168,7 +168,7 @@ def test_the_kinds_of_an_epoch_come_in_an_order_of_its_own():
 
 
 def lengths_in_order(chunks):
-    """Of all examples, as they come."""
+    """Lengths of all examples in the order of the chunks."""
     return LENGTHS[np.concatenate([chunk.indices[chunk.weights == 1] for chunk in chunks])]
 
 
@@ -191,10 +191,10 @@ def test_the_stricter_a_curriculum_the_closer_its_order_is_to_that_of_the_length
         assert np.array_equal(np.sort(seen), np.arange(len(LENGTHS)))
         return np.corrcoef(LENGTHS[seen], np.arange(len(seen)))[0, 1]
 
-    found = [order(curriculum) for curriculum in (0.0, 0.3, 0.6, 0.9, 1.0)]
-    assert found == sorted(found)
-    assert abs(found[0]) < 0.3
-    assert found[1] < found[-1] - 0.1
+    correlations = [order(curriculum) for curriculum in (0.0, 0.3, 0.6, 0.9, 1.0)]
+    assert correlations == sorted(correlations)
+    assert abs(correlations[0]) < 0.3
+    assert correlations[1] < correlations[-1] - 0.1
 
 
 @pytest.mark.parametrize("curriculum", [0.3, 0.8, 1.0])

@@ -18,9 +18,9 @@ def test_the_cache_gives_back_what_was_encoded(load, tmp_path, same):
     ]
     assert same(load(progress=pytest.fail), fresh)
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npz"]
-    elsewhere = load(cache_dir=tmp_path / "other", progress=messages.append)
+    isolated = load(cache_dir=tmp_path / "other", progress=messages.append)
     assert len(messages) == 12
-    assert same(elsewhere, fresh)
+    assert same(isolated, fresh)
 
 
 @pytest.mark.parametrize(

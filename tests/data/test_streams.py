@@ -1,4 +1,4 @@
-"""One long sequence read at several places side by side."""
+"""One long sequence cut into streams that are read in parallel."""
 
 import numpy as np
 import pytest

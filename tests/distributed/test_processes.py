@@ -73,7 +73,7 @@ def test_a_killed_process_ends_the_other_and_the_run_can_be_resumed(tmp_path, la
         process.terminate()
     (status, stderr), (second, _) = outcomes(pair)
     assert (status, second) == (143, 143)
-    assert "go on with the same flags" in stderr
+    assert "continue with the same flags" in stderr
     assert len(records(out)) < 300
     assert statuses(launcher.launch_pair(out, *LONG, "--resume")) == [0, 0]
     undisturbed = tmp_path / "undisturbed"
@@ -94,7 +94,7 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(number, process, 
     pair[process].send_signal(number)
     (first, stderr), (second, _) = outcomes(pair)
     assert first == second == 128 + number
-    assert f"stopped by {number.name}; go on with the same flags" in stderr
+    assert f"stopped by {number.name}; continue with the same flags" in stderr
     assert "Traceback" not in stderr
     newest = max(int(path.name) for path in (out / "checkpoints").rglob("*") if path.name.isdecimal())
     assert newest == records(out)[-1]["step"] + 1

@@ -9,8 +9,8 @@ import re
 
 import jax
 import pytest
+from command_line import isolated_home
 from pages import DOCS, ROOT, blocks, name_of, read
-from through_the_door import away_from_home
 
 from rnnjax.cells import registry as spec
 
@@ -46,7 +46,7 @@ def reader(tmp_path, tmp_path_factory, monkeypatch):
     """A folder and a home of one's own, cells that are forgotten afterwards, and jax as it is by default."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(spec, "CELLS", spec.CELLS.copy())
-    with away_from_home(tmp_path_factory, monkeypatch), jax.numpy_rank_promotion("allow"):
+    with isolated_home(tmp_path_factory, monkeypatch), jax.numpy_rank_promotion("allow"):
         yield
 
 

@@ -1,4 +1,4 @@
-"""Everything works on a cell of one's own: the cells of examples/, held to what holds for the built-in ones.
+"""The custom cells of examples/ pass the tests of the built-in cells.
 
 Through the public interface alone; the equations are written down once more, in NumPy.
 """
@@ -43,7 +43,7 @@ def sigmoid(z):
 
 
 def numpy_step(name, params, state, x_t):
-    """(new state, share of the memory that is kept)."""
+    """(new state, weight of the old memory in the new one)."""
     z_x, z_h = x_t @ params.w_x + params.b, state[0] @ params.w_h
     if name == "MinimalGatedUnit":
         (f_x, n_x), (f_h, n_h) = np.split(z_x, 2, axis=-1), np.split(z_h, 2, axis=-1)
@@ -86,7 +86,7 @@ def test_fused_is_autodiff(x64, name):
 
 @functools.cache
 def measured(name):
-    """All that is measured of one pass, and the same from ``cell.step`` and from taps alone."""
+    """All diagnostics of one pass, and the same quantities from ``cell.step`` and from taps alone."""
     cell, lengths = ZONED[name], jnp.array(LENGTHS)
     params, xs, start = make_params(cell), make_inputs(cell, (BATCH,)), make_state(cell, (BATCH,))
 
@@ -130,47 +130,49 @@ def measured(name):
 
 @pytest.mark.parametrize("name", ZONED)
 def test_belt_and_detour_sum_to_the_total_that_taps_give(x64, name):
-    found = measured(name)
-    assert_close(found["parts"], found["totals"], 1e-12)
-    assert np.any(found["belt"] != 0)
-    reached = np.any(found["totals"] != 0, axis=-1)
+    results = measured(name)
+    assert_close(results["parts"], results["totals"], 1e-12)
+    assert np.any(results["belt"] != 0)
+    reached = np.any(results["totals"] != 0, axis=-1)
     np.testing.assert_array_equal(reached, np.arange(STEPS)[:, None] < np.array(LENGTHS))
 
 
 @pytest.mark.parametrize("name", ZONED)
 def test_step_jacobians_and_lyapunov_exponents(x64, name):
     """Against ``jax.jacobian`` of one step; the exponents sum to the mean log determinant."""
-    found = measured(name)
-    actual, expected = found["jacobians"]
+    results = measured(name)
+    actual, expected = results["jacobians"]
     for b, n in enumerate(LENGTHS):
         assert_close(actual[:n, b], expected[:n, b], 1e-13)
         logs = np.linalg.slogdet(expected[:n, b])[1]
-        np.testing.assert_allclose(found["lyapunov"].exponents[b].sum(), logs.sum() / max(n, 1), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            results["lyapunov"].exponents[b].sum(), logs.sum() / max(n, 1), rtol=1e-10, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("name", ZONED)
 def test_gates_and_penalties(x64, name):
-    found, cell = measured(name), ZONED[name]
-    steps = found["steps"]
-    blocks = np.moveaxis(found["gates"], 2, 0)  # (G, T, B, H)
+    results, cell = measured(name), ZONED[name]
+    steps = results["steps"]
+    blocks = np.moveaxis(results["gates"], 2, 0)  # (G, T, B, H)
     z = (steps.z_x + steps.z_h).reshape(*steps.z_x.shape[:2], len(cell.gates), FEATURES)
     np.testing.assert_allclose(blocks[0], sigmoid(z[:, :, 0]), rtol=1e-12)
     kept = 0.3 + 0.7 * (blocks[0] if name == "CoupledLSTM" else 1 - blocks[0])
     np.testing.assert_allclose(steps.f, kept, rtol=1e-12)
     valid = np.arange(STEPS)[:, None] < np.array(LENGTHS)
-    np.testing.assert_allclose(found["horizon"], 1 / (1 - kept[valid].mean(axis=0)), rtol=1e-10)
+    np.testing.assert_allclose(results["horizon"], 1 / (1 - kept[valid].mean(axis=0)), rtol=1e-10)
     at_bias = 0.3 + 0.7 * (sigmoid(1.0) if name == "CoupledLSTM" else 0.5)
-    np.testing.assert_allclose(found["keep_at_bias"], np.full(FEATURES, at_bias), rtol=1e-12)
+    np.testing.assert_allclose(results["keep_at_bias"], np.full(FEATURES, at_bias), rtol=1e-12)
     flat = (blocks[0] * (1 - blocks[0]))[valid] < 0.04 / 4
-    np.testing.assert_allclose(found["saturation"][0], flat.mean(), rtol=1e-12)
-    np.testing.assert_array_equal(found["omega"] > 0, np.array(LENGTHS) > 1)
-    largest = found["lyapunov"].exponents[:, :2]
-    np.testing.assert_allclose(found["flossing"], (largest**2).sum(axis=-1), rtol=1e-10, atol=1e-15)
+    np.testing.assert_allclose(results["saturation"][0], flat.mean(), rtol=1e-12)
+    np.testing.assert_array_equal(results["omega"] > 0, np.array(LENGTHS) > 1)
+    largest = results["lyapunov"].exponents[:, :2]
+    np.testing.assert_allclose(results["flossing"], (largest**2).sum(axis=-1), rtol=1e-10, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", ZONED)
 def test_in_flax(x64, name):
-    """As a layer of ours, with masks in training alone, and in Flax's own RNN."""
+    """In ``rnnjax.RNN``, with dropout masks in training only, and in ``flax.linen.RNN``."""
     cell = ZONED[name]
     layer, flaxs = rnnjax.RNN(cell), nn.RNN(rnnjax.LinenCell(cell), return_carry=True)
     xs, lengths = make_inputs(cell, (BATCH,)).swapaxes(0, 1), jnp.array(LENGTHS)
@@ -194,7 +196,7 @@ def test_in_flax(x64, name):
 
 
 def test_diagnose_gives_a_report(tmp_path):
-    """Of the other cell docs/how-to/own-cell.md has one, and tests/docs runs it."""
+    """The report of the other cell is made in docs/how-to/own-cell.md, which tests/docs runs."""
     cell = CoupledLSTM(8)
     xs = make_inputs(cell, (6,), 30)
     result = rnnjax.diagnose(cell, make_params(cell), xs, lambda final, ys: (final.h**2).sum(-1))

@@ -1,4 +1,4 @@
-"""Every experiment through the door at a tiny size: from flags, or files, to a result and a report."""
+"""Every experiment at a tiny size, run by ``launch.py``: from flags, or files, to a result and a report."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 import test_own_data
-from through_the_door import SMALL, away_from_home, finished, read_json, said
+from command_line import SMALL, error_line, isolated_home, read_json, run_to_completion
 
 import rnnjax.data.tfds.mnist
 from experiments.registry import EXPERIMENTS
@@ -17,8 +17,8 @@ ANIMALS = "the quick brown fox jumps over the lazy dog. "
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path_factory, monkeypatch):
-    with away_from_home(tmp_path_factory, monkeypatch):
+def isolated(tmp_path_factory, monkeypatch):
+    with isolated_home(tmp_path_factory, monkeypatch):
         yield
 
 
@@ -29,7 +29,7 @@ def test_every_experiment_is_tried_somewhere():
 
 def test_adding_numbers_with_a_curriculum_and_pooling(tmp_path):
     flags = "--cells simple --steps 6 --length 12 --min-length 3 --curriculum 0.8 --validate-every 3 --clip-by value"
-    task, (result,) = finished(f"adding {SMALL} {flags} --pooling attention", tmp_path / "run")
+    task, (result,) = run_to_completion(f"adding {SMALL} {flags} --pooling attention", tmp_path / "run")
     assert (task["step"], task["example"]) == ("step", "sequence")
     assert (task["objective"], task["loss"], task["classes"]) == ("number", "mean squared error", [])
     assert {figure["cell"] for figure in task["published"]} == {"simplernn", "lstm", "gru"}
@@ -41,7 +41,7 @@ def test_adding_numbers_with_a_curriculum_and_pooling(tmp_path):
 
 
 def test_copying_answers_at_every_step(tmp_path):
-    task, _ = finished(f"copying {SMALL} --cells simple --steps 3 --delay 2 {DEEP}", tmp_path / "run")
+    task, _ = run_to_completion(f"copying {SMALL} --cells simple --steps 3 --delay 2 {DEEP}", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("step", "sequence", "symbols")
     assert task["loss"] == "cross-entropy a step, nats"
     assert read_json(tmp_path / "run" / "vocabulary.json") == ["<blank>", *"abcdefgh", "<go>"]
@@ -49,7 +49,7 @@ def test_copying_answers_at_every_step(tmp_path):
 
 def test_temporal_order_trains_cells_by_recipes(tmp_path):
     cells = "--cells simple:omega=0.5"
-    task, _ = finished(f"temporal {SMALL} {cells} --steps 3 --length 12", tmp_path / "run")
+    task, _ = run_to_completion(f"temporal {SMALL} {cells} --steps 3 --length 12", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("step", "sequence", "classes")
     assert len(task["classes"]) == 4
     (member,) = (tmp_path / "run" / "members").iterdir()
@@ -58,11 +58,11 @@ def test_temporal_order_trains_cells_by_recipes(tmp_path):
 
 @pytest.fixture
 def digits(monkeypatch):
-    """Made-up images in the place of MNIST, what was asked of them."""
-    asked = []
+    """Random images instead of MNIST; the list of arguments with which they were loaded."""
+    arguments = []
 
     def mnist(**flags):
-        asked.append(flags)
+        arguments.append(flags)
         rng, shape = np.random.default_rng(0), (28, 28) if flags["by"] == "row" else (784, 1)
 
         def split(count):
@@ -76,17 +76,17 @@ def digits(monkeypatch):
         )  # fmt: skip
 
     monkeypatch.setattr(rnnjax.data.tfds.mnist, "mnist", mnist)
-    return asked
+    return arguments
 
 
 def test_mnist_row_by_row(digits, tmp_path):
     flags = f"--cells simple --by row --train-examples 17 --data-dir {tmp_path}"
-    task, _ = finished(f"mnist {SMALL} {flags}", tmp_path / "run")
+    task, _ = run_to_completion(f"mnist {SMALL} {flags}", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("row", "image", "classes")
     assert task["classes"] == list("0123456789")
     assert task["published"] == []
-    ((asked),) = digits
-    assert (asked["by"], asked["permuted"], asked["train_examples"]) == ("row", False, 17)
+    ((arguments),) = digits
+    assert (arguments["by"], arguments["permuted"], arguments["train_examples"]) == ("row", False, 17)
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_mnist_row_by_row(digits, tmp_path):
 )
 def test_mnist_pixel_by_pixel_of_real_digits(tmp_path):
     flags = "--permuted --train-examples 16 --features 2 --batch-size 64"
-    task, _ = finished(f"mnist {SMALL} {flags} --data-dir {REAL_DATA}", tmp_path / "run")
+    task, _ = run_to_completion(f"mnist {SMALL} {flags} --data-dir {REAL_DATA}", tmp_path / "run")
     assert task["step"] == "pixel"
     assert {figure["setting"][:8] for figure in task["published"]} == {"permuted"}
 
@@ -105,26 +105,35 @@ def test_characters_of_a_file_with_carried_state(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(ANIMALS * 20)
     flags = f"--file {path} --window 6 --validation 0.2 --test-share 0.2"
-    task, (result,) = finished(f"characters {SMALL} {flags}", tmp_path / "run")
+    task, (result,) = run_to_completion(f"characters {SMALL} {flags}", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("character", "window", "symbols")
     assert read_json(tmp_path / "run" / "vocabulary.json") == ["<pad>", "<unk>", *sorted(set(ANIMALS))]
     assert result["test_loss"] > 0
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
-        ("copying --pooling mean", "--pooling must be last where every step answers, but mean was given."),
-        ("characters --bidirectional", "--bidirectional must be off where every step answers, but True was given."),
-        ("copying --cells lstm:pooling=max", "--pooling must be last where every step answers, but max was given."),
+        (
+            "copying --pooling mean",
+            "--pooling must be last for a task with an output at every step, but mean was given.",
+        ),
+        (
+            "characters --bidirectional",
+            "--bidirectional must be off for a task with an output at every step, but True was given.",
+        ),
+        (
+            "copying --cells lstm:pooling=max",
+            "--pooling must be last for a task with an output at every step, but max was given.",
+        ),
         ("adding --length 9 --min-length 10", "--min-length must be from 2 to --length, but 10 was given."),
         ("temporal --marks 4", "--marks must be 2 or 3, but 4 was given."),
         ("mnist --train-examples 0", "--train-examples must be at least 1, but 0 was given."),
-        ("characters --file {path}/none.txt", "There is no file {path}/none.txt; name one that exists."),
-        ("series --train {path}/none.npz", "{path}/none.npz is no file; name an .npz file."),
+        ("characters --file {path}/none.txt", "There is no file {path}/none.txt; give one that exists."),
+        ("series --train {path}/none.npz", "There is no file {path}/none.npz; give an .npz file."),
         ("adding --curriculum 0.5", "--curriculum 0.5 has nothing to order, since all sequences are 200 steps long;"),
     ],
 )
-def test_flags_that_do_not_fit_are_one_sentence_and_leave_nothing(flags, told, tmp_path, capsys):
-    line = said(f"{flags.format(path=tmp_path)} --compilation-cache off", tmp_path, capsys)
-    assert line.startswith(f"error: {told.format(path=tmp_path)}")
+def test_flags_that_do_not_fit_are_one_sentence_and_leave_nothing(flags, message, tmp_path, capsys):
+    line = error_line(f"{flags.format(path=tmp_path)} --compilation-cache off", tmp_path, capsys)
+    assert line.startswith(f"error: {message.format(path=tmp_path)}")

@@ -1,11 +1,11 @@
-"""The user's own texts and series through the door: tables and arrays that are read, and those that cannot be."""
+"""The user's own texts and series with ``launch.py``: valid files, and files that cannot be read."""
 
 import contextlib
 import io
 
 import numpy as np
 import pytest
-from through_the_door import SMALL, away_from_home, finished, read_json, said
+from command_line import SMALL, error_line, isolated_home, read_json, run_to_completion
 
 import launch
 
@@ -19,8 +19,8 @@ WORDS = "--embedding 3 --max-length 8 --vocabulary 30 --validation 0.25"
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path_factory, monkeypatch):
-    with away_from_home(tmp_path_factory, monkeypatch):
+def isolated(tmp_path_factory, monkeypatch):
+    with isolated_home(tmp_path_factory, monkeypatch):
         yield
 
 
@@ -31,7 +31,7 @@ def write(path, content):
 
 def test_text_of_a_table_with_quotes_tabs_and_empty_rows(tmp_path):
     train, test = write(tmp_path / "train.tsv", TABLE), write(tmp_path / "test.tsv", TABLE)
-    task, _ = finished(f"text {SMALL} --cells gru {WORDS} --train {train} --test {test}", tmp_path / "run")
+    task, _ = run_to_completion(f"text {SMALL} --cells gru {WORDS} --train {train} --test {test}", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("word", "text", "binary")
     assert task["classes"] == ["bad", "good"]
     assert {"plain", "quote", "number"} & set(read_json(tmp_path / "run" / "vocabulary.json"))
@@ -47,19 +47,19 @@ def start_explain(folder, text):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("test.tsv", TABLE + "what is this\tugly\n", "Line 31 of {path}"),
         ("test.csv", b"text,label\nfine,good\ncaf\xe9,bad\n", "Line 3 of {path} is not UTF-8 (byte 0xe9)"),
-        ("test.jsonl", '{"text": "fine", "label": "good"}\n{"text": \n', "Line 2 of {path} is no JSON"),
+        ("test.jsonl", '{"text": "fine", "label": "good"}\n{"text": \n', "Line 2 of {path} is not JSON"),
         ("test.tsv", "text\tlabel\nfine\tgood\ttoo many\n", "Line 2 of {path}"),
     ],
     ids=["label", "bytes", "json", "fields"],
 )
-def test_text_that_cannot_be_read_is_one_sentence_and_leaves_nothing(name, content, told, tmp_path, capsys):
+def test_text_that_cannot_be_read_is_one_sentence_and_leaves_nothing(name, content, message, tmp_path, capsys):
     train, path = write(tmp_path / "train.tsv", TABLE), write(tmp_path / name, content)
-    line = said(f"text {SMALL} {WORDS} --train {train} --test {path}", tmp_path, capsys)
-    assert line.startswith(f"error: {told.format(path=path)}")
+    line = error_line(f"text {SMALL} {WORDS} --train {train} --test {path}", tmp_path, capsys)
+    assert line.startswith(f"error: {message.format(path=path)}")
 
 
 def make_series(path, labels, *, ragged):
@@ -74,7 +74,7 @@ def make_series(path, labels, *, ragged):
 def test_series_of_unlike_lengths_with_classes(tmp_path):
     train = make_series(tmp_path / "train.npz", np.array(["low", "mid", "high"] * 14), ragged=True)
     flags = f"--train {train} --validation 0.2 --test-share 0.2 --pooling max --sweep cell.init=chrono"
-    task, _ = finished(f"series {SMALL} {flags}", tmp_path / "run")
+    task, _ = run_to_completion(f"series {SMALL} {flags}", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("step", "series", "classes")
     assert sorted(task["classes"]) == ["high", "low", "mid"]
 
@@ -86,5 +86,7 @@ def test_series_with_numbers_and_one_test_file(tmp_path):
         make_series(tmp_path / f"{name}.npz", rng.normal(size=count), ragged=False)
         for name, count in (("train", 30), ("test", 9))
     )
-    task, _ = finished(f"series {SMALL} --cells gru --train {train} --test {test} --validation 0.2", tmp_path / "run")
+    task, _ = run_to_completion(
+        f"series {SMALL} --cells gru --train {train} --test {test} --validation 0.2", tmp_path / "run"
+    )
     assert (task["objective"], task["loss"]) == ("number", "mean squared error")

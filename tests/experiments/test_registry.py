@@ -1,11 +1,11 @@
-"""Flags of an experiment: kept and read back, compared between two runs, and given more than once."""
+"""Flags of an experiment: saved and read back, compared between two runs, and repeated."""
 
 import dataclasses
 
 import pytest
 import tyro
 
-from experiments.registry import config_of, difference, experiment_from_config
+from experiments.registry import config_differences, experiment_from_config, experiment_to_config
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
 from experiments.tasks.text import Text
@@ -28,11 +28,11 @@ SMALL = Recall(cells=("lstm", "gru:chrono=9"), features=3, embedding=2, training
     ],
 )
 def test_an_experiment_comes_back_from_its_flags(experiment):
-    assert experiment_from_config(config_of(experiment)) == experiment
+    assert experiment_from_config(experiment_to_config(experiment)) == experiment
 
 
 def test_flags_that_an_older_run_did_not_have_get_their_defaults():
-    config = config_of(SMALL)
+    config = experiment_to_config(SMALL)
     for name in ("embedding_scale", "sweep", "shard"):
         del config.flags[name]
     del config.flags["training"]["warmup_steps"]
@@ -40,8 +40,8 @@ def test_flags_that_an_older_run_did_not_have_get_their_defaults():
 
 
 def test_how_a_run_was_executed_is_not_kept():
-    config = config_of(Recall(execution=Execution(devices=3, resume=True)))
-    assert config == config_of(Recall())
+    config = experiment_to_config(Recall(execution=Execution(devices=3, resume=True)))
+    assert config == experiment_to_config(Recall())
     assert list(encode(config)) == ["format_version", "experiment", "flags", "contents"]
     assert config.experiment == "recall"
     assert config.flags["cells"] == ["simple", "lstm", "gru", "gru:chrono=200"]
@@ -57,7 +57,7 @@ def test_an_unknown_experiment_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (None, "None is not Imdb"),
         ([], "is not Imdb"),
@@ -81,7 +81,7 @@ def test_damaged_flags_are_refused(flags, said):
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [
         (Recall(), []),
         (Recall(out="x", execution=Execution(devices=2), training=Recall().training), []),
@@ -103,17 +103,20 @@ def test_damaged_flags_are_refused(flags, said):
         (Imdb(), ["experiment: recall in the folder, imdb asked for"]),
     ],
 )
-def test_the_difference_names_the_flags_that_change_results(asked, said):
-    old = config_of(Recall())
-    assert difference(old, config_of(asked)) == said
+def test_the_difference_names_the_flags_that_change_results(asked, message):
+    old = experiment_to_config(Recall())
+    assert config_differences(old, experiment_to_config(asked)) == message
     for name in ("architecture", "sweep", "shard", "embedding_scale"):  # as in a run that is older than they are
         del old.flags[name]
-    assert difference(old, config_of(asked)) == said
+    assert config_differences(old, experiment_to_config(asked)) == message
 
 
 def test_where_the_data_lie_makes_no_difference():
-    assert difference(config_of(Imdb(data_dir="here")), config_of(Imdb(data_dir="there"))) == []
-    assert difference(config_of(Imdb()), config_of(Imdb(keep="first"))) == [
+    assert (
+        config_differences(experiment_to_config(Imdb(data_dir="here")), experiment_to_config(Imdb(data_dir="there")))
+        == []
+    )
+    assert config_differences(experiment_to_config(Imdb()), experiment_to_config(Imdb(keep="first"))) == [
         "--keep: last in the folder, first asked for"
     ]
 
@@ -122,21 +125,23 @@ def test_a_file_of_the_user_counts_by_its_content(tmp_path):
     here, there = tmp_path / "here.tsv", tmp_path / "there.tsv"
     for path in (here, there):
         path.write_text("text\tlabel\n")
-    old = config_of(Text(train=str(here)))
-    assert difference(old, config_of(Text(train=str(there)))) == []
-    assert difference(old, config_of(Text(train=str(here), test=str(there)))) == [
-        "--test: its content is not that of the run"
+    old = experiment_to_config(Text(train=str(here)))
+    assert config_differences(old, experiment_to_config(Text(train=str(there)))) == []
+    assert config_differences(old, experiment_to_config(Text(train=str(here), test=str(there)))) == [
+        "--test: the file's content has changed since the run"
     ]
     here.write_text("text\tlabel\ngood\t1\n")
-    assert difference(old, config_of(Text(train=str(here)))) == ["--train: its content is not that of the run"]
-    assert config_of(Text(train=str(tmp_path / "none.tsv"))).contents == {}
+    assert config_differences(old, experiment_to_config(Text(train=str(here)))) == [
+        "--train: its content is not that of the run"
+    ]
+    assert experiment_to_config(Text(train=str(tmp_path / "none.tsv"))).contents == {}
     assert experiment_from_config(old) == Text(train=str(here))
 
 
 @pytest.mark.parametrize("experiment", [Recall, Imdb])
 def test_sweep_is_given_once_for_each_flag_and_execution_without_a_prefix(experiment):
-    told = "--sweep learning_rate=1e-3,3e-3 --shard 2/3 --sweep cell.init=chrono,orthogonal --devices 2 --epochs 5"
-    parsed = tyro.cli(experiment, args=told.split())
+    flags = "--sweep learning_rate=1e-3,3e-3 --shard 2/3 --sweep cell.init=chrono,orthogonal --devices 2 --epochs 5"
+    parsed = tyro.cli(experiment, args=flags.split())
     assert parsed.sweep == ("learning_rate=1e-3,3e-3", "cell.init=chrono,orthogonal")
     assert parsed.shard == "2/3"
     assert parsed.execution == Execution(devices=2)
@@ -150,6 +155,6 @@ def test_the_help_of_sweep_and_shard_shows_an_example(experiment, capsys, monkey
     monkeypatch.setenv("COLUMNS", "500")
     with pytest.raises(SystemExit):
         tyro.cli(experiment, args=["--help"])
-    told = capsys.readouterr().out
-    assert "--sweep learning_rate=1e-3,3e-3 --sweep cell.init=chrono,orthogonal" in told
-    assert "--shard 1/4" in told
+    text = capsys.readouterr().out
+    assert "--sweep learning_rate=1e-3,3e-3 --sweep cell.init=chrono,orthogonal" in text
+    assert "--shard 1/4" in text

@@ -1,4 +1,4 @@
-"""A run folder turned back into its experiment, its models and its way of reading a text."""
+"""Restoring the experiment and models of a run folder, and encoding texts as the run does."""
 
 import dataclasses
 import json
@@ -10,8 +10,8 @@ import pytest
 from sequences import assert_same, normal_like
 
 import rnnjax
-from experiments.registry import config_of
-from experiments.restore import RestoredRun, read_text, restore_run
+from experiments.registry import experiment_to_config
+from experiments.restore import RestoredRun, encode_text, restore_run
 from experiments.study import run_specs
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
@@ -27,7 +27,7 @@ EXPERIMENT = Recall(cells=("lstm", "gru:chrono=9"), features=3, embedding=2, tra
 @pytest.fixture
 def run(tmp_path):
     """Of the LSTM seed 4 was not validated; of the GRU both were."""
-    write_config(tmp_path, config_of(EXPERIMENT))
+    write_config(tmp_path, experiment_to_config(EXPERIMENT))
     (tmp_path / "vocabulary.json").write_text(json.dumps(WORDS))
     (tmp_path / "members" / "lstm-seed4").mkdir(parents=True)
     cells = {"lstm": rnnjax.LSTM(3), "gru-chrono-9": rnnjax.GRU(3, chrono=9)}
@@ -63,7 +63,7 @@ def test_a_cell_without_parameters_is_left_out(run):
 
 def test_every_combination_of_a_sweep_comes_back(tmp_path):
     swept = dataclasses.replace(EXPERIMENT, cells=("lstm",), sweep=("features=3,2", "cell.forget_bias=0"))
-    write_config(tmp_path, config_of(swept))
+    write_config(tmp_path, experiment_to_config(swept))
     (tmp_path / "vocabulary.json").write_text(json.dumps(WORDS))
     cells = {"features-3-seed5": rnnjax.LSTM(3, forget_bias=0.0), "features-2-seed4": rnnjax.LSTM(2, forget_bias=0.0)}
     for name, cell in cells.items():
@@ -88,7 +88,7 @@ def test_every_combination_of_a_sweep_comes_back(tmp_path):
     ],
 )
 def test_a_run_whose_cells_do_not_read_a_text_alike_is_refused(experiment, name, tmp_path):
-    write_config(tmp_path, config_of(experiment))
+    write_config(tmp_path, experiment_to_config(experiment))
     said = f"varies {name}, so its cells do not read a text alike; name a run of one {name}"
     with pytest.raises(UserError, match=said):
         restore_run(tmp_path)
@@ -102,7 +102,7 @@ def test_a_run_without_parameters_is_refused(run):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("config.json", None, "is not a run folder"),
         ("config.json", "{", "not valid JSON"),
@@ -114,16 +114,16 @@ def test_a_run_without_parameters_is_refused(run):
         ("members/lstm-seed5/params.msgpack", "nonsense", "The parameters in"),
     ],
 )
-def test_a_missing_or_damaged_file_is_named(name, content, said, run):
+def test_a_missing_or_damaged_file_is_named(name, content, message, run):
     (run / name).unlink()
     if content is not None:
         (run / name).write_text(content)
-    with pytest.raises(UserError, match=said) as told:
+    with pytest.raises(UserError, match=message) as error:
         restore_run(run)
-    assert str(run) in str(told.value)
+    assert str(run) in str(error.value)
 
 
-def test_torn_parameters_are_said(run):
+def test_torn_parameters_are_reported(run):
     file = run / "members" / "gru-chrono-9-seed4" / "params.msgpack"
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(UserError, match=r"The parameters in '.*seed4/params\.msgpack' are damaged"):
@@ -136,14 +136,14 @@ def run_of(*tasks):
 
 def test_what_a_cell_sets_for_itself_counts(run):
     own = Recall(cells=("lstm:max_distance=9", "lstm:max_distance=1"), min_distance=0)
-    tasks = dict.fromkeys(trial.task for trial in run_specs(own, print))
-    assert read_text(run_of(*tasks), "film " * 3).note.endswith("was trained on reviews of at most 2 or 10.")
-    (task,) = {trial.task for trial in run_specs(Imdb(cells=("lstm:max_length=2",)), print)}
-    assert read_text(run_of(task), "wonderful film horrifying").words == ("film", "horrifying")
+    tasks = dict.fromkeys(spec.task for spec in run_specs(own, print))
+    assert encode_text(run_of(*tasks), "film " * 3).note.endswith("was trained on reviews of at most 2 or 10.")
+    (task,) = {spec.task for spec in run_specs(Imdb(cells=("lstm:max_length=2",)), print)}
+    assert encode_text(run_of(task), "wonderful film horrifying").words == ("film", "horrifying")
 
 
 def test_a_text_is_read_as_the_reviews_were():
-    read = read_text(run_of(EXPERIMENT), "A HORRIFYING film,<br />don't!")
+    read = encode_text(run_of(EXPERIMENT), "A HORRIFYING film,<br />don't!")
     assert read.words == ("a", "horrifying", "film", "don't")
     assert read.tokens.tolist() == [1, 3, 4, 5]
     assert read.note == ""
@@ -151,32 +151,32 @@ def test_a_text_is_read_as_the_reviews_were():
 
 def test_a_longer_text_is_cut_by_imdb_and_read_whole_by_recall():
     text = "wonderful film horrifying"
-    last = read_text(run_of(Imdb(max_length=2)), text)
+    last = encode_text(run_of(Imdb(max_length=2)), text)
     assert (last.words, last.tokens.tolist()) == (("film", "horrifying"), [4, 3])
     assert last.note == "The text has 3 words; this run reads the last 2 of a review."
-    first = read_text(run_of(Imdb(max_length=2, keep="first")), text)
+    first = encode_text(run_of(Imdb(max_length=2, keep="first")), text)
     assert (first.words, first.tokens.tolist()) == (("wonderful", "film"), [2, 4])
     assert "reads the first 2" in first.note
-    assert read_text(run_of(Imdb(max_length=3)), text).note == ""
-    whole = read_text(run_of(Recall(min_distance=0, max_distance=1)), text)
+    assert encode_text(run_of(Imdb(max_length=3)), text).note == ""
+    whole = encode_text(run_of(Recall(min_distance=0, max_distance=1)), text)
     assert whole.tokens.tolist() == [2, 4, 3]
     assert whole.note == "The text has 3 words; this run was trained on reviews of at most 2."
-    assert read_text(run_of(Recall(min_distance=0, max_distance=2)), text).note == ""
+    assert encode_text(run_of(Recall(min_distance=0, max_distance=2)), text).note == ""
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "There is no word in --text"),
         ("... !", "There is no word in --text"),
-        ("foo <unk>", "knows no word of --text"),
+        ("foo <unk>", "vocabulary has no word of --text"),
     ],
 )
-def test_a_text_without_a_known_word_is_refused(text, said):
-    with pytest.raises(UserError, match=rf"{said}; give a text with words such as wonderful, horrifying, film\.$"):
-        read_text(run_of(EXPERIMENT), text)
+def test_a_text_without_a_known_word_is_refused(text, message):
+    with pytest.raises(UserError, match=rf"{message}; give a text with words such as wonderful, horrifying, film\.$"):
+        encode_text(run_of(EXPERIMENT), text)
 
 
 def test_a_text_whose_known_words_are_cut_away_is_refused():
-    with pytest.raises(UserError, match="knows no word of the last 2 words"):
-        read_text(run_of(Imdb(max_length=2)), "wonderful foo bar")
+    with pytest.raises(UserError, match="vocabulary has no word of the last 2 words"):
+        encode_text(run_of(Imdb(max_length=2)), "wonderful foo bar")

@@ -1,4 +1,4 @@
-"""Trainability: which runs there are, which of them share a program, and a small study from flags to map."""
+"""Trainability: its runs, which of them share a program, and a small study from flags to map."""
 
 import contextlib
 import dataclasses
@@ -10,7 +10,7 @@ import pytest
 
 import launch
 import rnnjax
-from experiments.registry import config_of, difference, experiment_from_config
+from experiments.registry import config_differences, experiment_from_config, experiment_to_config
 from experiments.study import run_specs
 from experiments.tasks.trainability import Trainability
 from rnnjax.cells.initializers import Orthogonal
@@ -57,18 +57,18 @@ def test_recipes_and_other_sweeps_are_kept():
 
 
 def test_flags_come_back_and_differ():
-    assert experiment_from_config(config_of(SMALL)) == SMALL
-    said = difference(config_of(SMALL), config_of(Trainability(distances=(5,))))
-    assert "--distances: 2 4 9 in the folder, 5 asked for" in said
+    assert experiment_from_config(experiment_to_config(SMALL)) == SMALL
+    lines = config_differences(experiment_to_config(SMALL), experiment_to_config(Trainability(distances=(5,))))
+    assert "--distances: 2 4 9 in the folder, 5 asked for" in lines
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"gains": (1.0, 1.0)}, "--gains must be one or more numbers above 0, none twice"),
-        ({"gains": (0.0,)}, "--gains must be one or more numbers above 0"),
-        ({"distances": (3, 0)}, "--distances must be one or more numbers of at least 1"),
-        ({"forget_biases": (float("nan"),)}, "--forget-biases must be one or more finite numbers"),
+        ({"gains": (1.0, 1.0)}, "--gains must be one or more different numbers above 0"),
+        ({"gains": (0.0,)}, "--gains must be one or more different numbers above 0"),
+        ({"distances": (3, 0)}, "--distances must be one or more different numbers of at least 1"),
+        ({"forget_biases": (float("nan"),)}, "--forget-biases must be one or more different finite numbers"),
         ({"distances": ()}, "--distances must be one or more"),
         ({"embedding_scale": 0.0}, "--embedding-scale must be a number above 0"),
         ({"steps": 0}, "--steps must be at least 1"),
@@ -89,7 +89,7 @@ def test_a_shard_is_a_part_of_the_whole_study():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"cells": ()}, "--cells wants at least one cell, but none was given"),
+        ({"cells": ()}, "--cells must be one or more cells, but none was given"),
         ({"sweep": ("cell.init=chrono",)}, "--sweep cell.init varies what this study varies already; set --gains"),
         ({"sweep": ("cell.forget_bias=1,2",)}, "varies already; set --forget-biases"),
         ({"sweep": ("distance=5,6",)}, "--sweep distance varies what this study varies already; set --distances"),

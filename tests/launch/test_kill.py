@@ -1,4 +1,4 @@
-"""A run that is killed again and again ends bit for bit like one that nobody disturbed."""
+"""A run that is killed and resumed repeatedly gives bit for bit the results of an uninterrupted run."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ TIMES = ("seconds", "steps_per_second", "compile_seconds")
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """A function that starts a run in a process of its own; compiled programs are shared, as they are in life."""
+    """A function that starts a run in a process of its own; they share a compilation cache."""
     cache = tmp_path_factory.mktemp("cache")
 
     def start(folder, *more, flags=FLAGS):
@@ -42,9 +42,9 @@ def finished(process):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(start, tmp_path_factory):
-    """The folder of a run that nobody disturbs, and the seconds that one takes with compiled programs at hand."""
-    folders = [tmp_path_factory.mktemp("undisturbed") / name for name in ("first", "second")]
+def uninterrupted(start, tmp_path_factory):
+    """The folder of an uninterrupted run, and the seconds such a run takes with cached programs."""
+    folders = [tmp_path_factory.mktemp("uninterrupted") / name for name in ("first", "second")]
     finished(start(folders[0]))
     began = time.monotonic()
     finished(start(folders[1]))
@@ -54,37 +54,37 @@ def undisturbed(start, tmp_path_factory):
 
 
 def content(folder):
-    """All that a run has computed, by file; every file is read as what it is."""
-    found = {}
+    """Files of a run and what was computed in them; every file is parsed in its format."""
+    files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         if path.suffix == ".json":
-            told = json.loads(path.read_text())
+            record = json.loads(path.read_text())
             if name not in ("environment.json", "config.json"):
-                found[name] = {k: told[k] for k in told if k not in TIMES} if isinstance(told, dict) else told
+                files[name] = {k: record[k] for k in record if k not in TIMES} if isinstance(record, dict) else record
         elif path.suffix == ".csv":
             with path.open(newline="") as file:
-                found[name] = [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
+                files[name] = [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
         elif path.suffix == ".png":
             Image.open(path).verify()
         elif path.suffix == ".html":
             assert path.read_text().rstrip().endswith("</html>")
         elif path.suffix == ".msgpack":
             flax.serialization.msgpack_restore(path.read_bytes())
-            found[name] = path.read_bytes()
+            files[name] = path.read_bytes()
         elif path.suffix == ".jsonl":
-            found[name] = [json.loads(line) for line in path.read_text().splitlines()]
+            files[name] = [json.loads(line) for line in path.read_text().splitlines()]
         else:
             assert name in (".lock", "table.parquet"), f"{name} should not be there"
-    assert {"table.csv", "vocabulary.json", "members/lstm-seed1/result.json"} <= set(found)
-    assert len(found["members/lstm-seed1/metrics.jsonl"]) == 40 + 4 + 8
-    return found
+    assert {"table.csv", "vocabulary.json", "members/lstm-seed1/result.json"} <= set(files)
+    assert len(files["members/lstm-seed1/metrics.jsonl"]) == 40 + 4 + 8
+    return files
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_moments(start, undisturbed, tmp_path):
-    """Anywhere between the first line of Python and the last of the report."""
-    expected, seconds = content(undisturbed[0]), undisturbed[1]
+def test_killed_at_twenty_moments(start, uninterrupted, tmp_path):
+    """At random moments between the start of Python and the end of the report."""
+    expected, seconds = content(uninterrupted[0]), uninterrupted[1]
     moments, kills, folders = random.Random(), 0, []
     while kills < KILLS or (folders[-1] / "report.html").exists() is False:
         if not folders or (folders[-1] / "report.html").exists():

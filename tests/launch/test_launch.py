@@ -1,4 +1,4 @@
-"""Whole runs through the door: recall and imdb, small, from flags to figures."""
+"""Whole runs of ``launch.py``: small recall and imdb runs, from flags to figures."""
 
 import contextlib
 import io
@@ -29,8 +29,8 @@ FIGURES = {
 
 
 def start(arguments):
-    """(exit status, what was printed)."""
-    assert jax.local_device_count() == 8  # before a run settles how many there are
+    """(exit status, standard output)."""
+    assert jax.local_device_count() == 8  # before a run configures the devices
     with contextlib.redirect_stdout(io.StringIO()) as output:
         status = launch.main(arguments)
     return status, output.getvalue()
@@ -142,7 +142,7 @@ def test_a_killed_run_still_reports(copy):
 
 @pytest.fixture
 def archive(tmp_path, monkeypatch):
-    """A data folder with a small archive in the aclImdb layout, and a home that is not the user's."""
+    """A data folder with a small archive in the aclImdb layout, and a temporary home."""
     for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     path = tmp_path / "data" / "downloads" / "manual" / "aclImdb_v1.tar.gz"

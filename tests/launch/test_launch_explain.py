@@ -1,4 +1,4 @@
-"""Explain through the door: what is printed of a run, and one sentence for what is missing."""
+"""``launch.py explain``: what it prints for a run, and one sentence for what is missing."""
 
 import dataclasses
 import json
@@ -47,9 +47,9 @@ def logits_of(name, *texts):
 
 def test_every_cell_is_shown_with_the_logits_of_its_parameters(run, capsys):
     assert launch.main(["explain", str(run), "--text", "HORRIFYING! A zebra film"]) == 0
-    told = capsys.readouterr()
-    assert told.err == ""
-    legend, *cells = re.split(r"\n(?=SimpleRNN|LSTM)", told.out)
+    output = capsys.readouterr()
+    assert output.err == ""
+    legend, *cells = re.split(r"\n(?=SimpleRNN|LSTM)", output.out)
     assert "not in the vocabulary" in " ".join(legend.split())
     for name, title, shown in zip(MODELS, ("SimpleRNN, seed 0", "LSTM, seed 0"), cells, strict=True):
         with_it, without_it = logits_of(name, (3, 1, 1, 4), (1, 1, 1, 4))
@@ -61,7 +61,7 @@ def test_every_cell_is_shown_with_the_logits_of_its_parameters(run, capsys):
         assert row.split()[-2] == f"{without_it:+.2f}"
 
 
-def test_a_text_longer_than_training_is_said(run, capsys):
+def test_a_text_longer_than_training_is_reported(run, capsys):
     (run / "members" / "lstm-seed0" / "params.msgpack").unlink()
     assert launch.main(["explain", str(run), "--text", "film " * 6]) == 0
     assert "The text has 6 words; this run was trained on reviews of at most 5.\n" in (out := capsys.readouterr().out)
@@ -69,21 +69,21 @@ def test_a_text_longer_than_training_is_said(run, capsys):
 
 
 @pytest.mark.parametrize(
-    ("text", "lost", "said"),
+    ("text", "lost", "message"),
     [
         ("film", "vocabulary.json", "the run is older than this file, in which its words stand; run again"),
         ("film", "params.msgpack", "has not validated any cell yet"),
         ("film", "config.json", "is not a run folder"),
-        ("zebra", None, "The run knows no word of --text; give a text with words such as wonderful"),
+        ("zebra", None, "The run's vocabulary has no word of --text; give a text with words such as wonderful"),
         (" ", None, "There is no word in --text; give a text with words such as wonderful"),
     ],
 )
-def test_what_is_missing_is_one_sentence_with_status_1(text, lost, said, run, capsys):
+def test_what_is_missing_is_one_sentence_with_status_1(text, lost, message, run, capsys):
     for file in run.rglob(lost or "nothing"):
         file.unlink()
     assert launch.main(["explain", str(run), "--text", text]) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    (line,) = told.err.splitlines()
+    output = capsys.readouterr()
+    assert output.out == ""
+    (line,) = output.err.splitlines()
     assert line.startswith("error: ")
-    assert said in line
+    assert message in line

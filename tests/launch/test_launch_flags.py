@@ -1,4 +1,4 @@
-"""Flags: what help says of them, and what happens without any."""
+"""Flags: their help texts, and what happens without any."""
 
 import dataclasses
 import re
@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def away_from_home(tmp_path_factory, monkeypatch):
-    """A home that is not the user's, JAX in use already, and no programs kept after the test."""
+def isolated_home(tmp_path_factory, monkeypatch):
+    """A temporary home, JAX with its devices configured, and no compilation cache after the test."""
     for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path_factory.mktemp("home")))
     assert jax.local_device_count() == 8
@@ -51,13 +51,13 @@ def help_of(arguments, capsys, monkeypatch):
 @pytest.mark.parametrize("experiment", EVERY, ids=EXPERIMENTS)
 def test_help_explains_every_flag_with_its_default(experiment, capsys, monkeypatch):
     text = help_of([type(experiment).__name__.lower()], capsys, monkeypatch)
-    told, flag = {}, ""
+    help_texts, flag = {}, ""
     for line in text.splitlines():
-        said = line.strip("│| ")  # the frame is drawn as the output's encoding allows
-        if found := re.match(r"--([a-z][a-z-]*)", said):
-            flag = found[1]
+        content = line.strip("│| ")  # the frame is drawn as the output's encoding allows
+        if match := re.match(r"--([a-z][a-z-]*)", content):
+            flag = match[1]
         if flag:
-            told[flag] = f"{told.get(flag, '')} {said}".strip()
+            help_texts[flag] = f"{help_texts.get(flag, '')} {content}".strip()
     values = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
     for name, hint in typing.get_type_hints(type(experiment), include_extras=True).items():
         if tyro.conf.Suppress in getattr(hint, "__metadata__", ()):
@@ -65,15 +65,17 @@ def test_help_explains_every_flag_with_its_default(experiment, capsys, monkeypat
     for section in ("architecture", "training", "execution"):
         values |= dataclasses.asdict(values.pop(section))
     assert {"checkpoint_every", "resume", "parallel", "model_devices", "compilation_cache", "shard"} <= set(values)
-    assert set(told) == {name.replace("_", "-") for name in values}
+    assert set(help_texts) == {name.replace("_", "-") for name in values}
     assert values.pop("sweep") == ()
-    assert re.search(r"--sweep STR +a flag to vary.*--sweep learning_rate=1e-3,3e-3.*\. \(repeatable\)$", told["sweep"])
+    assert re.search(
+        r"--sweep STR +a flag to vary.*--sweep learning_rate=1e-3,3e-3.*\. \(repeatable\)$", help_texts["sweep"]
+    )
     if "train" in values:
-        assert re.search(r"--train STR +file .*\(required\)$", told["train"])
+        assert re.search(r"--train STR +file .*\(required\)$", help_texts["train"])
         del values["train"]
     for name, value in values.items():
         shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        assert re.search(rf"[^()]{{15,}}\. \(default: {re.escape(shown)}\)$", told[name.replace("_", "-")])
+        assert re.search(rf"[^()]{{15,}}\. \(default: {re.escape(shown)}\)$", help_texts[name.replace("_", "-")])
 
 
 def test_help_names_the_commands(capsys, monkeypatch):

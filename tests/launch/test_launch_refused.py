@@ -1,4 +1,4 @@
-"""How a command ends that does not go its way: one sentence for what is wrong, and nothing left behind."""
+"""Commands that fail: one sentence for the error, and no files left behind."""
 
 import jax
 import pytest
@@ -11,8 +11,8 @@ from rnnjax.sharding.compilation_cache import configure_compilation_cache
 
 
 @pytest.fixture(autouse=True)
-def away_from_home(tmp_path_factory, monkeypatch):
-    """A home that is not the user's, JAX in use already, and no programs kept after the test."""
+def isolated_home(tmp_path_factory, monkeypatch):
+    """A temporary home, JAX with its devices configured, and no compilation cache after the test."""
     for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path_factory.mktemp("home")))
     assert jax.local_device_count() == 8
@@ -25,12 +25,12 @@ def tree(folder):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ("recall --cells lstn", "There is no cell 'lstn'; choose from simple, lstm, gru"),
         ("recall --cells lstm:chrono=x", "chrono must be a number of steps"),
-        ("recall --cells lstm gru lstm", "none twice, but lstm gru lstm was given"),
-        ("recall --cells", "at least one cell"),
+        ("recall --cells lstm gru lstm", "different cells, but lstm gru lstm was given"),
+        ("recall --cells", "one or more different cells, but none"),
         ("recall --features 0", "--features must be at least 1, but 0 was given"),
         ("recall --steps -5", "--steps must be at least 1, but -5 was given"),
         ("recall --min-distance 30 --max-distance 20", "--min-distance must be from 0 to --max-distance"),
@@ -40,13 +40,13 @@ def tree(folder):
         ("imdb --validation 1", "--validation must be above 0 and below 1"),
         ("imdb --max-length -1", "--max-length must be at least 1"),
         ("imdb --cells nope", "There is no cell 'nope'"),
-        ("imdb --data-dir nowhere", "The data folder nowhere does not exist; name an existing one with --data-dir"),
+        ("imdb --data-dir nowhere", "The data folder nowhere does not exist; give an existing one with --data-dir"),
         ("recall --out file", "The output folder file is a file"),
         ("recall --out file/below", "The output folder file/below cannot be written"),
         ("recall --out full", "The output folder full already holds a run; continue it with --resume, give another"),
         ("recall --out full --resume", "'full/config.json' is damaged, not valid JSON"),
         ("recall --compilation-cache file", "for compiled programs cannot be written"),
-        ("recall --sweep learning_rate", "--sweep wants name=value,value as in --sweep learning_rate=1e-3,3e-3"),
+        ("recall --sweep learning_rate", "--sweep must be name=value,value as in --sweep learning_rate=1e-3,3e-3"),
         ("recall --shard 5/4", "--shard must be i/n with i from 1 to n, as in 1/4, but 5/4 was given"),
         ("recall --devices 9", "--devices 9: there are only 8"),
         ("recall --cpu-devices 3", "--cpu-devices 3 comes too late: JAX runs on 8 already"),
@@ -59,7 +59,7 @@ def tree(folder):
         ("explain full --text film", "is damaged, not valid JSON"),
     ],
 )
-def test_wrong_input_is_one_sentence_with_status_1_and_changes_nothing(arguments, said, tmp_path, capsys, monkeypatch):
+def test_wrong_input_is_one_sentence_and_changes_nothing(arguments, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("precious")
     (tmp_path / "full").mkdir()
@@ -69,7 +69,7 @@ def test_wrong_input_is_one_sentence_with_status_1_and_changes_nothing(arguments
     assert launch.main([*arguments.split(), *out]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
-    assert said in line
+    assert message in line
     assert tree(tmp_path) == before
 
 
@@ -77,8 +77,8 @@ def test_a_run_that_fails_on_its_way_is_reported_as_far_as_it_came(tmp_path, cap
     def fail(experiment, folder, view):
         member = folder / "members" / "lstm-seed0"
         member.mkdir()
-        told = '{"label": "LSTM", "cell": "lstm", "seed": 0, "parameters": 9, "steps": 4}'
-        (member / "member.json").write_text(told)
+        record = '{"label": "LSTM", "cell": "lstm", "seed": 0, "parameters": 9, "steps": 4}'
+        (member / "member.json").write_text(record)
         raise UserError("The loss became nan.")
 
     monkeypatch.setattr(experiments.run, "train", fail)
@@ -94,12 +94,12 @@ def test_resuming_wants_the_folder(tmp_path, capsys, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_misspelt_tfds_data_dir_is_said_and_not_made(tmp_path, capsys, monkeypatch):
+def test_a_misspelt_tfds_data_dir_is_reported_and_not_made(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nowhere"))
     assert launch.main(["imdb", "--out", "new"]) == 1
     assert (
-        "does not exist; name an existing one with the environment variable TFDS_DATA_DIR." in capsys.readouterr().err
+        "does not exist; give an existing one with the environment variable TFDS_DATA_DIR." in capsys.readouterr().err
     )
     assert not list(tmp_path.iterdir())
 
@@ -114,15 +114,15 @@ def test_ctrl_c_before_training_ends_quietly_and_leaves_nothing(tmp_path, capsys
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_signal_is_said_with_how_to_go_on(tmp_path, capsys, monkeypatch):
+def test_a_signal_is_reported_with_how_to_go_on(tmp_path, capsys, monkeypatch):
     def stopped(experiment, folder, view):
         (folder / "members" / "lstm-seed0").mkdir()
         raise StoppedError(15)
 
     monkeypatch.setattr(experiments.run, "train", stopped)
     assert launch.main(["recall", "--out", str(tmp_path / "run")]) == 143
-    said = f"stopped by SIGTERM; go on with the same flags, --out {tmp_path / 'run'} and --resume.\n"
-    assert capsys.readouterr().err == said
+    message = f"stopped by SIGTERM; continue with the same flags, --out {tmp_path / 'run'} and --resume.\n"
+    assert capsys.readouterr().err == message
     assert (tmp_path / "run" / "config.json").exists()
     assert not (tmp_path / "run" / "report.html").exists()
 
@@ -134,8 +134,8 @@ def test_a_run_with_other_flags_is_not_continued(tmp_path, capsys, monkeypatch):
     assert launch.main([*arguments, "--resume", "--devices", "3"]) == 0  # what it computes does not depend on that
     capsys.readouterr()
     assert launch.main([*arguments, "--resume", "--steps", "7", "--cells", "gru"]) == 1
-    said = (
+    message = (
         "was started with other flags (--cells: simple lstm gru gru:chrono=200 in the folder, gru asked for; "
         "--steps: 400 in the folder, 7 asked for)"
     )
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A run that is asked to stop saves and says how to go on; then it ends like one that nobody disturbed."""
+"""A run stopped by a signal saves a checkpoint and prints how to continue; resumed, it gives the same results."""
 
 import re
 import signal
@@ -22,7 +22,7 @@ COMPILING = 300  # seconds that may pass until the first step
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """A function that starts a run in a process of its own; compiled programs are shared, as they are in life."""
+    """A function that starts a run in a process of its own; they share a compilation cache."""
     cache = tmp_path_factory.mktemp("cache")
 
     def start(folder, *more):
@@ -33,8 +33,8 @@ def start(tmp_path_factory):
     return start
 
 
-def stopped(process, folder, number, lines):
-    """Send a signal when there are so many records: (exit status, seconds until the end, what was said of it)."""
+def stop(process, folder, number, lines):
+    """Send signal ``number`` once there are ``lines`` records: (exit status, seconds until the end, standard error)."""
     path, patience = folder / "members" / "simplernn-seed1" / "metrics.jsonl", time.monotonic() + COMPILING
     while not (path.exists() and path.read_bytes().count(b"\n") >= lines):
         assert process.poll() is None, process.communicate()
@@ -42,20 +42,20 @@ def stopped(process, folder, number, lines):
         time.sleep(0.01)
     process.send_signal(number)
     began = time.monotonic()
-    said = process.communicate(timeout=60)[1]
-    return process.returncode, time.monotonic() - began, said
+    errors = process.communicate(timeout=60)[1]
+    return process.returncode, time.monotonic() - began, errors
 
 
 def content(folder):
-    """What came of each run, but for times."""
-    found = {}
+    """Files of each run and their content, without times."""
+    files = {}
     for member in sorted((folder / "members").iterdir()):
         assert {path.name for path in member.iterdir()} >= {"metrics.jsonl", "params.msgpack", "result.json"}
         for path in member.iterdir():
-            found[member.name, path.name] = path.read_bytes()
+            files[member.name, path.name] = path.read_bytes()
         result = read_json(member / "result.json")
-        found[member.name, "result.json"] = {name: result[name] for name in result if name not in TIMES}
-    return found
+        files[member.name, "result.json"] = {name: result[name] for name in result if name not in TIMES}
+    return files
 
 
 @pytest.mark.slow
@@ -66,15 +66,15 @@ def test_stopped_twice(start, tmp_path):
 
     folder, steps = tmp_path / "run", []
     for number, status, lines, more in ((signal.SIGTERM, 143, 200, ()), (signal.SIGINT, 130, 1200, ("--resume",))):
-        ended, seconds, said = stopped(start(folder, *more), folder, number, lines)
-        assert ended == status, said
+        ended, seconds, errors = stop(start(folder, *more), folder, number, lines)
+        assert ended == status, errors
         assert seconds < 10
-        assert said.splitlines() == [
+        assert errors.splitlines() == [
             "stopping after the current step; a second signal stops at once.",
-            f"stopped by {number.name}; go on with the same flags, --out {folder} and --resume.",
+            f"stopped by {number.name}; continue with the same flags, --out {folder} and --resume.",
         ]
-        (place,) = (folder / "checkpoints").iterdir()
-        steps.append(max(int(path.name) for path in place.iterdir() if path.name.isdecimal()))
+        (checkpoints,) = (folder / "checkpoints").iterdir()
+        steps.append(max(int(path.name) for path in checkpoints.iterdir() if path.name.isdecimal()))
     assert 0 < steps[0] < steps[1] < 3000
 
     last = start(folder, "--resume")

@@ -1,4 +1,4 @@
-"""The notebooks run from their first cell to their last, at a small size, and lie in the repository without outputs."""
+"""The notebooks run from their first cell to their last, at a small size, and are stored without outputs."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def outputs(book):
 
 
 def printed(book):
-    """All that a reader can read below the cells."""
+    """All text below the cells."""
     shown = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs(book)]
     return "\n".join(shown)
 
@@ -48,7 +48,7 @@ def pictures(book):
 
 
 def complaints(book):
-    """What was written to standard error: warnings, as a rule."""
+    """Everything written to standard error."""
     return [output.text for output in outputs(book) if output.get("name") == "stderr"]
 
 
@@ -64,7 +64,7 @@ def test_a_notebook_lies_here_without_outputs(path):
 
 @pytest.mark.slow
 def test_the_gradient_of_the_readers_own_model(execute, tmp_path):
-    """Where rnnjax is installed and no checkout is near."""
+    """With rnnjax installed, outside a checkout."""
     book = execute("gradient_flow.ipynb", tmp_path, RNNJAX_SMALL="1", PYTHONPATH=str(ROOT), JAX_PLATFORMS="cpu")
     text = printed(book)
     assert all(name in text for name in ("SimpleRNN", "LSTM", "GRU, chrono"))
@@ -76,7 +76,7 @@ def test_the_gradient_of_the_readers_own_model(execute, tmp_path):
 
 @pytest.mark.slow
 def test_recall_and_imdb_on_what_there_is(execute, tmp_path):
-    """The reviews where they lie already; else they are left out, and the notebook says so."""
+    """With the reviews if TFDS_DATA_DIR is set; otherwise the notebook reports that IMDB is left out."""
     real = "TFDS_DATA_DIR" in os.environ
     variables = {
         "RNNJAX_EXPECT": "any",
@@ -89,7 +89,7 @@ def test_recall_and_imdb_on_what_there_is(execute, tmp_path):
     }
     book = execute("colab_tpu.ipynb", ROOT / "notebooks", **variables)
     text = printed(book)
-    assert "installed: nothing, all is there" in text
+    assert "installed: nothing, all requirements are met" in text
     assert "(cpu)" in text
     assert ("IMDB is left out" in text) is not real
     for name in ("recall", "imdb")[: 1 + real]:

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.registry import config_of, difference, experiment_from_config
+from experiments.registry import config_differences, experiment_from_config, experiment_to_config
 from experiments.tasks.adding import Adding
 from experiments.tasks.copying import Copying
 from experiments.tasks.imdb import Imdb
@@ -81,9 +81,9 @@ def test_a_json_file_is_read_back(tmp_path, record):
 
 @given(experiment=EXPERIMENTS)
 def test_flags_come_back_from_the_config_of_their_run(experiment):
-    config = msgspec.convert(json.loads(json.dumps(encode(config_of(experiment)))), Config)
+    config = msgspec.convert(json.loads(json.dumps(encode(experiment_to_config(experiment)))), Config)
     assert experiment_from_config(config) == experiment
-    assert difference(config, config_of(experiment)) == []
+    assert config_differences(config, experiment_to_config(experiment)) == []
     other = dataclasses.replace(experiment, features=experiment.features + 1)
     expected = f"--features: {experiment.features} in the folder, {other.features} asked for"
-    assert difference(config, config_of(other)) == [expected]
+    assert config_differences(config, experiment_to_config(other)) == [expected]

@@ -1,4 +1,4 @@
-"""Wrong folders, and folders with wrong files in them, for ``launch.py``; as ``cases_launch.py``."""
+"""Wrong folders, and folders with wrong files, for ``launch.py``; in the form of ``cases_launch.py``."""
 
 FOLDERS = [
     ("recall --out notes.txt", "The output folder notes.txt is a file; give another folder with --out."),
@@ -94,11 +94,11 @@ FOLDERS = [
     ),
     (
         "explain adding --text film",
-        "The run 'adding' reads no words, it is of adding; name one of recall, imdb or text.",
+        "The run 'adding' is of adding, whose inputs are no words; name a run of recall, imdb or text.",
     ),
     (
         "explain trained --text xyzzy",
-        "The run knows no word of --text; give a text with words such as wonderful, horrifying, film.",
+        "The run's vocabulary has no word of --text; give a text with words such as wonderful, horrifying, film.",
     ),
     (
         "explain trained --text !!!",

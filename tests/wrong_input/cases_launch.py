@@ -1,13 +1,13 @@
-"""Wrong input for ``launch.py``: arguments, and the sentence that they get after "error: ".
+"""Wrong input for ``launch.py``: arguments, and the error message, which is printed after "error: ".
 
-Each begins in a folder that ``folder.py`` has filled and ends with status 1. Those of ``SHOWN`` stand in
-docs/wrong-input.md as they are here; ``page.py`` prints it.
+Each command runs in a folder filled by ``folder.py`` and ends with status 1. ``page.py`` prints the cases in ``SHOWN``
+for docs/wrong-input.md.
 """
 
 FLAGS = [
     (
         "--tyro-write-completion powershell completions",
-        "--tyro-write-completion powershell: there are completions for bash, zsh, tcsh, fish; give one of them.",
+        "--tyro-write-completion must be one of bash, zsh, tcsh, fish, but powershell was given.",
     ),
     ("recall --cells lstn", "There is no cell 'lstn'; choose from simple, lstm, gru, as in --cells simple lstm."),
     (
@@ -36,13 +36,13 @@ FLAGS = [
     ),
     ("adding --length 1", "--length must be at least 2, but 1 was given."),
     ("temporal --marks 4", "--marks must be 2 or 3, but 4 was given."),
-    ("copying --pooling mean", "--pooling must be last where every step answers, but mean was given."),
-    ("trainability --gains 1 1", "--gains must be one or more numbers above 0, none twice, but (1.0, 1.0) was given."),
+    ("copying --pooling mean", "--pooling must be last for a task with an output at every step, but mean was given."),
+    ("trainability --gains 1 1", "--gains must be one or more different numbers above 0, but (1.0, 1.0) was given."),
     (
         "recall --sweep learning_rate",
-        "--sweep wants name=value,value as in --sweep learning_rate=1e-3,3e-3, but 'learning_rate' was given.",
+        "--sweep must be name=value,value as in --sweep learning_rate=1e-3,3e-3, but 'learning_rate' was given.",
     ),
-    ("recall --sweep features=8,many", "--sweep features wants a whole number, but 'many' was given."),
+    ("recall --sweep features=8,many", "--sweep features must be a whole number, but 'many' was given."),
     ("recall --shard 5/4", "--shard must be i/n with i from 1 to n, as in 1/4, but 5/4 was given."),
     ("recall --model-devices 2", "--model-devices must be 1 without --parallel sharded, but 2 was given."),
     ("recall --coordinator here", "--coordinator must be with --num-processes and --process-id, but here was given."),
@@ -62,24 +62,24 @@ FLAGS = [
 ]
 
 DATA = [
-    ("text --train nowhere.tsv", "There is no file nowhere.tsv; name one that exists."),
+    ("text --train nowhere.tsv", "There is no file nowhere.tsv; give one that exists."),
     (
         "text --train notes.txt",
-        "notes.txt is of no known kind; give a file whose name ends in .tsv, .csv, .jsonl.",
+        "notes.txt is of an unknown kind; give a file whose name ends in .tsv, .csv, .jsonl.",
     ),
     (
         "text --train columns.csv",
-        "No column of columns.csv is called label, class, sentiment, target or category: the first line must name the "
-        'columns (of JSON: in its keys) and has "text", "stars"; mend it, or give one of these with --label-column.',
+        "No column of columns.csv is called label, class, sentiment, target or category: its first line (or first JSON "
+        'object) names "text", "stars"; give one of these with --label-column, or rename a column.',
     ),
     (
         "text --train good.csv --text-column body",
-        'No column of good.csv is called "body": the first line must name the columns (of JSON: in its keys) and has '
-        '"text", "label"; mend it, or give one of these with --text-column.',
+        'No column of good.csv is called "body": its first line (or first JSON object) names "text", "label"; give one '
+        "of these with --text-column, or rename a column.",
     ),
     (
         "text --train one.csv",
-        'All labels of one.csv are "good"; give examples of at least two labels.',
+        'All labels of one.csv are "good"; give examples of at least two classes.',
     ),
     (
         "text --train good.csv --test other.csv",
@@ -87,38 +87,41 @@ DATA = [
     ),
     (
         "text --train good.csv --validation 0.6 --test-share 0.6",
-        "A validation fraction of 0.6 and a test fraction of 0.6 leave nothing to train on; give smaller ones.",
+        "A validation fraction of 0.6 and a test fraction of 0.6 leave no training examples; give smaller fractions.",
     ),
     (
         "text --train few.csv",
-        "2 examples of 2 labels are too few for parts of 0 and 0 beside a training part with every label; give more "
-        "examples, or other fractions for the validation and the test part.",
+        "2 examples of 2 classes are too few: held-out parts of 0 and 0 examples must not be empty and must leave "
+        "every class in the training part; give more examples, or other fractions for validation and test.",
     ),
-    ("series --train nowhere.npz", "nowhere.npz is no file; name an .npz file."),
+    ("series --train nowhere.npz", "There is no file nowhere.npz; give an .npz file."),
     (
         "series --train nan.npz",
         "x of nan.npz holds NaN, infinity or a number too large for float32 in example 2, "
-        "counted from 0; mend it or leave it out.",
+        "counted from 0; correct or remove it.",
     ),
-    ("series --train no-y.npz", "no-y.npz has no array y, but x; save x and y."),
-    ("series --train words.npz", "x of words.npz holds <U1; save numbers."),
+    ("series --train no-y.npz", "no-y.npz must hold arrays x and y, but holds x."),
+    ("series --train words.npz", "x of words.npz has dtype <U1; save numbers."),
     (
         "series --train shapes.npz",
         "x of shapes.npz has the shape (3, 4), which does not fit 5 labels; give (N, T, D), (N, T), or with lengths "
-        "(their sum, D), none of them 0.",
+        "(sum of lengths, D), without axes of length 0.",
     ),
     (
         "series --train lengths.npz",
-        "lengths of lengths.npz holds float64 in the shape (2,); give an integer for each of the 2 labels.",
+        "lengths of lengths.npz has dtype float64 and shape (2,); give an integer for each of the 2 labels.",
     ),
-    ("series --train no-steps.npz", "Example 1 of no-steps.npz has the length 0; give every one a step."),
-    ("characters --file photos", "photos is a folder; name a file in it."),
+    (
+        "series --train no-steps.npz",
+        "Example 1 of no-steps.npz has the length 0; every series needs at least one step.",
+    ),
+    ("characters --file photos", "photos is a folder; give a file in it."),
     (
         "characters --file notes.txt",
-        "8 characters are too few for a training, a validation and a test part of at least one window of 100 "
-        "characters and one more; give a longer text, a smaller window or larger fractions.",
+        "8 characters are too few: training, validation and test each need at least 101, one more than a window has; "
+        "give a longer text, a smaller window or larger fractions.",
     ),
-    ("imdb --data-dir nowhere", "The data folder nowhere does not exist; name an existing one with --data-dir."),
+    ("imdb --data-dir nowhere", "The data folder nowhere does not exist; give an existing one with --data-dir."),
 ]
 
 SHOWN = {"Flags": FLAGS, "Your own data": DATA}

@@ -1,6 +1,6 @@
-"""Wrong input for the library: what is called, with the names of ``given.py``, and the sentence that it gets.
+"""Wrong input for the library: calls, with the variables of ``given.py``, and their error messages.
 
-Every call raises ValueError. Those of ``SHOWN`` stand in docs/wrong-input.md as they are here; ``page.py`` prints it.
+Every call raises ValueError. ``page.py`` prints the cases in ``SHOWN`` for docs/wrong-input.md.
 """
 
 CELLS = [

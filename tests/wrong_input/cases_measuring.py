@@ -1,4 +1,4 @@
-"""Wrong input for what measures a network, reads weights or makes batches; as ``cases_library.py``."""
+"""Wrong input for diagnostics, imported weights and batching; in the form of ``cases_library.py``."""
 
 DIAGNOSTICS = [
     ("norms_by_lag(state, lengths, weights)", "tap_gradients must be an array (T, B, H), got LSTMState"),
@@ -100,11 +100,11 @@ DATA = [
     ),
     (
         "ordered_chunks(lengths, batch_size=2, edges=(8, 4), steps_per_chunk=1)",
-        "edges must be one or more lengths that ascend, got (8, 4)",
+        "edges must be one or more ascending lengths, got (8, 4)",
     ),
     (
         "ordered_chunks(lengths + 8, batch_size=2, edges=(4, 8), steps_per_chunk=1)",
-        "an example of 9 words is longer than the last edge, 8",
+        "an example of 9 steps is longer than the last edge, 8",
     ),
     (
         "stream_chunks(0, 8, batch_size=2, steps_per_chunk=1)",

@@ -1,13 +1,13 @@
-"""A folder in which runs lie, whole and broken ones, and a home of one's own."""
+"""A folder with valid and damaged runs as working directory, and a temporary home."""
 
 import pytest
+from command_line import isolated_home
 from folder import fill
-from through_the_door import away_from_home
 
 
 @pytest.fixture
-def elsewhere(tmp_path, tmp_path_factory, monkeypatch):
+def isolated(tmp_path, tmp_path_factory, monkeypatch):
     fill(tmp_path)
     monkeypatch.chdir(tmp_path)
-    with away_from_home(tmp_path_factory, monkeypatch):
+    with isolated_home(tmp_path_factory, monkeypatch):
         yield

@@ -1,4 +1,4 @@
-"""The folder in which the commands of ``cases_launch.py`` begin: files of one's own, and runs with something broken."""
+"""Fills the folder in which the commands of ``cases_launch.py`` run: wrong files, and damaged run folders."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 import rnnjax
-from experiments.registry import config_of
+from experiments.registry import experiment_to_config
 from experiments.tasks.adding import Adding
 from experiments.tasks.recall import Recall
 from rnnjax.runs.codec import encode
@@ -19,26 +19,26 @@ MEMBER = {"label": "LSTM", "cell": "lstm", "seed": 0, "parameters": 9, "steps": 
 TABLE = "text,label\n" + "a fine film,good\na dull film,bad\n" * 20
 
 
-def fill(place):
-    """Make all of it in ``place``, an empty folder."""
-    (place / "notes.txt").write_text("precious")
+def fill(folder):
+    """Create all files in ``folder``, which is empty."""
+    (folder / "notes.txt").write_text("precious")
     for name in ("empty", "photos"):
-        (place / name).mkdir()
-    (place / "photos" / "holiday.jpg").write_text("precious")
-    _tables(place)
-    _arrays(place)
-    _runs(place)
+        (folder / name).mkdir()
+    (folder / "photos" / "holiday.jpg").write_text("precious")
+    _tables(folder)
+    _arrays(folder)
+    _runs(folder)
 
 
-def _tables(place):
-    (place / "good.csv").write_text(TABLE)
-    (place / "one.csv").write_text("text,label\n" + "a fine film,good\n" * 9)
-    (place / "few.csv").write_text("text,label\na fine film,good\na dull film,bad\n")
-    (place / "other.csv").write_text("text,label\na strange film,ugly\n")
-    (place / "columns.csv").write_text("text,stars\na fine film,5\n")
+def _tables(folder):
+    (folder / "good.csv").write_text(TABLE)
+    (folder / "one.csv").write_text("text,label\n" + "a fine film,good\n" * 9)
+    (folder / "few.csv").write_text("text,label\na fine film,good\na dull film,bad\n")
+    (folder / "other.csv").write_text("text,label\na strange film,ugly\n")
+    (folder / "columns.csv").write_text("text,stars\na fine film,5\n")
 
 
-def _arrays(place):
+def _arrays(folder):
     numbers, labels = np.zeros((5, 4, 2)), np.arange(5) % 2
     holes = numbers.copy()
     holes[2, 1] = np.nan
@@ -50,14 +50,14 @@ def _arrays(place):
         "lengths": {"x": numbers[:2], "y": labels[:2], "lengths": np.array([4.0, 2.0])},
         "no-steps": {"x": numbers[:2], "y": labels[:2], "lengths": np.array([4, 0])},
     }.items():
-        np.savez(place / f"{name}.npz", **arrays)
+        np.savez(folder / f"{name}.npz", **arrays)
 
 
-def _runs(place):
+def _runs(folder):
     for name, broken in {
         "run": {},
         "broken-config": {"config.json": ""},
-        "other-version": {"config.json": _with_another_flag(encode(config_of(SMALL)))},
+        "other-version": {"config.json": _with_another_flag(encode(experiment_to_config(SMALL)))},
         "broken-environment": {"environment.json": {"resumed": 3}},
         "broken-failure": {"members/lstm-seed0/failure.json": {}},
         "broken-flags": {"config.json": {"experiment": "recall", "flags": [1]}},
@@ -68,15 +68,15 @@ def _runs(place):
         "no-words": {"members/lstm-seed0/params.msgpack": b""},
         "broken-params": {"members/lstm-seed0/params.msgpack": _params(3), "vocabulary.json": list(WORDS)},
         "trained": {"members/lstm-seed0/params.msgpack": _params(SMALL.features), "vocabulary.json": list(WORDS)},
-        "adding": {"config.json": encode(config_of(Adding()))},
+        "adding": {"config.json": encode(experiment_to_config(Adding()))},
     }.items():
         whole = {
-            "config.json": encode(config_of(SMALL)),
+            "config.json": encode(experiment_to_config(SMALL)),
             "environment.json": {},
             "members/lstm-seed0/member.json": MEMBER,
         }
         for file, content in (whole | broken).items():
-            path = place / name / file
+            path = folder / name / file
             path.parent.mkdir(parents=True, exist_ok=True)
             if content is None:
                 path.mkdir()
@@ -91,7 +91,7 @@ def _with_another_flag(config):
 
 
 def _params(features):
-    """Zeros in the shapes of a model of that many units."""
+    """Serialized parameters of a model with ``features`` units, all zero."""
     cell = rnnjax.RNN(rnnjax.LSTM(features))
     model = rnnjax.SequenceClassifier(len(WORDS), SMALL.embedding, cell)
     shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1), np.int32))["params"]

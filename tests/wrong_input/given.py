@@ -1,4 +1,4 @@
-"""The names that stand in the calls of ``cases_library.py``: an LSTM of five units, four sequences of eight steps."""
+"""Variables for the calls in ``cases_library.py``: an LSTM of five units, four sequences of eight steps."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ T, B, D, H = 8, 4, 3, 5
 
 
 def names() -> dict[str, Any]:
-    """Name -> what it stands for."""
+    """Name -> value of each variable."""
     cell, layer = rnnjax.LSTM(H), rnnjax.RNN(rnnjax.LSTM(H))
     params = Params(np.zeros((D, 4 * H), np.float32), np.zeros((H, 4 * H), np.float32), np.zeros(4 * H, np.float32))
     held = {"cell": {name: a for name, a in params._asdict().items() if a is not None}}

@@ -8,41 +8,41 @@ import cases_launch
 import cases_library
 import cases_measuring
 
-HEAD = """# Wrong input, and what is said of it
+HEAD = """# Wrong input, and the error it gives
 
-What cannot be used is refused with a sentence that names the argument, what was given and what is wanted. The tests run
-every line below and compare the whole sentence; this page is made from the same list.
+Wrong input gives one sentence that names the argument, the value given and what is expected. The tests run every line
+below and compare the whole sentence; this page is generated from the same list.
 
 ## From the command line
 
-A command that is refused prints one sentence on stderr, ends with status 1 and leaves nothing behind: no run folder, no
-file half written. A flag that does not parse ends with status 2, Ctrl-C with 130, SIGTERM with 143.
-`python launch.py recall --help` tells what every flag may be. In the lines below `run` is the folder of a run,
-`notes.txt` a file, and a folder's or file's name says what is wrong with it.
+A command with wrong input prints one sentence on stderr, ends with status 1 and leaves nothing behind: no run
+folder and no partly written file. A flag that does not parse ends with status 2, Ctrl-C with 130, SIGTERM with 143.
+`python launch.py recall --help` explains the values of every flag. In the lines below `run` is the folder of a run,
+`notes.txt` is a file, and the other folders and files are named after what is wrong with them.
 """
 
 LIBRARY = """## From Python
 
-The library raises `ValueError`. Kinds, dtypes and shapes are looked at when a function is called or traced, before
-anything is compiled. Values, such as lengths, are looked at where they are known: not inside of `jax.jit`, where a
-length beyond the last step counts as that, and one below 0 as 0.
+The library raises `ValueError`. Types, dtypes and shapes are checked when a function is called or traced, before
+anything is compiled. Values, such as lengths, are checked where they are known: inside `jax.jit` they are not, and
+lengths are clipped to the range from 0 to the number of steps.
 
-Numbers that are not finite are no error of `rnnjax.unroll`, which hands them on as every function of arrays does;
-`rnnjax.diagnose` says in which layer, gate and step the first of them was made, and training stops there and says so.
+Numbers that are not finite are no error in `rnnjax.unroll`, which propagates them like every function of arrays;
+`rnnjax.diagnose` reports in which layer, gate and step the first of them arose, and training stops with an error.
 
-Here `cell` is `rnnjax.LSTM(5)` with `params` for three inputs, `xs` are numbers (8, 4, 3), `tokens` word ids (4, 8),
-`layer` is `rnnjax.RNN(cell)` with `variables`, and `classify` applies a classifier of nine words.
+Here `cell` is `rnnjax.LSTM(5)` with `params` for three inputs, `xs` is an array of numbers (8, 4, 3), `tokens` one
+of word ids (4, 8), `layer` is `rnnjax.RNN(cell)` with `variables`, and `classify` applies a classifier of nine words.
 """
 
 
 def table(title, wrong, cases):
-    """One section."""
-    rows = [f"| `{given}` | {_escaped(said)} |" for given, said in cases]
-    return "\n".join([f"### {title}", "", f"| {wrong} | what is said |", "|---|---|", *rows, ""])
+    """One section of the page, a table of input and error message."""
+    rows = [f"| `{given}` | {_escaped(message)} |" for given, message in cases]
+    return "\n".join([f"### {title}", "", f"| {wrong} | error |", "|---|---|", *rows, ""])
 
 
 def _escaped(text):
-    """Without the signs that would mean something to Markdown inside a table."""
+    """``text`` with the characters escaped that have a meaning in a Markdown table."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 
@@ -50,7 +50,7 @@ def page():
     """The whole page."""
     parts = [HEAD]
     for title, cases in (cases_launch.SHOWN | cases_folders.SHOWN).items():
-        parts.append(table(title, "command", [(f"launch.py {line}", said) for line, said in cases]))
+        parts.append(table(title, "command", [(f"launch.py {line}", message) for line, message in cases]))
     parts.append(LIBRARY)
     for title, cases in (cases_library.SHOWN | cases_measuring.SHOWN).items():
         parts.append(table(title, "call", cases))

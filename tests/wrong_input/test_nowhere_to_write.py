@@ -1,4 +1,4 @@
-"""A full disk, and an output that nobody reads: one sentence, and nothing half written."""
+"""A full disk, and standard output without a reader: one sentence, and no partly written file."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ import pytest
 
 import launch
 
-pytestmark = pytest.mark.usefixtures("elsewhere")
+pytestmark = pytest.mark.usefixtures("isolated")
 
 
 def full(*_):
@@ -22,13 +22,13 @@ def test_a_full_disk_at_the_start_leaves_no_folder(there, tmp_path, capsys, monk
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         assert launch.main(["recall", "--cells", "lstm", "--out", "new"]) == 1
-    said = "The output folder new cannot be written (No space left on device); give one that can with --out."
-    assert capsys.readouterr().err == f"error: {said}\n"
+    message = "The output folder new cannot be written (No space left on device); give one that can with --out."
+    assert capsys.readouterr().err == f"error: {message}\n"
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ("report run", "The report cannot be written into 'run' (No space left on device); make the folder writable."),
         (
@@ -37,23 +37,23 @@ def test_a_full_disk_at_the_start_leaves_no_folder(there, tmp_path, capsys, monk
         ),
     ],
 )
-def test_a_full_disk_at_the_end_is_said(arguments, said, tmp_path, capsys, monkeypatch):
+def test_a_full_disk_at_the_end_is_reported(arguments, message, tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         assert launch.main(arguments.split()) == 1
-    assert capsys.readouterr().err == f"error: {said}\n"
+    assert capsys.readouterr().err == f"error: {message}\n"
     assert not list(tmp_path.rglob("*.partial"))
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
-def test_an_output_that_is_full_is_said(capsys, monkeypatch):
+def test_an_output_that_is_full_is_reported(capsys, monkeypatch):
     with open("/dev/full", "w") as output:
         monkeypatch.setattr(sys, "stdout", output)
         assert launch.main(["report", "run"]) == 1
     assert capsys.readouterr().err == "error: The output cannot be written (No space left on device).\n"
 
 
-def test_an_output_that_nobody_reads_any_more_ends_quietly(capsys, monkeypatch):
+def test_a_closed_output_ends_without_a_message(capsys, monkeypatch):
     reads, writes = os.pipe()
     os.close(reads)
     with open(writes, "w") as output:

@@ -8,8 +8,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "wrong-input.md"
 
 
 def test_the_page_is_what_the_command_prints():
-    told = "The cases have changed: run `PYTHONPATH=. python tests/wrong_input/page.py > docs/wrong-input.md`."
-    assert PAGE.read_text(encoding="utf-8") == page(), told
+    hint = "The cases have changed: run `PYTHONPATH=. python tests/wrong_input/page.py > docs/wrong-input.md`."
+    assert PAGE.read_text(encoding="utf-8") == page(), hint
 
 
 def test_every_sentence_stands_on_it_once_for_each_case():

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: one sentence, status 130, and nothing half written that the next command trips over."""
+"""Ctrl-C at any moment: one sentence, status 130, and no partly written file."""
 
 import os
 import re
@@ -15,24 +15,24 @@ import experiments.run
 import launch
 import rnnjax.data.synthetic.recall
 import rnnjax.report.run_report
-from rnnjax.runs import json_io as records
 from rnnjax.runs.checkpoint_store import CheckpointStore
+from rnnjax.runs.json_io import read_json, write_json
 from rnnjax.runtime.signals import StoppedError
-from rnnjax.training import study as job
+from rnnjax.training import study
 
-pytestmark = pytest.mark.usefixtures("elsewhere")
+pytestmark = pytest.mark.usefixtures("isolated")
 ROOT = Path(__file__).parents[2]
 ARRAYS = {"state": np.arange(3.0)}
 
 
 def press_ctrl_c(*_, **__):
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(10)  # Python hears it at the next instruction; nobody waits so long
-    raise AssertionError("the signal was not heard")
+    time.sleep(10)  # the signal is handled at the next instruction
+    raise AssertionError("the signal was not handled")
 
 
 def test_while_it_is_being_imported(tmp_path):
-    """By the module that takes longest, before anything runs that could listen."""
+    """In the import of the slowest module, before a signal handler is installed."""
     module = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(10)\n"
     (tmp_path / "tyro.py").write_text(module)
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
@@ -42,20 +42,20 @@ def test_while_it_is_being_imported(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "place", "name"),
+    ("arguments", "module", "name"),
     [
         ("recall --cells lstm", rnnjax.data.synthetic.recall, "recall"),
         ("series --train good.npz", np, "load"),  # what cannot be loaded is called damaged
-        ("recall --cells lstm --steps 2", job, "set_up_ensemble"),
+        ("recall --cells lstm --steps 2", study, "set_up_ensemble"),
     ],
     ids=["while data are drawn", "while a file is read", "while programs are compiled"],
 )
-def test_before_the_first_step(arguments, place, name, tmp_path, capsys, monkeypatch):
+def test_before_the_first_step(arguments, module, name, tmp_path, capsys, monkeypatch):
     np.savez("good.npz", x=np.zeros((9, 2, 1)), y=np.arange(9) % 2)
     with monkeypatch.context() as patch:
-        patch.setattr(place, name, press_ctrl_c)
+        patch.setattr(module, name, press_ctrl_c)
         assert launch.main([*arguments.split(), "--out", "new"]) == 130
-    assert capsys.readouterr().err == "stopped by SIGINT; no run had begun.\n"
+    assert capsys.readouterr().err == "stopped by SIGINT; no run had started.\n"
     assert not (tmp_path / "new").exists()
 
 
@@ -100,7 +100,7 @@ sys.exit(launch.main(["report", "run"]))
 
 
 def test_while_python_collects_garbage():
-    """What is raised in a callback of the collector gets nowhere, and JAX has one; in a process without pytest's."""
+    """Exceptions in callbacks of the garbage collector are lost, and JAX has such a callback; without pytest's own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", COLLECTS]
     done = subprocess.run(command, capture_output=True, env=environment, text=True, timeout=120)
@@ -128,17 +128,17 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     def interrupted(handle):
         raise KeyboardInterrupt
 
-    records.write_json(tmp_path / "empty" / "result.json", {"accuracy": 0.5})
+    write_json(tmp_path / "empty" / "result.json", {"accuracy": 0.5})
     monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        records.write_json(tmp_path / "empty" / "result.json", {"accuracy": 0.9})
+        write_json(tmp_path / "empty" / "result.json", {"accuracy": 0.9})
     assert [path.name for path in (tmp_path / "empty").iterdir()] == ["result.json"]
-    assert records.read_json(tmp_path / "empty" / "result.json") == {"accuracy": 0.5}
+    assert read_json(tmp_path / "empty" / "result.json") == {"accuracy": 0.5}
 
 
 def test_a_checkpoint_that_was_being_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
-    said = []
-    with CheckpointStore(tmp_path / "kept", keep=1, warn=said.append) as store:
+    warnings = []
+    with CheckpointStore(tmp_path / "kept", keep=1, warn=warnings.append) as store:
         store.save(7, ARRAYS, {"seconds": 1.0})
         store.wait()
         with monkeypatch.context() as patch:
@@ -147,16 +147,16 @@ def test_a_checkpoint_that_was_being_read_is_not_taken_for_damaged(tmp_path, mon
                 store.restore(ARRAYS)
         assert [path.name for path in (tmp_path / "kept").iterdir()] == ["7"]
         assert store.restore(ARRAYS).step == 7
-    assert said == []
+    assert warnings == []
 
 
 SMALL = (
     "recall --cells lstm --seeds 1 --features 4 --embedding 4 --steps 30 --batch-size 8 --max-distance 9"
     " --min-distance 1 --log-gradients-every 10 --validate-every 0"
 )
-SAYS = re.compile(
+STOPPED = re.compile(
     r"stopped\.\n|(stopping after the current step; a second signal stops at once\.\n)?"
-    r"stopped by SIGINT; (no run had begun|go on with the same flags, --out \S+ and --resume)\.\n"
+    r"stopped by SIGINT; (no run had started|continue with the same flags, --out \S+ and --resume)\.\n"
 )
 
 
@@ -173,9 +173,9 @@ def test_at_any_second_and_the_same_command_goes_on(seconds, tmp_path, programs)
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(seconds)
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=120)
+    _, errors = running.communicate(timeout=120)
     assert running.returncode in (0, 130)
-    assert (running.returncode == 0 and said == "") or SAYS.fullmatch(said), said
+    assert (running.returncode == 0 and errors == "") or STOPPED.fullmatch(errors), errors
     again = [*command, *(["--resume"] if (tmp_path / "new").exists() else [])]
     ended = subprocess.run(again, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stderr) == (0, "")

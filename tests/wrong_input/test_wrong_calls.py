@@ -1,4 +1,4 @@
-"""Every wrong call of the library is refused with one sentence that names the argument, before anything is compiled."""
+"""Every wrong call of the library raises ValueError with one sentence, before anything is compiled."""
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ from given import names
 
 import rnnjax
 
-CASES = [(call, said) for cases in (SHOWN | MEASURING).values() for call, said in cases]
+CASES = [(call, message) for cases in (SHOWN | MEASURING).values() for call, message in cases]
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +21,16 @@ def test_there_are_many_and_none_twice():
     assert len(CASES) == len({call for call, _ in CASES}) >= 80
 
 
-@pytest.mark.parametrize(("call", "said"), CASES, ids=[call for call, _ in CASES])
-def test_a_wrong_call_is_one_sentence(call, said, given):
-    with pytest.raises(ValueError) as told:  # noqa: PT011  # the whole message is compared
+@pytest.mark.parametrize(("call", "message"), CASES, ids=[call for call, _ in CASES])
+def test_a_wrong_call_is_one_sentence(call, message, given):
+    with pytest.raises(ValueError) as error:  # noqa: PT011  # the whole message is compared
         eval(call, given)
-    assert str(told.value) == said
-    assert type(told.value) is ValueError
+    assert str(error.value) == message
+    assert type(error.value) is ValueError
 
 
 def test_shapes_are_checked_where_values_are_traced_and_values_are_not(given):
-    """What is known while a function is compiled is said then; lengths of an argument of jit are not known."""
+    """Constant arguments are checked while a function is traced; lengths passed into jit are not."""
     cell, params, xs = (given[name] for name in ("cell", "params", "xs"))
     run = jax.jit(lambda xs, lengths: rnnjax.unroll(cell, params, xs, lengths=lengths))
     with pytest.raises(ValueError, match=r"^lengths must have shape \(4,\), got \(3,\)"):
@@ -41,7 +41,7 @@ def test_shapes_are_checked_where_values_are_traced_and_values_are_not(given):
 
 
 def spoilt(given, bad):
-    """Parameters that let every input through, and inputs that are ``bad`` at step 2 of example 1."""
+    """Parameters that pass every input on, and inputs that are ``bad`` at step 2 of example 1."""
     params = jax.tree.map(lambda a: a + 0.5, given["params"])
     xs = given["xs"].copy()
     xs[2, 1] = bad

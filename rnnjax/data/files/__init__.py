@@ -1,1 +1,1 @@
-"""Data sets from the user's own files."""
+"""Data sets from your own files: texts with labels, time series, and text for a language model."""

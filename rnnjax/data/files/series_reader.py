@@ -1,4 +1,4 @@
-"""Series of numbers with labels out of .npz files, padded and checked; nothing is unpickled."""
+"""Reads labelled time series from .npz files, without unpickling objects."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,39 +11,42 @@ LARGEST = np.finfo(np.float32).max
 
 
 class Series(NamedTuple):
-    """The N examples of a file."""
+    """The N labelled series of a file."""
 
     values: np.ndarray  # (N, L, D) float64, 0 after the end
     lengths: np.ndarray  # (N,) int32, >= 1
-    labels: np.ndarray  # (N,) integers, truth values, strings or floating numbers
+    labels: np.ndarray  # (N,) integers, booleans, strings or floating-point numbers
 
     @property
     def valid(self) -> np.ndarray:
-        """(N, L) bool, True up to each example's end."""
+        """(N, L) bool, True up to the end of each series."""
         return np.arange(self.values.shape[1]) < self.lengths[:, None]
 
     @property
     def has_numbers(self) -> bool:
-        """Whether the labels are numbers to learn, not names of classes."""
+        """Whether the labels are regression targets instead of classes."""
         return self.labels.dtype.kind == "f"
 
 
 def read_series(path: Path) -> Series:
     """The series x and the labels y of an .npz file.
 
-    x is (N, T, D) or (N, T), in both forms with or without an array ``lengths`` (N,) of how many of the T steps are
-    valid; or (sum of lengths, D), the series one after another, with ``lengths``. y is (N,).
+    x is (N, T, D) or (N, T), optionally with an array ``lengths`` (N,) of the numbers of valid steps; or
+    (sum of lengths, D), the concatenated series, with ``lengths``. y is (N,).
 
     Raises:
-        UserError: If the file cannot be read, lacks x or y or holds pickled objects; if the shapes do not fit, there
-            are no examples, or a series has no steps; if x or y holds NaN, infinity or what float32 cannot hold.
+        UserError: If the file cannot be read, lacks x or y, or holds pickled objects; if the shapes do not fit, there
+            are no examples, or a series has no steps; if x or y holds NaN, infinity or numbers too large for float32.
     """
     arrays = _arrays(path)
-    for name, kinds, expected in (("x", "biuf", "numbers"), ("y", "biufU", "integers, strings or floating numbers")):
+    for name, kinds, expected in (
+        ("x", "biuf", "numbers"),
+        ("y", "biufU", "integers, strings or floating-point numbers"),
+    ):
         if name not in arrays:
-            raise UserError(f"{path} has no array {name}, but {', '.join(arrays) or 'none at all'}; save x and y.")
+            raise UserError(f"{path} must hold arrays x and y, but holds {', '.join(arrays) or 'none'}.")
         if arrays[name].dtype.kind not in kinds:
-            raise UserError(f"{name} of {path} holds {arrays[name].dtype}; save {expected}.")
+            raise UserError(f"{name} of {path} has dtype {arrays[name].dtype}; save {expected}.")
     x, y = arrays["x"], arrays["y"]
     if y.ndim != 1 or len(y) == 0:
         raise UserError(f"y of {path} has the shape {y.shape}; give one label for each of at least one example.")
@@ -60,7 +63,7 @@ def read_series(path: Path) -> Series:
         raise UserError(
             f"x of {path} has the shape {x.shape}, which does not fit {len(y):,} labels"
             f"{f' and lengths that sum to {lengths.sum():,}' if 'lengths' in arrays else ''}; "
-            "give (N, T, D), (N, T), or with lengths (their sum, D), none of them 0."
+            "give (N, T, D), (N, T), or with lengths (sum of lengths, D), without axes of length 0."
         )
     values = values[:, : lengths.max()].astype(np.float64)
     series = Series(values, lengths.astype(np.int32), y)
@@ -70,16 +73,20 @@ def read_series(path: Path) -> Series:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
-        raise UserError(f"{path} is {'a folder' if path.is_dir() else 'no file'}; name an .npz file.")
+        raise UserError(
+            f"{path} is a folder; give an .npz file."
+            if path.is_dir()
+            else f"There is no file {path}; give an .npz file."
+        )
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as loaded:
             return {name: loaded[name] for name in loaded}
-    except Exception as error:  # a damaged file makes numpy and zipfile raise many kinds
+    except Exception as error:  # damaged files raise many types of exceptions in numpy and zipfile
         if "Object arrays" in str(error):
             raise UserError(
-                f"{path} holds an array of Python objects, which is not opened since that can run code; save the "
-                "series one after another with their lengths:\n"
-                "    lengths = np.array([len(one) for one in series])\n"
+                f"{path} holds an array of Python objects, which is not opened because unpickling can run code; save "
+                "the concatenated series with their lengths:\n"
+                "    lengths = np.array([len(x) for x in series])\n"
                 '    np.savez("data.npz", x=np.concatenate(series), lengths=lengths, y=np.array(labels))'
             ) from error
         raise UserError(f"{path} cannot be read as an .npz file ({error}); write it with numpy.savez.") from error
@@ -91,12 +98,14 @@ def _lengths(path: Path, arrays: dict[str, np.ndarray], y: np.ndarray) -> np.nda
         return None
     if lengths.shape != y.shape or lengths.dtype.kind not in "iu":
         raise UserError(
-            f"lengths of {path} holds {lengths.dtype} in the shape {lengths.shape}; give an integer for each of the "
+            f"lengths of {path} has dtype {lengths.dtype} and shape {lengths.shape}; give an integer for each of the "
             f"{len(y):,} labels."
         )
     if lengths.min() < 1:
         example = int(np.argmax(lengths < 1))
-        raise UserError(f"Example {example} of {path} has the length {lengths[example]}; give every one a step.")
+        raise UserError(
+            f"Example {example} of {path} has the length {lengths[example]}; every series needs at least one step."
+        )
     return lengths.astype(np.int64)
 
 
@@ -105,9 +114,9 @@ def _check_finite(path: Path, series: Series) -> None:
         fits = np.abs(series.values) <= LARGEST  # also False for NaN
         wrong = (~fits & series.valid[:, :, None]).any(axis=(1, 2))
         wrong_label = ~(np.abs(series.labels) <= LARGEST) if series.has_numbers else np.zeros(len(wrong), bool)
-    for name, found in (("x", wrong), ("y", wrong_label)):
-        if found.any():
+    for name, invalid in (("x", wrong), ("y", wrong_label)):
+        if invalid.any():
             raise UserError(
                 f"{name} of {path} holds NaN, infinity or a number too large for float32 in example "
-                f"{int(np.argmax(found))}, counted from 0; mend it or leave it out."
+                f"{int(np.argmax(invalid))}, counted from 0; correct or remove it."
             )

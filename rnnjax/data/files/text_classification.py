@@ -1,4 +1,4 @@
-"""A user's own texts with labels, as padded word ids."""
+"""Data for text classification from the user's own files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +7,11 @@ import numpy as np
 
 from rnnjax.data.dataset import SPECIAL_WORDS, Dataset, Examples
 from rnnjax.data.files.labels import (
-    check_split,
+    check_split_arguments,
     class_ids,
     class_names,
     class_objective,
-    constant_answer,
+    constant_baseline,
     split_examples,
 )
 from rnnjax.data.files.text_reader import Row, read_rows
@@ -19,7 +19,7 @@ from rnnjax.data.vocabulary import KEEP_CHOICES, Keep, build_vocabulary, encode
 from rnnjax.errors import UserError
 
 
-def labelled_text(
+def text_dataset_from_files(
     *,
     train: Path,
     test: Path | None,
@@ -35,33 +35,32 @@ def labelled_text(
 ) -> Dataset:
     """Texts of two or more classes from .tsv, .csv or .jsonl files (see ``read_rows``).
 
-    The labels of ``train`` are the classes, in alphabetical order, or by value where all are integers; of two, the
-    second has label 1. The vocabulary is built from the training part alone. A text without a word is one "<unk>".
+    The labels in ``train`` define the classes, in alphabetical order, or in numerical order if all are integers. The
+    vocabulary is built from the training split alone. A text without words becomes one "<unk>".
 
     Args:
-        train: The file from which the training and the validation part are taken.
-        test: The file of the test part; None takes it from ``train``, too.
-        text_column: The column, or JSON key, of the texts; None looks for "text", then for other usual names.
-        label_column: The same for the labels.
-        vocabulary_size: Number of ids, "<pad>" and "<unk>" among them; at least 3.
+        train: The file of the training and the validation split.
+        test: The file of the test split; None takes part of ``train``.
+        text_column: The column, or JSON key, of the texts; None searches for the names in ``TEXT_NAMES``.
+        label_column: The same for the labels and ``LABEL_NAMES``.
+        vocabulary_size: Largest number of ids, including "<pad>" and "<unk>"; at least 3.
         max_length: Words kept of each text, at least 1.
         keep: Whether the "last" or the "first" words of a longer text are kept.
-        validation_fraction: Part of ``train``'s texts that becomes the validation part, between 0 and 1; every class
-            has about its share.
-        test_fraction: The same for the test part; without effect where ``test`` is given.
-        seed: Not negative; determines which texts those are.
-        progress: Called with one line at each stage, and with the number of empty rows that were passed over.
+        validation_fraction: Fraction of the texts in ``train`` for validation, between 0 and 1; stratified by class.
+        test_fraction: The same for the test split; without effect if ``test`` is given.
+        seed: Seed of the split, not negative.
+        progress: Called with one line at each stage, and with the number of empty rows skipped.
 
     Returns:
-        The three splits, tokens (N, max_length).
+        The three splits, with inputs (N, max_length).
 
     Raises:
-        UserError: If an argument is out of its range, a file cannot be read or parsed, ``train`` has fewer than two
-            labels or too few texts, or ``test`` has a label that ``train`` does not have.
+        UserError: If an argument is out of range, a file cannot be read or parsed, ``train`` has fewer than two
+            classes or too few texts, or ``test`` has a label that ``train`` does not have.
     """
     split_off = test_fraction if test is None else None
-    check_split(validation_fraction=validation_fraction, test_fraction=split_off, seed=seed)
-    _check(vocabulary_size, max_length, keep)
+    check_split_arguments(validation_fraction=validation_fraction, test_fraction=split_off, seed=seed)
+    _check_arguments(vocabulary_size, max_length, keep)
     report = progress or (lambda message: None)
     rows = _read(train, text_column, label_column, report)
     classes = class_names((row.label for row in rows), train)
@@ -76,12 +75,12 @@ def labelled_text(
     report("building the vocabulary")
     vocabulary = build_vocabulary((rows[i].text for i in parts.train), vocabulary_size)
 
-    def examples(some_rows: list[Row], some_labels: np.ndarray) -> Examples:
-        report(f"encoding {len(some_rows):,} texts")
-        texts = [row.text for row in some_rows]
-        return Examples(*encode(texts, vocabulary, max_length=max_length, keep=keep), some_labels)
+    def examples(split_rows: list[Row], split_labels: np.ndarray) -> Examples:
+        report(f"encoding {len(split_rows):,} texts")
+        texts = [row.text for row in split_rows]
+        return Examples(*encode(texts, vocabulary, max_length=max_length, keep=keep), split_labels)
 
-    baseline, chance = constant_answer(labels[parts.train])
+    baseline, chance = constant_baseline(labels[parts.train])
     return Dataset(
         train=examples([rows[i] for i in parts.train], labels[parts.train]),
         validation=examples([rows[i] for i in parts.validation], labels[parts.validation]),
@@ -94,7 +93,7 @@ def labelled_text(
     )
 
 
-def _check(vocabulary_size: int, max_length: int, keep: str) -> None:
+def _check_arguments(vocabulary_size: int, max_length: int, keep: str) -> None:
     if vocabulary_size <= len(SPECIAL_WORDS):
         raise UserError(f"vocabulary_size is {vocabulary_size}; give at least {len(SPECIAL_WORDS) + 1}.")
     if max_length < 1:
@@ -107,7 +106,7 @@ def _read(path: Path, text_column: str | None, label_column: str | None, report:
     report(f"reading {path}")
     rows, skipped = read_rows(path, text_column=text_column, label_column=label_column)
     if skipped:
-        report(f"passed over {skipped:,} empty {'row' if skipped == 1 else 'rows'} of {path}")
+        report(f"skipped {skipped:,} empty {'row' if skipped == 1 else 'rows'} of {path}")
     return rows
 
 

@@ -1,10 +1,10 @@
-"""Texts with labels out of the files that users bring."""
+"""Reads labelled texts from the user's .tsv, .csv and .jsonl files."""
 
 import json
 from pathlib import Path
 from typing import NamedTuple
 
-from rnnjax.data.files.labels import listed
+from rnnjax.data.files.labels import quote_names
 from rnnjax.data.files.record_reader import Record, is_empty, read_records
 from rnnjax.errors import UserError
 
@@ -16,26 +16,26 @@ class Row(NamedTuple):
     """One labelled text."""
 
     text: str
-    label: str  # not empty, no white space around it
-    line: int  # on which the row begins, counted from 1
+    label: str  # not empty, without surrounding white space
+    line: int  # first line of the row, counted from 1
 
 
 def read_rows(path: Path, *, text_column: str | None, label_column: str | None) -> tuple[list[Row], int]:
-    """The labelled texts of a file, and how many empty rows were passed over.
+    """The labelled texts of a file, and the number of empty rows skipped.
 
-    The first line of a .tsv or .csv file names its columns; a field may stand in double quotes, and then holds
+    The first line of a .tsv or .csv file names its columns; a field may be in double quotes, and may then contain
     delimiters, line ends and doubled quotes. A .jsonl file has one JSON object on each line.
 
     Args:
         path: A UTF-8 file, with or without a byte order mark.
-        text_column: The column, or key, of the texts; None means the one called "text" in upper or lower case, else
-            the only one of ``TEXT_NAMES``.
-        label_column: The same for the labels and ``LABEL_NAMES``. In JSON, labels are strings, whole numbers or
-            truth values.
+        text_column: The column, or key, of the texts; None means "text" in upper or lower case, or else the only
+            column that is in ``TEXT_NAMES``.
+        label_column: The same for the labels and ``LABEL_NAMES``. In JSON, labels are strings, integers or
+            booleans.
 
     Raises:
-        UserError: If the file is of another kind or cannot be read, has no rows or not these columns; or, naming
-            the line on which the row begins, if a row has too few or too many fields or no label, or cannot be parsed.
+        UserError: If the file has another suffix, cannot be read, or lacks rows or these columns; or, naming the line
+            on which the row begins, if a row has too few or too many fields, no label, or cannot be parsed.
     """
     rows: list[Row] = []
     skipped = 0
@@ -48,7 +48,7 @@ def read_rows(path: Path, *, text_column: str | None, label_column: str | None) 
             label_name = _column(path, record.names, label_column, LABEL_NAMES, "--label-column")
             if text_name == label_name:
                 raise UserError(
-                    f'"{text_name}" cannot hold both the texts and the labels of {path}; name two columns with '
+                    f'"{text_name}" cannot hold both the texts and the labels of {path}; give two columns with '
                     "--text-column and --label-column."
                 )
         rows.append(_row(path, record, text_name, label_name))
@@ -60,34 +60,34 @@ def read_rows(path: Path, *, text_column: str | None, label_column: str | None) 
     return rows, skipped
 
 
-def _column(path: Path, names: list[str], asked: str | None, usual: tuple[str, ...], flag: str) -> str:
-    if asked is None:
-        fitting = [name for name in names if name.lower() == usual[0]]
-        fitting = fitting or [name for name in names if name.lower() in usual]
+def _column(path: Path, names: list[str], requested: str | None, usual: tuple[str, ...], flag: str) -> str:
+    if requested is None:
+        matching = [name for name in names if name.lower() == usual[0]]
+        matching = matching or [name for name in names if name.lower() in usual]
     else:
-        fitting = [name for name in names if name == asked]
-    if len(fitting) != 1:
-        wanted = f'"{asked}"' if asked is not None else f"{', '.join(usual[:-1])} or {usual[-1]}"
+        matching = [name for name in names if name == requested]
+    if len(matching) != 1:
+        expected = f'"{requested}"' if requested is not None else f"{', '.join(usual[:-1])} or {usual[-1]}"
         raise UserError(
-            f"{'More than one' if fitting else 'No'} column of {path} is called {wanted}: the first line must name the "
-            f"columns (of JSON: in its keys) and has {listed(names)}; mend it, or give one of these with {flag}."
+            f"{'More than one' if matching else 'No'} column of {path} is called {expected}: its first line (or first "
+            f"JSON object) names {quote_names(names)}; give one of these with {flag}, or rename a column."
         )
-    return fitting[0]
+    return matching[0]
 
 
 def _row(path: Path, record: Record, text_name: str, label_name: str) -> Row:
     values = dict(zip(record.names, record.values, strict=True))
-    place = f"Line {record.line} of {path}"
+    location = f"Line {record.line} of {path}"
     for name in (text_name, label_name):
         if name not in values:
-            raise UserError(f'{place} has no key "{name}"; give each object a text and a label.')
+            raise UserError(f'{location} has no key "{name}"; give each object a text and a label.')
     text, label = values[text_name], values[label_name]
     if not isinstance(text, str):
-        raise UserError(f'{place} has no string under "{text_name}"; put the text there.')
+        raise UserError(f'{location} has no string under "{text_name}"; put the text there.')
     if isinstance(label, int):
         label = json.dumps(label)
     if label is None or (isinstance(label, str) and not label.strip()):
-        raise UserError(f'{place} has no label under "{label_name}"; give one, or delete the row.')
+        raise UserError(f'{location} has no label under "{label_name}"; give one, or delete the row.')
     if not isinstance(label, str):
-        raise UserError(f'{place} has neither a string nor a whole number under "{label_name}"; put the label there.')
+        raise UserError(f'{location} has neither a string nor an integer under "{label_name}"; put the label there.')
     return Row(text, label.strip(), record.line)

@@ -1,4 +1,4 @@
-"""A user's own series of numbers, with classes or numbers as labels."""
+"""Data for classification or regression of time series from the user's own files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,19 +7,19 @@ import numpy as np
 
 from rnnjax.data.dataset import Dataset, Examples, Objective
 from rnnjax.data.files.labels import (
-    check_split,
+    check_split_arguments,
     class_ids,
     class_names,
     class_objective,
-    constant_answer,
-    listed,
+    constant_baseline,
+    quote_names,
     split_examples,
 )
 from rnnjax.data.files.series_reader import Series, read_series
 from rnnjax.errors import UserError
 
 
-def labelled_series(
+def series_dataset_from_files(
     *,
     train: Path,
     test: Path | None,
@@ -30,64 +30,63 @@ def labelled_series(
 ) -> Dataset:
     """Series from .npz files with arrays x, y and, where series differ in length, ``lengths`` (see ``read_series``).
 
-    Every feature is shifted and scaled to mean 0 and standard deviation 1 over the valid steps of the training part;
-    a feature that is constant there becomes 0 everywhere. Labels that are integers, truth values or strings are
-    classes, ordered as in ``labelled_text``; floating numbers are themselves learnt, shifted and scaled like a feature.
+    Each feature is standardised over the valid steps of the training split; a feature that is constant there becomes
+    0 everywhere. Labels that are integers, booleans or strings are classes, ordered as in ``text_dataset_from_files``;
+    floating-point labels are regression targets, standardised over the training split.
 
     Args:
-        train: The file from which the training and the validation part are taken.
-        test: The file of the test part; None takes it from ``train``, too.
-        validation_fraction: Part of ``train``'s series that becomes the validation part, between 0 and 1; every
-            class has about its share.
-        test_fraction: The same for the test part; without effect where ``test`` is given.
-        seed: Not negative; determines which series those are.
+        train: The file of the training and the validation split.
+        test: The file of the test split; None takes part of ``train``.
+        validation_fraction: Fraction of the series in ``train`` for validation, between 0 and 1; stratified by class.
+        test_fraction: The same for the test split; without effect if ``test`` is given.
+        seed: Seed of the split, not negative.
         progress: Called with one line at each stage.
 
     Returns:
-        The three splits, inputs (N, L, D), L the longest series of all.
+        The three splits, with inputs (N, L, D), where L is the length of the longest series.
 
     Raises:
-        UserError: If an argument is out of its range, a file cannot be read or holds what does not fit (see
-            ``read_series``), all labels of ``train`` are equal, it has too few series, or ``test`` has another
-            number of features, another kind of labels or a label that ``train`` does not have.
+        UserError: If an argument is out of range, a file cannot be read or has invalid content (see ``read_series``),
+            all labels of ``train`` are equal, it has too few series, or ``test`` differs from ``train`` in the number
+            of features or the kind of labels, or has a label that ``train`` does not have.
     """
     split_off = test_fraction if test is None else None
-    check_split(validation_fraction=validation_fraction, test_fraction=split_off, seed=seed)
+    check_split_arguments(validation_fraction=validation_fraction, test_fraction=split_off, seed=seed)
     report = progress or (lambda message: None)
     report(f"reading {train}")
     series = read_series(train)
     classes = () if series.has_numbers else class_names(_names(series), train)
     if series.has_numbers and np.ptp(series.labels) == 0:
-        raise UserError(f"All labels of {train} are {series.labels[0]}; give examples of at least two.")
-    report(f"labels are {f'classes: {listed(classes)}' if classes else 'numbers, to be learnt in standard deviations'}")
+        raise UserError(f"All labels of {train} are {series.labels[0]}; give series with different labels.")
+    report(f"labels are classes: {quote_names(classes)}" if classes else "labels are numbers, which are standardised")
     labels = _labels(series, classes, train, train)
-    alike = labels if classes else np.zeros(len(labels), np.int32)
-    parts = split_examples(alike, validation_fraction=validation_fraction, test_fraction=split_off, seed=seed)
+    strata = labels if classes else np.zeros(len(labels), np.int32)
+    parts = split_examples(strata, validation_fraction=validation_fraction, test_fraction=split_off, seed=seed)
     longest = series.values.shape[1]
     if test is not None:
         report(f"reading {test}")
-        tested = read_series(test)
-        _check_alike(series, tested, train, test)
-        longest = max(longest, tested.values.shape[1])
+        test_series = read_series(test)
+        _check_compatible(series, test_series, train, test)
+        longest = max(longest, test_series.values.shape[1])
 
-    baseline, chance = (1.0, None) if series.has_numbers else constant_answer(labels[parts.train])
-    spread = (labels[parts.train].mean(), labels[parts.train].std() or 1.0) if series.has_numbers else None
+    baseline, chance = (1.0, None) if series.has_numbers else constant_baseline(labels[parts.train])
+    mean_and_deviation = (labels[parts.train].mean(), labels[parts.train].std() or 1.0) if series.has_numbers else None
     steps = series.values[parts.train][series.valid[parts.train]]  # (valid steps, D)
     mean, deviation = steps.mean(axis=0), steps.std(axis=0)
     scale = np.where((np.ptp(steps, axis=0) > 0) & (deviation > 0), deviation, np.inf)
 
-    def examples(some: Series, some_labels: np.ndarray, indices: np.ndarray | slice) -> Examples:
-        scaled = np.where(some.valid[indices, :, None], (some.values[indices] - mean) / scale, 0.0)
+    def examples(source: Series, source_labels: np.ndarray, indices: np.ndarray | slice) -> Examples:
+        scaled = np.where(source.valid[indices, :, None], (source.values[indices] - mean) / scale, 0.0)
         inputs = np.pad(scaled.astype(np.float32), ((0, 0), (0, longest - scaled.shape[1]), (0, 0)))
-        chosen = some_labels[indices]
-        if spread is not None:
-            chosen = ((chosen - spread[0]) / spread[1]).astype(np.float32)
-        return Examples(inputs, some.lengths[indices], chosen)
+        chosen = source_labels[indices]
+        if mean_and_deviation is not None:
+            chosen = ((chosen - mean_and_deviation[0]) / mean_and_deviation[1]).astype(np.float32)
+        return Examples(inputs, source.lengths[indices], chosen)
 
     if test is None:
         test_examples = examples(series, labels, parts.test)
     else:
-        test_examples = examples(tested, _labels(tested, classes, test, train), slice(None))
+        test_examples = examples(test_series, _labels(test_series, classes, test, train), slice(None))
     return Dataset(
         train=examples(series, labels, parts.train),
         validation=examples(series, labels, parts.validation),
@@ -99,14 +98,16 @@ def labelled_series(
     )
 
 
-def _check_alike(series: Series, tested: Series, train: Path, test: Path) -> None:
-    features, others = series.values.shape[2], tested.values.shape[2]
-    if features != others:
-        raise UserError(f"{test} has {others} features a step and {train} has {features}; give both the same.")
-    if series.has_numbers != tested.has_numbers:
+def _check_compatible(series: Series, test_series: Series, train: Path, test: Path) -> None:
+    features, test_features = series.values.shape[2], test_series.values.shape[2]
+    if features != test_features:
         raise UserError(
-            f"y of {test} holds {tested.labels.dtype} and that of {train} {series.labels.dtype}; give floating numbers "
-            "in both to learn a number, in none to learn classes."
+            f"{test} has {test_features} features a step, but {train} has {features}; give both the same number."
+        )
+    if series.has_numbers != test_series.has_numbers:
+        raise UserError(
+            f"y of {test} has dtype {test_series.labels.dtype}, but y of {train} {series.labels.dtype}; give "
+            "floating-point numbers in both files for regression, or in neither for classification."
         )
 
 

@@ -1,1 +1,1 @@
-"""Synthetic tasks in which the distance to be remembered is known."""
+"""Synthetic tasks, in which it is known over how many steps an input must be remembered."""

@@ -1,11 +1,11 @@
-"""The adding problem: remember two marked numbers, and answer their sum at the end."""
+"""The adding problem: output the sum of two marked numbers at the end of a sequence."""
 
 import numpy as np
 
 from rnnjax.data.dataset import Dataset, Examples, Objective
 from rnnjax.data.synthetic.sampling import check_lengths, draw_splits
 
-BASELINE = 1 / 6  # the variance of a sum of two uniform numbers: the squared error of always answering 1
+BASELINE = 1 / 6  # squared error of the constant answer 1: the variance of the sum of two uniform numbers
 
 
 def adding(
@@ -21,7 +21,7 @@ def adding(
 
     Hochreiter & Schmidhuber 1997, experiment 4, in the form of Le, Jaitly & Hinton 2015. Column 0 of the inputs
     holds numbers uniform on [0, 1); column 1 is 1 at one random step of the first half of the sequence and at one
-    of the second half, and 0 elsewhere. Where the length is odd, the second half has the middle step.
+    of the second half, and 0 elsewhere. The middle step of an odd length belongs to the second half.
 
     Args:
         min_length: Smallest number of steps, at least 2.
@@ -39,11 +39,11 @@ def adding(
     """
     check_lengths(min_length, max_length, at_least=2)
 
-    def drawn(rng: np.random.Generator, count: int) -> Examples:
+    def draw(rng: np.random.Generator, count: int) -> Examples:
         return _sums(rng, rng.integers(min_length, max_length, size=count, endpoint=True), max_length)
 
     train, validation, test = draw_splits(
-        drawn,
+        draw,
         train_examples=train_examples,
         validation_examples=validation_examples,
         test_examples=test_examples,

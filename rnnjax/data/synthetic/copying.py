@@ -1,4 +1,4 @@
-"""Copy memory: keep ten symbols through a long silence, then say them in order."""
+"""The copy memory task: repeat ten symbols in order after a long delay."""
 
 import math
 
@@ -10,7 +10,7 @@ from rnnjax.errors import UserError
 
 SYMBOLS = tuple("abcdefgh")
 VOCABULARY = ("<blank>", *SYMBOLS, "<go>")
-REMEMBERED = 10  # symbols
+REMEMBERED = 10  # number of symbols to repeat
 
 _GO = VOCABULARY.index("<go>")
 
@@ -23,13 +23,13 @@ def copying(
     test_examples: int,
     seed: int,
 ) -> Dataset:
-    """Ten symbols, a silence, a go sign and ten blanks; the answer is silence, then the ten symbols.
+    """Inputs are ten symbols, blanks, a go sign and ten blanks; labels are blanks, then the ten symbols.
 
     Arjovsky, Shah & Bengio 2016, section 5.1, after Hochreiter & Schmidhuber 1997. Of the ``delay`` + 20 steps the
     first 10 show symbols drawn uniformly from 8, the next ``delay`` - 1 are blank, then comes the go sign, then 10
-    blanks. The labels are blank for ``delay`` + 10 steps and then the 10 symbols, so each symbol is asked for
-    ``delay`` + 10 steps after it was shown. The baseline answers blank until then, and after it every symbol with
-    the same probability: 10·ln 8 / (delay + 20) nats a step.
+    blanks. The labels are blank for ``delay`` + 10 steps and then the 10 symbols, so each symbol must be remembered
+    for ``delay`` + 10 steps. The baseline answers blank for the blank labels and gives all symbols the same probability
+    afterwards: 10·ln 8 / (delay + 20) nats a step.
 
     Args:
         delay: At least 1.
@@ -40,7 +40,7 @@ def copying(
 
     Returns:
         A data set whose ``inputs`` and ``labels`` are (N, delay + 20) ids of the same vocabulary; ``distances`` is
-        None, as they are all alike.
+        None, since they are all equal.
 
     Raises:
         UserError: If an argument is out of its range.
@@ -49,7 +49,7 @@ def copying(
         raise UserError(f"delay is {delay} steps; give a number of at least 1.")
     length = delay + 2 * REMEMBERED
 
-    def drawn(rng: np.random.Generator, count: int) -> Examples:
+    def draw(rng: np.random.Generator, count: int) -> Examples:
         symbols = rng.integers(1, len(SYMBOLS), size=(count, REMEMBERED), dtype=np.int32, endpoint=True)
         inputs = np.full((count, length), BLANK, np.int32)
         inputs[:, :REMEMBERED] = symbols
@@ -59,7 +59,7 @@ def copying(
         return Examples(inputs=inputs, lengths=np.full(count, length, np.int32), labels=labels)
 
     train, validation, test = draw_splits(
-        drawn,
+        draw,
         train_examples=train_examples,
         validation_examples=validation_examples,
         test_examples=test_examples,

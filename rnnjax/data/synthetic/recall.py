@@ -1,9 +1,9 @@
-"""The built-in task: remember the opinion that a review opens with while neutral words go by."""
+"""The recall task: remember the opinion word at the start of a review through the neutral words after it."""
 
 import numpy as np
 
 from rnnjax.data.dataset import PADDING, SPECIAL_WORDS, Dataset, Examples
-from rnnjax.data.synthetic.sampling import streams_of
+from rnnjax.data.synthetic.sampling import split_generators
 from rnnjax.errors import UserError
 
 POSITIVE = ("wonderful", "brilliant", "delightful", "masterful")
@@ -54,17 +54,17 @@ def recall(
     """
     if not 0 <= min_distance <= max_distance:
         raise UserError(
-            f"The distances {min_distance} to {max_distance} words are no range; "
+            f"The distances {min_distance} to {max_distance} words are not a range; "
             "give 0 <= min_distance <= max_distance."
         )
-    train_rng, validation_rng, test_rng = streams_of(
+    train_rng, validation_rng, test_rng = split_generators(
         seed,
         train_examples=train_examples,
         validation_examples=validation_examples,
         test_per_distance=test_per_distance,
     )
 
-    def drawn(rng: np.random.Generator, count: int) -> Examples:
+    def draw(rng: np.random.Generator, count: int) -> Examples:
         distances = rng.integers(min_distance, max_distance, size=count, endpoint=True)
         return _reviews(rng, distances, rng.integers(2, size=count), max_distance + 1)
 
@@ -72,8 +72,8 @@ def recall(
     distances = np.repeat(spaced_distances(min_distance, max_distance), test_per_distance)
     labels = np.arange(len(distances)) % test_per_distance % 2
     return Dataset(
-        train=drawn(train_rng, train_examples),
-        validation=drawn(validation_rng, validation_examples),
+        train=draw(train_rng, train_examples),
+        validation=draw(validation_rng, validation_examples),
         test=_reviews(test_rng, distances, labels, max_distance + 1),
         vocabulary=SPECIAL_WORDS + POSITIVE + NEGATIVE + FILLER,
         opposites=dict(zip((*positive, *negative), (*negative, *positive), strict=True)),

@@ -1,1 +1,1 @@
-"""Data sets of TensorFlow Datasets, without TensorFlow."""
+"""Data sets of TensorFlow Datasets (TFDS), prepared and read without TensorFlow."""

@@ -1,9 +1,9 @@
-"""Prepares TFDS data sets without TensorFlow: Python reads what was downloaded, TFDS writes the records.
+"""Prepares and reads TFDS data sets without TensorFlow.
 
-TFDS opens archives through TensorFlow's file layer, so its own ``download_and_prepare`` needs TensorFlow.
-Here they are read by Python alone and handed to the registered builder, which shuffles, writes and
-describes the data set as it always does. Everything is made in a folder beside the data set and moved into
-place at the end, so a failure leaves nothing behind.
+TFDS opens archives through TensorFlow's file layer, so its own ``download_and_prepare`` needs TensorFlow. Here the
+downloaded files are read by Python alone, and the examples are passed to the registered builder, which shuffles and
+writes them and describes the data set as usual. All of this happens in a temporary folder that is renamed at the end,
+so a failure leaves nothing behind.
 """
 
 import contextlib
@@ -15,48 +15,50 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from rnnjax.data.tfds.download import ARCHIVE_NAME, Reviews, download_archive, read_archive
+from rnnjax.data.tfds.download import ARCHIVE_NAME, Reviews, download_file, read_review_archive
 from rnnjax.data.tfds.idx import FILES, read_digits
 from rnnjax.errors import UserError
 
 BUILDER = "imdb_reviews/plain_text:1.0.0"
 MNIST_BUILDER = "mnist:3.0.1"
 
-Records = dict[str, Iterable[tuple[Any, dict[str, Any]]]]  # split -> (key, example)
+Example: TypeAlias = dict[str, Any]  # feature -> bytes, string, number, image or array, as TFDS encodes or decodes it
+Records: TypeAlias = dict[str, Iterable[tuple[str | int, Example]]]  # split -> (key, example)
 
 
 def data_folder(data_dir: str | None) -> Path:
     """TFDS's data folder: ``data_dir``, else what TFDS_DATA_DIR names, else ~/tensorflow_datasets.
 
     Raises:
-        UserError: If one is named that does not exist.
+        UserError: If the named folder does not exist.
     """
     named = data_dir or os.environ.get("TFDS_DATA_DIR")
     root = Path(named or "~/tensorflow_datasets").expanduser()
     if named and not root.is_dir():
         source = "--data-dir" if data_dir else "the environment variable TFDS_DATA_DIR"
-        raise UserError(f"The data folder {named} does not exist; name an existing one with {source}.")
+        raise UserError(f"The data folder {named} does not exist; give an existing one with {source}.")
     return root
 
 
 def prepared_folder(data_dir: Path, builder: str = BUILDER) -> Path:
-    """Where TFDS keeps what it prepared for ``builder`` ("name:version" or "name/config:version")."""
+    """The folder in which TFDS keeps the data set of ``builder`` ("name:version" or "name/config:version")."""
     return data_dir.joinpath(*re.split("[/:]", builder))
 
 
 def prepare_imdb(data_dir: Path, progress: Callable[[str], None]) -> None:
-    """See to it that ``data_dir`` holds `imdb_reviews`, with the splits "train" and "test"; see ``prepare``.
+    """Prepare `imdb_reviews`, with the splits "train" and "test", if ``data_dir`` does not hold it; see ``prepare``.
 
-    The archive is ``data_dir/downloads/manual/aclImdb_v1.tar.gz``.
+    It is made from ``data_dir/downloads/manual/aclImdb_v1.tar.gz``.
     """
 
     def read(folder: Path) -> Records:
         progress(f"reading {folder / ARCHIVE_NAME}")
-        reviews = read_archive(folder / ARCHIVE_NAME)
+        reviews = read_review_archive(folder / ARCHIVE_NAME)
         progress(f"preparing {sum(map(len, reviews.values())):,} reviews in {data_dir}")
         return {split: _review_examples(reviews[split]) for split in reviews}
 
@@ -64,9 +66,9 @@ def prepare_imdb(data_dir: Path, progress: Callable[[str], None]) -> None:
 
 
 def prepare_mnist(data_dir: Path, progress: Callable[[str], None]) -> None:
-    """See to it that ``data_dir`` holds `mnist`, with the splits "train" and "test"; see ``prepare``.
+    """Prepare `mnist`, with the splits "train" and "test", if ``data_dir`` does not hold it; see ``prepare``.
 
-    The files are the four ``*-ubyte.gz`` in ``data_dir/downloads/manual``.
+    It is made from the four files ``*-ubyte.gz`` in ``data_dir/downloads/manual``.
     """
 
     def read(folder: Path) -> Records:
@@ -79,28 +81,27 @@ def prepare_mnist(data_dir: Path, progress: Callable[[str], None]) -> None:
 
 
 def prepare(builder: str, data_dir: Path, read: Callable[[Path], Records], progress: Callable[[str], None]) -> None:
-    """See to it that ``data_dir`` holds a data set in array_record form; nothing happens where it does.
+    """Prepare a data set in array_record format, unless ``data_dir`` already holds it.
 
-    The files that it is made from are taken from ``data_dir/downloads/manual``; those that are not there are
-    downloaded to that place.
+    It is made from files in ``data_dir/downloads/manual``; missing files are downloaded into this folder.
 
     Args:
         builder: "name:version" or "name/config:version".
-        data_dir: TFDS's data folder; made where it is missing.
-        read: Reads the files in the folder that it is called with.
+        data_dir: TFDS's data folder; created if it is missing.
+        read: (folder of the downloaded files) -> the examples of each split.
         progress: Called with one line at each stage.
 
     Raises:
-        UserError: If a file can neither be found nor downloaded, is damaged or of another layout, if the
-            data set is there in another file format, or if ``data_dir`` cannot be written.
+        UserError: If a file cannot be downloaded, is damaged or has an unexpected layout, if the data set is there
+            in another file format, or if ``data_dir`` cannot be written.
     """
     folder = prepared_folder(data_dir, builder)
     if folder.is_dir():
         if any(folder.glob("*.array_record*")):
             return
         raise UserError(
-            f"{folder} holds the data set in another file format than array_record: name another folder "
-            "with --data-dir, and it is prepared there."
+            f"{folder} holds the data set in another file format than array_record: give another folder with "
+            "--data-dir, in which it will be prepared."
         )
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -108,8 +109,8 @@ def prepare(builder: str, data_dir: Path, read: Callable[[Path], Records], progr
             _prepare(builder, data_dir, Path(staging), read, progress)
     except OSError as error:
         raise UserError(
-            f"The data set cannot be written into {data_dir} ({error}): name a folder that can be written, "
-            "or one that holds the prepared data set, with --data-dir."
+            f"The data set cannot be written into {data_dir} ({error}): with --data-dir, give a writable "
+            "folder, or one that holds the prepared data set."
         ) from error
 
 
@@ -122,59 +123,59 @@ def _prepare(
         urls = {posixpath.basename(url): (url, info.checksum) for url, info in builder.url_infos.items()}
         missing = [file for file in urls if not (downloads / file).exists()]
         for i, file in enumerate(missing):
-            download_archive(*urls[file], downloads / file, staging / file, progress, others=missing[i + 1 :])
+            download_file(*urls[file], downloads / file, staging / file, progress, next_files=missing[i + 1 :])
         records = read(downloads)
         builder._split_generators = lambda _: records
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints where it should log
             builder.download_and_prepare()
 
-    target, made = prepared_folder(data_dir, name), prepared_folder(staging, name)
+    target, prepared = prepared_folder(data_dir, name), prepared_folder(staging, name)
     target.parent.mkdir(parents=True, exist_ok=True)
     metadata = Path(builder.name, ".config")
     if (staging / metadata).exists() and not (data_dir / metadata).exists():
         (staging / metadata).rename(data_dir / metadata)
-    made.rename(target)
+    prepared.rename(target)
 
 
-def _review_examples(reviews: Reviews) -> Iterator[tuple[str, dict[str, Any]]]:
+def _review_examples(reviews: Reviews) -> Iterator[tuple[str, Example]]:
     for path, (text, label) in reviews.items():
         yield path, {"text": text, "label": label}
 
 
-def _image_examples(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
-    from PIL import Image  # TFDS encodes numpy arrays with TensorFlow, but these with Pillow
+def _image_examples(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, Example]]:
+    from PIL import Image  # TFDS encodes arrays with TensorFlow, but PIL images with Pillow
 
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         yield index, {"image": Image.fromarray(image), "label": int(label)}
 
 
 def read_split(
-    builder: str, data_dir: Path, split: str, report: Callable[[str], None], *, what: str
-) -> list[dict[str, Any]]:
-    """All examples of a split that was prepared; UserError where they cannot be read.
+    builder: str, data_dir: Path, split: str, progress: Callable[[str], None], *, noun: str
+) -> list[Example]:
+    """All examples of a prepared split; UserError if they cannot be read.
 
     Args:
         builder: "name:version" or "name/config:version".
         data_dir: TFDS's data folder.
         split: "train" or "test".
-        report: Called with one line.
-        what: What the examples are, in the plural.
+        progress: Called with one line.
+        noun: What the examples are, in the plural, for that line.
     """
     try:
         with quiet_tfds() as tfds:
             source = tfds.data_source(builder, split=split, data_dir=data_dir, download=False)
-            report(f"reading {len(source):,} {what} of the {split} split")
+            progress(f"reading {len(source):,} {noun} of the {split} split")
             return source.__getitems__(range(len(source)))
-    except Exception as error:  # a damaged folder makes TFDS and array_record raise many kinds
+    except Exception as error:  # damaged folders raise many types of exceptions in TFDS and array_record
         raise UserError(
             f"The prepared data set in {prepared_folder(data_dir, builder)} cannot be read ({error}): delete that "
-            "folder and start again to prepare it anew, or name another one with --data-dir."
+            "folder and start again to prepare it again, or give another one with --data-dir."
         ) from error
 
 
 @contextlib.contextmanager
-def quiet_tfds() -> Iterator[Any]:
-    """TFDS, imported only now since that takes a second, without its progress bars and log lines."""
+def quiet_tfds() -> Iterator[ModuleType]:
+    """The module tensorflow_datasets, imported here since that takes a second, without progress bars and log lines."""
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""The four files of MNIST, in the idx format: LeCun, Cortes & Burges 1998, "The MNIST database"."""
+"""Reads the four files of MNIST, which are in the idx format (LeCun, Cortes & Burges 1998, "The MNIST database")."""
 
 import gzip
 import zlib
@@ -8,21 +8,21 @@ import numpy as np
 
 from rnnjax.errors import UserError
 
-FILES = {  # split -> names of the images and of their labels
+FILES = {  # split -> names of the image file and of the label file
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
 SIDE = 28  # pixels
 DIGITS = 10
 
-_UNSIGNED_BYTES = 8  # the format's code for the type
+_UNSIGNED_BYTES = 8  # code of the data type in the header
 
 
 def read_digits(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 28, 28) and labels (N,) of "train" or "test", uint8.
+    """The images (N, 28, 28) and labels (N,) of "train" or "test", uint8.
 
     Raises:
-        UserError: If a file in ``folder`` is damaged or is not the expected one.
+        UserError: If a file in ``folder`` is damaged or has unexpected content.
     """
     images_path, labels_path = (folder / name for name in FILES[split])
     images, labels = read_idx(images_path), read_idx(labels_path)
@@ -33,15 +33,15 @@ def read_digits(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
             labels_path, f"{_shape(labels)} numbers instead of one label for each of {len(images)} images"
         )
     if labels.max() >= DIGITS:
-        raise _unexpected(labels_path, f"the label {labels.max()}, which is no digit")
+        raise _unexpected(labels_path, f"the label {labels.max()}, which is not a digit")
     return images, labels
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The uint8 array of a gzipped idx file; UserError where it is damaged or holds something else.
+    """The uint8 array in a gzipped idx file; UserError if it is damaged or holds something else.
 
-    The format: two zero bytes, the type's code, the number of dimensions, each dimension as four bytes, the
-    highest first, then the numbers, the last dimension running fastest.
+    The format: two zero bytes, the code of the data type, the number of dimensions, each dimension as a big-endian
+    32-bit integer, then the array in row-major order.
     """
     try:
         with gzip.open(path) as file:
@@ -49,7 +49,7 @@ def read_idx(path: Path) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(
             f"{path} cannot be read to its end ({error}), so it is truncated or damaged: delete it and start "
-            "again to download it, or put a whole copy in its place."
+            "again to download it, or replace it by a complete copy."
         ) from error
     if len(content) < 4 or content[:3] != bytes((0, 0, _UNSIGNED_BYTES)):
         raise _unexpected(path, "no idx header for unsigned bytes")
@@ -67,5 +67,5 @@ def _shape(array: np.ndarray) -> str:
     return " x ".join(map(str, array.shape))
 
 
-def _unexpected(path: Path, found: str) -> UserError:
-    return UserError(f"{path} has {found}, so it is not the expected file: put {path.name} of MNIST in its place.")
+def _unexpected(path: Path, content: str) -> UserError:
+    return UserError(f"{path} has {content}, so it is not the expected file: replace it by {path.name} of MNIST.")

@@ -24,29 +24,29 @@ def imdb(
     cache_dir: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Dataset:
-    """The 25,000 + 25,000 labelled film reviews of Maas et al. 2011; label 1 is positive.
+    """The 25,000 + 25,000 labelled movie reviews of Maas et al. 2011; label 1 is positive.
 
-    The vocabulary is built from the training part alone, after the validation part has been taken away.
+    The vocabulary is built from the training split alone, without the validation split.
 
     Args:
         data_dir: TFDS's data folder; None means the environment variable TFDS_DATA_DIR, else
-            ~/tensorflow_datasets. Where it does not hold the prepared data set, that is prepared there.
-        vocabulary_size: Number of ids, "<pad>" and "<unk>" among them; at least 3.
+            ~/tensorflow_datasets. The data set is prepared there if it is missing.
+        vocabulary_size: Largest number of ids, including "<pad>" and "<unk>"; at least 3.
         max_length: Words kept of each review, at least 1.
         keep: Whether the "last" or the "first" words of a longer review are kept.
-        validation_fraction: Part of TFDS's train split that becomes the validation split, between 0 and 1.
-        seed: Not negative; determines which reviews those are.
-        cache_dir: Where the encoded arrays are kept; None means the user's cache folder.
+        validation_fraction: Fraction of TFDS's train split for validation, between 0 and 1.
+        seed: Seed of that split, not negative.
+        cache_dir: Folder for the encoded arrays; None means the user's cache folder.
         progress: Called with one line at each stage.
 
     Returns:
-        The three splits, tokens (N, max_length).
+        The three splits, with inputs (N, max_length).
 
     Raises:
-        UserError: If an argument is out of its range, ``data_dir`` or TFDS_DATA_DIR names what does not exist, or
-            the data set cannot be prepared (see ``prepare_imdb``).
+        UserError: If an argument is out of range, the folder in ``data_dir`` or TFDS_DATA_DIR does not exist, or the
+            data set cannot be prepared (see ``prepare_imdb``).
     """
-    _check(vocabulary_size, max_length, keep, validation_fraction, seed)
+    _check_arguments(vocabulary_size, max_length, keep, validation_fraction, seed)
     report = progress or (lambda message: None)
     root = data_folder(data_dir)
     prepare_imdb(root, report)
@@ -59,18 +59,18 @@ def imdb(
         "validation_fraction": validation_fraction,
         "seed": seed,
     }
-    cached = cache_path(cache_dir or platformdirs.user_cache_path("rnnjax"), "imdb", settings)
-    dataset = load_dataset(cached)
+    cache = cache_path(cache_dir or platformdirs.user_cache_path("rnnjax"), "imdb", settings)
+    dataset = load_dataset(cache)
     if dataset is None:
-        dataset = _encoded(root, vocabulary_size, max_length, keep, validation_fraction, seed, report)
+        dataset = _encode(root, vocabulary_size, max_length, keep, validation_fraction, seed, report)
         try:
-            save_dataset(cached, dataset)
+            save_dataset(cache, dataset)
         except OSError as error:
             report(f"the encoded reviews could not be cached ({error}); the next run encodes them again")
     return dataset
 
 
-def _encoded(
+def _encode(
     root: Path,
     vocabulary_size: int,
     max_length: int,
@@ -84,8 +84,8 @@ def _encoded(
     held_out = round(validation_fraction * len(texts))
     if not 0 < held_out < len(texts):
         raise UserError(
-            f"A validation fraction of {validation_fraction} leaves no review in one part of "
-            f"{len(texts):,}; give one nearer to 0.1."
+            f"A validation fraction of {validation_fraction} of {len(texts):,} reviews leaves one part empty; "
+            "give a fraction nearer to 0.1."
         )
     order = np.random.default_rng(seed).permutation(len(texts))
     validation, train = np.sort(order[:held_out]), np.sort(order[held_out:])
@@ -93,9 +93,9 @@ def _encoded(
     report("building the vocabulary")
     vocabulary = build_vocabulary((texts[i] for i in train), vocabulary_size)
 
-    def examples(some_texts: list[str], some_labels: np.ndarray) -> Examples:
-        report(f"encoding {len(some_texts):,} reviews")
-        return Examples(*encode(some_texts, vocabulary, max_length=max_length, keep=keep), some_labels)
+    def examples(split_texts: list[str], split_labels: np.ndarray) -> Examples:
+        report(f"encoding {len(split_texts):,} reviews")
+        return Examples(*encode(split_texts, vocabulary, max_length=max_length, keep=keep), split_labels)
 
     return Dataset(
         train=examples([texts[i] for i in train], labels[train]),
@@ -105,7 +105,7 @@ def _encoded(
     )
 
 
-def _check(vocabulary_size: int, max_length: int, keep: str, validation_fraction: float, seed: int) -> None:
+def _check_arguments(vocabulary_size: int, max_length: int, keep: str, validation_fraction: float, seed: int) -> None:
     if vocabulary_size <= len(SPECIAL_WORDS):
         raise UserError(f"vocabulary_size is {vocabulary_size}; give at least {len(SPECIAL_WORDS) + 1}.")
     if max_length < 1:
@@ -115,10 +115,10 @@ def _check(vocabulary_size: int, max_length: int, keep: str, validation_fraction
     if not 0 < validation_fraction < 1:
         raise UserError(f"validation_fraction is {validation_fraction}; give a number between 0 and 1.")
     if seed < 0:
-        raise UserError(f"seed is {seed}; give a number that is not negative.")
+        raise UserError(f"seed is {seed}; give 0 or more.")
 
 
 def _read(data_dir: Path, split: str, report: Callable[[str], None]) -> tuple[list[str], np.ndarray]:
-    examples = read_split(BUILDER, data_dir, split, report, what="reviews")
+    examples = read_split(BUILDER, data_dir, split, report, noun="reviews")
     texts = [example["text"].decode(errors="replace") for example in examples]
     return texts, np.array([example["label"] for example in examples], np.int32)

@@ -1,4 +1,4 @@
-"""TFDS `mnist` as sequences of pixels or of rows, without TensorFlow; decoded once and cached."""
+"""TFDS `mnist` as sequences of pixels or rows, without TensorFlow; decoded once and cached."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from rnnjax.data.tfds.idx import DIGITS, SIDE
 from rnnjax.errors import UserError
 
 By = Literal["pixel", "row"]
-# RandomState's numbers are the same in every version of numpy, so this is one permutation for good.
+# RandomState gives the same numbers in every version of numpy, so the permutation never changes.
 PERMUTATION = np.random.RandomState(784).permutation(SIDE * SIDE)
 
 _SHAPES: dict[str, tuple[int, int]] = {"pixel": (SIDE * SIDE, 1), "row": (SIDE, SIDE)}  # steps, numbers a step
@@ -31,66 +31,66 @@ def mnist(
     cache_dir: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Dataset:
-    """The 60,000 + 10,000 handwritten digits of LeCun, Cortes & Burges 1998, read from the top left on.
+    """The 60,000 + 10,000 handwritten digits of LeCun, Cortes & Burges 1998 as sequences.
 
-    Le, Jaitly & Hinton 2015, section 4.2: an image is a sequence of 784 steps of one pixel, or of 28 steps of one
-    row. Permuted, its pixels are first put into one random order, ``PERMUTATION``, the same for every image, split
-    and run, and are then read in the same way.
+    Le, Jaitly & Hinton 2015, section 4.2: an image is a sequence of 784 pixels or of 28 rows, from the top left. With
+    ``permuted``, its pixels are first put into one fixed random order, ``PERMUTATION``, the same for all images and
+    runs.
 
     Args:
         data_dir: TFDS's data folder; None means the environment variable TFDS_DATA_DIR, else
-            ~/tensorflow_datasets. Where it does not hold the prepared data set, that is prepared there.
-        by: Whether a step shows one "pixel" or one "row".
-        permuted: Whether the pixels change places.
-        validation_examples: How many of TFDS's train split, drawn at random, become the validation split; at least 1.
-        train_examples: How many of the rest, drawn at random, are trained on, at least 1; None means all.
-        seed: Not negative; determines which images those are.
-        cache_dir: Where the decoded images are kept; None means the user's cache folder.
+            ~/tensorflow_datasets. The data set is prepared there if it is missing.
+        by: Input of a step: one "pixel" or one "row".
+        permuted: Whether to permute the pixels.
+        validation_examples: Number of images from TFDS's train split, drawn at random, for validation; at least 1.
+        train_examples: Number of the remaining images, drawn at random, for training, at least 1; None means all.
+        seed: Seed of that split, not negative.
+        cache_dir: Folder for the decoded images; None means the user's cache folder.
         progress: Called with one line at each stage.
 
     Returns:
         The three splits, ``inputs`` (N, 784, 1) or (N, 28, 28) uint8.
 
     Raises:
-        UserError: If an argument is out of its range, ``data_dir`` or TFDS_DATA_DIR names what does not exist, or
-            the data set cannot be prepared (see ``prepare_mnist``).
+        UserError: If an argument is out of range, the folder in ``data_dir`` or TFDS_DATA_DIR does not exist, or the
+            data set cannot be prepared (see ``prepare_mnist``).
     """
-    _check(by, validation_examples, train_examples, seed)
+    _check_arguments(by, validation_examples, train_examples, seed)
     report = progress or (lambda message: None)
     root = data_folder(data_dir)
     prepare_mnist(root, report)
-    decoded = _decoded(root, cache_dir or platformdirs.user_cache_path("rnnjax"), report)
+    decoded = _load_arrays(root, cache_dir or platformdirs.user_cache_path("rnnjax"), report)
 
     images, labels = decoded["train_images"], decoded["train_labels"]
     rest = len(images) - validation_examples
     if rest < (train_examples or 1):
         raise UserError(
-            f"The train split has {len(images):,} images, of which {validation_examples:,} are validated on and "
-            f"{max(rest, 0):,} are left; give at most so many with --train-examples."
+            f"With {validation_examples:,} of {len(images):,} images used for validation, {max(rest, 0):,} are left "
+            "for training; give at most as many with --train-examples."
         )
     order = np.random.default_rng(seed).permutation(len(images))
     validation, train = np.split(order, [validation_examples])
 
-    def examples(some_images: np.ndarray, some_labels: np.ndarray) -> Examples:
-        pixels = some_images.reshape(-1, SIDE * SIDE)
+    def examples(split_images: np.ndarray, split_labels: np.ndarray) -> Examples:
+        pixels = split_images.reshape(-1, SIDE * SIDE)
         inputs = (pixels[:, PERMUTATION] if permuted else pixels).reshape(len(pixels), *_SHAPES[by])
         lengths = np.full(len(inputs), inputs.shape[1], np.int32)
-        return Examples(inputs=inputs, lengths=lengths, labels=some_labels.astype(np.int32))
+        return Examples(inputs=inputs, lengths=lengths, labels=split_labels.astype(np.int32))
 
-    def part(chosen: np.ndarray) -> Examples:
-        kept = np.sort(chosen)
-        return examples(images[kept], labels[kept])
+    def subset(indices: np.ndarray) -> Examples:
+        ascending = np.sort(indices)
+        return examples(images[ascending], labels[ascending])
 
     return Dataset(
-        train=part(train[:train_examples]),
-        validation=part(validation),
+        train=subset(train[:train_examples]),
+        validation=subset(validation),
         test=examples(decoded["test_images"], decoded["test_labels"]),
         objective=Objective.CLASSES,
         classes=tuple(map(str, range(DIGITS))),
     )
 
 
-def _check(by: str, validation_examples: int, train_examples: int | None, seed: int) -> None:
+def _check_arguments(by: str, validation_examples: int, train_examples: int | None, seed: int) -> None:
     if by not in get_args(By):
         raise UserError(f'by is "{by}"; give one of {", ".join(get_args(By))}.')
     if validation_examples < 1:
@@ -98,21 +98,21 @@ def _check(by: str, validation_examples: int, train_examples: int | None, seed: 
     if train_examples is not None and train_examples < 1:
         raise UserError(f"train_examples is {train_examples}; give a number of at least 1, or none for all.")
     if seed < 0:
-        raise UserError(f"seed is {seed}; give a number that is not negative.")
+        raise UserError(f"seed is {seed}; give 0 or more.")
 
 
-def _decoded(root: Path, cache_dir: Path, report: Callable[[str], None]) -> dict[str, np.ndarray]:
+def _load_arrays(root: Path, cache_dir: Path, report: Callable[[str], None]) -> dict[str, np.ndarray]:
     """``{train,test}_images`` (N, 28, 28) and ``{train,test}_labels`` (N,), uint8."""
-    cached = cache_path(cache_dir, "mnist", {"data": files_digest(prepared_folder(root, MNIST_BUILDER))})
-    arrays = load_arrays(cached)
+    cache = cache_path(cache_dir, "mnist", {"data": files_digest(prepared_folder(root, MNIST_BUILDER))})
+    arrays = load_arrays(cache)
     if arrays is None:
         arrays = {}
         for split in ("train", "test"):
-            examples = read_split(MNIST_BUILDER, root, split, report, what="images")
+            examples = read_split(MNIST_BUILDER, root, split, report, noun="images")
             arrays[f"{split}_images"] = np.stack([example["image"][..., 0] for example in examples])
             arrays[f"{split}_labels"] = np.array([example["label"] for example in examples], np.uint8)
         try:
-            save_arrays(cached, arrays)
+            save_arrays(cache, arrays)
         except OSError as error:
             report(f"the decoded images could not be cached ({error}); the next run decodes them again")
     return arrays

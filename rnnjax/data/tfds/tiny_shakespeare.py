@@ -12,7 +12,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def tiny_shakespeare(*, data_dir: str | None, progress: Callable[[str], None] | None = None) -> str:
-    """The whole text of Karpathy's char-rnn, TFDS's splits train, validation and test one after another.
+    """The whole text of Karpathy's char-rnn: TFDS's splits train, validation and test, concatenated.
 
     Args:
         data_dir: TFDS's data folder; None means the environment variable TFDS_DATA_DIR, else
@@ -21,19 +21,19 @@ def tiny_shakespeare(*, data_dir: str | None, progress: Callable[[str], None] | 
         progress: Called with one line at each stage.
 
     Raises:
-        UserError: If ``data_dir`` or TFDS_DATA_DIR names what does not exist, or the data set cannot be prepared
+        UserError: If the folder in ``data_dir`` or TFDS_DATA_DIR does not exist, or the data set cannot be prepared
             (see ``prepare``) or read.
     """
     report = progress or (lambda message: None)
     root = data_folder(data_dir)
     prepare(BUILDER, root, lambda folder: _records(folder / FILE_NAME, report), report)
-    stretches = [read_split(BUILDER, root, split, report, what="texts") for split in SPLITS]
-    return "".join(example["text"].decode() for stretch in stretches for example in stretch)
+    splits = [read_split(BUILDER, root, split, report, noun="texts") for split in SPLITS]
+    return "".join(example["text"].decode() for split in splits for example in split)
 
 
 def _records(path: Path, report: Callable[[str], None]) -> Records:
     report(f"reading {path}")
     text = read_text_file(path)
-    first, second = int(len(text) * 0.9), (int(len(text) * 0.9) + len(text)) // 2  # where TFDS cuts
-    stretches = text[:first], text[first:second], text[second:]
-    return {split: [(split, {"text": stretch})] for split, stretch in zip(SPLITS, stretches, strict=True)}
+    first, second = int(len(text) * 0.9), (int(len(text) * 0.9) + len(text)) // 2  # where TFDS splits it
+    texts = text[:first], text[first:second], text[second:]
+    return {split: [(split, {"text": part})] for split, part in zip(SPLITS, texts, strict=True)}

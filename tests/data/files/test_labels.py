@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnjax.data.dataset import Objective
-from rnnjax.data.files.labels import class_ids, class_names, class_objective, listed, split_examples
+from rnnjax.data.files.labels import class_ids, class_names, class_objective, quote_names, split_examples
 from rnnjax.errors import UserError
 
 FILE = Path("train.tsv")
@@ -45,7 +45,7 @@ def test_an_unknown_label_is_named_with_its_place_and_ten_of_those_known():
 
 
 def test_long_names_are_cut():
-    assert listed(["x" * 100, "y"]) == f'"{"x" * 40}", "y"'
+    assert quote_names(["x" * 100, "y"]) == f'"{"x" * 40}", "y"'
 
 
 @pytest.mark.parametrize("test_fraction", [None, 0.2])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnjax.data.dataset import Objective, Sizes
-from rnnjax.data.files.language_model import characters, read_text_file
+from rnnjax.data.files.language_model import character_dataset, read_text_file
 from rnnjax.errors import UserError
 
 SETTINGS = {"window": 4, "validation_fraction": 0.2, "test_fraction": 0.25}
@@ -14,7 +14,7 @@ def spelt(dataset, ids):
 
 def test_windows_read_one_after_another_are_the_text_and_labels_are_one_ahead():
     text = "".join(np.random.default_rng(0).choice(list("ab cé\nœ😀"), size=200))
-    dataset = characters(text, **SETTINGS)
+    dataset = character_dataset(text, **SETTINGS)
     for split, start, end in (("train", 0, 110), ("validation", 110, 150), ("test", 150, 200)):
         examples = getattr(dataset, split)
         assert examples.inputs.shape == examples.labels.shape == ((end - start - 1) // 4, 4)
@@ -31,7 +31,7 @@ def test_windows_read_one_after_another_are_the_text_and_labels_are_one_ahead():
 
 def test_characters_that_training_has_not_seen_are_unknown_and_nothing_is_padding():
     text = "ab" * 30 + "azbz" * 5 + "yab\0" * 5
-    dataset = characters(text, window=4, validation_fraction=0.2, test_fraction=0.2)
+    dataset = character_dataset(text, window=4, validation_fraction=0.2, test_fraction=0.2)
     assert dataset.vocabulary == ("<pad>", "<unk>", "a", "b")
     assert dataset.validation.inputs[0].tolist() == [2, 1, 3, 1]
     assert dataset.validation.labels[0].tolist() == [1, 3, 1, 2]
@@ -39,7 +39,7 @@ def test_characters_that_training_has_not_seen_are_unknown_and_nothing_is_paddin
 
 
 def test_the_baseline_is_the_cross_entropy_of_the_frequencies():
-    dataset = characters(
+    dataset = character_dataset(
         "aab" * 20 + "abb" * 5 + "abx" * 8 + "a", window=3, validation_fraction=0.15, test_fraction=0.25
     )
     assert spelt(dataset, dataset.train.inputs).startswith("aabaab")
@@ -55,11 +55,11 @@ def test_the_baseline_is_the_cross_entropy_of_the_frequencies():
 @pytest.mark.parametrize("text", ["", "a", "abc" * 7])
 def test_a_text_too_short_for_a_window_in_each_part_is_refused(text):
     with pytest.raises(UserError, match=f"{len(text)} characters are too few"):
-        characters(text, **SETTINGS)
+        character_dataset(text, **SETTINGS)
 
 
 def test_the_shortest_text_has_one_window_in_each_part():
-    dataset = characters("abcde" * 5, window=4, validation_fraction=0.2, test_fraction=0.2)
+    dataset = character_dataset("abcde" * 5, window=4, validation_fraction=0.2, test_fraction=0.2)
     assert [len(part.inputs) for part in dataset[:3]] == [3, 1, 1]
 
 
@@ -69,7 +69,7 @@ def test_the_shortest_text_has_one_window_in_each_part():
 )
 def test_wrong_arguments_are_named(wrong):
     with pytest.raises(UserError, match=str(next(iter(wrong.values())))):
-        characters("ab" * 100, **{**SETTINGS, **wrong})
+        character_dataset("ab" * 100, **{**SETTINGS, **wrong})
 
 
 def test_a_file_is_read_without_byte_order_mark_and_carriage_returns(tmp_path):
@@ -87,14 +87,14 @@ def test_a_file_is_read_without_byte_order_mark_and_carriage_returns(tmp_path):
         (b"\xef\xbb\xbf\n", "is empty"),
     ],
 )
-def test_a_file_that_is_no_text_is_said(content, message, tmp_path):
+def test_a_file_that_is_no_text_is_reported(content, message, tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_text_file(path)
 
 
-def test_a_missing_file_and_a_folder_are_said(tmp_path):
+def test_a_missing_file_and_a_folder_are_reported(tmp_path):
     with pytest.raises(UserError, match="There is no file"):
         read_text_file(tmp_path / "missing.txt")
     with pytest.raises(UserError, match="is a folder"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnjax.data.dataset import Objective, Sizes
-from rnnjax.data.files.text_classification import labelled_text
+from rnnjax.data.files.text_classification import text_dataset_from_files
 from rnnjax.errors import UserError
 
 SETTINGS = {
@@ -32,13 +32,13 @@ NASTY = (
 
 
 def write(path, labels):
-    """A table in which every text has a word that tells its row, and one that tells its label."""
+    """A table in which every text has a word for its row and a word for its label."""
     path.write_text("text\tlabel\n" + "".join(f"Row{i} is{label}!\t{label}\n" for i, label in enumerate(labels)))
     return path
 
 
 def decoded(dataset, examples):
-    """What the examples say, as (words, label)."""
+    """(words, label) of each example."""
     for tokens, length, label in zip(*examples[:3], strict=True):
         assert not tokens[length:].any()
         yield [dataset.vocabulary[i] for i in tokens[:length]], dataset.classes[label]
@@ -46,7 +46,7 @@ def decoded(dataset, examples):
 
 def test_every_text_is_in_one_part_with_its_own_label(tmp_path):
     labels = np.random.default_rng(0).permutation(["neg"] * 30 + ["pos"] * 20)
-    dataset = labelled_text(**{**SETTINGS, "train": write(tmp_path / "a.tsv", labels)})
+    dataset = text_dataset_from_files(**{**SETTINGS, "train": write(tmp_path / "a.tsv", labels)})
     assert dataset.objective is Objective.BINARY
     assert dataset.classes == ("neg", "pos")
     assert dataset.sizes == Sizes(len(dataset.vocabulary), 0, 1)
@@ -69,7 +69,7 @@ def test_more_classes_by_value_and_a_test_file_of_another_kind(tmp_path):
     train = write(tmp_path / "a.tsv", [10, 9, 2] * 10)
     test = tmp_path / "b.jsonl"
     test.write_text("".join(json.dumps({"text": f"is{i} row0", "label": i}) + "\n" for i in (9, 10)))
-    dataset = labelled_text(**{**SETTINGS, "train": train, "test": test, "test_fraction": 0.0})
+    dataset = text_dataset_from_files(**{**SETTINGS, "train": train, "test": test, "test_fraction": 0.0})
     assert dataset.objective is Objective.CLASSES
     assert dataset.classes == ("2", "9", "10")
     assert dataset.test.labels.tolist() == [1, 2]
@@ -82,8 +82,8 @@ def test_a_nasty_table(tmp_path):
     train, test = tmp_path / "a.tsv", write(tmp_path / "b.tsv", "+-")
     train.write_bytes(NASTY)
     messages = []
-    dataset = labelled_text(**{**SETTINGS, "train": train, "test": test, "progress": messages.append})
-    assert messages[:3] == [f"reading {train}", f"passed over 2 empty rows of {train}", f"reading {test}"]
+    dataset = text_dataset_from_files(**{**SETTINGS, "train": train, "test": test, "progress": messages.append})
+    assert messages[:3] == [f"reading {train}", f"skipped 2 empty rows of {train}", f"reading {test}"]
     assert dataset.classes == ("+", "-")
     assert (len(dataset.train.labels), len(dataset.validation.labels)) == (5, 1)
     known = [words for words, _ in decoded(dataset, dataset.train)]
@@ -97,29 +97,29 @@ def test_a_nasty_table(tmp_path):
     [
         (NASTY + b"+\tn\xe4h\n", "^Line 11 .* not UTF-8"),
         (NASTY + b'"+\tnaw\n+\tx\n', "line 11 .* never closed"),
-        (NASTY + b'\n+\t"a\nb"\tc\n', "^Line 12 .* 3 fields"),
+        (NASTY + b'\n+\t"a\nb"\tc\n', "^Line 12 .* 3 instead of 2 fields"),
         (b"label\ttext\n+\ta\n+\tb\n", r'a.tsv are "\+"; give'),
-        (b"label\ttext\n+\ta\n-\tb\n", "2 examples of 2 labels are too few"),
+        (b"label\ttext\n+\ta\n-\tb\n", "2 examples of 2 classes are too few"),
         (b"label\ttext\n", "no labelled text"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(content, message, tmp_path):
+def test_what_is_wrong_is_reported_with_its_line(content, message, tmp_path):
     path = tmp_path / "a.tsv"
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
-        labelled_text(**{**SETTINGS, "train": path})
+        text_dataset_from_files(**{**SETTINGS, "train": path})
 
 
 def test_a_label_that_training_does_not_have_is_named_with_its_line(tmp_path):
     train, test = write(tmp_path / "a.tsv", "+-" * 10), tmp_path / "b.tsv"
     test.write_bytes(NASTY + b'\n"?"\twhat\n')
     with pytest.raises(UserError, match=r'^Line 12 of .*b.tsv has the label "\?", which .*a.tsv .*"\+", "-"'):
-        labelled_text(**{**SETTINGS, "train": train, "test": test})
+        text_dataset_from_files(**{**SETTINGS, "train": train, "test": test})
 
 
 def test_the_seed_determines_the_parts(tmp_path):
     train = write(tmp_path / "a.tsv", "+-" * 20)
-    first, again, other = (labelled_text(**{**SETTINGS, "train": train, "seed": seed}) for seed in (0, 0, 1))
+    first, again, other = (text_dataset_from_files(**{**SETTINGS, "train": train, "seed": seed}) for seed in (0, 0, 1))
     assert first.vocabulary == again.vocabulary != other.vocabulary
     assert np.array_equal(first.test.inputs, again.test.inputs)
 
@@ -138,4 +138,4 @@ def test_the_seed_determines_the_parts(tmp_path):
 )
 def test_wrong_arguments_are_named_before_a_file_is_read(wrong, tmp_path):
     with pytest.raises(UserError, match=str(next(iter(wrong.values())))):
-        labelled_text(**{**SETTINGS, "train": tmp_path / "missing.tsv", **wrong})
+        text_dataset_from_files(**{**SETTINGS, "train": tmp_path / "missing.tsv", **wrong})

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnjax.data.dataset import Objective, Sizes
-from rnnjax.data.files.time_series import labelled_series
+from rnnjax.data.files.time_series import series_dataset_from_files
 from rnnjax.errors import UserError
 
 SETTINGS = {"test": None, "validation_fraction": 0.2, "test_fraction": 0.3, "seed": 0}
@@ -27,7 +27,7 @@ def load(tmp_path):
         if test is not None:
             np.savez(tmp_path / "test.npz", **test)
         files = {"train": tmp_path / "train.npz", "test": tmp_path / "test.npz" if test is not None else None}
-        return labelled_series(**{**SETTINGS, **files}, progress=progress)
+        return series_dataset_from_files(**{**SETTINGS, **files}, progress=progress)
 
     return load
 
@@ -80,7 +80,7 @@ def test_constant_features_become_0(load):
 def test_one_feature_and_large_values_keep_their_precision(load):
     times = 1.7e9 + np.arange(200.0).reshape(20, 10)
     dataset = load(x=times, y=np.arange(20) % 2)
-    assert dataset.sizes.numbers == 1
+    assert dataset.sizes.features == 1
     steps = np.diff(dataset.test.inputs[:, :, 0], axis=1)
     np.testing.assert_allclose(steps, steps[0, 0], rtol=1e-4)
     assert (dataset.test.lengths == 10).all()
@@ -130,7 +130,7 @@ def test_ragged_objects_are_not_unpickled(load):
     x[:] = [np.zeros((2, 1)), np.zeros((3, 1)), Trap(), Trap()]
     with pytest.raises(UserError, match="can run code") as error:
         load(x=x, y=[0, 1, 0, 1])
-    assert "lengths = np.array([len(one) for one in series])\n" in str(error.value)
+    assert "lengths = np.array([len(x) for x in series])\n" in str(error.value)
     assert "np.savez(" in str(error.value)
 
 
@@ -148,9 +148,9 @@ def changed(array, index, value):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": X}, "no array y, but x"),
-        ({"X": X, "y": Y}, "no array x, but X, y"),
-        ({}, "no array x, but none at all"),
+        ({"x": X}, "must hold arrays x and y, but holds x"),
+        ({"X": X, "y": Y}, "must hold arrays x and y, but holds X, y"),
+        ({}, "must hold arrays x and y, but holds none"),
         ({"x": X, "y": Y[:5]}, r"\(6, 4, 2\), which does not fit 5 labels"),
         ({"x": X, "y": Y[:, None]}, r"y .* \(6, 1\)"),
         ({"x": X[:0], "y": Y[:0]}, "at least one example"),
@@ -173,30 +173,35 @@ def changed(array, index, value):
         ({"x": X, "y": FLOATS * 0}, "labels .* 0.0; give"),
         ({"x": X[:2], "y": Y[:2]}, "too few"),
         ({"x": X, "y": Y, "test": {"x": X[:, :, :1], "y": Y}}, "1 features .* 2;"),
-        ({"x": X, "y": Y, "test": {"x": X, "y": FLOATS}}, "float64 .* int64"),
+        ({"x": X, "y": Y, "test": {"x": X, "y": FLOATS}}, "float64, .* int64"),
         ({"x": X, "y": Y, "test": {"x": X, "y": Y + 1}}, r'^Example 1 of .*test.npz.* "2", .* "0", "1"'),
     ],
 )
-def test_what_is_wrong_is_said(arrays, message, load):
+def test_what_is_wrong_is_reported(arrays, message, load):
     with pytest.raises(UserError, match=message):
         load(**arrays)
 
 
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"PK\x03\x04 cut"])
-def test_a_file_that_is_no_archive_is_said(content, tmp_path):
+def test_a_file_that_is_no_archive_is_reported(content, tmp_path):
     path = tmp_path / "a.npz"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"cannot be read as an \.npz file"):
-        labelled_series(**SETTINGS, train=path)
+        series_dataset_from_files(**SETTINGS, train=path)
 
 
-def test_a_damaged_file_a_single_array_a_missing_file_and_a_folder_are_said(tmp_path):
+def test_a_damaged_file_a_single_array_a_missing_file_and_a_folder_are_reported(tmp_path):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, x=np.random.default_rng(0).normal(size=(9, 9)), y=np.arange(9))
     content = bytearray(path.read_bytes())
     content[200] ^= 255
     path.write_bytes(content)
     np.save(tmp_path / "b.npy", X)
-    for name, message in (("a.npz", "cannot be"), ("b.npy", "cannot be"), ("c.npz", "no file"), (".", "a folder")):
+    for name, message in (
+        ("a.npz", "cannot be"),
+        ("b.npy", "cannot be"),
+        ("c.npz", "There is no file"),
+        (".", "a folder"),
+    ):
         with pytest.raises(UserError, match=message):
-            labelled_series(**SETTINGS, train=tmp_path / name)
+            series_dataset_from_files(**SETTINGS, train=tmp_path / name)

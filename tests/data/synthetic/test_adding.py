@@ -30,10 +30,10 @@ def test_the_label_can_be_read_off_the_inputs(split):
     assert [array.dtype for array in examples[:3]] == [np.float32, np.int32, np.float32]
 
 
-def test_the_data_set_says_what_it_is():
+def test_the_properties_of_the_data_set():
     dataset = adding(**SETTINGS)
     assert dataset.objective is Objective.NUMBER
-    assert dataset.sizes == Sizes(vocabulary=0, numbers=2, outputs=1)
+    assert dataset.sizes == Sizes(vocabulary=0, features=2, outputs=1)
 
 
 def test_training_draws_every_length_and_every_place():

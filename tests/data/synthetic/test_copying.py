@@ -32,12 +32,12 @@ def test_the_answer_can_be_read_off_the_inputs(split, delay):
     assert examples.distances is None
 
 
-def test_the_data_set_says_what_it_is():
+def test_the_properties_of_the_data_set():
     dataset = copying(**SETTINGS)
     assert dataset.objective is Objective.SYMBOLS
     assert dataset.vocabulary == ("<blank>", *"abcdefgh", "<go>")
     assert dataset.vocabulary[BLANK] == "<blank>"
-    assert dataset.sizes == Sizes(vocabulary=10, numbers=0, outputs=10)
+    assert dataset.sizes == Sizes(vocabulary=10, features=0, outputs=10)
 
 
 def test_every_symbol_is_drawn_at_every_place_as_often():

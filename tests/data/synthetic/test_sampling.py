@@ -1,4 +1,4 @@
-"""What every synthetic data set has in common: splits of their own stream, determined by the seed."""
+"""All synthetic data sets: independent splits, determined by the seed."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ TASKS = {
 
 @pytest.fixture(params=TASKS)
 def task(request):
-    """(function that draws the data set with some flags changed, the change that makes splits alike)."""
+    """(function that generates the data set with changed arguments, the change that gives all splits one size)."""
     draw, flags, alike = TASKS[request.param]
     return lambda **changes: draw(**{**COUNTS, **flags, **changes}), alike
 

@@ -28,11 +28,11 @@ def test_the_label_can_be_read_off_the_inputs(split, marks):
     assert len(examples.labels) == SETTINGS[f"{split}_examples"]
     for inputs, length, label in zip(*examples[:3], strict=True):
         shown = symbols[inputs[:length]]
-        places = np.flatnonzero(np.isin(shown, ["X", "Y"]))
-        assert dataset.classes[label] == "".join(shown[places])
-        for place, (low, high) in zip(places, SHARES[marks], strict=True):
-            assert low * length - 1 < place <= high * length + 1e-9
-        assert set(np.delete(shown, places)) <= set("abcd")
+        positions = np.flatnonzero(np.isin(shown, ["X", "Y"]))
+        assert dataset.classes[label] == "".join(shown[positions])
+        for position, (low, high) in zip(positions, SHARES[marks], strict=True):
+            assert low * length - 1 < position <= high * length + 1e-9
+        assert set(np.delete(shown, positions)) <= set("abcd")
         assert not inputs[length:].any()
     assert all(array.dtype == np.int32 for array in examples[:3])
 
@@ -41,12 +41,12 @@ def test_the_label_can_be_read_off_the_inputs(split, marks):
     ("marks", "classes"),
     [(2, "XX XY YX YY"), (3, "XXX XXY XYX XYY YXX YXY YYX YYY")],
 )
-def test_the_data_set_says_what_it_is(marks, classes):
+def test_the_properties_of_the_data_set(marks, classes):
     dataset = temporal_order(**{**SETTINGS, "marks": marks})
     assert dataset.objective is Objective.CLASSES
     assert dataset.classes == tuple(classes.split())
     assert set(dataset.vocabulary) == set("XYabcd")
-    assert dataset.sizes == Sizes(vocabulary=6, numbers=0, outputs=2**marks)
+    assert dataset.sizes == Sizes(vocabulary=6, features=0, outputs=2**marks)
 
 
 @pytest.mark.parametrize("marks", [2, 3])

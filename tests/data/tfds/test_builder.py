@@ -67,7 +67,7 @@ def test_a_prepared_folder_is_left_alone(prepared):
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
-def test_a_truncated_archive_is_said_and_leaves_nothing(kept, make_archive, reviews, tmp_path):
+def test_a_truncated_archive_is_reported_and_leaves_nothing(kept, make_archive, reviews, tmp_path):
     path = make_archive(tmp_path, reviews)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
@@ -78,7 +78,7 @@ def test_a_truncated_archive_is_said_and_leaves_nothing(kept, make_archive, revi
 
 
 @pytest.mark.parametrize("missing", ["train/neg", "train/pos", "test/neg", "test/pos"])
-def test_an_empty_class_is_said_and_leaves_nothing(missing, make_archive, reviews, tmp_path):
+def test_an_empty_class_is_reported_and_leaves_nothing(missing, make_archive, reviews, tmp_path):
     make_archive(tmp_path, {name: text for name, text in reviews.items() if missing not in name})
     before = tree(tmp_path)
     with pytest.raises(UserError, match=rf"no review under aclImdb/{missing}/\*\.txt"):
@@ -101,7 +101,7 @@ def test_a_failure_while_tfds_writes_leaves_nothing(make_archive, reviews, tmp_p
     assert tree(tmp_path) == before
 
 
-def test_another_file_format_is_said(tmp_path):
+def test_another_file_format_is_reported(tmp_path):
     folder = prepared_folder(tmp_path)
     folder.mkdir(parents=True)
     (folder / "imdb_reviews-train.tfrecord-00000-of-00001").touch()
@@ -110,7 +110,7 @@ def test_another_file_format_is_said(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder that even root cannot write")
-def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"cannot be written into /proc .*--data-dir"):
         prepare_imdb(Path("/proc"), silent)
 

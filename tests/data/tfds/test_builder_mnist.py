@@ -1,4 +1,4 @@
-"""MNIST from its four files to the layout of TFDS, and what is said where that cannot be."""
+"""MNIST from its four files to the layout of TFDS, and the errors for wrong files."""
 
 import gzip
 import hashlib
@@ -39,7 +39,7 @@ def test_the_layout_is_that_of_tfds(tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (idx(np.zeros((TRAIN, 28, 28)))[:-9], "truncated or damaged: delete it"),
         (b"<html>not found</html>", "truncated or damaged: delete it"),
@@ -52,17 +52,17 @@ def test_the_layout_is_that_of_tfds(tmp_path):
     ],
     ids=["truncated", "page", "short", "floats", "header", "count", "shape", "empty"],
 )
-def test_a_wrong_file_is_named_and_leaves_nothing(tmp_path, name, content, said):
+def test_a_wrong_file_is_named_and_leaves_nothing(tmp_path, name, content, message):
     make_files(tmp_path / "downloads" / "manual")
     (tmp_path / "downloads" / "manual" / name).write_bytes(content)
     before = tree(tmp_path)
-    with pytest.raises(UserError, match=said) as error:
+    with pytest.raises(UserError, match=message) as error:
         prepare_mnist(tmp_path, silent)
     assert str(tmp_path / "downloads" / "manual" / name) in str(error.value)
     assert tree(tmp_path) == before
 
 
-def test_a_label_that_is_no_digit_is_said(tmp_path):
+def test_a_label_that_is_no_digit_is_reported(tmp_path):
     make_files(tmp_path / "downloads" / "manual")
     (tmp_path / "downloads" / "manual" / NAMES[3]).write_bytes(idx(np.full(TEST, 10)))
     with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz has the label 10"):
@@ -75,7 +75,7 @@ def test_an_idx_file_runs_its_last_dimension_fastest(tmp_path):
     assert read_idx(path).tolist() == [[97, 98, 99], [100, 101, 102]]
 
 
-def test_damaged_prepared_data_is_said(tmp_path):
+def test_damaged_prepared_data_is_reported(tmp_path):
     make_files(tmp_path / "downloads" / "manual")
     prepare_mnist(tmp_path, silent)
     (prepared_folder(tmp_path, MNIST_BUILDER) / "dataset_info.json").write_bytes(b"")
@@ -86,7 +86,7 @@ def test_damaged_prepared_data_is_said(tmp_path):
         )  # fmt: skip
 
 
-def test_another_file_format_is_said(tmp_path):
+def test_another_file_format_is_reported(tmp_path):
     folder = prepared_folder(tmp_path, MNIST_BUILDER)
     folder.mkdir(parents=True)
     (folder / "mnist-train.tfrecord-00000-of-00001").touch()
@@ -95,7 +95,7 @@ def test_another_file_format_is_said(tmp_path):
 
 
 def point_tfds_at(monkeypatch, address, folder=None):
-    """Makes TFDS's registered files those at ``address``, with the checksums of those in ``folder``."""
+    """Replace the URLs and checksums that TFDS has registered by those of the files in ``folder``."""
     with quiet_tfds() as tfds:
         infos = tfds.builder_cls("mnist").url_infos
     for url, info in list(infos.items()):

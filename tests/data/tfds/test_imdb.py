@@ -64,7 +64,7 @@ def test_the_seed_chooses_the_validation_part(load, same):
 
 
 @pytest.mark.parametrize("name", ["dataset_info.json", "imdb_reviews-test.array_record-00000-of-00001"])
-def test_damaged_prepared_data_is_said(load, make_archive, reviews, tmp_path, name):
+def test_damaged_prepared_data_is_reported(load, make_archive, reviews, tmp_path, name):
     make_archive(tmp_path, reviews)
     load(data_dir=str(tmp_path))
     (prepared_folder(tmp_path) / name).write_bytes(b"")
@@ -78,20 +78,20 @@ def test_the_default_data_folder_is_that_of_tfds(load, prepared, monkeypatch, sa
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"vocabulary_size": 2}, "vocabulary_size is 2"),
         ({"max_length": 0}, "max_length is 0"),
         ({"keep": "middle"}, 'keep is "middle"; give one of last, first'),
         ({"validation_fraction": 0.0}, r"validation_fraction is 0\.0"),
         ({"validation_fraction": 1.0}, r"validation_fraction is 1\.0"),
-        ({"validation_fraction": 0.01}, "leaves no review"),
+        ({"validation_fraction": 0.01}, "leaves one part empty"),
         ({"seed": -1}, "seed is -1"),
         ({"data_dir": "/no/such/folder"}, "/no/such/folder does not exist.*--data-dir"),
     ],
 )
-def test_wrong_arguments_are_said(load, wrong, said):
-    with pytest.raises(UserError, match=said):
+def test_wrong_arguments_are_reported(load, wrong, message):
+    with pytest.raises(UserError, match=message):
         load(**wrong)
 
 

@@ -16,7 +16,7 @@ SETTINGS = {"by": "pixel", "permuted": False, "validation_examples": 5, "train_e
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A data folder with the data set prepared from ``make_files``, not to be changed, and what it holds."""
+    """A data folder with the data set prepared from ``make_files``, not to be changed, and its arrays."""
     data_dir = tmp_path_factory.mktemp("mnist")
     made = make_files(data_dir / "downloads" / "manual")
     prepare_mnist(data_dir, lambda message: None)
@@ -32,7 +32,7 @@ def load(digits, tmp_path):
 
 
 def numbers(examples):
-    """Which of the images of ``make_files`` they are; not for permuted ones."""
+    """Indices of the examples among the images of ``make_files``; not for permuted images."""
     return examples.inputs.reshape(-1, 784)[:, 0].tolist()
 
 
@@ -53,13 +53,13 @@ def test_every_split_holds_the_images_and_their_labels(load, digits, by, shape):
     assert len(dataset.validation.labels) == 5
 
 
-def test_the_data_set_says_what_it_is(load):
+def test_the_properties_of_the_data_set(load):
     dataset = load()
     assert dataset.objective is Objective.CLASSES
     assert dataset.classes == tuple("0123456789")
     assert dataset.baseline is None
-    assert dataset.sizes == Sizes(vocabulary=0, numbers=1, outputs=10)
-    assert load(by="row").sizes == Sizes(vocabulary=0, numbers=28, outputs=10)
+    assert dataset.sizes == Sizes(vocabulary=0, features=1, outputs=10)
+    assert load(by="row").sizes == Sizes(vocabulary=0, features=28, outputs=10)
 
 
 @pytest.mark.parametrize("by", ["pixel", "row"])
@@ -73,7 +73,7 @@ def test_permuted_pixels_are_the_same_ones_in_one_order_for_all_splits_and_seeds
 
 
 def test_the_permutation_is_the_same_for_good():
-    """Results on permuted images are compared across versions: whoever changes it starts them anew."""
+    """A golden value: another permutation makes new results incomparable with old ones."""
     assert sorted(PERMUTATION) == list(range(784))
     assert hashlib.sha256(PERMUTATION.astype("<i8").tobytes()).hexdigest()[:16] == "74a7f52bd9778019"
 
@@ -115,20 +115,20 @@ def test_a_cache_that_cannot_be_written_is_no_failure(load, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"by": "column"}, 'by is "column"; give one of pixel, row'),
         ({"validation_examples": 0}, "validation_examples is 0"),
-        ({"validation_examples": 20}, "20 images, of which 20 are validated on and 0 are left"),
+        ({"validation_examples": 20}, "20 of 20 images used for validation, 0 are left"),
         ({"validation_examples": 21}, "0 are left"),
         ({"train_examples": 0}, "train_examples is 0"),
-        ({"train_examples": 16}, "15 are left; give at most so many with --train-examples"),
+        ({"train_examples": 16}, "15 are left for training; give at most as many with --train-examples"),
         ({"seed": -1}, "seed is -1"),
         ({"data_dir": "/no/such/folder"}, "/no/such/folder does not exist.*--data-dir"),
     ],
 )
-def test_wrong_arguments_are_said(load, wrong, said):
-    with pytest.raises(UserError, match=said):
+def test_wrong_arguments_are_reported(load, wrong, message):
+    with pytest.raises(UserError, match=message):
         load(**wrong)
 
 

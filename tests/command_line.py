@@ -1,4 +1,4 @@
-"""Runs through the door as a user starts them, in the test's own process: what they print, leave and say."""
+"""Runs ``launch.py`` in the test's own process, and checks its output, files and errors."""
 
 import contextlib
 import io
@@ -14,8 +14,8 @@ SMALL = "--cells lstm --features 4 --seeds 1 --epochs 1 --batch-size 8 --log-gra
 
 
 @contextlib.contextmanager
-def away_from_home(tmp_path_factory, monkeypatch):
-    """A home that is not the user's, JAX in use already, and no programs kept afterwards."""
+def isolated_home(tmp_path_factory, monkeypatch):
+    """A temporary home, JAX with its devices configured, and no compilation cache afterwards."""
     for name in ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(tmp_path_factory.mktemp("home")))
     assert jax.local_device_count() == 8
@@ -24,7 +24,7 @@ def away_from_home(tmp_path_factory, monkeypatch):
 
 
 def start(arguments, folder):
-    """(exit status, what was printed)."""
+    """Run launch.py into ``folder``: (exit status, standard output)."""
     with contextlib.redirect_stdout(io.StringIO()) as output:
         status = launch.main([*arguments.split(), "--out", str(folder)])
     return status, output.getvalue()
@@ -34,8 +34,8 @@ def read_json(path):
     return json.loads(path.read_text())
 
 
-def finished(arguments, folder, *, members=1):
-    """What a run that ended well says of its task, and the results of its members."""
+def run_to_completion(arguments, folder, *, members=1):
+    """Run launch.py and check that it succeeds: (content of task.json, results of its members)."""
     status, output = start(arguments, folder)
     assert status == 0
     results = [read_json(path) for path in sorted(folder.glob("members/*/result.json"))]
@@ -48,8 +48,8 @@ def finished(arguments, folder, *, members=1):
     return read_json(folder / "task.json"), results
 
 
-def said(arguments, tmp_path, capsys):
-    """The error of a run that leaves nothing behind."""
+def error_line(arguments, tmp_path, capsys):
+    """The error message of a run that fails and leaves no files behind."""
     before = sorted(tmp_path.rglob("*"))
     status = launch.main([*arguments.split(), "--out", str(tmp_path / "run")])
     (line,) = capsys.readouterr().err.splitlines()
