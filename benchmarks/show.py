@@ -1,4 +1,4 @@
-"""``python -m benchmarks.show``: what was measured as Markdown tables and a figure."""
+"""``python -m benchmarks.show``: measurements of layers as Markdown tables and a figure."""
 
 import dataclasses
 import json
@@ -18,10 +18,10 @@ TITLES = ("forward", "forward + backward")
 
 @dataclasses.dataclass(frozen=True)
 class Show:
-    """Print the tables of measurements of layers, and draw their figure.
+    """Print the tables of measured layers, and draw their figure.
 
     Attributes:
-        measured: JSON files that ``benchmarks.layer --out`` has written.
+        measured: JSON files written by ``benchmarks.layer --out``.
         figure: PNG file for the figure; none if not given.
     """
 
@@ -30,7 +30,7 @@ class Show:
 
 
 def main() -> None:
-    """Print, and draw."""
+    """Print and draw."""
     flags = tyro.cli(Show)
     measured = [case for file in flags.measured for case in json.loads(Path(file).read_text())["measured"]]
     for case in measured:
@@ -46,28 +46,28 @@ def main() -> None:
 
 
 def draw(measured: list[dict[str, Any]]) -> bytes:
-    """A row for each case: every peer's time for a forward and backward pass, as a multiple of ours on all cores."""
+    """A row for each case: the time of a forward and backward pass in every library, relative to ours on all cores."""
     seconds = [case["seconds"][PASSES[1]] for case in measured]
-    names = list(dict.fromkeys(name for of_case in seconds for name in of_case if name != DIVIDED))
+    names = list(dict.fromkeys(name for by_peer in seconds for name in by_peer if name != DIVIDED))
     figure, (panel,) = panels(1, WIDE, 0.45 * len(measured))
-    places = -np.arange(len(measured))
+    rows = -np.arange(len(measured))
     for name, hue in zip(names, (KNOWN["LSTM"], "#9ECAE9", *OTHERS, KNOWN["GRU"]), strict=False):
-        times = [times_ours(of_case, name) for of_case in seconds if name in of_case]
-        there = [name in of_case for of_case in seconds]
-        panel.scatter(times, places[there], s=44, color=hue, label=name, zorder=3)
+        times = [times_ours(by_peer, name) for by_peer in seconds if name in by_peer]
+        measured_rows = rows[[name in by_peer for by_peer in seconds]]
+        panel.scatter(times, measured_rows, s=44, color=hue, label=name, zorder=3)
     panel.axvline(1, color=FAINT, linewidth=1.5)
     panel.set_xscale("log")
     panel.set_xticks([0.5, 1, 2, 4, 8, 16, 32, 64], ["½", "1", "2", "4", "8", "16", "32", "64"])
     panel.minorticks_off()
-    panel.set_yticks(places, [_title(case) for case in measured], fontsize=9)
+    panel.set_yticks(rows, [_title(case) for case in measured], fontsize=9)
     panel.set_xlabel("time of a forward and a backward pass, as a multiple of rnnjax on all cores", color=INK)
     figure.legend(loc="outside upper left", ncols=len(names), frameon=False, fontsize=9, columnspacing=1.0)
     return png(figure)
 
 
 def _title(case: dict[str, Any]) -> str:
-    told = Case(**case["case"])
-    return f"{CELLS[told.cell]} ({told.batch}, {told.steps}, {told.features})"
+    size = Case(**case["case"])
+    return f"{CELLS[size.cell]} ({size.batch}, {size.steps}, {size.features})"
 
 
 if __name__ == "__main__":

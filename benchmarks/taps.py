@@ -1,7 +1,7 @@
-"""``python -m benchmarks.taps``: a step of training with and without the gradient of every timestep.
+"""``python -m benchmarks.taps``: a training step with and without the gradient norm of every timestep.
 
-The step is the whole of it, as training compiles it for all cores: word vectors, layer, loss, backward pass, clipping,
-Adam. With ``--every 50``, calls of fifty steps, of which one is logged, are compared with calls of fifty without.
+The step is complete and compiled for all cores as in training: word vectors, layer, loss, backward pass, clipping,
+Adam. With ``--every 50``, calls of fifty steps with one logged step are compared with calls of fifty plain steps.
 """
 
 import dataclasses
@@ -34,16 +34,16 @@ from rnnjax.training.step.train_step import STATE, make_train_step, traced_hpara
 class Taps:
     """Time a step of training with the log of gradients on and off, in turns.
 
-    After the median ratio of a round stands half of its 95% interval (McGill, Tukey & Larsen 1978).
+    The median ratio is shown with the half-width of its 95% interval (McGill, Tukey & Larsen 1978).
 
     Attributes:
-        cells: which.
-        batch: reviews.
-        steps: words of each; the lengths are drawn from a quarter of it upwards.
-        features: units, and numbers in a word vector.
-        vocabulary: words.
-        every: steps of a call, of which one is logged.
-        rounds: of which the median is told.
+        cells: cells to time.
+        batch: reviews in a batch.
+        steps: longest review in words; lengths are drawn from a quarter of it upwards.
+        features: number of units, and size of a word vector.
+        vocabulary: number of words.
+        every: steps in a call, of which one is logged.
+        rounds: rounds, of which the median is shown.
     """
 
     cells: tuple[CellName, ...] = ALL
@@ -76,42 +76,43 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
     examples = ExampleArrays(words, lengths.astype(np.int32), rng.integers(2, size=reviews).astype(np.int32))
     model = rnnjax.SequenceClassifier(flags.vocabulary, flags.features, rnnjax.RNN(CELLS[cell](flags.features)))
     settings = TrainingSettings()
-    optimizer, knobs = make_optimizer(settings, 1000), traced_hparams(settings, jax.random.key(1))
+    optimizer, hparams = make_optimizer(settings, 1000), traced_hparams(settings, jax.random.key(1))
     state = init_state(model, optimizer, words[:1, :1], None, jax.random.key(0))
     layout = choose_layout(Execution(), 1, flags.batch)
     indices = np.arange(reviews, dtype=np.int32).reshape(flags.every, flags.batch)
     chunk = indices, np.ones(indices.shape, np.float32)
     roles, arguments = (
         (ShardingRole.MEMBER, ShardingRole.SHARED, STATE, ShardingRole.BATCH, ShardingRole.BATCH),
-        (knobs, examples, state, *chunk),
+        (hparams, examples, state, *chunk),
     )
     steps = {
         log: make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares(state.params))
         for log in (False, True)
     }
-    logged = {False: -1, True: flags.every // 2}  # which step of a call
+    logged = {False: -1, True: flags.every // 2}  # index of the logged step in a call
     numbers = {log: (np.int32(0), np.int32(flags.every), np.int32(logged[log])) for log in steps}
     all_roles = (*roles, ShardingRole.SHARED, ShardingRole.SHARED, ShardingRole.SHARED)
     programs, states = {}, {}
     for log in steps:
         chunk_of_steps = partial(train_chunk, steps[False], steps[True] if log else None, flags.steps)
-        task = ProgramSpec(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donated=(2,))
-        programs[log], states[log] = layout.lower(task)(), layout.put(STATE, _of_one_member(state))
-    placed = [
-        layout.put(role, a if role is ShardingRole.SHARED else _of_one_member(a))
+        spec = ProgramSpec(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donated=(2,))
+        programs[log], states[log] = layout.lower(spec)(), layout.put(STATE, _add_run_axis(state))
+    arrays = [
+        layout.put(role, a if role is ShardingRole.SHARED else _add_run_axis(a))
         for role, a in zip(roles, arguments, strict=True)
     ]
     seconds = np.zeros((2, flags.rounds + 1))
     for turn in track(range(flags.rounds + 1), cell, console=console, transient=True):
         for log in (False, True) if turn % 2 else (True, False):
             began = time.perf_counter()
-            placed[2] = states[log]
-            states[log], *_ = jax.block_until_ready(programs[log](*placed, *numbers[log]))
+            arrays[2] = states[log]
+            states[log], *_ = jax.block_until_ready(programs[log](*arrays, *numbers[log]))
             seconds[int(log), turn] = time.perf_counter() - began
-    return seconds[0, 1:], seconds[1, 1:]  # without the round in which it warmed up
+    return seconds[0, 1:], seconds[1, 1:]  # the first round warms up
 
 
-def _of_one_member(tree: Any) -> Any:
+def _add_run_axis(tree: Any) -> Any:
+    """``tree`` with a leading axis of one run, which training programs expect."""
     return jax.tree.map(lambda a: np.asarray(a)[None], tree)
 
 
