@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import rich
+from test_imports import FLOORS
 
 import rnnjax
 
@@ -63,6 +64,12 @@ def test_the_map_holds_every_folder_of_source():
     source = {path.parent for name in ("rnnjax", "experiments") for path in (ROOT / name).rglob("__init__.py")}
     folders = {f"{folder.relative_to(ROOT).as_posix()}/" for folder in source} - {"rnnjax/"}
     assert folders <= paths
+
+
+def test_the_floors_are_those_of_the_import_test():
+    section = CONTRIBUTING.split("The floors, lowest first:")[1].split("The map:")[0]
+    floors = re.findall(r"`([^`]+)`", section)
+    assert [name.removesuffix(".py") for name in floors] == [room for floor in FLOORS for room in floor]
 
 
 def test_ci_finds_the_test_command():
