@@ -48,18 +48,18 @@ def main() -> None:
 def draw(measured: list[dict[str, Any]]) -> bytes:
     """A row for each case: the time of a forward and backward pass in every library, relative to ours on all cores."""
     seconds = [case["seconds"][PASSES[1]] for case in measured]
-    names = list(dict.fromkeys(name for by_peer in seconds for name in by_peer if name != DIVIDED))
+    names = list(dict.fromkeys(name for of_case in seconds for name in of_case if name != DIVIDED))
     figure, (panel,) = panels(1, WIDE, 0.45 * len(measured))
-    rows = -np.arange(len(measured))
+    places = -np.arange(len(measured))
     for name, hue in zip(names, (KNOWN["LSTM"], "#9ECAE9", *OTHERS, KNOWN["GRU"]), strict=False):
-        times = [times_ours(by_peer, name) for by_peer in seconds if name in by_peer]
-        measured_rows = rows[[name in by_peer for by_peer in seconds]]
-        panel.scatter(times, measured_rows, s=44, color=hue, label=name, zorder=3)
+        times = [times_ours(of_case, name) for of_case in seconds if name in of_case]
+        there = [name in of_case for of_case in seconds]
+        panel.scatter(times, places[there], s=44, color=hue, label=name, zorder=3)
     panel.axvline(1, color=FAINT, linewidth=1.5)
     panel.set_xscale("log")
     panel.set_xticks([0.5, 1, 2, 4, 8, 16, 32, 64], ["½", "1", "2", "4", "8", "16", "32", "64"])
     panel.minorticks_off()
-    panel.set_yticks(rows, [_title(case) for case in measured], fontsize=9)
+    panel.set_yticks(places, [_title(case) for case in measured], fontsize=9)
     panel.set_xlabel("time of a forward and a backward pass, as a multiple of rnnjax on all cores", color=INK)
     figure.legend(loc="outside upper left", ncols=len(names), frameon=False, fontsize=9, columnspacing=1.0)
     return png(figure)

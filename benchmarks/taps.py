@@ -76,43 +76,42 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
     examples = ExampleArrays(words, lengths.astype(np.int32), rng.integers(2, size=reviews).astype(np.int32))
     model = rnnjax.SequenceClassifier(flags.vocabulary, flags.features, rnnjax.RNN(CELLS[cell](flags.features)))
     settings = TrainingSettings()
-    optimizer, hparams = make_optimizer(settings, 1000), traced_hparams(settings, jax.random.key(1))
+    optimizer, knobs = make_optimizer(settings, 1000), traced_hparams(settings, jax.random.key(1))
     state = init_state(model, optimizer, words[:1, :1], None, jax.random.key(0))
     layout = choose_layout(Execution(), 1, flags.batch)
     indices = np.arange(reviews, dtype=np.int32).reshape(flags.every, flags.batch)
     chunk = indices, np.ones(indices.shape, np.float32)
     roles, arguments = (
         (ShardingRole.MEMBER, ShardingRole.SHARED, STATE, ShardingRole.BATCH, ShardingRole.BATCH),
-        (hparams, examples, state, *chunk),
+        (knobs, examples, state, *chunk),
     )
     steps = {
         log: make_train_step(model, optimizer, settings, log_gradients=log, shares=layout.shares(state.params))
         for log in (False, True)
     }
-    logged = {False: -1, True: flags.every // 2}  # index of the logged step in a call
+    logged = {False: -1, True: flags.every // 2}  # which step of a call
     numbers = {log: (np.int32(0), np.int32(flags.every), np.int32(logged[log])) for log in steps}
     all_roles = (*roles, ShardingRole.SHARED, ShardingRole.SHARED, ShardingRole.SHARED)
     programs, states = {}, {}
     for log in steps:
         chunk_of_steps = partial(train_chunk, steps[False], steps[True] if log else None, flags.steps)
-        spec = ProgramSpec(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donated=(2,))
-        programs[log], states[log] = layout.lower(spec)(), layout.put(STATE, _add_run_axis(state))
-    arrays = [
-        layout.put(role, a if role is ShardingRole.SHARED else _add_run_axis(a))
+        task = ProgramSpec(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donated=(2,))
+        programs[log], states[log] = layout.lower(task)(), layout.put(STATE, _of_one_member(state))
+    placed = [
+        layout.put(role, a if role is ShardingRole.SHARED else _of_one_member(a))
         for role, a in zip(roles, arguments, strict=True)
     ]
     seconds = np.zeros((2, flags.rounds + 1))
     for turn in track(range(flags.rounds + 1), cell, console=console, transient=True):
         for log in (False, True) if turn % 2 else (True, False):
             began = time.perf_counter()
-            arrays[2] = states[log]
-            states[log], *_ = jax.block_until_ready(programs[log](*arrays, *numbers[log]))
+            placed[2] = states[log]
+            states[log], *_ = jax.block_until_ready(programs[log](*placed, *numbers[log]))
             seconds[int(log), turn] = time.perf_counter() - began
-    return seconds[0, 1:], seconds[1, 1:]  # the first round warms up
+    return seconds[0, 1:], seconds[1, 1:]  # without the round in which it warmed up
 
 
-def _add_run_axis(tree: Any) -> Any:
-    """``tree`` with a leading axis of one run, which training programs expect."""
+def _of_one_member(tree: Any) -> Any:
     return jax.tree.map(lambda a: np.asarray(a)[None], tree)
 
 
