@@ -1,1 +1,1 @@
-"""Side by side with peers, each in a process of its own; nothing in rnnjax imports this."""
+"""Benchmarks beside other libraries, each in a process of its own; nothing in rnnjax imports this."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.keras_epoch``: the tutorial's model, one epoch of ``fit``, on the backend of KERAS_BACKEND.
+"""``python -m benchmarks.keras_epoch``: one epoch of ``fit`` of the IMDB model, on the backend named by KERAS_BACKEND.
 
 Started by ``benchmarks.epoch``. The last line it prints is a JSON object.
 """
@@ -18,14 +18,14 @@ from benchmarks.peers.keras import CELLS
 
 @dataclasses.dataclass(frozen=True)
 class KerasEpoch:
-    """Train for one epoch, and test.
+    """Train for one epoch and test.
 
     Attributes:
         arrays: .npz file with x_train, y_train, x_test, y_test; word ids, zeros before the first word.
-        cell: which.
-        features: units, and numbers in a word vector.
-        vocabulary: words.
-        batch: reviews.
+        cell: the recurrent cell.
+        features: number of units, and size of a word vector.
+        vocabulary: number of words.
+        batch: reviews in a batch.
     """
 
     arrays: str
@@ -51,12 +51,12 @@ def main() -> None:
     model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
     begin = time.perf_counter()
     model.fit(x_train[: 2 * flags.batch], y_train[: 2 * flags.batch], batch_size=flags.batch, verbose=0)
-    compiled = time.perf_counter()  # with two steps of training, of which the epoch to come has hundreds
+    compiled = time.perf_counter()  # includes two training steps
     model.fit(x_train, y_train, batch_size=flags.batch, verbose=0)
     trained = time.perf_counter()
     _, accuracy = model.evaluate(x_test, y_test, batch_size=4 * flags.batch, verbose=0)
-    told = {"compile_seconds": compiled - begin, "seconds": trained - compiled, "test_accuracy": float(accuracy)}
-    print(json.dumps(told))
+    result = {"compile_seconds": compiled - begin, "seconds": trained - compiled, "test_accuracy": float(accuracy)}
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

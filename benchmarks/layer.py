@@ -1,4 +1,4 @@
-"""``python -m benchmarks.layer``: one recurrent layer, forward, and forward and backward, rnnjax beside its peers."""
+"""``python -m benchmarks.layer``: forward and backward pass of one recurrent layer, in rnnjax and other libraries."""
 
 import contextlib
 import dataclasses
@@ -17,21 +17,21 @@ from benchmarks.peers import ALL, PEERS
 from benchmarks.workers import Worker
 
 SIZES = ("32,200,128", "32,500,128", "64,100,256", "256,100,512", "1,2000,64")
-OURS, DIVIDED = "rnnjax", "rnnjax, all cores"  # whose results the others must have, and whose time is 1
+OURS, DIVIDED = "rnnjax", "rnnjax, all cores"  # the reference for results, and for times
 PASSES = ("forward", "gradient")
-TOLERANCE = 1e-3  # of the largest number: what float32 leaves after hundreds of steps
+TOLERANCE = 1e-3  # relative to the largest number; float32 after hundreds of steps
 
 
 @dataclasses.dataclass(frozen=True)
 class Layers:
-    """Time one recurrent layer of every peer, each in its own process, in turns, after their results were compared.
+    """Compare the results of one recurrent layer in every library, then time them in turns, each in its own process.
 
     Attributes:
-        cells: which.
-        sizes: B,T,H each.
-        peers: beside rnnjax.
-        rounds: of which the median is told; each peer works once in a round.
-        out: JSON file for all seconds; none if not given.
+        cells: cells to time.
+        sizes: sizes B,T,H.
+        peers: libraries to compare with rnnjax.
+        rounds: rounds, of which the median is shown; each library runs once in a round.
+        out: JSON file for the seconds of every round; none if not given.
     """
 
     cells: tuple[CellName, ...] = ALL
@@ -46,10 +46,10 @@ class Layers:
 
 
 def main() -> None:
-    """Measure, and print a table for each case as it is done."""
+    """Measure, and print the table of each case when it is done."""
     flags, console = tyro.cli(Layers), Console()
     rate = multiply_adds_a_second()
-    console.print(f"{machine()}; {', '.join(f'{name} {told}' for name, told in versions().items())}")
+    console.print(f"{machine()}; {', '.join(' '.join(item) for item in versions().items())}")
     console.print(f"large matrix product: {rate / 1e9:.0f} billion multiply-adds a second")
     measured = []
     for case in flags.cases():
@@ -58,26 +58,26 @@ def main() -> None:
         console.print(table(case, seconds, case.multiply_adds / rate))
         measured.append({"case": case._asdict(), "floor": case.multiply_adds / rate, "seconds": seconds})
         if flags.out is not None:
-            about = {"machine": machine(), "versions": versions(), "multiply_adds_a_second": rate}
-            Path(flags.out).write_text(json.dumps({**about, "measured": measured}, indent=1))
+            metadata = {"machine": machine(), "versions": versions(), "multiply_adds_a_second": rate}
+            Path(flags.out).write_text(json.dumps({**metadata, "measured": measured}, indent=1))
 
 
 def measure(case: Case, names: list[str], rounds: int, console: Console) -> dict[str, dict[str, list[float]]]:
-    """Pass -> peer -> seconds of every round; a peer that cannot take part, or computes something else, is told."""
+    """Pass -> library -> seconds of every round, without libraries that fail or give another result."""
     with contextlib.ExitStack() as stack:
         workers = {}
-        for name in names:  # one after the other, since compiling takes all cores
+        for name in names:  # one after the other, because compilation uses all cores
             worker = stack.enter_context(Worker(name, case))
             try:
                 worker.wait()
-                found = worker.ask("check")
+                result = worker.ask("check")
             except RuntimeError as error:
-                console.print(f"{name} does not take part in {case.title}: {error}", style="yellow")
+                console.print(f"{name} fails in {case.title}: {error}", style="yellow")
                 continue
             if name == OURS:
-                expected = found
-            elif (error := max(map(difference, found, expected))) > TOLERANCE:
-                console.print(f"{name} computes something else in {case.title}, off by {error:.1e}", style="yellow")
+                expected = result
+            elif (deviation := max(map(difference, result, expected))) > TOLERANCE:
+                console.print(f"{name} gives another result in {case.title}, off by {deviation:.1e}", style="yellow")
                 continue
             for what in PASSES:
                 worker.ask(what)
@@ -91,15 +91,15 @@ def measure(case: Case, names: list[str], rounds: int, console: Console) -> dict
     return seconds
 
 
-def difference(found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference as a share of the largest number; ∞ for another shape."""
-    if found.shape != expected.shape:
+def difference(actual: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference relative to the largest expected number; infinity if the shapes differ."""
+    if actual.shape != expected.shape:
         return np.inf
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
 def table(case: Case, seconds: dict[str, dict[str, list[float]]], floor: float) -> Table:
-    """Medians in milliseconds, and how many times as long as rnnjax takes on all cores."""
+    """Medians in milliseconds, and as multiples of rnnjax's time on all cores."""
     shown = Table(title=f"{case.title}; floor {1e3 * floor:.1f} ms", title_justify="left")
     for title in ("peer", "forward", "times ours", "forward + backward", "times ours"):
         shown.add_column(title, justify="left" if title == "peer" else "right")
@@ -112,7 +112,7 @@ def table(case: Case, seconds: dict[str, dict[str, list[float]]], floor: float) 
 
 
 def times_ours(seconds: dict[str, list[float]], name: str) -> float:
-    """The median over the rounds of a peer's ratios to ours on all cores."""
+    """The ratio of a library's time to ours on all cores, median over the rounds."""
     return float(np.median(np.array(seconds[name]) / np.array(seconds[DIVIDED])))
 
 

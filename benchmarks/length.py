@@ -23,14 +23,15 @@ from rnnjax.sharding.devices import configure_devices
 class Lengths:
     """Time the gradient of an LSTM's last output, keeping every state for the backward pass or every k-th.
 
-    k is the largest divisor of T up to √T; another would take a padded copy of the inputs. Lengths take turns within a
-    round, each for as many steps as the longest has; a ratio is that of a step's time to the longest's, round by round.
+    k is the largest divisor of T up to √T; with another k the inputs would be copied and padded. Lengths take turns
+    within a round, each for as many steps as the longest has. A ratio compares the time of a step with that at the
+    longest T.
 
     Attributes:
         steps: lengths T.
-        batch: sequences.
-        features: units, and numbers of a step.
-        rounds: of which the median is told.
+        batch: number of sequences.
+        features: number of units and of input features.
+        rounds: rounds, of which the median is shown.
     """
 
     steps: tuple[int, ...] = (1000, 3000, 10_000, 30_000, 100_000)
@@ -40,7 +41,7 @@ class Lengths:
 
 
 def main() -> None:
-    """Measure, and print a table; memory is what the compiled program asks for beside its arguments."""
+    """Measure, and print a table; memory is what the compiled program allocates besides its arguments."""
     flags, console = tyro.cli(Lengths), Console()
     configure_devices(Execution())
     longest = max(flags.steps)
@@ -54,9 +55,9 @@ def main() -> None:
             for _ in range(calls):
                 jax.block_until_ready(run())
             seconds[turn, i] = (time.perf_counter() - began) / (calls * steps)
-    of_rounds = seconds[1:].reshape(flags.rounds, len(flags.steps), 2)
-    times = np.median(of_rounds, axis=0)
-    ratios = np.median(of_rounds / of_rounds[:, [flags.steps.index(longest)]], axis=0)
+    by_round = seconds[1:].reshape(flags.rounds, len(flags.steps), 2)
+    times = np.median(by_round, axis=0)
+    ratios = np.median(by_round / by_round[:, [flags.steps.index(longest)]], axis=0)
     names = ("a step", "ratio", "memory")
     table = Table("T", *names, "k", *names, title=machine(), title_justify="left")
     for row, steps in enumerate(flags.steps):
@@ -73,7 +74,7 @@ def _near_root(steps: int) -> int:
 
 
 def _program(flags: Lengths, steps: int, store_every: int | None) -> tuple[Any, int]:
-    """A call that computes the gradient, and the bytes that it needs for what lies between."""
+    """A function that computes the gradient, and the bytes of its temporaries."""
     cell = rnnjax.LSTM(flags.features)
     params = cell.init(jax.random.key(0), flags.features)
     xs = jax.random.normal(jax.random.key(1), (steps, flags.batch, flags.features))

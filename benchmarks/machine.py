@@ -1,4 +1,4 @@
-"""What the figures were measured on, and how fast it is at what cannot be avoided."""
+"""The machine that is measured on: its description, and the speeds of a matrix product and of memory."""
 
 import os
 import platform
@@ -10,14 +10,14 @@ PACKAGES = ("jax", "jaxlib", "flax", "keras", "tensorflow_cpu", "tensorflow", "t
 
 
 def versions() -> dict[str, str]:
-    """Package -> version, of those that are installed."""
-    found = {}
+    """Package -> version, of the installed packages."""
+    installed = {}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def machine() -> str:
@@ -32,13 +32,13 @@ def _processor() -> str:
             lines = dict(line.split(":", 1) for line in file if ":" in line)
     except OSError:
         return platform.processor() or "unknown processor"
-    named = {name.strip(): value.strip() for name, value in lines.items()}
-    vectors = [flag for flag in ("avx512f", "avx2") if flag in named.get("flags", "").split()]
-    return " ".join([named.get("model name", "unknown processor"), *vectors[:1]])
+    fields = {name.strip(): value.strip() for name, value in lines.items()}
+    vectors = [flag for flag in ("avx512f", "avx2") if flag in fields.get("flags", "").split()]
+    return " ".join([fields.get("model name", "unknown processor"), *vectors[:1]])
 
 
 def multiply_adds_a_second(size: int = 2048) -> float:
-    """Of the fastest of a few large products of matrices, on all cores: what no layer can exceed."""
+    """Speed of the fastest of a few large matrix products on all cores, an upper bound for every layer."""
     import jax
 
     a, product = jax.random.normal(jax.random.key(0), (size, size)), jax.jit(lambda a: a @ a)
@@ -46,20 +46,20 @@ def multiply_adds_a_second(size: int = 2048) -> float:
 
 
 def bytes_a_second(size: int = 2**25) -> float:
-    """Read and written by the fastest of a few sums of two large arrays, on all cores, in the place of the first."""
+    """Bytes read and written a second by the fastest of a few in-place sums of two large arrays, on all cores."""
     import jax
 
     a, b = (jax.random.normal(jax.random.key(i), (size,)) for i in (0, 1))
-    total, place = jax.jit(lambda a, b: a + b, donate_argnums=0), [a]
+    add_in_place, result = jax.jit(lambda a, b: a + b, donate_argnums=0), [a]
 
     def add() -> None:
-        place[0] = total(place[0], b).block_until_ready()
+        result[0] = add_in_place(result[0], b).block_until_ready()
 
     return 3 * a.nbytes / _fastest(add)
 
 
 def _fastest(call: Callable[[], object], rounds: int = 5) -> float:
-    """Seconds, without those of the first call, which compiles."""
+    """Seconds of the fastest call, not counting the first, which compiles."""
     seconds = []
     for _ in range(1 + rounds):
         began = time.perf_counter()

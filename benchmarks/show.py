@@ -1,4 +1,4 @@
-"""``python -m benchmarks.show``: what was measured as Markdown tables and a figure."""
+"""``python -m benchmarks.show``: measurements of layers as Markdown tables and a figure."""
 
 import dataclasses
 import json
@@ -18,10 +18,10 @@ TITLES = ("forward", "forward + backward")
 
 @dataclasses.dataclass(frozen=True)
 class Show:
-    """Print the tables of measurements of layers, and draw their figure.
+    """Print the tables of measured layers, and draw their figure.
 
     Attributes:
-        measured: JSON files that ``benchmarks.layer --out`` has written.
+        measured: JSON files written by ``benchmarks.layer --out``.
         figure: PNG file for the figure; none if not given.
     """
 
@@ -30,7 +30,7 @@ class Show:
 
 
 def main() -> None:
-    """Print, and draw."""
+    """Print and draw."""
     flags = tyro.cli(Show)
     measured = [case for file in flags.measured for case in json.loads(Path(file).read_text())["measured"]]
     for case in measured:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def draw(measured: list[dict[str, Any]]) -> bytes:
-    """A row for each case: every peer's time for a forward and backward pass, as a multiple of ours on all cores."""
+    """A row for each case: the time of a forward and backward pass in every library, relative to ours on all cores."""
     seconds = [case["seconds"][PASSES[1]] for case in measured]
     names = list(dict.fromkeys(name for of_case in seconds for name in of_case if name != DIVIDED))
     figure, (panel,) = panels(1, WIDE, 0.45 * len(measured))
@@ -66,8 +66,8 @@ def draw(measured: list[dict[str, Any]]) -> bytes:
 
 
 def _title(case: dict[str, Any]) -> str:
-    told = Case(**case["case"])
-    return f"{CELLS[told.cell]} ({told.batch}, {told.steps}, {told.features})"
+    size = Case(**case["case"])
+    return f"{CELLS[size.cell]} ({size.batch}, {size.steps}, {size.features})"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.start``: how long until something happens: ``--help``, and the first step of training."""
+"""``python -m benchmarks.start``: the time to ``--help`` and to the first training step."""
 
 import dataclasses
 import subprocess
@@ -21,12 +21,12 @@ from benchmarks.machine import machine
 class Start:
     """Time the start of commands, each in a process of its own, in turns.
 
-    The first step has been taken when its record is in metrics.jsonl. Cold: nothing was compiled before; warm: the
-    same command has run once.
+    The first step is done when its record is in metrics.jsonl. Cold: nothing was compiled before; warm: the same
+    command has run once.
 
     Attributes:
-        rounds: of which the median is told.
-        command: what is trained until its first step.
+        rounds: rounds, of which the median is shown.
+        command: experiment that is trained until its first step.
     """
 
     rounds: int = 5
@@ -38,26 +38,26 @@ def main() -> None:
     flags, console = tyro.cli(Start), Console()
     seconds: dict[str, list[float]] = {"python -c 'import jax'": [], "--help": [], "cold": [], "warm": []}
     for _ in track(range(flags.rounds), "starting", console=console, transient=True):
-        with tempfile.TemporaryDirectory() as place:
-            for what, call in _calls(flags.command, Path(place)).items():
+        with tempfile.TemporaryDirectory() as folder:
+            for what, call in _calls(flags.command, Path(folder)).items():
                 began = time.perf_counter()
                 call()
                 seconds[what].append(time.perf_counter() - began)
     table = Table("", "median", "lowest", "highest", title=machine(), title_justify="left")
-    for what, all_of_them in seconds.items():
+    for what, values in seconds.items():
         name = f"{flags.command}, first step, {what}" if what in ("cold", "warm") else what
-        shown = (f"{f(all_of_them):.2f} s" for f in (np.median, np.min, np.max))
+        shown = (f"{f(values):.2f} s" for f in (np.median, np.min, np.max))
         table.add_row(name, *shown)
     console.print(table)
 
 
-def _calls(command: str, place: Path) -> dict[str, Callable[[], None]]:
-    """In the order in which they are made; the one that is warm uses what the one before it compiled."""
+def _calls(command: str, folder: Path) -> dict[str, Callable[[], None]]:
+    """The timed calls in order; the warm one uses the programs that the cold one compiled."""
     return {
         "python -c 'import jax'": lambda: _finish([sys.executable, "-c", "import jax"]),
         "--help": lambda: _finish([sys.executable, "launch.py", "--help"]),
-        "cold": lambda: _first_step(command, place, "cold"),
-        "warm": lambda: _first_step(command, place, "warm"),
+        "cold": lambda: _first_step(command, folder, "cold"),
+        "warm": lambda: _first_step(command, folder, "warm"),
     }
 
 
@@ -65,12 +65,12 @@ def _finish(command: list[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def _first_step(command: str, place: Path, name: str) -> None:
-    """Return when the first record is there; the run is stopped."""
-    flags = f"{command} --compilation-cache {place / 'programs'} --out {place / name}"
+def _first_step(command: str, folder: Path, name: str) -> None:
+    """Wait for the first record of a run, then kill it."""
+    flags = f"{command} --compilation-cache {folder / 'programs'} --out {folder / name}"
     process = subprocess.Popen([sys.executable, "launch.py", *flags.split()], stdout=subprocess.DEVNULL)
     try:
-        while not any(path.stat().st_size for path in (place / name).glob("members/*/metrics.jsonl")):
+        while not any(path.stat().st_size for path in (folder / name).glob("members/*/metrics.jsonl")):
             if process.poll() is not None:
                 raise RuntimeError(f"{flags} ended before its first step")
             time.sleep(0.01)

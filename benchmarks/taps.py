@@ -1,7 +1,7 @@
-"""``python -m benchmarks.taps``: a step of training with and without the gradient of every timestep.
+"""``python -m benchmarks.taps``: a training step with and without the gradient norm of every timestep.
 
-The step is the whole of it, as training compiles it for all cores: word vectors, layer, loss, backward pass, clipping,
-Adam. With ``--every 50``, calls of fifty steps, of which one is logged, are compared with calls of fifty without.
+The step is complete and compiled for all cores as in training: word vectors, layer, loss, backward pass, clipping,
+Adam. With ``--every 50``, calls of fifty steps with one logged step are compared with calls of fifty plain steps.
 """
 
 import dataclasses
@@ -35,16 +35,16 @@ from rnnjax.training.step.train_step import make_train_step
 class Taps:
     """Time a step of training with the log of gradients on and off, in turns.
 
-    After the median ratio of a round stands half of its 95% interval (McGill, Tukey & Larsen 1978).
+    The median ratio is shown with the half-width of its 95% interval (McGill, Tukey & Larsen 1978).
 
     Attributes:
-        cells: which.
-        batch: reviews.
-        steps: words of each; the lengths are drawn from a quarter of it upwards.
-        features: units, and numbers in a word vector.
-        vocabulary: words.
-        every: steps of a call, of which one is logged.
-        rounds: of which the median is told.
+        cells: cells to time.
+        batch: reviews in a batch.
+        steps: longest review in words; lengths are drawn from a quarter of it upwards.
+        features: number of units, and size of a word vector.
+        vocabulary: number of words.
+        every: steps in a call, of which one is logged.
+        rounds: rounds, of which the median is shown.
     """
 
     cells: tuple[CellName, ...] = ALL

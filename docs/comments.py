@@ -1,11 +1,11 @@
-"""Griffe extension: what stands behind a field of a named tuple, ``h: jax.Array  # (..., H)``, is its description."""
+"""Griffe extension: the comment after a field of a named tuple, ``h: jax.Array  # (..., H)``, is its description."""
 
 import re
 from typing import Any
 
 import griffe
 
-FIELD = re.compile(r"^(?P<name>\w+): [^#]*# (?P<said>.+)$")
+FIELD = re.compile(r"^(?P<name>\w+): [^#]*# (?P<description>.+)$")
 
 
 class Comments(griffe.Extension):
@@ -15,7 +15,7 @@ class Comments(griffe.Extension):
         """Called when all members of ``cls`` are known."""
         if cls.docstring is None or "Attributes:" in cls.docstring.value:
             return
-        found = [match for line in cls.lines if (match := FIELD.match(line.strip())) and match["name"] in cls.members]
-        if found:
-            told = [f"    {match['name']}: {match['said']}" for match in found]
-            cls.docstring.value += "\n\nAttributes:\n" + "\n".join(told)
+        fields = [match for line in cls.lines if (match := FIELD.match(line.strip())) and match["name"] in cls.members]
+        if fields:
+            lines = [f"    {match['name']}: {match['description']}" for match in fields]
+            cls.docstring.value += "\n\nAttributes:\n" + "\n".join(lines)

@@ -1,18 +1,26 @@
-"""What the README says is so: its example runs, its map names what is there, CI runs its test command."""
+"""The README and CONTRIBUTING.md hold: examples run, the map of the code is complete, CI runs the test command."""
 
 import re
 import subprocess
+import tomllib
 import types
 from pathlib import Path
 
 import numpy as np
 import rich
+from test_imports import FLOORS
 
 import rnnjax
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.S)
+MOST_LINES = 110  # of the README: two screens
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= MOST_LINES
 
 
 def test_every_example_has_its_test_below():
@@ -21,35 +29,47 @@ def test_every_example_has_its_test_below():
 
 def test_the_example_runs_and_prints_a_half_life(capsys):
     exec(compile(EXAMPLES[0], "README.md", "exec"), {})
-    halves = float(re.search(r"halves every ([0-9.]+) steps", capsys.readouterr().out)[1])
-    assert 1 < halves < 50
+    half_life = float(re.search(r"halves every ([0-9.]+) steps", capsys.readouterr().out)[1])
+    assert 1 < half_life < 50
 
 
 def test_a_network_of_pytorch_is_diagnosed(tmp_path, monkeypatch, capsys):
-    """With the recorded weights of a two-layer bidirectional LSTM in the place of PyTorch's module."""
+    """With the recorded weights of a two-layer bidirectional LSTM in place of PyTorch's module."""
     arrays = np.load(ROOT / "tests/interop/origins.npz")
     start = "torch_lstm_deep_bidirectional/weights/"
     weights = {name.removeprefix(start): arrays[name] for name in arrays if name.startswith(start)}
     assert len(weights) == 16
     monkeypatch.chdir(tmp_path)
-    known = {
+    namespace = {
         "lstm": types.SimpleNamespace(state_dict=lambda: weights),
         "xs": arrays["xs"],
         "rnnjax": rnnjax,
         "rich": rich,
     }
-    exec(compile(EXAMPLES[1], "README.md", "exec"), known)
-    assert len(known["result"].diagnosis.layers) == 4
+    exec(compile(EXAMPLES[1], "README.md", "exec"), namespace)
+    assert len(namespace["result"].diagnosis.layers) == 4
     assert "LSTM" in capsys.readouterr().out
     assert (tmp_path / "diagnosis.html").exists()
 
 
 def test_the_map_and_the_pictures_name_what_is_there():
-    table = README.split("## Where things are")[1]
-    places = [name for row in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"`([^`]+)`", row)]
-    assert len(places) >= 10
-    for name in places + re.findall(r"\]\((?!http)([^)]+)\)", README):
-        assert (ROOT / name).exists() or (ROOT / "rnnjax" / name).exists(), name
+    paths = set(re.findall(r"^\| `([^`]+)` \|", CONTRIBUTING.split("## Where a change goes")[1], re.M))
+    assert len(paths) >= 10
+    for path in [*paths, *re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", README)]:
+        assert (ROOT / path).exists(), path
+
+
+def test_the_map_holds_every_folder_of_source():
+    paths = set(re.findall(r"^\| `([^`]+)` \|", CONTRIBUTING, re.M))
+    source = {path.parent for name in ("rnnjax", "experiments") for path in (ROOT / name).rglob("__init__.py")}
+    folders = {f"{folder.relative_to(ROOT).as_posix()}/" for folder in source} - {"rnnjax/"}
+    assert folders <= paths
+
+
+def test_the_floors_are_those_of_the_import_test():
+    section = CONTRIBUTING.split("The floors, lowest first:")[1].split("The map:")[0]
+    floors = re.findall(r"`([^`]+)`", section)
+    assert [name.removesuffix(".py") for name in floors] == [room for floor in FLOORS for room in floor]
 
 
 def test_ci_finds_the_test_command():
@@ -57,3 +77,17 @@ def test_ci_finds_the_test_command():
     command = subprocess.run(["bash", "-c", extract], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert command.rstrip().endswith("pytest")
     assert len(command.strip().splitlines()) == 1
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert project["version"] == rnnjax.__version__
+    assert re.search(r"^version: (.*)$", citation, re.M)[1] == rnnjax.__version__
+
+
+def test_the_workflow_runs_ci_and_every_session_of_nox():
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    assert "run: .ci/run" in workflow
+    for session in ("newest-3.11", "newest-3.12", "newest-3.13", "colab"):
+        assert f"session: {session}" in workflow

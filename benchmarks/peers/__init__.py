@@ -1,4 +1,4 @@
-"""The peers by name: where each is built, what must be set before its library is imported, and which cells it has."""
+"""The compared libraries by name: the module that builds their layer, environment variables and available cells."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ ALL: tuple[CellName, ...] = ("simple", "lstm", "gru")
 
 
 class Layer(NamedTuple):
-    """A layer that a peer has built and compiled; all calls return when their result is there.
+    """A compiled layer of one library; every call returns when its result is computed.
 
     The loss is the sum of the squares of the last output h_T.
     """
@@ -44,5 +44,5 @@ PEERS = {
     "Keras, TensorFlow": Peer("keras", environment={"KERAS_BACKEND": "tensorflow"}),
     "PyTorch": Peer("torch"),
     "Equinox": Peer("equinox", cells=("lstm", "gru")),
-    "Haiku": Peer("haiku", cells=("lstm",)),  # its GRU resets before the product, its RNN is of relu
+    "Haiku": Peer("haiku", cells=("lstm",)),  # its GRU resets before the product, its RNN uses relu
 }

@@ -12,11 +12,11 @@ from benchmarks.peers.jax_layer import jax_layer
 
 
 def build(case: Case) -> Layer:
-    """``hk.LSTM``, whose gates stand as i, g, f, o and whose forget gate adds 1 to its bias."""
-    own = weights(case)
-    stacked = np.concatenate([own.w_x, own.w_h])
+    """``hk.LSTM``, whose gates are packed as i, g, f, o and whose forget gate adds 1 to its bias."""
+    arrays = weights(case)
+    stacked = np.concatenate([arrays.w_x, arrays.w_h])
     i, f, g, o = blocks(case, stacked)
-    b_i, b_f, b_g, b_o = blocks(case, own.b)
+    b_i, b_f, b_g, b_o = blocks(case, arrays.b)
     linear = {"w": np.concatenate([i, g, f, o], axis=1), "b": np.concatenate([b_i, b_g, b_f - 1, b_o])}
 
     def unrolled(xs: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""What the peers that run on JAX have in common."""
+"""The layer of a library that runs on JAX."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +12,16 @@ from benchmarks.peers import Layer
 
 
 def jax_layer(
-    case: Case, last_output: Callable[[Any, jax.Array], jax.Array], params: Any, places: tuple[Any, Any] | None = None
+    case: Case,
+    last_output: Callable[[Any, jax.Array], jax.Array],
+    params: Any,
+    shardings: tuple[Any, Any] | None = None,
 ) -> Layer:
     """The layer whose last output is ``last_output(params, xs)``, compiled.
 
-    ``places`` are the shardings of the two; both are on one device if not given.
+    ``shardings`` are those of ``params`` and ``xs``; both are on one device if not given.
     """
-    params, xs = jax.device_put((params, inputs(case)), places)
+    params, xs = jax.device_put((params, inputs(case)), shardings)
 
     def loss(params: Any, xs: jax.Array) -> jax.Array:
         return jnp.sum(last_output(params, xs) ** 2)

@@ -1,4 +1,4 @@
-"""Keras 3 on the backend that KERAS_BACKEND names, compiled as ``fit`` compiles it."""
+"""Keras 3 on the backend named by KERAS_BACKEND, compiled as ``fit`` compiles it."""
 
 import os
 from typing import Any
@@ -13,11 +13,11 @@ CELLS = {"simple": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": ker
 
 
 def _weights(case: Case) -> list[np.ndarray]:
-    own = weights(case)
+    arrays = weights(case)
     if case.cell != "gru":
-        return list(own[:3])
+        return list(arrays[:3])
     zeros = np.zeros(case.features, np.float32)
-    packed = [own.w_x, own.w_h, own.b, np.concatenate([zeros, zeros, own.b_h])]
+    packed = [arrays.w_x, arrays.w_h, arrays.b, np.concatenate([zeros, zeros, arrays.b_h])]
     r_u_n = [blocks(case, array) for array in packed]
     kernel, recurrent, b, b_h = (np.concatenate([u, r, n], axis=-1) for r, u, n in r_u_n)
     return [kernel, recurrent, np.stack([b, b_h])]
@@ -34,10 +34,10 @@ def build(case: Case) -> Layer:
 def _on_jax(case: Case, layer: Any) -> Layer:
     from benchmarks.peers.jax_layer import jax_layer
 
-    fixed = [variable.value for variable in layer.non_trainable_variables]
+    non_trainable = [variable.value for variable in layer.non_trainable_variables]
 
     def last_output(params: Any, xs: Any) -> Any:
-        return layer.stateless_call(params, fixed, xs)[0]
+        return layer.stateless_call(params, non_trainable, xs)[0]
 
     return jax_layer(case, last_output, [variable.value for variable in layer.trainable_variables])
 

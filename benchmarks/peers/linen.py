@@ -13,16 +13,16 @@ CELLS = {"simple": nn.SimpleCell, "lstm": nn.OptimizedLSTMCell, "gru": nn.GRUCel
 
 
 def _params(case: Case) -> dict[str, Any]:
-    own = weights(case)
-    w_x, w_h, b = (blocks(case, packed) for packed in own[:3])
+    arrays = weights(case)
+    w_x, w_h, b = (blocks(case, packed) for packed in arrays[:3])
     if case.cell == "simple":
         return {"i": {"kernel": w_x[0], "bias": b[0]}, "h": {"kernel": w_h[0]}}
-    if case.cell == "lstm":  # its bias stands with the recurrent kernel
+    if case.cell == "lstm":  # its bias belongs to the recurrent kernel
         inner = {f"i{gate}": {"kernel": w_x[k]} for k, gate in enumerate("ifgo")}
         return inner | {f"h{gate}": {"kernel": w_h[k], "bias": b[k]} for k, gate in enumerate("ifgo")}
     inner = {f"i{gate}": {"kernel": w_x[k], "bias": b[k]} for k, gate in enumerate("rzn")}
     recurrent: dict[str, Any] = {f"h{gate}": {"kernel": w_h[k]} for k, gate in enumerate("rzn")}
-    recurrent["hn"]["bias"] = own.b_h
+    recurrent["hn"]["bias"] = arrays.b_h
     return inner | recurrent
 
 

@@ -14,19 +14,19 @@ from rnnjax.cells import Cell
 CELLS = {"simple": rnnjax.SimpleRNN, "lstm": rnnjax.LSTM, "gru": rnnjax.GRU}
 
 
-def module_of(case: Case) -> tuple[rnnjax.RNN, Any]:
+def build_module(case: Case) -> tuple[rnnjax.RNN, Any]:
     """The module and its variables."""
-    own = weights(case)
+    arrays = weights(case)
     cell: Cell = CELLS[case.cell](case.features)
-    params = {"w_x": own.w_x, "w_h": own.w_h, "b": own.b}
+    params = {"w_x": arrays.w_x, "w_h": arrays.w_h, "b": arrays.b}
     if case.cell == "gru":
-        params["b_h"] = np.concatenate([np.zeros(2 * case.features, np.float32), own.b_h])
+        params["b_h"] = np.concatenate([np.zeros(2 * case.features, np.float32), arrays.b_h])
     return rnnjax.RNN(cell), {"params": {"cell": params}}
 
 
 def build(case: Case) -> Layer:
     """``rnnjax.RNN``."""
-    module, variables = module_of(case)
+    module, variables = build_module(case)
 
     def last_output(variables: Any, xs: jax.Array) -> jax.Array:
         final, _ = module.apply(variables, xs)

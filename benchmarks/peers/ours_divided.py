@@ -1,4 +1,4 @@
-"""rnnjax as training has it: the sequences of a batch divided over devices, on a CPU one a core, and memory kept."""
+"""rnnjax as in training: a batch divided over devices, on a CPU one for each core, with freed memory kept."""
 
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from benchmarks.cases import Case
 from benchmarks.peers import Layer
 from benchmarks.peers.jax_layer import jax_layer
-from benchmarks.peers.ours import module_of
+from benchmarks.peers.ours import build_module
 from rnnjax.config.execution import Execution
 from rnnjax.sharding.devices import configure_devices
 
@@ -18,10 +18,10 @@ configure_devices(Execution())
 
 
 def build(case: Case) -> Layer:
-    """``rnnjax.RNN``, on as many devices as divide the batch."""
+    """``rnnjax.RNN``, on the largest number of devices that divides the batch."""
     count = max(n for n in range(1, jax.local_device_count() + 1) if case.batch % n == 0)
     mesh = Mesh(np.array(jax.local_devices()[:count]), ("data",), axis_types=(AxisType.Auto,))
-    module, variables = module_of(case)
+    module, variables = build_module(case)
     whole, divided = PartitionSpec(), PartitionSpec("data")
 
     @partial(jax.shard_map, mesh=mesh, in_specs=(whole, divided), out_specs=divided)

@@ -1,4 +1,4 @@
-"""PyTorch's layers; subnormal numbers, which vanishing gradients are, count as zero, as they do in XLA."""
+"""PyTorch's layers, with subnormal numbers (vanishing gradients) flushed to zero, as in XLA."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ def build(case: Case) -> Layer:
     """``torch.nn.RNN``, ``LSTM`` or ``GRU``, batch first."""
     torch.set_flush_denormal(True)
     layer: Any = CELLS[case.cell](case.features, case.features, batch_first=True)
-    own = weights(case)
-    b_h = np.zeros_like(own.b)
-    b_h[-case.features :] = own.b_h
-    named = {"weight_ih_l0": own.w_x.T, "weight_hh_l0": own.w_h.T, "bias_ih_l0": own.b, "bias_hh_l0": b_h}
-    layer.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in named.items()})
+    arrays = weights(case)
+    b_h = np.zeros_like(arrays.b)
+    b_h[-case.features :] = arrays.b_h
+    state_dict = {"weight_ih_l0": arrays.w_x.T, "weight_hh_l0": arrays.w_h.T, "bias_ih_l0": arrays.b, "bias_hh_l0": b_h}
+    layer.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in state_dict.items()})
     xs = torch.from_numpy(inputs(case)).requires_grad_()
 
     def forward() -> Any:

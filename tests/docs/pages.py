@@ -1,4 +1,4 @@
-"""The pages of the README and of docs/ as Markdown: their blocks, links and headings."""
+"""The pages of the repository as Markdown: their code blocks, links and headings."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+SITE_PAGES = sorted(DOCS.rglob("*.md"))
+PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *SITE_PAGES]
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.M | re.S)
 
 
@@ -15,11 +16,11 @@ class Block(NamedTuple):
 
     language: str
     code: str
-    line: int  # of its first line, from 1
-    output: str | None  # of a text block that follows with nothing between
+    line: int  # number of its first line, from 1
+    output: str | None  # content of a text block that follows with nothing between
 
 
-def name_of(page):
+def page_name(page):
     return page.relative_to(ROOT).as_posix()
 
 
@@ -30,22 +31,25 @@ def read(page):
 def blocks(page, language):
     """The blocks of one language, in order."""
     text = read(page)
-    found = list(FENCE.finditer(text))
-    for place, match in enumerate(found):
+    fences = list(FENCE.finditer(text))
+    for index, match in enumerate(fences):
         if match[1] != language:
             continue
-        after = found[place + 1] if place + 1 < len(found) else None
-        follows = after is not None and after[1] == "text" and not text[match.end() : after.start()].strip()
-        yield Block(match[1], match[2], text[: match.start(2)].count("\n") + 1, after[2] if follows else None)
+        following = fences[index + 1] if index + 1 < len(fences) else None
+        has_output = (
+            following is not None and following[1] == "text" and not text[match.end() : following.start()].strip()
+        )
+        line = text[: match.start(2)].count("\n") + 1
+        yield Block(match[1], match[2], line, following[2] if has_output else None)
 
 
 def prose(page):
-    """The page without its blocks of code and without code in lines."""
+    """The page without code blocks and inline code."""
     return re.sub(r"`[^`\n]+`", "", FENCE.sub("", read(page)))
 
 
 def links(page):
-    """Targets of links and images that are no addresses of the web."""
+    """Relative targets of links and images."""
     return re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", prose(page))
 
 

@@ -1,4 +1,4 @@
-"""Every block of Python in docs/ runs, those of one page one after the other, and prints what stands below it.
+"""Every Python block in docs/ runs, those of one page in order, and prints the output shown below it.
 
 The README's run in tests/test_readme.py.
 """
@@ -10,62 +10,65 @@ import re
 import jax
 import pytest
 from command_line import isolated_home
-from pages import DOCS, ROOT, blocks, name_of, read
+from pages import DOCS, ROOT, blocks, page_name, read
 
-from rnnjax.cells import registry as spec
+from rnnjax.cells import registry
 
-WITH_CODE = [page for page in sorted(DOCS.rglob("*.md")) if any(blocks(page, "python"))]
-LONG = ("launch.main(", "rnnjax.diagnose(")  # blocks that take more than a moment
+PAGES_WITH_CODE = [page for page in sorted(DOCS.rglob("*.md")) if any(blocks(page, "python"))]
+SLOW_CALLS = ("launch.main(", "rnnjax.diagnose(")  # blocks that take more than a moment
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
-def same(printed, told):
-    """Equal words, and numbers that differ as little as other versions of jax may let them."""
-    assert NUMBER.sub("#", printed) == NUMBER.sub("#", told)
-    numbers = [[float(number) for number in NUMBER.findall(text)] for text in (printed, told)]
-    assert numbers[0] == pytest.approx(numbers[1], rel=0.1, abs=2e-5)
+def assert_same_output(printed, expected):
+    """Equal words, and numbers within what different versions of jax may change."""
+    assert NUMBER.sub("#", printed) == NUMBER.sub("#", expected)
+    printed_numbers, expected_numbers = ([float(number) for number in NUMBER.findall(t)] for t in (printed, expected))
+    assert printed_numbers == pytest.approx(expected_numbers, rel=0.1, abs=2e-5)
 
 
 def test_there_is_code_to_run():
-    assert {"tutorial.md", "own-cell.md", "own-model.md", "own-data.md"} <= {page.name for page in WITH_CODE}
+    assert {"tutorial.md", "own-cell.md", "own-model.md", "own-data.md"} <= {page.name for page in PAGES_WITH_CODE}
 
 
-def run(page, chosen):
-    known = {"__name__": "__main__"}
-    for block in chosen:
-        code = compile("\n" * (block.line - 1) + block.code, name_of(page), "exec")
+def run(page, page_blocks):
+    """Run blocks one after the other in one namespace, and return it."""
+    namespace = {"__name__": "__main__"}
+    for block in page_blocks:
+        code = compile("\n" * (block.line - 1) + block.code, page_name(page), "exec")
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            exec(code, known)
+            exec(code, namespace)
         if block.output is not None:
-            same(printed.getvalue(), block.output)
-    return known
+            assert_same_output(printed.getvalue(), block.output)
+    return namespace
 
 
 @pytest.fixture
 def reader(tmp_path, tmp_path_factory, monkeypatch):
-    """A folder and a home of one's own, cells that are forgotten afterwards, and jax as it is by default."""
+    """An empty working folder and home, cells that are unregistered afterwards, and jax's default settings."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(spec, "CELLS", spec.CELLS.copy())
+    monkeypatch.setattr(registry, "CELLS", registry.CELLS.copy())
     with isolated_home(tmp_path_factory, monkeypatch), jax.numpy_rank_promotion("allow"):
         yield
 
 
-def is_long(block):
-    return any(call in block.code for call in LONG)
+def is_slow(block):
+    return any(call in block.code for call in SLOW_CALLS)
 
 
-@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=page_name)
 def test_the_code_of_a_page_runs(page, reader):
-    run(page, [block for block in blocks(page, "python") if not is_long(block)])
+    run(page, [block for block in blocks(page, "python") if not is_slow(block)])
 
 
 @pytest.mark.slow  # with the blocks that are left out above
-@pytest.mark.parametrize("page", [page for page in WITH_CODE if any(map(is_long, blocks(page, "python")))], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES_WITH_CODE if any(map(is_slow, blocks(page, "python")))], ids=page_name
+)
 def test_all_of_the_code_of_a_page_runs(page, reader, tmp_path):
-    known = run(page, blocks(page, "python"))
-    if "status" in known:
+    namespace = run(page, blocks(page, "python"))
+    if "status" in namespace:
         (report,) = tmp_path.glob("runs/*/report.html")
-        assert known["status"] == 0
+        assert namespace["status"] == 0
         assert "CoupledLSTM forget_bias=3" in report.read_text(encoding="utf-8")
 
 
