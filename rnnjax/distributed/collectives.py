@@ -60,7 +60,10 @@ def broadcast_checkpoint(
 
 @contextlib.contextmanager
 def first_process_first() -> Iterator[None]:
-    """The other processes enter when the first has left, and can read what it has prepared on disk."""
+    """The other processes enter when the first has left, and can read what it has prepared on disk.
+
+    On CPUs they wait for half an hour at most, the time limit of XLA's collective operations.
+    """
     if not jax.distributed.is_initialized():
         yield
         return

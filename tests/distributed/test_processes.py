@@ -14,7 +14,7 @@ from rnnjax.distributed.initialize import HEARTBEAT_TIMEOUT
 
 SHORT = ("--steps", "12", "--epochs", "1", "--validate-every", "5", "--log-gradients-every", "4")
 LONG = ("--steps", "300", "--epochs", "1", "--validate-every", "100", "--checkpoint-every", "50")
-ENDLESS = ("--steps", "100000", "--epochs", "1", "--checkpoint-every", "50", "--log-gradients-every", "0")
+ENDLESS = ("--steps", "500", "--epochs", "40", "--checkpoint-every", "50", "--log-gradients-every", "0")
 LOST = ("Another of the 2 processes has ended or failed", "JAX distributed service detected fatal errors")
 
 
