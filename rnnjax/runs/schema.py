@@ -27,8 +27,8 @@ MEMBER, METRICS, GRADIENTS, PARAMS = "member.json", "metrics.jsonl", "gradients.
 RESULT, DIVERGENCE, FAILURE = "result.json", "diverged.json", "failure.json"
 RECORDS = (METRICS, GRADIENTS)  # the files of a member that grow while it trains
 
-Moment = Literal["start", "end"]  # when a member is diagnosed: before its first update, and with its best parameters
-MOMENTS: tuple[Moment, ...] = get_args(Moment)
+Stage = Literal["start", "end"]  # of training, at which a member is diagnosed: before it, and with the best parameters
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
@@ -38,9 +38,9 @@ def member_folder(run: Path, name: str) -> Path:
     return run / MEMBERS / name
 
 
-def diagnosis_file(member: Path, moment: Moment) -> Path:
-    """The file of a member's diagnosis at a moment of its training."""
-    return member / f"diagnosis-{moment}.json"
+def diagnosis_file(member: Path, stage: Stage) -> Path:
+    """The file of a member's diagnosis at a stage of its training."""
+    return member / f"diagnosis-{stage}.json"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from rnnjax.runs.member_schema import (
     UpdateRecord,
     ValidationRecord,
 )
-from rnnjax.runs.schema import RECORDS, Config, Environment, Moment, TaskInfo
+from rnnjax.runs.schema import RECORDS, Config, Environment, Stage, TaskInfo
 from rnnjax.runs.tensorboard import EventWriter
 from rnnjax.typing import PyTree
 
@@ -127,9 +127,9 @@ class MemberWriter:
         """Write the best parameters, as ``flax.serialization.to_bytes`` gives them."""
         write_bytes(self._folder / schema.PARAMS, params)
 
-    def write_diagnosis(self, moment: Moment, diagnosis: Diagnosis) -> None:
+    def write_diagnosis(self, stage: Stage, diagnosis: Diagnosis) -> None:
         """Write a diagnosis with five significant digits of every number."""
-        write_json(schema.diagnosis_file(self._folder, moment), round_floats(encode(diagnosis)))
+        write_json(schema.diagnosis_file(self._folder, stage), round_floats(encode(diagnosis)))
 
     def write_result(self, result: RunResult) -> None:
         """Write what the member achieved."""

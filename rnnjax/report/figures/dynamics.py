@@ -12,13 +12,13 @@ from rnnjax.report.summary.diagnosis import diagnosed, layers_of
 from rnnjax.report.summary.seed_groups import SeedGroup, middle
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.runs.run_record import UpdateHistory
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 Labels = tuple[SeedGroup, ...]
 HEALTHY = 1e-3  # of its own size: about what Adam should change a block by in a step
 BLOCKS = ("#332288", "#44AA99", "#CC6677", "#DDAA33", "#882255", "#88CCEE", "#117733", "#999933")
-LINES: dict[Moment, tuple[Dash, float, float]] = {"start": ("--", 1.0, 0.55), "end": ("-", 1.7, 0.9)}
+LINES: dict[Stage, tuple[Dash, float, float]] = {"start": ("--", 1.0, 0.55), "end": ("-", 1.7, 0.9)}
 
 
 def lyapunov(labels: Labels, columns: int = style.WIDE) -> Figure | None:
@@ -27,7 +27,7 @@ def lyapunov(labels: Labels, columns: int = style.WIDE) -> Figure | None:
         (group, when, layer)
         for group, place, _ in diagnosed(labels)
         if place == 0
-        for when in MOMENTS
+        for when in STAGES
         for layer in layers_of(group, when)
         if layer.lyapunov is not None or layer.singular is not None
     ]
@@ -51,12 +51,12 @@ def lyapunov(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     style.decade_axis(panels[2], low, high)
     labelled = dict.fromkeys(group.label for group, *_ in known)
     cells = [sample(label, colour[label], width=2.0) for label in labelled]
-    moments = [sample(f"{WHEN[when]} (a line a seed)", line=LINES[when][0], width=LINES[when][1]) for when in MOMENTS]
+    moments = [sample(f"{WHEN[when]} (a line a seed)", line=LINES[when][0], width=LINES[when][1]) for when in STAGES]
     legend(figure, [*cells, *moments], columns, across=3)
     return figure
 
 
-def _flow(panels: list[Axes], layer: LayerDiagnosis, when: Moment, tint: str) -> None:
+def _flow(panels: list[Axes], layer: LayerDiagnosis, when: Stage, tint: str) -> None:
     spectrum, settling, products = panels
     line, width, alpha = LINES[when]
 
@@ -135,9 +135,9 @@ def swaps(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     return figure
 
 
-def swapped(group: SeedGroup) -> tuple[Moment, WordSwaps] | None:
+def swapped(group: SeedGroup) -> tuple[Stage, WordSwaps] | None:
     """The exchanges of all counted members after training, or at the start where nothing later is known."""
-    for when in reversed(MOMENTS):
+    for when in reversed(STAGES):
         known = [member.diagnoses[when].swaps for member in group.counted if when in member.diagnoses]
         found = [one for one in known if one is not None and len(one.lag)]
         if found:

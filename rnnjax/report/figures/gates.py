@@ -22,7 +22,7 @@ from rnnjax.report.figures.panels import (
 from rnnjax.report.summary.diagnosis import Curve, curve, diagnosed, either, numbers, shares, within
 from rnnjax.report.summary.seed_groups import SeedGroup, middle
 from rnnjax.report.summary.task import nouns_of
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 
 Labels = tuple[SeedGroup, ...]
 CONTENT = ("g", "n", "h")  # between -1 and 1: no door that stands more or less open
@@ -37,7 +37,7 @@ def gates_of(group: SeedGroup, place: int) -> tuple[str, ...]:
 def gates_of_the_detour(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     """Stacked shares of the gates by lag, a row for each cell of several gates: at the start, after training."""
     drawn = [
-        (group, place, title, [shares(group, place, when) for when in MOMENTS])
+        (group, place, title, [shares(group, place, when) for when in STAGES])
         for group, place, title in diagnosed(labels)
         if len(gates_of(group, place)) > 1
     ]
@@ -47,7 +47,7 @@ def gates_of_the_detour(labels: Labels, columns: int = style.WIDE) -> Figure | N
     colour = style.colours([group.label for group in labels])
     figure, rows = grid(len(drawn), 2, columns, height=1.9)
     for panels, (group, place, title, divided) in zip(rows, drawn, strict=True):
-        for panel, when, parts in zip(panels, MOMENTS, divided, strict=True):
+        for panel, when, parts in zip(panels, STAGES, divided, strict=True):
             heading(panel, f"{title}, {WHEN[when]}" if when == "start" else WHEN[when], colour[group.label])
             percent_axis(panel)
             if parts is None:
@@ -78,10 +78,10 @@ def gates(labels: Labels, columns: int = style.WIDE) -> Figure | None:
 def _gate_lines(labels: Labels, columns: int, prefix: str, decades: bool) -> Figure | None:
     """A line for each gate, thin at the start, strong after training; values of gates, or norms in decades."""
     scale = style.log10 if decades else None
-    drawn: list[tuple[SeedGroup, int, str, dict[tuple[Moment, str], Curve]]] = []
+    drawn: list[tuple[SeedGroup, int, str, dict[tuple[Stage, str], Curve]]] = []
     for group, place, title in diagnosed(labels):
         shown = [gate for gate in gates_of(group, place) if decades or gate not in CONTENT]
-        found = {(when, k): curve(group, place, when, f"{prefix} {k}", scale) for when in MOMENTS for k in shown}
+        found = {(when, k): curve(group, place, when, f"{prefix} {k}", scale) for when in STAGES for k in shown}
         curves = {key: one for key, one in found.items() if one is not None}
         if curves:
             drawn.append((group, place, title, curves))
@@ -120,7 +120,7 @@ def _all_gates(layers: list[tuple[SeedGroup, int]]) -> list[str]:
 
 def _horizon(group: SeedGroup, place: int, nouns: Nouns) -> str:
     """The horizon at the start and after training, the median seed: "horizon 3.7 → 12 words"."""
-    values = [numbers(group, when, "horizon", place) for when in MOMENTS]
+    values = [numbers(group, when, "horizon", place) for when in STAGES]
     known = [float(middle(seeds)) for seeds in values if len(seeds)]
     if not known:
         return ""

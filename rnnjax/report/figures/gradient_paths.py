@@ -19,7 +19,7 @@ from rnnjax.report.figures.panels import (
 from rnnjax.report.summary.diagnosis import Curve, curve, diagnosed, has_belt, layers_of, within
 from rnnjax.report.summary.seed_groups import SeedGroup
 from rnnjax.report.summary.task import nouns_of
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 
 Labels = tuple[SeedGroup, ...]
 PATHS: dict[str, tuple[str, Dash]] = {
@@ -60,21 +60,21 @@ def belt_and_detour(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     return figure
 
 
-def _paths(group: SeedGroup, place: int) -> dict[tuple[Moment, str], Curve]:
+def _paths(group: SeedGroup, place: int) -> dict[tuple[Stage, str], Curve]:
     """The curves that there are; no belt where a cell has none at any moment."""
-    belt = any(has_belt(layer) for when in MOMENTS for layer in layers_of(group, when, place))
-    keys = [(when, path) for when in MOMENTS for path in PATHS if belt or path != "belt"]
+    belt = any(has_belt(layer) for when in STAGES for layer in layers_of(group, when, place))
+    keys = [(when, path) for when in STAGES for path in PATHS if belt or path != "belt"]
     found = {key: curve(group, place, *key, style.log10) for key in keys}
     return {key: one for key, one in found.items() if one is not None}
 
 
 def belt_share(labels: Labels, columns: int = style.WIDE) -> Figure | None:
     """The belt's share against lag, of all cells in one panel, the start thin and the end strong; None without any."""
-    drawn: list[tuple[SeedGroup, str, Moment, Curve]] = [
+    drawn: list[tuple[SeedGroup, str, Stage, Curve]] = [
         (group, title, when, found)
         for group, place, title in diagnosed(labels)
         if place == 0
-        for when in MOMENTS
+        for when in STAGES
         if (found := curve(group, place, when, "belt_share")) is not None
     ]
     if not drawn:

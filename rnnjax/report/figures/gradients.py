@@ -14,7 +14,7 @@ from rnnjax.formatting import Nouns
 from rnnjax.report.figures import style
 from rnnjax.report.summary.seed_groups import Band, SeedGroup, band, fades, history, memory, middle, open_from
 from rnnjax.report.summary.task import nouns_of
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 DASHES: dict[str, Literal["-", "--"]] = {"h": "-", "c": "--"}
@@ -66,10 +66,10 @@ def gradient_by_lag(labels: tuple[SeedGroup, ...], columns: int = style.WIDE) ->
     return figure
 
 
-def _bands(group: SeedGroup, layer: int) -> list[tuple[str, Moment, Band]]:
+def _bands(group: SeedGroup, layer: int) -> list[tuple[str, Stage, Band]]:
     return [
         (state, when, found)
-        for when in MOMENTS
+        for when in STAGES
         for at, state in group.keys
         if at == layer and (found := band(group, (layer, state), when)) is not None
     ]

@@ -9,7 +9,7 @@ from rnnjax.formatting import percent
 from rnnjax.report.figures import style
 from rnnjax.report.summary.seed_groups import SeedGroup
 from rnnjax.runs.run_record import Run
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 NAME, TITLE = "texts", "Which words the gradient sees"
@@ -39,7 +39,7 @@ CSS = """
 """
 HEIGHT = 40  # of a line's drawing, in its own units; it is 100 wide
 
-Shown = tuple[SeedGroup, Moment, TextAttribution]
+Shown = tuple[SeedGroup, Stage, TextAttribution]
 
 
 def html(run: Run, labels: tuple[SeedGroup, ...]) -> str:
@@ -81,7 +81,7 @@ def _reviews(labels: tuple[SeedGroup, ...]) -> list[list[Shown]]:
 
 def _of_seed(group: SeedGroup, seed: int) -> list[Shown]:
     """The reviews of the group's member of this seed, after training or else at the start."""
-    for when in reversed(MOMENTS):
+    for when in reversed(STAGES):
         known = [member.diagnoses[when] for member in group.counted if member.seed == seed and when in member.diagnoses]
         if known and known[0].texts:
             return [(group, when, text) for text in known[0].texts]

@@ -11,7 +11,7 @@ from rnnjax.analysis.diagnosis import QUANTILE_NAMES, LayerDiagnosis
 from rnnjax.diagnostics.confidence_intervals import seed_interval
 from rnnjax.report.summary.seed_groups import FEWEST, SHARE, SeedGroup, fades, mean, middle
 from rnnjax.runs.run_record import RunRecord
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 ENOUGH_SEEDS = 3  # from so many seeds on a band is a confidence interval; of two it would be 13 times their distance
@@ -43,20 +43,20 @@ class Interval:
     seeds: int
 
 
-def layer_of(member: RunRecord, when: Moment, place: int = 0) -> LayerDiagnosis | None:
+def layer_of(member: RunRecord, when: Stage, place: int = 0) -> LayerDiagnosis | None:
     """A diagnosed layer, the one that reads the inputs by default; None where it was not diagnosed."""
     found = member.diagnoses.get(when)
     return found.layers[place] if found is not None and place < len(found.layers) else None
 
 
-def layers_of(group: SeedGroup, when: Moment, place: int = 0) -> list[LayerDiagnosis]:
+def layers_of(group: SeedGroup, when: Stage, place: int = 0) -> list[LayerDiagnosis]:
     """That layer of every counted member that has it."""
     return [found for member in group.counted if (found := layer_of(member, when, place)) is not None]
 
 
 def either(group: SeedGroup, place: int = 0) -> LayerDiagnosis | None:
     """That layer of any member at any moment, for what never changes: its name and its gates."""
-    return next((layer for when in MOMENTS for layer in layers_of(group, when, place)), None)
+    return next((layer for when in STAGES for layer in layers_of(group, when, place)), None)
 
 
 def diagnosed(labels: tuple[SeedGroup, ...]) -> list[tuple[SeedGroup, int, str]]:
@@ -97,7 +97,7 @@ def by_lag(layer: LayerDiagnosis, quantity: str, level: str = "q50") -> Floats:
 
 
 def curve(
-    group: SeedGroup, place: int, when: Moment, quantity: str, shown: Callable[[Floats], Floats] | None = None
+    group: SeedGroup, place: int, when: Stage, quantity: str, shown: Callable[[Floats], Floats] | None = None
 ) -> Curve | None:
     """A quantity over the seeds in the scale in which it is ``shown``; None where no seed has a finite number."""
     layers = layers_of(group, when, place)
@@ -150,7 +150,7 @@ def padded(rows: list[Floats]) -> Floats:
     return np.stack([np.pad(row, (0, longest - len(row)), constant_values=np.nan) for row in rows])
 
 
-def shares(group: SeedGroup, place: int, when: Moment) -> Floats | None:
+def shares(group: SeedGroup, place: int, when: Stage) -> Floats | None:
     """How the detour is divided among the gates it enters through: (G, L), 0..1 and of sum 1; None without any.
 
     The mean over seeds of every gate's median norm divided by the sum of these; NaN where that is 0 or no number of
@@ -171,13 +171,13 @@ def shares(group: SeedGroup, place: int, when: Moment) -> Floats | None:
     return None if np.isnan(found).all() else found
 
 
-def numbers(group: SeedGroup, when: Moment, name: str, place: int = 0) -> Floats:
+def numbers(group: SeedGroup, when: Stage, name: str, place: int = 0) -> Floats:
     """One number of a layer, of every seed that was diagnosed and has it: (N,)."""
     values = np.array([getattr(layer, name) for layer in layers_of(group, when, place)], np.float64)
     return values[~np.isnan(values)]
 
 
-def half_lives(group: SeedGroup, when: Moment) -> Floats:
+def half_lives(group: SeedGroup, when: Stage) -> Floats:
     """The half-life of what each seed remembers, of those that have one, infinite ones with them: (N,)."""
     values = np.array([fade.half_life for fade in fades(group, when)], np.float64)
     return values[~np.isnan(values)]

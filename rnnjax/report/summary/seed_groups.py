@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rnnjax.diagnostics.gradients import half_life, reach
 from rnnjax.runs.member_schema import RunResult
 from rnnjax.runs.run_record import GradientLog, Run, RunRecord
-from rnnjax.runs.schema import Moment
+from rnnjax.runs.schema import Stage
 from rnnjax.typing import Floats
 
 Key = tuple[int, str]  # (layer, state)
@@ -91,7 +91,7 @@ def memory(member: RunRecord, layer: int = 0) -> Key:
     return (layer, "c") if (layer, "c") in member.gradients else (layer, "h")
 
 
-def moment(log: GradientLog, when: Moment) -> int | None:
+def moment(log: GradientLog, when: Stage) -> int | None:
     """The row of ``log`` that is the start (its first) or the end (its last, once there are two)."""
     if when == "start":
         return 0
@@ -120,14 +120,14 @@ def fade(log: GradientLog, row: int) -> Fade:
     return Fade(float(half_life(known)), float(reach(known)), farthest, float(known[-1] / known[0]))
 
 
-def member_fade(member: RunRecord, when: Moment) -> Fade | None:
+def member_fade(member: RunRecord, when: Stage) -> Fade | None:
     """The fade of what the layer that reads the inputs remembers; None where it is not logged (yet)."""
     log = member.gradients.get(memory(member))
     row = None if log is None else moment(log, when)
     return None if log is None or row is None else fade(log, row)
 
 
-def fades(group: SeedGroup, when: Moment) -> list[Fade]:
+def fades(group: SeedGroup, when: Stage) -> list[Fade]:
     """One fade for each counted member that has it."""
     return [found for member in group.counted if (found := member_fade(member, when)) is not None]
 
@@ -137,7 +137,7 @@ def open_from(found: list[Fade]) -> float:
     return min((one.reach for one in found if one.reach >= one.farthest), default=np.inf)
 
 
-def band(group: SeedGroup, key: Key, when: Moment) -> Band | None:
+def band(group: SeedGroup, key: Key, when: Stage) -> Band | None:
     """Norm by lag at the start or the end of training over the counted members; None where none has it."""
     rows = [
         (log, row)

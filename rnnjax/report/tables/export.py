@@ -15,13 +15,13 @@ from rnnjax.report.summary.seed_groups import memory as memory_of
 from rnnjax.report.summary.task import steps_to_beat
 from rnnjax.report.tables.fields import accuracy_at, farthest_of
 from rnnjax.runs.run_record import Run, RunRecord
-from rnnjax.runs.schema import MOMENTS
+from rnnjax.runs.schema import STAGES
 
 Value = str | int | float | None
 TYPES = {
     **{"label": pa.string(), "cell": pa.string(), "seed": pa.int64(), "parameters": pa.int64(), "steps": pa.int64()},
     **{"finished": pa.int64(), "diverged": pa.int64(), "memory_state": pa.string(), "best_step": pa.int64()},
-    **{f"farthest_lag_{when}": pa.int64() for when in MOMENTS},
+    **{f"farthest_lag_{when}": pa.int64() for when in STAGES},
 }  # of the fixed columns that are no floating-point numbers
 
 
@@ -81,7 +81,7 @@ def _record(member: RunRecord, farthest: float | None, swept: tuple[str, ...]) -
     record |= {_column(name): _swept(member.varied.get(name)) for name in swept}
     record |= {"parameters": member.parameters, "steps": member.steps, "finished": int(member.result is not None)}
     record |= {"diverged": int(member.status == "diverged"), "memory_state": memory_of(member)[1]}
-    for when in MOMENTS:
+    for when in STAGES:
         fade = member_fade(member, when)
         record[f"half_life_{when}"] = None if fade is None else _known(fade.half_life)
         record[f"reach_{when}"] = None if fade is None else _known(fade.reach)

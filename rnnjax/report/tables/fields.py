@@ -18,7 +18,7 @@ from rnnjax.report.summary.seed_groups import (
     results,
 )
 from rnnjax.report.summary.task import all_steps_to_beat, baselines, nouns_of, tasks_of
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 
@@ -44,7 +44,7 @@ def header(labels: tuple[SeedGroup, ...]) -> list[str]:
     farthest = farthest_of(labels)
     steps = nouns_of(labels).steps
     at = [] if farthest is None else [f"accuracy at {number(farthest)} {steps}"]
-    fading = [f"{what} at {when}, {steps}" for what in ("reach", "half-life") for when in MOMENTS]
+    fading = [f"{what} at {when}, {steps}" for what in ("reach", "half-life") for when in STAGES]
     belt = ["belt share at start", "belt share at end"] if diagnosed(labels) else []
     return ["cell", *at, *(score.title for score in scores(labels)), *fading, *belt, "parameters", "steps/s"]
 
@@ -61,12 +61,12 @@ def scores(labels: tuple[SeedGroup, ...]) -> list[Score]:
 def rows(labels: tuple[SeedGroup, ...]) -> list[list[Field]]:
     """One row a label, in the order of ``header``; a dash stands for what is not known (yet)."""
     farthest, columns = farthest_of(labels), scores(labels)
-    moments: tuple[Moment, ...] = MOMENTS if diagnosed(labels) else ()
+    moments: tuple[Stage, ...] = STAGES if diagnosed(labels) else ()
     return [_row(group, farthest, columns, moments) for group in labels]
 
 
 def _row(
-    group: SeedGroup, farthest: float | None, columns: list[Score], diagnosed_at: tuple[Moment, ...]
+    group: SeedGroup, farthest: float | None, columns: list[Score], diagnosed_at: tuple[Stage, ...]
 ) -> list[Field]:
     done, begun = len(group.finished), len(group.members)
     seeds = f"{begun} seed{'' if begun == 1 else 's'}" + (f", {done} finished" if done < begun else "")
@@ -77,7 +77,7 @@ def _row(
         *at,
         *(column.field(group) for column in columns),
         *(_reaches(found) for found in (start, end)),
-        *(_interval(half_lives(group, when), middle, number) for when in MOMENTS),
+        *(_interval(half_lives(group, when), middle, number) for when in STAGES),
         *(_interval(numbers(group, when, "belt_share"), mean, short_percent, most=1.0) for when in diagnosed_at),
         Field(f"{group.members[0].parameters:,}"),
         several(results(group, lambda result: result.steps_per_second), mean, number),

@@ -18,12 +18,12 @@ from rnnjax.report.summary.diagnosis import (
 from rnnjax.report.summary.seed_groups import SeedGroup, mean, middle
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.text.headline import Said
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 Labels = tuple[SeedGroup, ...]
 NO_BELT = "Has no belt: every step leads through W_h, so all that arrives came the long way round."
-OPENING: dict[Moment, str] = {"start": "At the start", "end": "After training"}
+OPENING: dict[Stage, str] = {"start": "At the start", "end": "After training"}
 
 
 def share_over_seeds(values: Floats) -> str:
@@ -59,11 +59,11 @@ def belt_shares(labels: Labels) -> list[Said]:
         layer = either(group, place)
         if place or layer is None:
             continue
-        if not any(has_belt(one) for when in MOMENTS for one in layers_of(group, when)):
+        if not any(has_belt(one) for when in STAGES for one in layers_of(group, when)):
             said.append(said_of(group, title, NO_BELT))
             continue
-        found = {when: numbers(group, when, "belt_share", place) for when in MOMENTS}
-        known = [when for when in MOMENTS if len(found[when])]
+        found = {when: numbers(group, when, "belt_share", place) for when in STAGES}
+        known = [when for when in STAGES if len(found[when])]
         if not known:
             said.append(said_of(group, title, "The belt's share is not a number: nothing that can be divided arrives."))
             continue
@@ -76,12 +76,12 @@ def belt_shares(labels: Labels) -> list[Said]:
 
 
 def _half_lives(group: SeedGroup, nouns: Nouns) -> str:
-    found = {when: half_lives(group, when) for when in MOMENTS}
-    told = [f"{far_over_seeds(found[when], nouns)} {_at(when)}" for when in MOMENTS if len(found[when])]
+    found = {when: half_lives(group, when) for when in STAGES}
+    told = [f"{far_over_seeds(found[when], nouns)} {_at(when)}" for when in STAGES if len(found[when])]
     return f" The gradient's half-life: {', '.join(told)}." if told else ""
 
 
-def _at(when: Moment) -> str:
+def _at(when: Stage) -> str:
     return "at the start" if when == "start" else "at the end"
 
 
@@ -93,9 +93,9 @@ def belt_against_detour(labels: Labels) -> list[Said]:
 
 
 def _larger(group: SeedGroup, place: int, nouns: Nouns) -> str:
-    if not any(has_belt(layer) for when in MOMENTS for layer in layers_of(group, when, place)):
+    if not any(has_belt(layer) for when in STAGES for layer in layers_of(group, when, place)):
         return NO_BELT
-    when: Moment = "end" if layers_of(group, "end", place) else "start"
+    when: Stage = "end" if layers_of(group, "end", place) else "start"
     belt, detour = (curve(group, place, when, path) for path in ("belt", "detour"))
     if belt is None or detour is None:
         return f"{OPENING[when]} neither part has a usable number."
@@ -133,7 +133,7 @@ def through_gates(labels: Labels) -> list[Said]:
     said = []
     for group, place, title in diagnosed(labels):
         layer = either(group, place)
-        found = [(when, divided) for when in MOMENTS if (divided := shares(group, place, when)) is not None]
+        found = [(when, divided) for when in STAGES if (divided := shares(group, place, when)) is not None]
         if layer is None or len(layer.gates) < 2 or not found:
             continue
         clauses = []
@@ -154,13 +154,13 @@ def into_gates(labels: Labels) -> list[Said]:
         layer = either(group, place)
         if layer is None or len(layer.gates) < 2:
             continue
-        clauses = [text for when in MOMENTS if (text := _loudest(group, place, when, layer.gates))]
+        clauses = [text for when in STAGES if (text := _loudest(group, place, when, layer.gates))]
         if clauses:
             said.append(said_of(group, title, " ".join(clauses)))
     return said
 
 
-def _loudest(group: SeedGroup, place: int, when: Moment, gates: tuple[str, ...]) -> str:
+def _loudest(group: SeedGroup, place: int, when: Stage, gates: tuple[str, ...]) -> str:
     sums = {
         gate: float(np.nansum(found.middle))
         for gate in gates
@@ -183,13 +183,13 @@ def gates(labels: Labels) -> list[Said]:
     said = []
     for group, place, title in diagnosed(labels):
         layer = either(group, place)
-        clauses = [text for when in MOMENTS if (text := _keeps(group, place, when))]
+        clauses = [text for when in STAGES if (text := _keeps(group, place, when))]
         if layer is not None and len(layer.gates) > 1 and clauses:
             said.append(said_of(group, title, " ".join(clauses)))
     return said
 
 
-def _keeps(group: SeedGroup, place: int, when: Moment) -> str:
+def _keeps(group: SeedGroup, place: int, when: Stage) -> str:
     layers = layers_of(group, when, place)
     kept = np.array([mean(by_lag(layer, "keep")) for layer in layers], np.float64)
     kept = kept[np.isfinite(kept)]

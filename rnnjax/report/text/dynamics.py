@@ -9,7 +9,7 @@ from rnnjax.report.summary.seed_groups import SeedGroup, middle
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.text.diagnosis import OPENING, said_of, times
 from rnnjax.report.text.headline import Said
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 Labels = tuple[SeedGroup, ...]
@@ -21,13 +21,13 @@ def lyapunov(labels: Labels) -> list[Said]:
     """Under the exponents: the largest one, and what it means for a small change of the state."""
     said = []
     for group, place, title in diagnosed(labels):
-        clauses = [text for when in MOMENTS if (text := _largest(group, when))]
+        clauses = [text for when in STAGES if (text := _largest(group, when))]
         if place == 0 and clauses:
             said.append(said_of(group, title, " ".join(clauses)))
     return said
 
 
-def _largest(group: SeedGroup, when: Moment) -> str:
+def _largest(group: SeedGroup, when: Stage) -> str:
     flows = [layer.lyapunov for layer in layers_of(group, when) if layer.lyapunov is not None]
     values = np.array([flow.exponents[0] for flow in flows if len(flow.exponents)], np.float64)
     values = values[~np.isnan(values)]
