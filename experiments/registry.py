@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.base import Experiment
 from experiments.flag_values import SECTIONS, flag_of, typed
@@ -19,8 +19,10 @@ from experiments.tasks.temporal import Temporal
 from experiments.tasks.text import Text
 from experiments.tasks.trainability import Trainability
 from rnnjax.errors import UserError
-from rnnjax.runs.schema import FORMAT_VERSION, Config
-from rnnjax.typing import JSONValue
+
+if TYPE_CHECKING:
+    from rnnjax.runs.schema import Config
+    from rnnjax.typing import JSONValue
 
 KINDS = (Recall, Imdb, Adding, Copying, Temporal, Mnist, Characters, Text, Series, Trainability)
 EXPERIMENTS: dict[str, type[Experiment]] = {kind.__name__.lower(): kind for kind in KINDS}
@@ -28,11 +30,13 @@ FILES = ("train", "test", "file")  # flags that name files of the user, which co
 WITHOUT_EFFECT = {"out", "data_dir", "tensorboard", *FILES}  # on the numbers that a run computes
 
 
-def config_of(experiment: Experiment) -> Config:
+def config_of(experiment: Experiment) -> "Config":
     """The config of a new run, its flags as JSON has them and without those of execution.
 
     ``contents`` are the digests of the files that ``FILES`` name; one that cannot be read has none.
     """
+    from rnnjax.runs.schema import FORMAT_VERSION, Config  # with numpy, for which --help would wait
+
     flags = dataclasses.asdict(experiment)
     del flags["execution"]
     named = {name: flags[name] for name in FILES if flags.get(name) is not None}
@@ -41,7 +45,7 @@ def config_of(experiment: Experiment) -> Config:
     return Config(format_version=FORMAT_VERSION, experiment=name, flags=_as_json(flags), contents=contents)
 
 
-def _as_json(value: JSONValue) -> JSONValue:
+def _as_json(value: "JSONValue") -> "JSONValue":
     """Tuples as the lists that JSON has for them."""
     return json.loads(json.dumps(value))
 
@@ -54,7 +58,7 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def experiment_from_config(config: Config) -> Experiment:
+def experiment_from_config(config: "Config") -> Experiment:
     """The experiment that wrote ``config``.
 
     A flag that is not there, as in runs that are older than the flag, gets its default.
@@ -78,7 +82,7 @@ def experiment_from_config(config: Config) -> Experiment:
     return experiment
 
 
-def difference(old: Config, new: Config) -> list[str]:
+def difference(old: "Config", new: "Config") -> list[str]:
     """One line for each flag that changes results and differs: ``--steps: 400 in the folder, 200 asked for``.
 
     Args:

@@ -17,7 +17,8 @@ import msgspec
 
 from rnnjax.data.dataset import Objective
 from rnnjax.formatting import Nouns
-from rnnjax.typing import JSONObject, Number
+from rnnjax.runs.published import Published
+from rnnjax.typing import JSONObject
 
 FORMAT_VERSION = 1
 
@@ -100,26 +101,6 @@ def environment_from_json(values: JSONObject) -> JSONObject:
     fields = {*Environment.__struct_fields__} - {"packages"}
     packages = {name: value for name, value in values.items() if name not in fields}
     return {name: value for name, value in values.items() if name in fields} | {"packages": packages}
-
-
-class Published(msgspec.Struct, frozen=True):
-    """A figure from the literature, to stand beside ours.
-
-    Attributes:
-        model: as the source calls it.
-        cell: our cell that it is compared with: simplernn, lstm or gru; None for another kind of model.
-        score: what was measured: "test accuracy", a fraction, or "test loss", or of the validation.
-        value: the score.
-        setting: sizes and lengths with which it was measured.
-        source: author and year.
-    """
-
-    model: str
-    cell: str | None
-    score: str
-    value: Number
-    setting: str = ""
-    source: str = ""
 
 
 class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):

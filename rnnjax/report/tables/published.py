@@ -13,8 +13,8 @@ from rnnjax.report.sections.rendering import Section
 from rnnjax.report.summary.seed_groups import SeedGroup, mean, results, seed_groups
 from rnnjax.report.tables.fields import several
 from rnnjax.runs.member_schema import RunResult
+from rnnjax.runs.published import Published
 from rnnjax.runs.run_record import Run
-from rnnjax.runs.schema import Published
 
 NAME, TITLE = "published", "Published figures"
 READING = (
