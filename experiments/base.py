@@ -10,7 +10,7 @@ import tyro
 from rnnjax.config.execution import Execution
 from rnnjax.config.model import Architecture
 from rnnjax.config.training import TrainingSettings, require, require_sizes
-from rnnjax.runs.schema import Published
+from rnnjax.runs.published import Published
 
 if TYPE_CHECKING:
     import flax.linen as nn

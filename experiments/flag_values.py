@@ -25,7 +25,8 @@ def from_json(hint: TypeHint, value: "JSONValue") -> FlagValue:
     Raises:
         TypeError: ``value`` does not fit ``hint``, or an object has an unknown key.
     """
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    origin: object = typing.get_origin(hint)
+    arguments = typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         hints = typing.get_type_hints(hint)
         fields = {field.name: hints[field.name] for field in dataclasses.fields(hint)}

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from experiments.base import Experiment
 from experiments.flag_values import SECTIONS, FlagValue, flag_name, from_json
@@ -18,8 +19,10 @@ from experiments.tasks.temporal import Temporal
 from experiments.tasks.text import Text
 from experiments.tasks.trainability import Trainability
 from rnnjax.errors import UserError
-from rnnjax.runs.schema import FORMAT_VERSION, Config
-from rnnjax.typing import JSONValue
+
+if TYPE_CHECKING:
+    from rnnjax.runs.schema import Config
+    from rnnjax.typing import JSONValue
 
 EXPERIMENT_CLASSES = (Recall, Imdb, Adding, Copying, Temporal, Mnist, Characters, Text, Series, Trainability)
 EXPERIMENTS: dict[str, type[Experiment]] = {kind.__name__.lower(): kind for kind in EXPERIMENT_CLASSES}
@@ -27,12 +30,14 @@ FILE_FLAGS = ("train", "test", "file")  # paths of the user's files, which are c
 FLAGS_WITHOUT_EFFECT = {"out", "data_dir", "tensorboard", *FILE_FLAGS}  # never change the numbers a run computes
 
 
-def experiment_to_config(experiment: Experiment) -> Config:
+def experiment_to_config(experiment: Experiment) -> "Config":
     """The config of a new run, its flags as JSON has them and without those of execution.
 
     ``contents`` maps each of ``FILE_FLAGS`` that is set to the SHA-256 digest of its file; unreadable files are left
     out.
     """
+    from rnnjax.runs.schema import FORMAT_VERSION, Config  # with numpy, for which --help would wait
+
     flags = dataclasses.asdict(experiment)
     del flags["execution"]
     named = {name: flags[name] for name in FILE_FLAGS if flags.get(name) is not None}
@@ -41,7 +46,7 @@ def experiment_to_config(experiment: Experiment) -> Config:
     return Config(format_version=FORMAT_VERSION, experiment=name, flags=_as_json(flags), contents=contents)
 
 
-def _as_json(value: JSONValue) -> JSONValue:
+def _as_json(value: "JSONValue") -> "JSONValue":
     """Tuples as the lists that JSON has for them."""
     return json.loads(json.dumps(value))
 
@@ -54,7 +59,7 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def experiment_from_config(config: Config) -> Experiment:
+def experiment_from_config(config: "Config") -> Experiment:
     """The experiment described by ``config``.
 
     A missing flag, as in runs older than the flag, gets its default.
@@ -78,7 +83,7 @@ def experiment_from_config(config: Config) -> Experiment:
     return experiment
 
 
-def config_differences(old: Config, new: Config) -> list[str]:
+def config_differences(old: "Config", new: "Config") -> list[str]:
     """One line for each differing flag that affects results: ``--steps: 400 in the folder, 200 asked for``.
 
     Args:

@@ -50,7 +50,8 @@ def _without_none(hint: TypeHint) -> TypeHint:
 
 
 def _expected(hint: TypeHint) -> str:
-    if typing.get_origin(hint) is Literal:
+    origin: object = typing.get_origin(hint)
+    if origin is Literal:
         return " or ".join(typing.get_args(hint))
     if hint is bool:
         return "true or false"

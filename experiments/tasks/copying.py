@@ -8,7 +8,7 @@ import tyro
 
 from experiments.base import StepwiseExperiment
 from rnnjax.config.training import TrainingSettings, require
-from rnnjax.runs.schema import Published
+from rnnjax.runs.published import Published
 
 if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset

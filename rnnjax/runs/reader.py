@@ -28,7 +28,7 @@ from rnnjax.runs.member_schema import (
     ValidationRecord,
 )
 from rnnjax.runs.run_record import GradientLog, Run, RunRecord, ScoreHistory, UpdateHistory
-from rnnjax.runs.schema import Config, Environment, Moment, TaskInfo
+from rnnjax.runs.schema import Config, Environment, Stage, TaskInfo
 from rnnjax.typing import JSONObject
 
 PARTIAL = ".partial"  # ends the name of a member's folder while a merge copies it
@@ -36,7 +36,7 @@ CURVES = ("count", "mean", "q10", "q50", "q90")
 
 
 def load_run(path: Path) -> Run:
-    """Read a run folder, finished or killed at any moment."""
+    """Read a run folder, finished or killed at any time."""
     config = read_config(path)
     environment = read_environment(path)
     task = read_task(path)
@@ -139,10 +139,10 @@ def read_member(member: Path, task: TaskInfo) -> RunRecord:
     )
 
 
-def read_diagnoses(member: Path) -> dict[Moment, Diagnosis]:
+def read_diagnoses(member: Path) -> dict[Stage, Diagnosis]:
     """The diagnoses of the member that were written."""
-    files = {moment: schema.diagnosis_file(member, moment) for moment in schema.MOMENTS}
-    return {moment: diagnosis_from_json(read_json(path), path) for moment, path in files.items() if path.exists()}
+    files = {stage: schema.diagnosis_file(member, stage) for stage in schema.STAGES}
+    return {stage: diagnosis_from_json(read_json(path), path) for stage, path in files.items() if path.exists()}
 
 
 def diagnosis_from_json(values: JSONObject, path: Path) -> Diagnosis:

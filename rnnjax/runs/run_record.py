@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rnnjax.analysis.diagnosis import Diagnosis
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.runs.member_schema import RunResult
-from rnnjax.runs.schema import Moment, TaskInfo
+from rnnjax.runs.schema import Stage, TaskInfo
 from rnnjax.typing import Floats, JSONObject
 
 
@@ -86,7 +86,7 @@ class RunRecord:
     gradients: dict[tuple[int, str], GradientLog]
     result: RunResult | None
     updates: UpdateHistory | None = None
-    diagnoses: Mapping[Moment, Diagnosis] = field(default_factory=dict)
+    diagnoses: Mapping[Stage, Diagnosis] = field(default_factory=dict)
     diverged: Origin | None = None
     failure: str | None = None
     varied: JSONObject = field(default_factory=dict)

@@ -17,7 +17,8 @@ import msgspec
 
 from rnnjax.data.dataset import Objective
 from rnnjax.formatting import Nouns
-from rnnjax.typing import JSONObject, Number
+from rnnjax.runs.published import Published
+from rnnjax.typing import JSONObject
 
 FORMAT_VERSION = 1
 
@@ -27,8 +28,8 @@ MEMBER, METRICS, GRADIENTS, PARAMS = "member.json", "metrics.jsonl", "gradients.
 RESULT, DIVERGENCE, FAILURE = "result.json", "diverged.json", "failure.json"
 RECORDS = (METRICS, GRADIENTS)  # the files of a member that grow while it trains
 
-Moment = Literal["start", "end"]  # when a member is diagnosed: before its first update, and with its best parameters
-MOMENTS: tuple[Moment, ...] = get_args(Moment)
+Stage = Literal["start", "end"]  # of training, at which a member is diagnosed: before it, and with the best parameters
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
@@ -38,9 +39,9 @@ def member_folder(run: Path, name: str) -> Path:
     return run / MEMBERS / name
 
 
-def diagnosis_file(member: Path, moment: Moment) -> Path:
-    """The file of a member's diagnosis at a moment of its training."""
-    return member / f"diagnosis-{moment}.json"
+def diagnosis_file(member: Path, stage: Stage) -> Path:
+    """The file of a member's diagnosis at a stage of its training."""
+    return member / f"diagnosis-{stage}.json"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,26 +101,6 @@ def environment_from_json(values: JSONObject) -> JSONObject:
     fields = {*Environment.__struct_fields__} - {"packages"}
     packages = {name: value for name, value in values.items() if name not in fields}
     return {name: value for name, value in values.items() if name in fields} | {"packages": packages}
-
-
-class Published(msgspec.Struct, frozen=True):
-    """A figure from the literature, to stand beside ours.
-
-    Attributes:
-        model: as the source calls it.
-        cell: our cell that it is compared with: simplernn, lstm or gru; None for another kind of model.
-        score: what was measured: "test accuracy", a fraction, or "test loss", or of the validation.
-        value: the score.
-        setting: sizes and lengths with which it was measured.
-        source: author and year.
-    """
-
-    model: str
-    cell: str | None
-    score: str
-    value: Number
-    setting: str = ""
-    source: str = ""
 
 
 class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,16 +4,20 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax
+import numpy as np
+
 from rnnjax.analysis.diagnosis import Diagnosis
+from rnnjax.diagnostics import QUANTILES, LagStatistics
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.errors import UserError
 from rnnjax.runs import schema
 from rnnjax.runs.codec import encode, round_floats
-from rnnjax.runs.gradient_log import gradient_records
 from rnnjax.runs.json_io import RecordWriter, write_bytes, write_json
 from rnnjax.runs.member_schema import (
     Divergence,
     Failure,
+    GradientRecord,
     MemberInfo,
     MetricsRecord,
     RunResult,
@@ -21,7 +25,7 @@ from rnnjax.runs.member_schema import (
     UpdateRecord,
     ValidationRecord,
 )
-from rnnjax.runs.schema import RECORDS, Config, Environment, Moment, TaskInfo
+from rnnjax.runs.schema import RECORDS, Config, Environment, Stage, TaskInfo
 from rnnjax.runs.tensorboard import EventWriter
 from rnnjax.typing import PyTree
 
@@ -127,9 +131,9 @@ class MemberWriter:
         """Write the best parameters, as ``flax.serialization.to_bytes`` gives them."""
         write_bytes(self._folder / schema.PARAMS, params)
 
-    def write_diagnosis(self, moment: Moment, diagnosis: Diagnosis) -> None:
+    def write_diagnosis(self, stage: Stage, diagnosis: Diagnosis) -> None:
         """Write a diagnosis with five significant digits of every number."""
-        write_json(schema.diagnosis_file(self._folder, moment), round_floats(encode(diagnosis)))
+        write_json(schema.diagnosis_file(self._folder, stage), round_floats(encode(diagnosis)))
 
     def write_result(self, result: RunResult) -> None:
         """Write what the member achieved."""
@@ -153,3 +157,37 @@ class MemberWriter:
         self._gradients.close()
         if self._events is not None:
             self._events.close()
+
+
+def gradient_records(step: int, gradients: PyTree) -> list[GradientRecord]:
+    """Records of one logged step.
+
+    Args:
+        step: number of updates before it, 0 for the first step.
+        gradients: what a logging train step returns: the structure of the model's taps, with a
+            ``LagStatistics`` for each state.
+
+    Returns:
+        One record for each state of each layer, bottom layer 0. The arrays end at the last lag that an example reaches.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(gradients, is_leaf=lambda node: isinstance(node, LagStatistics))
+    layers: dict[PyTree, int] = {}
+    records = []
+    for path, statistics in leaves:
+        layer = layers.setdefault(path[:-1], len(layers))
+        count, mean, quantiles = jax.tree.map(np.asarray, tuple(statistics))
+        lags = int(np.max(np.flatnonzero(count), initial=-1)) + 1
+        curves = {
+            "mean": mean,
+            **{f"q{round(100 * q)}": curve for q, curve in zip(QUANTILES, quantiles, strict=True)},
+        }
+        records.append(
+            GradientRecord(
+                step=step,
+                layer=layer,
+                state=path[-1].name,
+                count=count[:lags].astype(np.int64),
+                **{name: curve[:lags].astype(np.float64) for name, curve in curves.items()},
+            )
+        )
+    return records

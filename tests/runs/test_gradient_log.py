@@ -5,7 +5,7 @@ import numpy as np
 import rnnjax
 from rnnjax.diagnostics import LagStatistics
 from rnnjax.runs.codec import encode
-from rnnjax.runs.gradient_log import gradient_records
+from rnnjax.runs.writer import gradient_records
 
 
 def statistics(seed, count):

@@ -24,7 +24,8 @@ from rnnjax.errors import UserError
 from rnnjax.runs import reader, writer
 from rnnjax.runs.codec import encode
 from rnnjax.runs.member_schema import AccuracyByDistance, MemberInfo, RunResult
-from rnnjax.runs.schema import FORMAT_VERSION, Config, Environment, Published, TaskInfo, member_folder
+from rnnjax.runs.published import Published
+from rnnjax.runs.schema import FORMAT_VERSION, Config, Environment, TaskInfo, member_folder
 
 INFO = MemberInfo(
     label="GRU clip=1", cell="gru", seed=-3, varied={"clip": 1.0, "pooling": "mean"}, parameters=7, steps=20,

@@ -71,7 +71,7 @@ FOLDERS = [
         "'/home/you/nowhere' is not a run folder (it holds no config.json); name a folder that a run wrote.",
     ),
     (
-        "compare run broken-environment --out notes.txt",
+        "compare run no-words --out notes.txt",
         "'notes.txt' exists and is not a comparison; name another file or remove it.",
     ),
     (

@@ -32,7 +32,7 @@ def test_a_full_disk_at_the_start_leaves_no_folder(there, tmp_path, capsys, monk
     [
         ("report run", "The report cannot be written into 'run' (No space left on device); make the folder writable."),
         (
-            "compare run broken-environment",
+            "compare run no-words",
             "The comparison cannot be written to 'comparison.html' (No space left on device); name another file.",
         ),
     ],

@@ -12,12 +12,12 @@ from rnnjax.report.summary.diagnosis import diagnosed, group_layers
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, lower_median
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.runs.run_record import UpdateHistory
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 HEALTHY = 1e-3  # relative change of a block in a step, about what training with Adam should show
 BLOCK_COLOURS = ("#332288", "#44AA99", "#CC6677", "#DDAA33", "#882255", "#88CCEE", "#117733", "#999933")
-LINES: dict[Moment, tuple[Dash, float, float]] = {"start": ("--", 1.0, 0.55), "end": ("-", 1.7, 0.9)}
+LINES: dict[Stage, tuple[Dash, float, float]] = {"start": ("--", 1.0, 0.55), "end": ("-", 1.7, 0.9)}
 
 
 def lyapunov(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
@@ -29,7 +29,7 @@ def lyapunov(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
         (group, when, layer)
         for group, layer_index, _ in diagnosed(groups)
         if layer_index == 0
-        for when in MOMENTS
+        for when in STAGES
         for layer in group_layers(group, when)
         if layer.lyapunov is not None or layer.singular is not None
     ]
@@ -54,13 +54,13 @@ def lyapunov(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
     labels = dict.fromkeys(group.label for group, *_ in layers)
     cells = [sample(label, colours[label], width=2.0) for label in labels]
     moments = [
-        sample(f"{WHEN[when]} (a line for each seed)", line=LINES[when][0], width=LINES[when][1]) for when in MOMENTS
+        sample(f"{WHEN[when]} (a line for each seed)", line=LINES[when][0], width=LINES[when][1]) for when in STAGES
     ]
     legend(figure, [*cells, *moments], columns, across=3)
     return figure
 
 
-def _draw_stability(panels: list[Axes], layer: LayerDiagnosis, when: Moment, colour: str) -> None:
+def _draw_stability(panels: list[Axes], layer: LayerDiagnosis, when: Stage, colour: str) -> None:
     spectrum, convergence, products = panels
     line, width, alpha = LINES[when]
 
@@ -148,9 +148,9 @@ def swaps(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
     return figure
 
 
-def group_swaps(group: SeedGroup) -> tuple[Moment, WordSwaps] | None:
+def group_swaps(group: SeedGroup) -> tuple[Stage, WordSwaps] | None:
     """The exchanges of all reported members after training, or at the start while there are none later."""
-    for when in reversed(MOMENTS):
+    for when in reversed(STAGES):
         by_member = [member.diagnoses[when].swaps for member in group.reported if when in member.diagnoses]
         records = [record for record in by_member if record is not None and len(record.lag)]
         if records:

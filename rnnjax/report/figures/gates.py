@@ -30,7 +30,7 @@ from rnnjax.report.summary.diagnosis import (
 )
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, lower_median
 from rnnjax.report.summary.task import nouns_of
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 
 CONTENT_GATES = ("g", "n", "h")  # values between -1 and 1, which are neither open nor shut
 
@@ -44,7 +44,7 @@ def layer_gates(group: SeedGroup, layer_index: int) -> tuple[str, ...]:
 def gates_of_the_detour(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
     """Stacked shares of the gates by lag, at the start and after training, a row for each cell with several gates."""
     rows_drawn = [
-        (group, layer_index, title, [gate_shares(group, layer_index, when) for when in MOMENTS])
+        (group, layer_index, title, [gate_shares(group, layer_index, when) for when in STAGES])
         for group, layer_index, title in diagnosed(groups)
         if len(layer_gates(group, layer_index)) > 1
     ]
@@ -54,7 +54,7 @@ def gates_of_the_detour(groups: SeedGroups, columns: int = style.WIDE) -> Figure
     colours = style.colours([group.label for group in groups])
     figure, rows = grid(len(rows_drawn), 2, columns, height=1.9)
     for panels, (group, layer_index, title, shares) in zip(rows, rows_drawn, strict=True):
-        for panel, when, shares_at in zip(panels, MOMENTS, shares, strict=True):
+        for panel, when, shares_at in zip(panels, STAGES, shares, strict=True):
             heading(panel, f"{title}, {WHEN[when]}" if when == "start" else WHEN[when], colours[group.label])
             percent_axis(panel)
             if shares_at is None:
@@ -86,12 +86,12 @@ def gates(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
 def _gate_lines(groups: SeedGroups, columns: int, prefix: str, decades: bool) -> Figure | None:
     """A line for each gate, thin at the start, thick after training: values of gates or, with ``decades``, norms."""
     scale = style.log10 if decades else None
-    rows_drawn: list[tuple[SeedGroup, int, str, dict[tuple[Moment, str], Curve]]] = []
+    rows_drawn: list[tuple[SeedGroup, int, str, dict[tuple[Stage, str], Curve]]] = []
     for group, layer_index, title in diagnosed(groups):
         gates_shown = [gate for gate in layer_gates(group, layer_index) if decades or gate not in CONTENT_GATES]
         curves = {
             (when, gate): line_curve
-            for when in MOMENTS
+            for when in STAGES
             for gate in gates_shown
             if (line_curve := curve(group, layer_index, when, f"{prefix} {gate}", scale)) is not None
         }
@@ -134,7 +134,7 @@ def _gate_names(layers: list[tuple[SeedGroup, int]]) -> list[str]:
 
 def _horizon(group: SeedGroup, layer_index: int, nouns: Nouns) -> str:
     """The median seed's horizon at the start and after training: "horizon 3.7 → 12 words"."""
-    values = [layer_values(group, when, "horizon", layer_index) for when in MOMENTS]
+    values = [layer_values(group, when, "horizon", layer_index) for when in STAGES]
     medians = [float(lower_median(seeds)) for seeds in values if len(seeds)]
     if not medians:
         return ""

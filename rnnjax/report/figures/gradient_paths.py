@@ -19,7 +19,7 @@ from rnnjax.report.figures.panels import (
 from rnnjax.report.summary.diagnosis import Curve, clip_to_shares, curve, diagnosed, group_layers, has_belt
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups
 from rnnjax.report.summary.task import nouns_of
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 
 PATHS: dict[str, tuple[str, Dash]] = {
     "m": ("the whole gradient ‖∂L/∂m‖", ":"),
@@ -62,21 +62,21 @@ def belt_and_detour(groups: SeedGroups, columns: int = style.WIDE) -> Figure | N
     return figure
 
 
-def _path_curves(group: SeedGroup, layer_index: int) -> dict[tuple[Moment, str], Curve]:
+def _path_curves(group: SeedGroup, layer_index: int) -> dict[tuple[Stage, str], Curve]:
     """The curves that were measured, without that of the belt where the cell has none at any moment."""
-    belt = any(has_belt(layer) for when in MOMENTS for layer in group_layers(group, when, layer_index))
-    keys = [(when, path) for when in MOMENTS for path in PATHS if belt or path != "belt"]
+    belt = any(has_belt(layer) for when in STAGES for layer in group_layers(group, when, layer_index))
+    keys = [(when, path) for when in STAGES for path in PATHS if belt or path != "belt"]
     curves = {key: curve(group, layer_index, *key, style.log10) for key in keys}
     return {key: path_curve for key, path_curve in curves.items() if path_curve is not None}
 
 
 def belt_share(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
     """The belt's share by lag, all cells in one panel, thin at the start and thick at the end; None without any."""
-    entries: list[tuple[SeedGroup, str, Moment, Curve]] = [
+    entries: list[tuple[SeedGroup, str, Stage, Curve]] = [
         (group, title, when, path_curve)
         for group, layer_index, title in diagnosed(groups)
         if layer_index == 0
-        for when in MOMENTS
+        for when in STAGES
         if (path_curve := curve(group, layer_index, when, "belt_share")) is not None
     ]
     if not entries:

@@ -24,7 +24,7 @@ from rnnjax.report.summary.seed_groups import (
     smallest_lower_bound,
 )
 from rnnjax.report.summary.task import nouns_of
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 DASHES: dict[str, Literal["-", "--"]] = {"h": "-", "c": "--"}
@@ -83,10 +83,10 @@ def gradient_by_lag(groups: SeedGroups, columns: int = style.WIDE) -> Figure | N
     return figure
 
 
-def _bands(group: SeedGroup, layer: int) -> list[tuple[str, Moment, GradientBand]]:
+def _bands(group: SeedGroup, layer: int) -> list[tuple[str, Stage, GradientBand]]:
     return [
         (state, when, band)
-        for when in MOMENTS
+        for when in STAGES
         for key_layer, state in group.keys
         if key_layer == layer and (band := gradient_band(group, (layer, state), when)) is not None
     ]

@@ -14,11 +14,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from rnnjax.formatting import Nouns
 from rnnjax.report.figures import style
 from rnnjax.report.summary.diagnosis import Curve
-from rnnjax.runs.schema import Moment
+from rnnjax.runs.schema import Stage
 
 Dash = Literal["-", "--", ":"]
-STROKES: dict[Moment, tuple[Dash, float]] = {"start": ("--", 1.2), "end": ("-", 2.0)}
-WHEN: dict[Moment, str] = {"start": "at the start", "end": "after training"}
+STROKES: dict[Stage, tuple[Dash, float]] = {"start": ("--", 1.2), "end": ("-", 2.0)}
+WHEN: dict[Stage, str] = {"start": "at the start", "end": "after training"}
 BANDS = {
     "examples": "band: 8 of 10 {examples} (one seed)",
     "range": "band: between the two seeds",

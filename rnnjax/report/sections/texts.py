@@ -11,7 +11,7 @@ from rnnjax.report.html import render
 from rnnjax.report.sections.rendering import Section, section
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups
 from rnnjax.runs.run_record import Run
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 NAME, TITLE = "texts", "Which words the answer depends on"
@@ -30,7 +30,7 @@ class CellText(NamedTuple):
     """A text as one cell read it, at the start or after training."""
 
     group: SeedGroup
-    when: Moment
+    when: Stage
     text: TextAttribution
 
 
@@ -87,7 +87,7 @@ def _texts(groups: SeedGroups) -> list[list[CellText]]:
 
 def _seed_texts(group: SeedGroup, seed: int) -> list[CellText]:
     """The texts of the group's member of this seed, after training or else at the start."""
-    for when in reversed(MOMENTS):
+    for when in reversed(STAGES):
         members = [member for member in group.reported if member.seed == seed and when in member.diagnoses]
         if members and members[0].diagnoses[when].texts:
             return [CellText(group, when, text) for text in members[0].diagnoses[when].texts]

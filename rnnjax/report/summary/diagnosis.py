@@ -19,7 +19,7 @@ from rnnjax.report.summary.seed_groups import (
     mean,
 )
 from rnnjax.runs.run_record import RunRecord
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 MIN_SEEDS = 3  # of a confidence interval; that of two seeds would be 13 times as wide as their distance
@@ -51,20 +51,20 @@ class Interval:
     seeds: int
 
 
-def member_layer(member: RunRecord, when: Moment, layer_index: int = 0) -> LayerDiagnosis | None:
+def member_layer(member: RunRecord, when: Stage, layer_index: int = 0) -> LayerDiagnosis | None:
     """A diagnosed layer, by default the one that reads the inputs; None where it was not diagnosed."""
     diagnosis = member.diagnoses.get(when)
     return None if diagnosis is None or layer_index >= len(diagnosis.layers) else diagnosis.layers[layer_index]
 
 
-def group_layers(group: SeedGroup, when: Moment, layer_index: int = 0) -> list[LayerDiagnosis]:
+def group_layers(group: SeedGroup, when: Stage, layer_index: int = 0) -> list[LayerDiagnosis]:
     """The diagnosed layer of every reported member that has it."""
     return [layer for member in group.reported if (layer := member_layer(member, when, layer_index)) is not None]
 
 
 def any_layer(group: SeedGroup, layer_index: int = 0) -> LayerDiagnosis | None:
     """The layer of some member at some moment, for what never changes: its name and its gates; None without any."""
-    return next((layer for when in MOMENTS for layer in group_layers(group, when, layer_index)), None)
+    return next((layer for when in STAGES for layer in group_layers(group, when, layer_index)), None)
 
 
 def diagnosed(groups: SeedGroups) -> list[tuple[SeedGroup, int, str]]:
@@ -105,7 +105,7 @@ def by_lag(layer: LayerDiagnosis, quantity: str, level: str = "q50") -> Floats:
 
 
 def curve(
-    group: SeedGroup, layer_index: int, when: Moment, quantity: str, scale: Callable[[Floats], Floats] | None = None
+    group: SeedGroup, layer_index: int, when: Stage, quantity: str, scale: Callable[[Floats], Floats] | None = None
 ) -> Curve | None:
     """A quantity by lag over the seeds, transformed by ``scale``; None where no seed has a finite number."""
     layers = group_layers(group, when, layer_index)
@@ -158,7 +158,7 @@ def pad_rows(rows: list[Floats]) -> Floats:
     return np.stack([np.pad(row, (0, longest - len(row)), constant_values=np.nan) for row in rows])
 
 
-def gate_shares(group: SeedGroup, layer_index: int, when: Moment) -> Floats | None:
+def gate_shares(group: SeedGroup, layer_index: int, when: Stage) -> Floats | None:
     """The shares of the gates through which the detour enters: (G, L), of sum 1 over the gates; None without any.
 
     Each gate's median norm divided by the sum over the gates, averaged over the seeds; NaN at lags where the sum is 0
@@ -179,13 +179,13 @@ def gate_shares(group: SeedGroup, layer_index: int, when: Moment) -> Floats | No
     return None if np.isnan(result).all() else result
 
 
-def layer_values(group: SeedGroup, when: Moment, name: str, layer_index: int = 0) -> Floats:
+def layer_values(group: SeedGroup, when: Stage, name: str, layer_index: int = 0) -> Floats:
     """The attribute ``name`` of the layer in every diagnosed seed, without NaN: (N,)."""
     values = np.array([getattr(layer, name) for layer in group_layers(group, when, layer_index)], np.float64)
     return values[~np.isnan(values)]
 
 
-def group_half_lives(group: SeedGroup, when: Moment) -> Floats:
+def group_half_lives(group: SeedGroup, when: Stage) -> Floats:
     """The half-life of the gradient at the memory of each seed that has one, possibly infinite: (N,)."""
     values = np.array([decay.half_life for decay in gradient_decays(group, when)], np.float64)
     return values[~np.isnan(values)]

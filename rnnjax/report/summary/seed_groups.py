@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rnnjax.diagnostics.gradients import half_life, reach
 from rnnjax.runs.member_schema import RunResult
 from rnnjax.runs.run_record import GradientLog, Run, RunRecord
-from rnnjax.runs.schema import Moment
+from rnnjax.runs.schema import Stage
 from rnnjax.typing import Floats
 
 StateKey = tuple[int, str]  # (layer, state), the state being "h" or the LSTM's "c"
@@ -97,7 +97,7 @@ def memory_key(member: RunRecord, layer: int = 0) -> StateKey:
     return (layer, "c") if (layer, "c") in member.gradients else (layer, "h")
 
 
-def log_row(log: GradientLog, when: Moment) -> int | None:
+def log_row(log: GradientLog, when: Stage) -> int | None:
     """The row of ``log`` of a moment: the first is the start, the last the end; None while a second is missing."""
     if when == "start":
         return 0
@@ -127,14 +127,14 @@ def gradient_decay(log: GradientLog, row: int) -> GradientDecay:
     return GradientDecay(float(half_life(norms)), float(reach(norms)), farthest, float(norms[-1] / norms[0]))
 
 
-def member_decay(member: RunRecord, when: Moment) -> GradientDecay | None:
+def member_decay(member: RunRecord, when: Stage) -> GradientDecay | None:
     """The decay at the memory of the layer that reads the inputs; None where it is not logged (yet)."""
     log = member.gradients.get(memory_key(member))
     row = None if log is None else log_row(log, when)
     return None if log is None or row is None else gradient_decay(log, row)
 
 
-def gradient_decays(group: SeedGroup, when: Moment) -> list[GradientDecay]:
+def gradient_decays(group: SeedGroup, when: Stage) -> list[GradientDecay]:
     """The decay of each reported member that has one."""
     return [decay for member in group.reported if (decay := member_decay(member, when)) is not None]
 
@@ -147,7 +147,7 @@ def smallest_lower_bound(decays: list[GradientDecay]) -> float:
     return min((decay.reach for decay in decays if decay.reach >= decay.farthest), default=np.inf)
 
 
-def gradient_band(group: SeedGroup, key: StateKey, when: Moment) -> GradientBand | None:
+def gradient_band(group: SeedGroup, key: StateKey, when: Stage) -> GradientBand | None:
     """Gradient norm by lag at the start or the end of training over the reported members; None where none has it."""
     rows = [
         (log, row)

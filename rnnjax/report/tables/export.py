@@ -14,13 +14,13 @@ from rnnjax.report.summary.seed_groups import SeedGroup, member_decay, memory_ke
 from rnnjax.report.summary.task import steps_to_beat
 from rnnjax.report.tables.fields import accuracy_at, farthest_distance
 from rnnjax.runs.run_record import Run, RunRecord
-from rnnjax.runs.schema import MOMENTS
+from rnnjax.runs.schema import STAGES
 
 Value = str | int | float | None
 TYPES = {
     **{"label": pa.string(), "cell": pa.string(), "seed": pa.int64(), "parameters": pa.int64(), "steps": pa.int64()},
     **{"finished": pa.int64(), "diverged": pa.int64(), "memory_state": pa.string(), "best_step": pa.int64()},
-    **{f"farthest_lag_{when}": pa.int64() for when in MOMENTS},
+    **{f"farthest_lag_{when}": pa.int64() for when in STAGES},
 }  # of the fixed columns that are not floating-point
 
 
@@ -80,7 +80,7 @@ def _record(member: RunRecord, farthest: float | None, swept: tuple[str, ...]) -
     record |= {_column_name(name): _swept_value(member.varied.get(name)) for name in swept}
     record |= {"parameters": member.parameters, "steps": member.steps, "finished": int(member.result is not None)}
     record |= {"diverged": int(member.status == "diverged"), "memory_state": memory_key(member)[1]}
-    for when in MOMENTS:
+    for when in STAGES:
         decay = member_decay(member, when)
         record[f"half_life_{when}"] = None if decay is None else _none_if_nan(decay.half_life)
         record[f"reach_{when}"] = None if decay is None else _none_if_nan(decay.reach)

@@ -20,7 +20,7 @@ from rnnjax.report.summary.seed_groups import (
     smallest_lower_bound,
 )
 from rnnjax.report.summary.task import baselines, group_steps_to_beat, nouns_of, tasks_of
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 
@@ -45,7 +45,7 @@ def header(groups: SeedGroups) -> list[str]:
     farthest = farthest_distance(groups)
     steps = nouns_of(groups).steps
     at = [] if farthest is None else [f"accuracy at {number(farthest)} {steps}"]
-    decay = [f"{what} at {when}, {steps}" for what in ("reach", "half-life") for when in MOMENTS]
+    decay = [f"{what} at {when}, {steps}" for what in ("reach", "half-life") for when in STAGES]
     belt = ["belt share at start", "belt share at end"] if diagnosed(groups) else []
     return ["cell", *at, *(score.title for score in scores(groups)), *decay, *belt, "parameters", "steps/s"]
 
@@ -62,12 +62,12 @@ def scores(groups: SeedGroups) -> list[Score]:
 def rows(groups: SeedGroups) -> list[list[Field]]:
     """One row for each label, its fields in the order of ``header``; a dash where nothing is known (yet)."""
     farthest, columns = farthest_distance(groups), scores(groups)
-    moments: tuple[Moment, ...] = MOMENTS if diagnosed(groups) else ()
+    moments: tuple[Stage, ...] = STAGES if diagnosed(groups) else ()
     return [_row(group, farthest, columns, moments) for group in groups]
 
 
 def _row(
-    group: SeedGroup, farthest: float | None, columns: list[Score], diagnosed_at: tuple[Moment, ...]
+    group: SeedGroup, farthest: float | None, columns: list[Score], diagnosed_at: tuple[Stage, ...]
 ) -> list[Field]:
     finished, members = len(group.finished), len(group.members)
     seeds = f"{members} seed{'' if members == 1 else 's'}" + (f", {finished} finished" if finished < members else "")
@@ -78,7 +78,7 @@ def _row(
         *at,
         *(column.field(group) for column in columns),
         *(_reach_field(decays) for decays in (start, end)),
-        *(_interval_field(group_half_lives(group, when), lower_median, number) for when in MOMENTS),
+        *(_interval_field(group_half_lives(group, when), lower_median, number) for when in STAGES),
         *(
             _interval_field(layer_values(group, when, "belt_share"), mean, short_percent, most=1.0)
             for when in diagnosed_at

@@ -12,8 +12,8 @@ from rnnjax.report.sections.rendering import Section, section
 from rnnjax.report.summary.seed_groups import SeedGroups, mean, results, seed_groups
 from rnnjax.report.tables.fields import Field, seeds_field
 from rnnjax.runs.member_schema import RunResult
+from rnnjax.runs.published import Published
 from rnnjax.runs.run_record import Run
-from rnnjax.runs.schema import Published
 
 NAME, TITLE = "published", "Published figures"
 READING = (

@@ -18,11 +18,11 @@ from rnnjax.report.summary.diagnosis import (
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, lower_median, mean
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.text.headline import Caption
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 NO_BELT = "Has no belt: every step passes through W_h, so all of the gradient is detour."
-OPENING: dict[Moment, str] = {"start": "At the start", "end": "After training"}
+OPENING: dict[Stage, str] = {"start": "At the start", "end": "After training"}
 
 
 def share_over_seeds(values: Floats) -> str:
@@ -58,11 +58,11 @@ def belt_share_captions(groups: SeedGroups) -> list[Caption]:
         layer = any_layer(group, layer_index)
         if layer_index or layer is None:
             continue
-        if not any(has_belt(layer) for when in MOMENTS for layer in group_layers(group, when)):
+        if not any(has_belt(layer) for when in STAGES for layer in group_layers(group, when)):
             captions.append(layer_caption(group, title, NO_BELT))
             continue
-        shares = {when: layer_values(group, when, "belt_share", layer_index) for when in MOMENTS}
-        moments = [when for when in MOMENTS if len(shares[when])]
+        shares = {when: layer_values(group, when, "belt_share", layer_index) for when in STAGES}
+        moments = [when for when in STAGES if len(shares[when])]
         if not moments:
             captions.append(layer_caption(group, title, "The belt's share is not a number, since no gradient arrives."))
             continue
@@ -77,12 +77,12 @@ def belt_share_captions(groups: SeedGroups) -> list[Caption]:
 
 
 def _half_lives(group: SeedGroup, nouns: Nouns) -> str:
-    values = {when: group_half_lives(group, when) for when in MOMENTS}
-    parts = [f"{distance_over_seeds(values[when], nouns)} {_at_moment(when)}" for when in MOMENTS if len(values[when])]
+    values = {when: group_half_lives(group, when) for when in STAGES}
+    parts = [f"{distance_over_seeds(values[when], nouns)} {_at_moment(when)}" for when in STAGES if len(values[when])]
     return f" The gradient's half-life: {', '.join(parts)}." if parts else ""
 
 
-def _at_moment(when: Moment) -> str:
+def _at_moment(when: Stage) -> str:
     return "at the start" if when == "start" else "at the end"
 
 
@@ -95,9 +95,9 @@ def belt_and_detour_captions(groups: SeedGroups) -> list[Caption]:
 
 
 def _larger_part(group: SeedGroup, layer_index: int, nouns: Nouns) -> str:
-    if not any(has_belt(layer) for when in MOMENTS for layer in group_layers(group, when, layer_index)):
+    if not any(has_belt(layer) for when in STAGES for layer in group_layers(group, when, layer_index)):
         return NO_BELT
-    when: Moment = "end" if group_layers(group, "end", layer_index) else "start"
+    when: Stage = "end" if group_layers(group, "end", layer_index) else "start"
     belt, detour = (curve(group, layer_index, when, path) for path in ("belt", "detour"))
     if belt is None or detour is None:
         return f"{OPENING[when]} neither part has a usable number."
@@ -135,7 +135,7 @@ def detour_gate_captions(groups: SeedGroups) -> list[Caption]:
     captions = []
     for group, layer_index, title in diagnosed(groups):
         layer = any_layer(group, layer_index)
-        shares = [(when, parts) for when in MOMENTS if (parts := gate_shares(group, layer_index, when)) is not None]
+        shares = [(when, parts) for when in STAGES if (parts := gate_shares(group, layer_index, when)) is not None]
         if layer is None or len(layer.gates) < 2 or not shares:
             continue
         clauses = []
@@ -156,13 +156,13 @@ def into_gates_captions(groups: SeedGroups) -> list[Caption]:
         layer = any_layer(group, layer_index)
         if layer is None or len(layer.gates) < 2:
             continue
-        clauses = [text for when in MOMENTS if (text := _strongest_gate(group, layer_index, when, layer.gates))]
+        clauses = [text for when in STAGES if (text := _strongest_gate(group, layer_index, when, layer.gates))]
         if clauses:
             captions.append(layer_caption(group, title, " ".join(clauses)))
     return captions
 
 
-def _strongest_gate(group: SeedGroup, layer_index: int, when: Moment, gates: tuple[str, ...]) -> str:
+def _strongest_gate(group: SeedGroup, layer_index: int, when: Stage, gates: tuple[str, ...]) -> str:
     sums = {
         gate: float(np.nansum(norms.median))
         for gate in gates
@@ -185,13 +185,13 @@ def gate_captions(groups: SeedGroups) -> list[Caption]:
     captions = []
     for group, layer_index, title in diagnosed(groups):
         layer = any_layer(group, layer_index)
-        clauses = [text for when in MOMENTS if (text := _kept_memory(group, layer_index, when))]
+        clauses = [text for when in STAGES if (text := _kept_memory(group, layer_index, when))]
         if layer is not None and len(layer.gates) > 1 and clauses:
             captions.append(layer_caption(group, title, " ".join(clauses)))
     return captions
 
 
-def _kept_memory(group: SeedGroup, layer_index: int, when: Moment) -> str:
+def _kept_memory(group: SeedGroup, layer_index: int, when: Stage) -> str:
     layers = group_layers(group, when, layer_index)
     keep = np.array([mean(by_lag(layer, "keep")) for layer in layers], np.float64)
     keep = keep[np.isfinite(keep)]

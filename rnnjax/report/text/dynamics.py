@@ -9,7 +9,7 @@ from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, lower_media
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.text.diagnosis import OPENING, layer_caption, times
 from rnnjax.report.text.headline import Caption
-from rnnjax.runs.schema import MOMENTS, Moment
+from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 NEAR_ZERO = 0.0005  # a smaller exponent rounds to zero
@@ -20,13 +20,13 @@ def lyapunov_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the exponents: the largest, and what it means for a small change of the state."""
     captions = []
     for group, layer_index, title in diagnosed(groups):
-        clauses = [text for when in MOMENTS if (text := _largest(group, when))]
+        clauses = [text for when in STAGES if (text := _largest(group, when))]
         if layer_index == 0 and clauses:
             captions.append(layer_caption(group, title, " ".join(clauses)))
     return captions
 
 
-def _largest(group: SeedGroup, when: Moment) -> str:
+def _largest(group: SeedGroup, when: Stage) -> str:
     spectra = [layer.lyapunov for layer in group_layers(group, when) if layer.lyapunov is not None]
     values = np.array([spectrum.exponents[0] for spectrum in spectra if len(spectrum.exponents)], np.float64)
     values = values[~np.isnan(values)]
