@@ -74,10 +74,10 @@ def test_an_unknown_experiment_is_refused(name):
         ({"colour": "red"}, "unknown: colour"),
     ],
 )
-def test_damaged_flags_are_refused(flags, said):
-    with pytest.raises(UserError, match=r"config\.json are damaged or of another version \(.*; restore it") as told:
+def test_damaged_flags_are_refused(flags, message):
+    with pytest.raises(UserError, match=r"config\.json are damaged or of another version \(.*; restore it") as error:
         experiment_from_config(Config(experiment="imdb", flags=flags))
-    assert said in str(told.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_file_of_the_user_counts_by_its_content(tmp_path):
     ]
     here.write_text("text\tlabel\ngood\t1\n")
     assert config_differences(old, experiment_to_config(Text(train=str(here)))) == [
-        "--train: its content is not that of the run"
+        "--train: the file's content has changed since the run"
     ]
     assert experiment_to_config(Text(train=str(tmp_path / "none.tsv"))).contents == {}
     assert experiment_from_config(old) == Text(train=str(here))

@@ -87,10 +87,10 @@ def test_every_combination_of_a_sweep_comes_back(tmp_path):
         (Text(train="a.tsv", sweep=("test_share=0.1,0.5",)), "test_share"),
     ],
 )
-def test_a_run_whose_cells_do_not_read_a_text_alike_is_refused(experiment, name, tmp_path):
+def test_a_run_whose_cells_encode_a_text_differently_is_refused(experiment, name, tmp_path):
     write_config(tmp_path, experiment_to_config(experiment))
-    said = f"varies {name}, so its cells do not read a text alike; name a run of one {name}"
-    with pytest.raises(UserError, match=said):
+    message = f"differ in {name}, so they encode a text differently; name a run with one {name}"
+    with pytest.raises(UserError, match=message):
         restore_run(tmp_path)
 
 

@@ -58,7 +58,7 @@ def test_an_old_run_has_no_diagnosis_and_says_nothing_of_it(member):
 def test_a_cell_of_ones_own_need_not_tell_the_values_of_its_gates():
     record = {"step": 0, "examples": 4, "loss": 0.7, "layers": [layer_record("GRU", saturation=None)]}
     (layer,) = parse_diagnosis(record).layers
-    assert (layer.saturation, layer.gates) == ({}, ("r", "u", "n"))
+    assert (layer.saturation, layer.gates) == (None, ("r", "u", "n"))
 
 
 def test_a_lag_that_no_example_reaches_has_no_number():

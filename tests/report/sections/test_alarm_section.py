@@ -111,8 +111,9 @@ def test_seeds_that_raise_the_same_alarm_are_one_entry(run):
     for text in (html_of(run), terminal_of(run)):
         assert "GRU chrono=9, 2 of 3 seeds: forget bias." in text
         assert "Seed 0: " in text
-        assert "20%" in text  # the first seed's words
+        assert "20.0%" in text  # the first seed's numbers
         assert alarm.alarm.remedy in text
+        assert "--cells lstm:forget_bias=1 or gru:forget_bias=1; --cells lstm:chrono=200 or gru:chrono=200" in text
     assert "keep at bias 0.2, 0.5 (seeds 0, 2)" in html_of(run)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from synthetic_run import write_number_task
 
+from rnnjax.data.dataset import Objective
 from rnnjax.report.sections import solved
 from rnnjax.runs.member_schema import AccuracyByDistance, RunResult
 from rnnjax.runs.reader import load_run
@@ -77,10 +78,10 @@ def test_accuracy_counts_at_the_largest_distance_where_there_are_distances(run_o
 
 
 def test_of_a_number_the_loss_counts_as_a_part_of_the_baseline(run_of):
-    losses = [replace(RESULT, test_loss=loss) for loss in (0.0166, 0.0167)]
+    losses = [msgspec.structs.replace(RESULT, test_loss=loss) for loss in (0.0166, 0.0167)]
     record = [("LSTM", seed, 10, result) for seed, result in enumerate(losses)]
-    assert solved.table_rows(run_of(*record, task=TaskInfo("number"), baseline=1 / 6))[1][1] == "1/2"
-    assert solved.table_rows(run_of(*record, task=TaskInfo("number"))) == []
+    assert solved.table_rows(run_of(*record, task=TaskInfo(objective=Objective.NUMBER), baseline=1 / 6))[1][1] == "1/2"
+    assert solved.table_rows(run_of(*record, task=TaskInfo(objective=Objective.NUMBER))) == []
 
 
 def test_unfinished_seeds_are_not_counted_and_without_a_swept_length_there_is_no_table(run_of, member):
