@@ -17,7 +17,6 @@ the loop. The totals leave as the gradient with respect to ``taps``.
 Reverse mode only, once. The forward pass keeps z and the states, T·N·((G or 2·G) + states)·H numbers.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,7 +25,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
 from rnnjax.cells import Cell, Params
-from rnnjax.core.scan import ScanInputs, keep_past_end, map_steps, mask_padding, pad_steps
+from rnnjax.core.scan import ScanInputs, keep_past_end, pad_steps
 from rnnjax.core.taps import gradient_norms, has_norm_taps
 from rnnjax.core.xla_cpu import Compiler, chunk_length, for_platform, scan_chunks
 from rnnjax.typing import CellState, PyTree, Taps
@@ -88,7 +87,7 @@ def _forward(
     cell: Cell, layout: Layout, compiler: Compiler, params: Params, inputs: ScanInputs, state: CellState
 ) -> tuple[CellState, States, GateInputs, CellState]:
     """Final state, states (T, N, H), and what the backward pass reads besides: z, the state before the first step."""
-    inputs, length, restore = _loop_inputs(compiler, layout, inputs)
+    inputs, length, restore = compiler.loop_inputs(inputs, layout.steps, layout.chunk)
 
     def body(carry: Any, inputs_t: Any) -> tuple[Any, Any]:
         (state, _), (z_x_t, mask_t, tap_t, hold_t) = carry, inputs_t
@@ -128,7 +127,7 @@ def _backward(
     ct_states: States | None,
 ) -> tuple[Params, jax.Array, CellState, Taps]:
     """Gradients of the parameters, of xs, of the state before the first step, and of the taps."""
-    inputs, length, restore = _loop_inputs(compiler, layout, inputs)
+    inputs, length, restore = compiler.loop_inputs(inputs, layout.steps, layout.chunk)
     states, z, ct_states = jax.tree.map(lambda a: a[: len(inputs.xs)], (states, z, ct_states))
     tapped, for_norms = inputs.taps is not None, has_norm_taps(inputs.taps)
     w_h_transposed = compiler.transposed(params.w_h)
@@ -176,26 +175,6 @@ def _backward(
     carry, outputs = scan_chunks(chunk, carry, scanned, entering, length, reverse=True)
     ((d_state, gates), d_params), (d_xs, totals) = carry, restore(outputs)
     return d_params._replace(b=compiler.depend_on(gates, d_params.b)), d_xs, d_state, totals
-
-
-def _loop_inputs(
-    compiler: Compiler, layout: Layout, inputs: ScanInputs
-) -> tuple[ScanInputs, int, Callable[[PyTree], PyTree]]:
-    """What the loops run over: the inputs, the steps in a chunk, and a function that completes the outputs.
-
-    A CPU runs over chunks, so also over the steps that were appended to fill the last one. Others run over T steps at
-    once, and their outputs are filled up with zeros to the same shapes.
-    """
-    rows = len(inputs.xs)
-    if compiler.is_cpu:
-        return mask_padding(inputs, layout.steps), layout.chunk, lambda outputs: outputs
-    cut = map_steps(lambda a: a[: layout.steps], inputs)
-
-    def restore(outputs: PyTree) -> PyTree:
-        missing = rows - layout.steps
-        return jax.tree.map(lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]) if missing else a, outputs)
-
-    return cut, layout.steps, restore
 
 
 def _without_norm_taps(inputs: ScanInputs) -> ScanInputs:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell
+from rnnjax.core.scan import ScanInputs, map_steps, mask_padding
 from rnnjax.typing import PyTree
 
 CACHE_BYTES = 2**20  # of gate inputs that are worked on while they are in a CPU core's cache
@@ -71,6 +72,24 @@ class Compiler:
     def transposed(self, a: jax.Array) -> jax.Array:
         """aᵀ as an array of its own: products with a transposed operand are slower."""
         return jax.lax.optimization_barrier(a.T) if self.is_cpu else a.T
+
+    def loop_inputs(
+        self, inputs: ScanInputs, steps: int, chunk: int
+    ) -> tuple[ScanInputs, int, Callable[[PyTree], PyTree]]:
+        """What the loops run over: the inputs, the steps in a chunk, and a function that completes the outputs.
+
+        On a CPU they run over chunks of ``chunk`` steps, and so also over the steps that were appended to fill the last
+        one. Elsewhere they run over the T = ``steps`` steps at once, and the outputs are padded with zeros to the same
+        shapes.
+        """
+        if self.is_cpu:
+            return mask_padding(inputs, steps), chunk, lambda outputs: outputs
+        missing = len(inputs.xs) - steps
+
+        def restore(outputs: PyTree) -> PyTree:
+            return jax.tree.map(lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]) if missing else a, outputs)
+
+        return map_steps(lambda a: a[:steps], inputs), steps, restore
 
     def scan_backwards(self, body: Callable[..., Any], carry: tuple[Any, Any], inputs: PyTree, outputs: PyTree) -> Any:
         """``lax.scan(body, carry, inputs, reverse=True)`` in which no carry is copied.

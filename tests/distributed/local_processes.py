@@ -15,7 +15,7 @@ FLAGS = (
 )  # fmt: skip
 # Lines of Python before the program starts: a shorter time-out, so that a test need not wait a minute.
 IMPATIENT = "import rnnjax.distributed.initialize as initialize; initialize.CONNECT_TIMEOUT = 8"
-MAIN = "{before}; import sys, launch; launch.leave(launch.main(sys.argv[1:]))"
+MAIN = "{before}; import sys, launch; launch.exit_process(launch.main(sys.argv[1:]))"
 
 
 def free_port():
