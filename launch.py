@@ -22,6 +22,7 @@ import dataclasses
 import io
 import itertools
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn, Union
@@ -194,6 +195,8 @@ def exit_process(status: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+    with contextlib.suppress(ValueError):  # in a thread other than the main one
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is on disk: Ctrl-C must not change the status any more
     sys.exit(status)
 
 
