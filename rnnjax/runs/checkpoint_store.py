@@ -27,7 +27,6 @@ from rnnjax.runs.orbax_logging import quiet_orbax
 from rnnjax.typing import JSONObject, PyTree
 
 CHECKSUMS = "sha256.json"
-METADATA_KEY = "told"  # what checkpoints of every version call the caller's metadata
 DISK_FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)}
 
 
@@ -82,7 +81,7 @@ class CheckpointStore(contextlib.AbstractContextManager["CheckpointStore"]):
         self.wait()
         if step in self._steps():
             return
-        description = {"step": step, METADATA_KEY: json.loads(json.dumps(metadata)), "arrays": _leaf_types(arrays)}
+        description = {"step": step, "metadata": json.loads(json.dumps(metadata)), "arrays": _leaf_types(arrays)}
         leaves = _numbered(jax.tree.leaves(arrays))
         with self._user_error(step):
             self._orbax.save(self._path(f"{step}.partial"), leaves, custom_metadata=description)
@@ -164,7 +163,9 @@ class CheckpointStore(contextlib.AbstractContextManager["CheckpointStore"]):
         leaves, structure = jax.tree.flatten(jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), template))
         stored = self._orbax.restore(path, _numbered(leaves))
         leaves = [stored.get(str(number), empty) for number, empty in enumerate(leaves)]
-        return Restored(step, jax.tree.unflatten(structure, leaves), description[METADATA_KEY])
+        # older versions have another key for the metadata
+        (metadata,) = (value for key, value in description.items() if key not in ("step", "arrays"))
+        return Restored(step, jax.tree.unflatten(structure, leaves), metadata)
 
     @contextlib.contextmanager
     def _user_error(self, step: int) -> Iterator[None]:

@@ -32,6 +32,19 @@ def test_the_arrays_are_copied_and_the_same_step_is_not_written_again(store):
     assert store.restore(state(0)).metadata == {"first": True}
 
 
+def test_the_metadata_of_an_older_version_is_read(store, monkeypatch):
+    save = store._orbax.save
+
+    def save_as_before(path, leaves, custom_metadata):
+        save(path, leaves, custom_metadata={"told": custom_metadata.pop("metadata"), **custom_metadata})
+
+    monkeypatch.setattr(store._orbax, "save", save_as_before)
+    store.save(2, state(2), {"first": True})
+    step, arrays, metadata = store.restore(state(0))
+    assert (step, metadata) == (2, {"first": True})
+    assert same(state(2), arrays)
+
+
 def test_only_the_newest_are_kept_and_what_is_discarded_is_gone(store, tmp_path):
     for step in (5, 10, 200):
         store.save(step, state(step), {})
