@@ -78,7 +78,7 @@ def test_sweeps_and_cells_that_do_not_fit_are_refused(sweeps, cells, message):
         (
             (),
             "lstm:chrono=9,clip=1,chrono=8",
-            "In 'lstm:chrono=9,chrono=8', chrono (stands|is given) twice; give it once",
+            "In 'lstm:chrono=9,chrono=8', chrono is given twice; give it once",
         ),
         (
             ("clip=1,2",),
