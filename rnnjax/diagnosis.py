@@ -20,8 +20,6 @@ from rnnjax.argument_checks import check_floats, check_lengths, describe
 from rnnjax.cells import Cell
 from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, Origin, check
-from rnnjax.diagnostics.gradient_paths import Paths
-from rnnjax.diagnostics.gradients import by_lag, safe_norm
 from rnnjax.nn.recurrent import RNN
 from rnnjax.report.diagnosis_report import Figures, figures, rich_summary, write_page
 from rnnjax.report.summary.diagnosis import by_lag as quantile_by_lag
@@ -50,7 +48,7 @@ class Result:
         return rich_summary(self.diagnosis, self.alarms)
 
     def plot(self) -> Figures:
-        """Matplotlib figures by name: "paths", "shares", "gates", "flow"."""
+        """Matplotlib figures by name: "decay", "paths", "shares", "gates", "flow"."""
         return figures(self.diagnosis)
 
     def save(self, path: str | Path) -> Path:
@@ -138,11 +136,12 @@ def _loss_through_module(
 
 def _alarms(examined: Measurements, diagnosis: Diagnosis) -> tuple[Alarm, ...]:
     alarms: list[Alarm] = []
-    for call, paths, layer in zip(examined.calls, examined.paths, diagnosis.layers, strict=True):
+    for layer in diagnosis.layers:
         evidence = Evidence(
             label=f"{layer.cell} {layer.name}",
             unit="step",
-            curves=quantile_by_lag(layer, "m")[None] if _loss_reads_last_step(call.lengths, paths) else None,
+            curves=quantile_by_lag(layer, "decay")[None],
+            last_step_only=bool(layer.last_step_only),
             keep_at_bias=layer.keep_at_bias,
             saturation=layer.saturation,
             belt_share=quantile_by_lag(layer, "belt_share"),
@@ -152,14 +151,6 @@ def _alarms(examined: Measurements, diagnosis: Diagnosis) -> tuple[Alarm, ...]:
         alarms += check(evidence)
     origin = _origin(examined)
     return (*alarms, *check(Evidence(label="network", origin=origin)))
-
-
-def _loss_reads_last_step(lengths: jax.Array, paths: Paths) -> bool:
-    """Whether the loss reads a layer mostly at its last step; else a gradient by lag does not show how it decays."""
-    direct = np.asarray(by_lag(safe_norm(paths.direct), lengths)[0])
-    total = direct.sum(axis=0)
-    read = total > 0
-    return bool(read.any()) and bool(np.median(direct[0][read] / total[read]) > 0.5)
 
 
 def _origin(examined: Measurements) -> Origin | None:

@@ -28,12 +28,14 @@ def layer_record(
     weights: dict[str, Any] | None = None,
     values: dict[str, float] | None = None,
     share: float | None = None,
+    decay: np.ndarray | None = None,
     exponents: tuple[float, ...] = (-0.1, -0.5),
     **more: Any,
 ) -> dict[str, Any]:
     """One layer; ``belt`` and ``detour`` are median norms by lag (L,), of which ``weights`` go through each gate.
 
-    Quantiles of norms are half and twice the median; those of shares and gates are the median itself.
+    Quantiles of norms are half and twice the median; those of shares and gates are the median itself. ``decay`` is the
+    gradient of one step's loss by lag, which older runs lack.
     """
     belt, detour = (np.array(row, float) for row in np.broadcast_arrays(belt, detour))
     gates = GATES[cell]
@@ -45,6 +47,7 @@ def layer_record(
     flat |= {f"gate {gate}": np.full(len(belt), value) for gate, value in (values or {}).items()}
     norms = {"m": belt + detour, "belt": belt, "detour": detour}
     norms |= {f"{way} {gate}": detour * weights[gate] for way in ("enters", "into") for gate in gates}
+    flat |= {} if decay is None else {"decay": decay}
     known = shares[np.isfinite(shares)]
     return {
         **{"name": "recurrent", "cell": cell, "reverse": False, "gates": gates, "units": 8},

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from synthetic_diagnosis import layer_record, write_diagnosis
 
 
 def write_run(path: Path, experiment: str = "recall", flags: dict[str, Any] | None = None) -> Path:
@@ -38,11 +39,17 @@ def write_number_task(path: Path, **more: Any) -> Path:
 
 
 def write_symbols_task(path: Path) -> Path:
-    """A run of a language model of characters, without a baseline."""
+    """A run of a language model of characters, without a baseline.
+
+    The loss is read at every step, so the logged gradient adds up and does not fade; that of one step's loss does.
+    """
     run = write_run(path, "characters")
     write_task(run, "symbols", "character", "window", loss="cross-entropy a step, nats")
     rows = [(100, 2.5, 0.3), (200, 2.08, 0.4)]
-    write_member(run, "GRU", curves={"h": [0.9 ** np.arange(41)] * 2}, validation=rows, losses=(2.1, 2.08), test=0.4)
+    whole = 10 - 9 * 0.9 ** np.arange(41)
+    folder = write_member(run, "GRU", curves={"h": [whole] * 2}, validation=rows, losses=(2.1, 2.08), test=0.4)
+    for when, factor in (("start", 0.8), ("end", 0.9)):
+        write_diagnosis(folder, when, layer_record("GRU", whole, 0 * whole, keep=0.9, decay=factor ** np.arange(41)))
     return run
 
 

@@ -85,7 +85,7 @@ def test_the_summary_holds_the_numbers(lstm):
     (layer,) = lstm.diagnosis.layers
     assert f"{BATCH} examples" in text
     assert "LSTM rnn" in text
-    assert f"{half_life(layer.by_lag['m'].q50):.1f}" in text
+    assert f"{half_life(layer.by_lag['decay'].q50):.1f}" in text
     assert f"{100 * layer.belt_share:.1f}" in text
     assert f"{layer.lyapunov.exponents[0]:.3f}" in text
     assert all(alarm.sentence.split()[-1] in text for alarm in lstm.alarms)
@@ -103,7 +103,7 @@ def test_a_users_own_model_is_looked_into_layer_by_layer(own_model):
 
 def test_figures_and_page(own_model, tmp_path):
     figures = own_model.plot()
-    assert list(figures) == ["paths", "shares", "gates", "flow"]
+    assert list(figures) == ["decay", "paths", "shares", "gates", "flow"]
     for figure in figures.values():
         assert [panel.get_title(loc="left").split()[0] for panel in figure.axes] == ["GRU", "LSTM", "SimpleRNN"]
     belt = {line.get_label(): line.get_ydata() for line in figures["shares"].axes[0].get_lines()}["belt, of all"]

@@ -59,8 +59,9 @@ class LayerDiagnosis(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         units: features of the cell.
         count: (L,) examples that reach each lag.
         by_lag: quantiles by lag of the norms "m" (and the LSTM's "h"), "belt", "detour", and for each gate k
-            "enters k" and "into k", and of "belt_share", "keep" and "gate k", which are no norms; see
-            ``analysis.measure.LayerMeasurements``. NaN where no example reaches the lag.
+            "enters k" and "into k", of "decay", a norm relative to that at lag 0, and of "belt_share", "keep" and
+            "gate k", which are no norms; see ``analysis.measure.LayerMeasurements``. NaN where no example reaches the
+            lag. Runs of older versions lack "decay".
         saturation: for each gate the share of its values that are stuck; None for a cell that does not give its gates'
             values, for which there is no "gate k" either.
         keep_at_bias: share of the memory that the biases alone keep at a step, the mean over units.
@@ -70,6 +71,8 @@ class LayerDiagnosis(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         padding_read: share of the steps read that look like padding.
         lyapunov: of the longest example; None where it was not measured.
         singular: of the longest example; None where they were not measured.
+        last_step_only: whether the loss reads the layer at its last step alone, so that "m" is a decay over lag as
+            "decay" is; None in runs that did not write it.
     """
 
     name: str
@@ -87,6 +90,7 @@ class LayerDiagnosis(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     padding_read: Number
     lyapunov: LyapunovEstimate | None = None
     singular: JacobianProducts | None = None
+    last_step_only: bool | None = None
 
     def __post_init__(self) -> None:
         for name, quantiles in self.by_lag.items():

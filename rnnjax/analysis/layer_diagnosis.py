@@ -50,6 +50,7 @@ def layer_diagnosis(measurements: LayerMeasurements) -> LayerDiagnosis:
             steps=points + 1,
             largest=largest[points].astype(np.float64),
         ),
+        last_step_only=bool(layer.last_step_only),
         singular=JacobianProducts(
             lag=np.array(lags_of_products, np.int64)[kept], largest=products[:, 0], smallest=products[:, 1]
         ),

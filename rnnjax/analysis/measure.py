@@ -15,6 +15,7 @@ from rnnjax.diagnostics.gradient_paths import Paths, paths, share
 from rnnjax.diagnostics.gradients import QUANTILES, by_lag, safe_norm
 from rnnjax.diagnostics.jacobians import extreme_singular_values, step_jacobians
 from rnnjax.diagnostics.linearization import Steps, linearise
+from rnnjax.diagnostics.loss_decay import loss_decay
 from rnnjax.diagnostics.lyapunov import Lyapunov, lyapunov_spectrum
 from rnnjax.diagnostics.nonfinite import first_not_finite
 from rnnjax.diagnostics.regularizers import omega
@@ -31,6 +32,8 @@ class LayerMeasurements:
     step, and lags that no example has are NaN:
 
     - "h", "m": ‖∂L/∂h_t‖ and ‖∂L/∂m_t‖, total derivatives ("m" alone where output and memory are one state);
+    - "decay": the norm of ∂(loss of one step)/∂m at the lag from that step, relative to lag 0, see
+      ``diagnostics.loss_decay``; quantiles over steps and examples;
     - "belt", "detour": norms of the parts of ∂L/∂m_t that came from later steps, see ``diagnostics.paths``;
     - "belt_share": ‖belt‖ / (‖belt‖ + ‖detour‖);
     - "enters k", "into k": for gate k, the norm of the part of the detour that enters it first, and ‖∂L/∂z_k‖;
@@ -42,6 +45,7 @@ class LayerMeasurements:
     reverse: bool = flax.struct.field(pytree_node=False)
     count: jax.Array  # (T,) examples that have each lag
     by_lag: dict[str, jax.Array]  # each (3, T), see above
+    last_step_only: jax.Array  # () bool: whether the loss reads the layer at its last step alone
     saturation: jax.Array | None  # (G,) share of (step, unit) pairs at which each gate's slope is nearly 0
     keep_at_bias: jax.Array  # () mean over units
     horizon: jax.Array  # () median over units, in steps
@@ -75,13 +79,15 @@ def measure(loss: Loss, params: PyTree, batch: PyTree) -> Measurements:
     losses, calls, gradients = backpropagate(loss, params, batch)
     steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths) for c in calls)
     parts = tuple(paths(c.cell, c.params, s, g.ct_states) for c, s, g in zip(calls, steps, gradients, strict=True))
-    layers = tuple(_measure_layer(c, s, p) for c, s, p in zip(calls, steps, parts, strict=True))
+    layers = tuple(_measure_layer(*layer) for layer in zip(calls, steps, parts, gradients, strict=True))
     return Measurements(losses, calls, steps, parts, gradients, layers)
 
 
-def _measure_layer(call: LayerCall, steps: Steps, parts: Paths) -> LayerMeasurements:
+def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: LayerGradients) -> LayerMeasurements:
     cell, params, lengths = call.cell, call.params, call.lengths
     count, curves = _curves(cell, steps, parts, lengths)
+    decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, gradients.ct_states))
+    curves["decay"] = _quantiles(*decay)
     averaged = (jnp.arange(len(count)) > 0) & (count >= count[0] / 4)
     shares = jnp.where(averaged, curves["belt_share"][1], jnp.nan)
 
@@ -93,6 +99,7 @@ def _measure_layer(call: LayerCall, steps: Steps, parts: Paths) -> LayerMeasurem
         reverse=call.reverse,
         count=count,
         by_lag=curves,
+        last_step_only=~(by_lag(safe_norm(parts.direct), lengths)[0][1:] > 0).any(),
         saturation=saturation(cell, steps),
         keep_at_bias=keep_at_bias(cell, params).mean(),
         horizon=jnp.median(horizon(steps)),
@@ -119,8 +126,14 @@ def _curves(cell: Cell, steps: Steps, parts: Paths, lengths: jax.Array) -> tuple
         if gates is not None:
             values[f"gate {name}"] = gates[..., k, :].mean(axis=-1)
     table, exists = jax.vmap(by_lag, (0, None))(jnp.stack(list(values.values())), lengths)  # (quantities, T, B)
-    quantiles = jnp.nanquantile(jnp.where(exists, table, jnp.nan), jnp.array(QUANTILES, table.dtype), axis=-1)
+    quantiles = _quantiles(table, exists)
     return exists[0].sum(axis=-1), {name: quantiles[:, i] for i, name in enumerate(values)}
+
+
+def _quantiles(values: jax.Array, exists: jax.Array) -> jax.Array:
+    """Quantiles over the last axis where ``exists``, NaN where nothing does: (..., N) → (3, ...)."""
+    known = jnp.where(exists, values, jnp.nan)
+    return jnp.nanquantile(known, jnp.array(QUANTILES, values.dtype), axis=-1)
 
 
 def product_lengths(steps: int) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from rnnjax.argument_checks import (
     describe,
 )
 from rnnjax.nn.pooling import POOLINGS, Pooling, pooled
-from rnnjax.nn.recurrent import drop_by_row, is_time_major
+from rnnjax.nn.recurrent import drop_by_row, is_time_major, reads_backwards
 from rnnjax.typing import States, Taps
 
 
@@ -110,6 +110,15 @@ class SequenceClassifier(nn.Module):
             return jax.nn.one_hot(tokens, self.vocabulary)
         embedding_init = nn.initializers.normal(self.embedding_scale)
         return nn.Embed(self.vocabulary, self.embedding, embedding_init=embedding_init)(tokens)
+
+    @property
+    def last_step_only(self) -> bool:
+        """Whether the loss reads the sequence at its last step alone, so that the gradient by lag decays from there.
+
+        It does not with pooling over steps or an output at every step, nor where a layer reads backwards, whose last
+        step is the first of the sequence.
+        """
+        return self.pooling == "last" and not reads_backwards(self.recurrent)
 
     def initial_state(self, batch: int) -> States:
         """The recurrent part's state before the first step."""

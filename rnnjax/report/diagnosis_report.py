@@ -50,7 +50,7 @@ def rows(diagnosis: Diagnosis) -> list[list[str]]:
 
 
 def _row(layer: LayerDiagnosis) -> list[str]:
-    curve = by_lag(layer, "m")
+    curve = by_lag(layer, "decay")
     return [
         title(layer),
         number(half_life(curve)),
@@ -82,7 +82,7 @@ def rich_summary(diagnosis: Diagnosis, alarms: tuple[Alarm, ...]) -> Table:
 
 
 def figures(diagnosis: Diagnosis) -> Figures:
-    """The figures by name, a panel for each layer: "paths", "shares", "gates", "flow"."""
+    """The figures by name, a panel for each layer: "decay", "paths", "shares", "gates", "flow"."""
     return {name: _figure(spec, diagnosis, style.WIDE) for name, spec in FIGURES.items()}
 
 
@@ -147,6 +147,11 @@ def _draw_paths(panel: Axes, layer: LayerDiagnosis) -> None:
     lag_axis(panel)
 
 
+def _draw_decay(panel: Axes, layer: LayerDiagnosis) -> None:
+    panel.plot(style.log10(by_lag(layer, "decay")), color=style.INK, label="the gradient of one step's loss")
+    lag_axis(panel)
+
+
 def _draw_shares(panel: Axes, layer: LayerDiagnosis) -> None:
     parts = {gate: by_lag(layer, f"enters {gate}") for gate in layer.gates}
     total = np.sum(list(parts.values()), axis=0)
@@ -180,6 +185,13 @@ def _finite_mean(values: Floats) -> float:
 
 LAG_LABEL = "steps back from the last one"
 FIGURES = {
+    "decay": _FigureSpec(
+        "Decay of one step's loss",
+        "The gradient of what the loss reads at one step with respect to the memory so many steps earlier, relative to "
+        "that at the step itself; the median over examples and steps. It decays over the lag also where the whole "
+        "gradient does not, because it adds up over the losses of many steps.",
+        _draw_decay, "steps back from the one whose loss it is", "gradient, relative", decades=True,
+    ),
     "paths": _FigureSpec(
         "Belt and detour",
         "The gradient of each example's loss with respect to the memory of the layer, and its two parts: along the "

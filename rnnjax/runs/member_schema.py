@@ -22,6 +22,7 @@ class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
         steps: updates of the whole training.
         baseline: loss of the best answer that remembers nothing; None where it is not known.
         clip: the largest gradient norm that is let through, 0 for any; None in runs that did not write it.
+        last_step_only: whether the loss reads the sequence at its last step alone; None in runs that did not write it.
     """
 
     label: str
@@ -32,6 +33,7 @@ class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
     steps: Count
     baseline: float | None = None
     clip: float | None = None
+    last_step_only: bool | None = None
 
 
 class TrainRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="train"):

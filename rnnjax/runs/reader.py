@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from rnnjax.analysis.diagnosis import QUANTILE_NAMES, Diagnosis, LagQuantiles, LayerDiagnosis
+from rnnjax.data.dataset import Objective
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.errors import UserError
 from rnnjax.runs import schema
@@ -42,7 +43,7 @@ def load_run(path: Path) -> Run:
     task = read_task(path)
     folders = member_folders(path)
     started = [folder for folder in folders if (folder / schema.MEMBER).exists()]
-    members = [read_member(folder, task) for folder in started]
+    members = [read_member(folder, task, config.flags) for folder in started]
     return Run(
         path=path,
         experiment=config.experiment,
@@ -108,8 +109,8 @@ def read_outcome(member: Path) -> str | None:
     return read_json(path, Failure).message if path.exists() else None
 
 
-def read_member(member: Path, task: TaskInfo) -> RunRecord:
-    """Everything that one member of a run of this task wrote, as far as its training got."""
+def read_member(member: Path, task: TaskInfo, flags: JSONObject) -> RunRecord:
+    """Everything that one member of a run of this task and these flags wrote, as far as its training got."""
     info = read_json(member / schema.MEMBER, MemberInfo)
     metrics: list[MetricsRecord] = read_records(member / schema.METRICS, MetricsRecord)
     train = [record for record in metrics if isinstance(record, TrainRecord)]
@@ -136,7 +137,18 @@ def read_member(member: Path, task: TaskInfo) -> RunRecord:
         task=task,
         baseline=info.baseline,
         clip=info.clip,
+        last_step_only=_last_step_only(info, task, flags),
     )
+
+
+def _last_step_only(info: MemberInfo, task: TaskInfo, flags: JSONObject) -> bool:
+    """Whether the loss reads the last step alone; of runs that did not write it, from the flags."""
+    if info.last_step_only is not None:
+        return info.last_step_only
+    architecture = flags.get("architecture")
+    given = {**(architecture if isinstance(architecture, dict) else {}), **info.varied}
+    pooled = given.get("pooling", "last") != "last" or bool(given.get("bidirectional", False))
+    return task.objective is not Objective.SYMBOLS and not pooled
 
 
 def read_diagnoses(member: Path) -> dict[Stage, Diagnosis]:

@@ -72,6 +72,8 @@ class RunRecord:
         task: what is learnt.
         baseline: loss of the best answer that remembers nothing, where it is known.
         clip: the largest gradient norm that was let through, 0 for any; None where the run did not write it.
+        last_step_only: whether the loss reads the sequence at its last step alone, so that the gradient by lag decays
+            from there; elsewhere it adds up over many steps' losses, and the diagnoses hold the decay.
     """
 
     name: str
@@ -93,6 +95,7 @@ class RunRecord:
     task: TaskInfo = field(default_factory=TaskInfo)
     baseline: float | None = None
     clip: float | None = None
+    last_step_only: bool = True
 
     @property
     def status(self) -> Literal["finished", "diverged", "unfinished"]:

@@ -145,6 +145,7 @@ def _begin(folder: Path, setup: EnsembleSetup, i: int, restored: RestoredProgres
             steps=setup.steps,
             baseline=dataset.baseline,
             clip=spec.settings.clip if spec.settings.clip_by == "norm" else 0.0,
+            last_step_only=spec.make_model(dataset.sizes, spec.cell).last_step_only,
         )
     )
     task = TaskInfo(

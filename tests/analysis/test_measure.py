@@ -107,7 +107,8 @@ def test_curves_by_lag_are_those_of_the_paths(x64, name):
             expected[f"into {gate}"] = norm(ways.dz_x[:, :, k])
             if not isinstance(cell, MinimalGated):
                 expected[f"gate {gate}"] = np.asarray(gate_values(cell, steps))[:, :, k].mean(axis=-1)
-        assert set(layer.by_lag) == set(expected)
+        assert set(layer.by_lag) == {*expected, "decay"}  # for which see tests/diagnostics/test_loss_decay.py
+        assert not layer.last_step_only
         for quantity, values in expected.items():
             np.testing.assert_allclose(layer.by_lag[quantity], by_lag(values), rtol=1e-10, err_msg=quantity)
         np.testing.assert_array_equal(layer.count, [(lag < LENGTHS).sum() for lag in range(T)])

@@ -152,6 +152,12 @@ def test_symbols_have_losses_too(tmp_path):
     run = write_symbols_task(tmp_path / "characters")
     row = table_of(run)["GRU"]
     assert (row["test loss"].value, row["half-life at end, characters"].value) == ("2.10", "6.6")
+    assert row["half-life at start, characters"].value == "3.1"
+    assert [row[f"reach at {when}, characters"].value for when in ("start", "end")] == ["20", "≥ 40"]
+    assert (
+        "Where the loss reads more than the last character, both are of the gradient of one character's own loss"
+        in (note(groups_of(run)))
+    )
     assert "Accuracy is the share of symbols that are right." in note(groups_of(run))
     assert not group_alarms(load_run(run), groups_of(run))  # without a baseline nobody knows a plateau
 

@@ -24,7 +24,9 @@ class Evidence:
     Attributes:
         label: name of the cell or of the layer in sentences.
         unit: noun for one time step in sentences, in the singular.
-        curves: (S, L) median gradient norm of the memory by lag at S moments of training, NaN where not measured.
+        curves: (S, L) median gradient norm of the memory by lag at S moments of training, NaN where not measured. It
+            must decay over the lag alone: where the loss reads more than the last step, it is that of ``loss_decay``.
+        last_step_only: whether the loss reads the last step alone, so that nothing else carries a gradient far back.
         accuracy: best validation accuracy, a fraction. In tasks whose answers are numbers or symbols: the fraction by
             which the loss is below that of the best answer that remembers nothing.
         keep_at_bias: share of the memory that the biases alone keep at a step, at the start of training.
@@ -43,6 +45,7 @@ class Evidence:
     label: str
     unit: str = "word"
     curves: Floats | None = None
+    last_step_only: bool = True
     accuracy: float | None = None
     keep_at_bias: float | None = None
     saturation: Mapping[str, float] | None = None

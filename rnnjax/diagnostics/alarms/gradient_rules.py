@@ -44,9 +44,10 @@ def vanishing(evidence: Evidence) -> Alarm | None:
     needs no gradient any more: the gradient of an LSTM that has solved its task vanishes like that of a SimpleRNN that
     never will. For the same reason no alarm is raised from an accuracy of 80% on: a network that knows every answer
     within half of the length and guesses beyond it is right in 75% of the cases, so a higher accuracy shows that it
-    learnt from beyond. An accuracy that was not measured prevents no alarm.
+    learnt from beyond. An accuracy that was not measured prevents no alarm. Nor is there an alarm where the loss reads
+    more than the last step: it then sends a gradient to every step that it reads, however far back.
     """
-    moments = _moments(evidence.curves)
+    moments = _moments(evidence.curves) if evidence.last_step_only else None
     if moments is None or (evidence.accuracy is not None and evidence.accuracy >= LEARNT):
         return None
     farthest = moments.norms.shape[1] - 1
@@ -80,7 +81,7 @@ def vanishing(evidence: Evidence) -> Alarm | None:
 
 
 def exploding(evidence: Evidence) -> Alarm | None:
-    """The median gradient is 100 times as strong at some lag as at the last step, or is not finite.
+    """The median gradient is 100 times as strong at some lag as at lag 0, or is not finite.
 
     100 mirrors the 1% below which a gradient counts as vanished; gradients of trainings that succeed stay within a few
     times of their strength at the last step. The parameters' gradient must be finite at every training step, unless
@@ -101,9 +102,11 @@ def exploding(evidence: Evidence) -> Alarm | None:
         row, lag = (int(i) for i in np.unravel_index(np.argmax(growth), growth.shape))
         if growth[row, lag] >= GROWTH:
             factor, moment = float(growth[row, lag]), int(moments.rows[row])
+            last = f"before the end it is {number(factor)} times as strong as at the last {evidence.unit}"
+            where = last if evidence.last_step_only else f"back it is {number(factor)} times as strong"
+            whose = "" if evidence.last_step_only else f" of one {evidence.unit}'s loss"
             sentence = (
-                f"{evidence.label}: the gradient grows on its way back: {distance(lag, evidence.unit)} before the end "
-                f"it is {number(factor)} times as strong as at the last {evidence.unit}."
+                f"{evidence.label}: the gradient{whose} grows on its way back: {distance(lag, evidence.unit)} {where}."
             )
             numbers: dict[str, float | str] = {"growth": factor, "lag": lag, "moment": moment}
             return Alarm("exploding", evidence.label, sentence, remedy, numbers, actions)

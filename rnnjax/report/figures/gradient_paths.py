@@ -70,6 +70,42 @@ def _path_curves(group: SeedGroup, layer_index: int) -> dict[tuple[Stage, str], 
     return {key: path_curve for key, path_curve in curves.items() if path_curve is not None}
 
 
+def loss_decay(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
+    """Gradient of one step's own loss by the lag from that step, a panel for each cell and layer; start grey.
+
+    None where the loss reads the last step alone, so that the whole gradient by lag shows the same, or without a
+    diagnosis.
+    """
+    entries = [
+        (group, title, curves)
+        for group, layer_index, title in diagnosed(groups)
+        if not group.last_step_only and (curves := _decay_curves(group, layer_index))
+    ]
+    if not entries:
+        return None
+    colours = style.colours([group.label for group in groups])
+    figure, axes = style.panels(len(entries), columns, height=2.7)
+    drawn = [decay for *_, curves in entries for decay in curves.values()]
+    low, high = style.decades([level for decay in drawn for level in (decay.median, decay.low, decay.high)])
+    for panel, (group, title, curves) in zip(axes, entries, strict=True):
+        heading(panel, title, colours[group.label])
+        style.decade_axis(panel, low, high)
+        for when, decay in curves.items():
+            draw_curve(panel, decay, style.FAINT if when == "start" else colours[group.label], "-", 1.8, 0.18)
+        lag_axis(panel)
+    nouns = nouns_of(groups)
+    figure.supxlabel(f"{nouns.steps} back from the one whose loss it is", fontsize=10.5)
+    figure.supylabel("gradient, relative", fontsize=10.5)
+    moments = [sample(WHEN["start"], style.FAINT), sample(f"{WHEN['end']} (in the cell's colour)")]
+    legend(figure, [*moments, *band_patches(drawn, nouns)], columns)
+    return figure
+
+
+def _decay_curves(group: SeedGroup, layer_index: int) -> dict[Stage, Curve]:
+    curves = {when: curve(group, layer_index, when, "decay", style.log10) for when in STAGES}
+    return {when: decay for when, decay in curves.items() if decay is not None}
+
+
 def belt_share(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
     """The belt's share by lag, all cells in one panel, thin at the start and thick at the end; None without any."""
     entries: list[tuple[SeedGroup, str, Stage, Curve]] = [

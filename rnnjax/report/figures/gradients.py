@@ -12,16 +12,15 @@ from matplotlib.patches import Patch
 
 from rnnjax.formatting import Nouns
 from rnnjax.report.figures import style
+from rnnjax.report.summary.gradient_decay import gradient_decays, smallest_lower_bound
 from rnnjax.report.summary.seed_groups import (
     GradientBand,
     SeedGroup,
     SeedGroups,
     gradient_band,
-    gradient_decays,
     gradient_history,
     lower_median,
     memory_key,
-    smallest_lower_bound,
 )
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.runs.schema import STAGES, Stage
@@ -94,6 +93,8 @@ def _bands(group: SeedGroup, layer: int) -> list[tuple[str, Stage, GradientBand]
 
 def _mark_reach(panel: Axes, group: SeedGroup, colour: str, nouns: Nouns) -> None:
     """A dot where the gradient at the memory, at the end of training, has fallen below 1% of its norm at lag 0."""
+    if not group.last_step_only:
+        return
     usable = [decay for decay in gradient_decays(group, "end") if not decay.problem]
     memories = [memory_key(member) for member in group.reported if memory_key(member) in member.gradients]
     band = gradient_band(group, memories[0], "end") if memories else None

@@ -2,7 +2,7 @@
 
 from rnnjax.report.figures.dynamics import lyapunov, swaps, updates
 from rnnjax.report.figures.gates import gates, gates_of_the_detour, into_gates
-from rnnjax.report.figures.gradient_paths import belt_and_detour, belt_share
+from rnnjax.report.figures.gradient_paths import belt_and_detour, belt_share, loss_decay
 from rnnjax.report.sections.figure_section import FigureSection
 from rnnjax.report.text.diagnosis import (
     belt_and_detour_captions,
@@ -12,6 +12,7 @@ from rnnjax.report.text.diagnosis import (
     into_gates_captions,
 )
 from rnnjax.report.text.dynamics import lyapunov_captions, swap_captions, update_captions
+from rnnjax.report.text.gradients import loss_decay_captions
 
 SOURCE = "members/*/diagnosis-start.json and diagnosis-end.json"
 WHEN = (
@@ -24,12 +25,26 @@ BELT_SHARE = FigureSection(
     "A gradient has two ways back through time. Down the belt it is only multiplied by how much of its memory "
     "each unit keeps (the LSTM's f, the GRU's u); on the detour it passes through the matrix W_h at least once. "
     "The two parts add up to the whole gradient; the belt's share is its norm divided by the sum of both norms. "
-    "In brackets the 95% interval of the mean over the seeds (Student's t); a half-life is the median seed's. " + WHEN,
+    "In brackets the 95% interval of the mean over the seeds (Student's t); a half-life is the median seed's, with the "
+    "lowest and the highest. " + WHEN,
     belt_share,
     belt_share_captions,
     SOURCE,
 )
+LOSS_DECAY = FigureSection(
+    "loss_decay",
+    "How one {step}'s loss fades on its way back",
+    "The loss reads more than the last {step}, so the gradient at a {step} adds up what the losses of all later ones "
+    "send back; it stays large however fast each of them fades. Here single losses are followed: the gradient of what "
+    "the loss reads at one {step} with respect to the memory so many {steps} earlier, relative to that at the {step} "
+    "itself. The median over {examples} and over eight {steps} of each, chosen so that a {step} counts as much as the "
+    "loss reads it. " + WHEN,
+    loss_decay,
+    loss_decay_captions,
+    SOURCE,
+)
 FIGURES = (
+    LOSS_DECAY,
     BELT_SHARE,
     FigureSection(
         "belt_and_detour",

@@ -7,7 +7,8 @@ from rnnjax.formatting import number, short_percent
 from rnnjax.report import document
 from rnnjax.report.html import render
 from rnnjax.report.summary.diagnosis import diagnosed, layer_values
-from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, member_decay
+from rnnjax.report.summary.gradient_decay import member_decay
+from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.tables.export import swept_names
 from rnnjax.report.tables.fields import Score, scores

@@ -25,8 +25,9 @@ GRADIENT_BY_LAG = FigureSection(
     "The norm of the gradient of the loss with respect to the state at each {step}: how much a small change of the "
     "state would change the loss. Where it is nearly zero, training cannot learn from the {step}. A straight line "
     "down is exponential decay. The norm at the last {step} (0 back) counts as 100%. Gradients shrink as the loss "
-    "does, so a cell that is sure of its answers has small ones. Each curve is measured on one training batch, that "
-    "of its logged step.",
+    "does, so a cell that is sure of its answers has small ones. Where the loss reads more than the last {step}, the "
+    "gradient adds up over the losses of many, and is no decay. Each curve is measured on one training batch, that of "
+    "its logged step.",
     gradient_by_lag,
     by_lag_captions,
     "members/*/gradients.jsonl",

@@ -7,10 +7,11 @@ import numpy as np
 
 from rnnjax.data.dataset import Objective
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, check
-from rnnjax.report.summary.diagnosis import by_lag, has_belt, member_layer
+from rnnjax.report.summary.diagnosis import by_lag, has_belt, member_layer, pad_rows
 from rnnjax.report.summary.seed_groups import SeedGroups, measured_lags, memory_key
 from rnnjax.report.summary.task import chance_loss, learning_progress
 from rnnjax.runs.run_record import Run, RunRecord
+from rnnjax.runs.schema import STAGES
 from rnnjax.typing import Floats
 
 
@@ -33,14 +34,14 @@ def member_evidence(member: RunRecord, clip: float) -> Evidence:
     """
     start = member_layer(member, "start")
     latest = member_layer(member, "end") or start
-    log = member.gradients.get(memory_key(member))
     same = member.task.objective in (Objective.BINARY, Objective.CLASSES)  # one answer for the whole example
     padding = np.nan if latest is None or member.task.nouns.step != "word" else latest.padding_read
     keep = np.nan if start is None else start.keep_at_bias
     return Evidence(
         label=member.label,
         unit=member.task.nouns.step,
-        curves=None if log is None else np.where(measured_lags(log), log.q50, np.nan),
+        curves=_curves(member),
+        last_step_only=member.last_step_only,
         accuracy=learning_progress(member),
         keep_at_bias=None if np.isnan(keep) else keep,
         saturation=None if latest is None else _without_nan(latest.saturation or {}),
@@ -54,6 +55,15 @@ def member_evidence(member: RunRecord, clip: float) -> Evidence:
         chance_answer="always giving the same answer" if same else "the best answer that remembers nothing",
         origin=member.diverged,
     )
+
+
+def _curves(member: RunRecord) -> Floats | None:
+    """The norms by lag that decay, at every moment at which they were measured (S, L)."""
+    if member.last_step_only:
+        log = member.gradients.get(memory_key(member))
+        return None if log is None else np.where(measured_lags(log), log.q50, np.nan)
+    layers = [layer for when in STAGES if (layer := member_layer(member, when)) is not None]
+    return pad_rows([by_lag(layer, "decay") for layer in layers]) if layers else None
 
 
 def _without_nan(shares: Mapping[str, float]) -> dict[str, float]:

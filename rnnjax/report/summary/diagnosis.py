@@ -14,7 +14,6 @@ from rnnjax.report.summary.seed_groups import (
     MIN_SHARE,
     SeedGroup,
     SeedGroups,
-    gradient_decays,
     lower_median,
     mean,
 )
@@ -182,12 +181,6 @@ def gate_shares(group: SeedGroup, layer_index: int, when: Stage) -> Floats | Non
 def layer_values(group: SeedGroup, when: Stage, name: str, layer_index: int = 0) -> Floats:
     """The attribute ``name`` of the layer in every diagnosed seed, without NaN: (N,)."""
     values = np.array([getattr(layer, name) for layer in group_layers(group, when, layer_index)], np.float64)
-    return values[~np.isnan(values)]
-
-
-def group_half_lives(group: SeedGroup, when: Stage) -> Floats:
-    """The half-life of the gradient at the memory of each seed that has one, possibly infinite: (N,)."""
-    values = np.array([decay.half_life for decay in gradient_decays(group, when)], np.float64)
     return values[~np.isnan(values)]
 
 

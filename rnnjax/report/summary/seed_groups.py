@@ -1,13 +1,11 @@
-"""Members of a run grouped by label, and summaries over the seeds of a group: gradient decay, bands, scores."""
+"""Members of a run grouped by label, and summaries over the seeds of a group: gradients by lag, scores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rnnjax.diagnostics.gradients import half_life, reach
 from rnnjax.runs.member_schema import RunResult
 from rnnjax.runs.run_record import GradientLog, Run, RunRecord
 from rnnjax.runs.schema import Stage
@@ -15,25 +13,6 @@ from rnnjax.typing import Floats
 
 StateKey = tuple[int, str]  # (layer, state), the state being "h" or the LSTM's "c"
 MIN_EXAMPLES, MIN_SHARE = 5, 0.1  # fewer examples at a lag, or a smaller share of the batch, are no measurement
-
-
-@dataclass(frozen=True)
-class GradientDecay:
-    """How the gradient norm decays with the lag.
-
-    Attributes:
-        half_life: in time steps, as ``rnnjax.diagnostics.gradients.half_life`` defines it.
-        reach: in time steps, as ``rnnjax.diagnostics.gradients.reach`` defines it.
-        farthest: the largest measured lag (see ``measured_lags``).
-        remaining: the norm at ``farthest`` as a fraction of the norm at lag 0.
-        problem: why the norms cannot be used, empty where they can; if set, the other fields have no meaning.
-    """
-
-    half_life: float
-    reach: float
-    farthest: int
-    remaining: float
-    problem: Literal["", "not finite", "zero"] = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +31,11 @@ class SeedGroup:
     def reported(self) -> tuple[RunRecord, ...]:
         """The members that tables and figures are drawn from: the finished ones, or all while none has finished."""
         return self.finished or self.members
+
+    @property
+    def last_step_only(self) -> bool:
+        """Whether the loss of every member reads the last step alone, so that the logged gradient decays over lag."""
+        return all(member.last_step_only for member in self.members)
 
     @property
     def keys(self) -> tuple[StateKey, ...]:
@@ -112,39 +96,6 @@ def measured_lags(log: GradientLog) -> NDArray[np.bool_]:
     """
     batch = log.count[:, :1]
     return (log.count > 0) & (log.count >= np.minimum(batch, np.maximum(MIN_EXAMPLES, MIN_SHARE * batch)))
-
-
-def gradient_decay(log: GradientLog, row: int) -> GradientDecay:
-    """The decay of the median norm at one logged step, the one in ``row``."""
-    norms = log.q50[row]
-    lags = np.flatnonzero(measured_lags(log)[row])
-    if len(lags) == 0 or not np.isfinite(norms[lags]).all():
-        return GradientDecay(np.nan, np.nan, 0, np.nan, "not finite")
-    if norms[0] <= 0:
-        return GradientDecay(np.nan, np.nan, 0, np.nan, "zero")
-    farthest = int(lags[-1])
-    norms = norms[: farthest + 1]
-    return GradientDecay(float(half_life(norms)), float(reach(norms)), farthest, float(norms[-1] / norms[0]))
-
-
-def member_decay(member: RunRecord, when: Stage) -> GradientDecay | None:
-    """The decay at the memory of the layer that reads the inputs; None where it is not logged (yet)."""
-    log = member.gradients.get(memory_key(member))
-    row = None if log is None else log_row(log, when)
-    return None if log is None or row is None else gradient_decay(log, row)
-
-
-def gradient_decays(group: SeedGroup, when: Stage) -> list[GradientDecay]:
-    """The decay of each reported member that has one."""
-    return [decay for member in group.reported if (decay := member_decay(member, when)) is not None]
-
-
-def smallest_lower_bound(decays: list[GradientDecay]) -> float:
-    """The smallest reach that is only a lower bound, since the measurement ended there; ∞ where none is.
-
-    The lower median of several reaches is a lower bound if it is no smaller than this.
-    """
-    return min((decay.reach for decay in decays if decay.reach >= decay.farthest), default=np.inf)
 
 
 def gradient_band(group: SeedGroup, key: StateKey, when: Stage) -> GradientBand | None:

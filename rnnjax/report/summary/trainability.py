@@ -8,7 +8,8 @@ import numpy as np
 from rnnjax.diagnostics.gradients import half_life
 from rnnjax.diagnostics.prediction import RIDGE, area_under_roc, held_out_log_odds
 from rnnjax.report.figures.style import FLOOR
-from rnnjax.report.summary.diagnosis import by_lag, member_layer
+from rnnjax.report.summary.diagnosis import member_layer
+from rnnjax.report.summary.gradient_decay import layer_decay
 from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.typing import Floats
 
@@ -40,7 +41,7 @@ class TrainabilityRun:
         axis: the setting that is varied beside the distance, a key of ``AXES``.
         value: of that setting.
         distance: in time steps.
-        half_life: of the gradient at the memory, in time steps.
+        half_life: of the gradient at the memory, in time steps, see ``gradient_decay.layer_decay``.
         exponent: the largest Lyapunov exponent per step.
         belt: the belt's share of the gradient.
         gradient: log10 of the gradient that the half-life leaves over the distance, from ``FLOOR`` to 0.
@@ -102,7 +103,7 @@ def _trainability_run(member: RunRecord) -> TrainabilityRun | None:
     if layer is None or layer.lyapunov is None or axis is None or DISTANCE not in member.varied:
         return None
     value, distance = member.varied[axis], int(member.varied[DISTANCE])
-    half_life_steps, exponent = half_life(by_lag(layer, "m")), float(layer.lyapunov.exponents[0])
+    half_life_steps, exponent = half_life(layer_decay(layer, member)), float(layer.lyapunov.exponents[0])
     if np.isnan(exponent) or np.isnan(layer.belt_share):
         return None
     # no half-life: the gradient vanishes at the first step back

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from rnnjax.report.summary.diagnosis import layer_values
-from rnnjax.report.summary.seed_groups import SeedGroup, member_decay, memory_key, seed_groups
+from rnnjax.report.summary.gradient_decay import member_decay
+from rnnjax.report.summary.seed_groups import SeedGroup, memory_key, seed_groups
 from rnnjax.report.summary.task import steps_to_beat
 from rnnjax.report.tables.fields import accuracy_at, farthest_distance
 from rnnjax.runs.run_record import Run, RunRecord

@@ -7,17 +7,20 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnjax.formatting import loss, number, short_loss, short_percent
-from rnnjax.report.summary.diagnosis import diagnosed, group_half_lives, layer_values, over_seeds
-from rnnjax.report.summary.seed_groups import (
+from rnnjax.report.summary.diagnosis import diagnosed, layer_values, over_seeds
+from rnnjax.report.summary.gradient_decay import (
     GradientDecay,
+    gradient_decays,
+    group_half_lives,
+    smallest_lower_bound,
+)
+from rnnjax.report.summary.seed_groups import (
     SeedGroup,
     SeedGroups,
     accuracy_by_distance,
-    gradient_decays,
     lower_median,
     mean,
     results,
-    smallest_lower_bound,
 )
 from rnnjax.report.summary.task import baselines, group_steps_to_beat, nouns_of, tasks_of
 from rnnjax.runs.schema import STAGES, Stage
@@ -78,11 +81,8 @@ def _row(
         *at,
         *(column.field(group) for column in columns),
         *(_reach_field(decays) for decays in (start, end)),
-        *(_interval_field(group_half_lives(group, when), lower_median, number) for when in STAGES),
-        *(
-            _interval_field(layer_values(group, when, "belt_share"), mean, short_percent, most=1.0)
-            for when in diagnosed_at
-        ),
+        *(seeds_field(group_half_lives(group, when), lower_median, number) for when in STAGES),
+        *(_share_field(layer_values(group, when, "belt_share")) for when in diagnosed_at),
         Field(f"{group.members[0].parameters:,}"),
         seeds_field(results(group, lambda result: result.steps_per_second), mean, number),
     ]
@@ -113,15 +113,13 @@ def seeds_field(
     return Field(write(float(average(finite))), "" if low == high else f"{low}{between}{high}")
 
 
-def _interval_field(
-    values: Floats, average: Callable[[Floats], Floats], write: Callable[[float], str], most: float = np.inf
-) -> Field:
-    """The average of the seeds over the interval of their mean, or over lowest and highest where it has none."""
-    result = over_seeds(values, most=most)
+def _share_field(shares: Floats) -> Field:
+    """The mean over the seeds over its interval, or over lowest and highest where it has none."""
+    result = over_seeds(shares, most=1.0)
     if np.isnan(result.low):
-        return seeds_field(values, average, write)
-    low, high = write(result.low), write(result.high)
-    return Field(write(float(average(values))), "" if low == high else f"[{low}–{high}]")
+        return seeds_field(shares, mean, short_percent)
+    low, high = short_percent(result.low), short_percent(result.high)
+    return Field(short_percent(result.mean), "" if low == high else f"[{low}–{high}]")
 
 
 def _steps_field(group: SeedGroup) -> Field:

@@ -17,12 +17,18 @@ from rnnjax.runs.run_record import Run
 NOTE = (
     "Half-life: {steps} in which the gradient at the cell's memory halves (∞: it does not fade). "
     "Reach: how many {steps} back it still has 1% of its strength at the last {step} (≥: as far as was measured). "
+    "{many}"
     f"A distance counts as measured where at least {MIN_EXAMPLES} {{examples}} and {MIN_SHARE:.0%} of the training "
     f"batch are so long (of a batch under {MIN_EXAMPLES}: all). "
     "Start and end: the first and the last logged step, with the parameters of that step; {scores} "
     "of the parameters that were best in validation. "
     "Of several seeds: the median (of two the lower) for half-life and reach, the mean otherwise; below it the lowest "
-    "and highest, or in square brackets the 95% interval of the mean (Student's t) where every seed has a number."
+    "and highest, or in square brackets the 95% interval of the mean (Student's t)."
+)
+MANY_STEPS = (
+    "Where the loss reads more than the last {step}, both are of the gradient of one {step}'s own loss, counted from "
+    "that {step}, on held-out {examples} (start: before training, end: with the parameters that were best in "
+    "validation). "
 )
 ACCURACY_NOTES = {
     "number": " A number counts as right within 0.04 (Hochreiter & Schmidhuber 1997); those of a file of "
@@ -41,7 +47,9 @@ def note(groups: SeedGroups) -> str:
     kinds = dict.fromkeys(task.loss for task in tasks if task.by_loss)
     losses = [f"losses ({kind})" if kind else "losses" for kind in kinds]
     scores = f"{join_list([*losses, 'accuracies, in percent,'])} are"
-    text = nouns.fill_template(NOTE.replace("{scores}", scores) + (BELT_NOTE if diagnosed(groups) else ""))
+    many = "" if all(group.last_step_only for group in groups) else MANY_STEPS
+    columns = NOTE.replace("{scores}", scores).replace("{many}", many)
+    text = nouns.fill_template(columns + (BELT_NOTE if diagnosed(groups) else ""))
     accuracy_notes = [
         ACCURACY_NOTES[kind] for kind in dict.fromkeys(task.objective for task in tasks) if kind in ACCURACY_NOTES
     ]

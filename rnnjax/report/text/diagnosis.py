@@ -9,12 +9,12 @@ from rnnjax.report.summary.diagnosis import (
     curve,
     diagnosed,
     gate_shares,
-    group_half_lives,
     group_layers,
     has_belt,
     layer_values,
     over_seeds,
 )
+from rnnjax.report.summary.gradient_decay import group_half_lives
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, lower_median, mean
 from rnnjax.report.summary.task import nouns_of
 from rnnjax.report.text.headline import Caption
@@ -35,11 +35,10 @@ def share_over_seeds(values: Floats) -> str:
 
 
 def distance_over_seeds(values: Floats, nouns: Nouns) -> str:
-    """The median seed's distance with the interval of the mean: "6.4 words (6.1–6.7, 3 seeds)"."""
-    distance = over_seeds(values)
+    """The median seed's distance with the lowest and the highest: "6.4 words (6.1–6.7, 3 seeds)"."""
     median = nouns.far(float(lower_median(values)))
-    bounds = f" ({_range(number(distance.low), number(distance.high))}, {distance.seeds} seeds)"
-    return median if np.isnan(distance.low) else median + bounds
+    bounds = _range(number(float(values.min())), number(float(values.max())))
+    return median if len(values) < 2 else f"{median} ({bounds}, {len(values)} seeds)"
 
 
 def _range(low: str, high: str) -> str:
@@ -79,7 +78,9 @@ def belt_share_captions(groups: SeedGroups) -> list[Caption]:
 def _half_lives(group: SeedGroup, nouns: Nouns) -> str:
     values = {when: group_half_lives(group, when) for when in STAGES}
     parts = [f"{distance_over_seeds(values[when], nouns)} {_at_moment(when)}" for when in STAGES if len(values[when])]
-    return f" The gradient's half-life: {', '.join(parts)}." if parts else ""
+    whole = "The gradient's half-life"
+    subject = whole if group.last_step_only else f"The half-life of the gradient of one {nouns.step}'s loss"
+    return f" {subject}: {', '.join(parts)}." if parts else ""
 
 
 def _at_moment(when: Stage) -> str:

@@ -3,19 +3,25 @@
 import numpy as np
 
 from rnnjax.formatting import Nouns, percent
+from rnnjax.report.summary.diagnosis import diagnosed, group_layers
+from rnnjax.report.summary.gradient_decay import (
+    GradientDecay,
+    diagnosed_decay,
+    gradient_decays,
+    smallest_lower_bound,
+)
 from rnnjax.report.summary.seed_groups import (
     MIN_SHARE,
-    GradientDecay,
     SeedGroup,
     SeedGroups,
-    gradient_decays,
     gradient_history,
     lower_median,
     memory_key,
-    smallest_lower_bound,
 )
 from rnnjax.report.summary.task import nouns_of
+from rnnjax.report.text.diagnosis import OPENING, layer_caption
 from rnnjax.report.text.headline import Caption
+from rnnjax.runs.schema import STAGES
 
 MEMORY_GRADIENT = "the gradient at its memory"  # c for an LSTM, h for the others
 HARDLY_FADES = 10_000  # half-life in steps, far beyond any length that is measured
@@ -26,9 +32,24 @@ def by_lag_captions(groups: SeedGroups) -> list[Caption]:
     by_group = [(group, gradient_decays(group, "start"), gradient_decays(group, "end")) for group in groups]
     return [
         Caption(group.label, _both_moments(start, end, bool(group.finished), nouns_of((group,))))
+        if group.last_step_only
+        else Caption(group.label, _many_steps(start, end, bool(group.finished), nouns_of((group,))))
         for group, start, end in by_group
-        if start
+        if start or group.layers
     ]
+
+
+def _many_steps(start: list[GradientDecay], end: list[GradientDecay], finished: bool, nouns: Nouns) -> str:
+    """Where the loss reads many steps: the logged gradient is no decay, that of one step's loss is."""
+    total = f"The loss reads more than the last {nouns.step}, so the gradient adds up over many {nouns.steps}."
+    one = f"the gradient of one {nouns.step}'s own loss"
+    if not start:
+        return f"{total} How {one} decays was not measured."
+    at_start = f"{total} At the start of training {one} {_decay_clause(start, nouns)}"
+    if not end:
+        return f"{at_start}."
+    last = "with the best parameters" if finished else "later"
+    return f"{at_start}; {last} it {_decay_clause(end, nouns)}."
 
 
 def _both_moments(start: list[GradientDecay], end: list[GradientDecay], finished: bool, nouns: Nouns) -> str:
@@ -74,13 +95,35 @@ def _decay_clause(decays: list[GradientDecay], nouns: Nouns) -> str:
     return f"{rate} and {range_text}{excluded if len(usable_decays) < len(decays) else ''}"
 
 
+def loss_decay_captions(groups: SeedGroups) -> list[Caption]:
+    """Captions of the decay of one step's own loss, of every layer."""
+    captions = []
+    for group, layer_index, title in diagnosed(groups):
+        nouns = nouns_of((group,))
+        clauses = []
+        for when in STAGES:
+            found = [diagnosed_decay(layer) for layer in group_layers(group, when, layer_index)]
+            if decays := [decay for decay in found if decay is not None]:
+                clauses.append(f"{OPENING[when]} it {_decay_clause(decays, nouns)}.")
+        if clauses and not group.last_step_only:
+            captions.append(layer_caption(group, title, " ".join(clauses)))
+    return captions
+
+
 def over_training_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the heat map: the training step at which the gradient first reaches the farthest lag."""
     return [
-        Caption(group.label, f"The gradient {_first_arrival(group, nouns_of((group,)))}.")
+        Caption(group.label, f"The gradient{_added_up(group)} {_first_arrival(group, nouns_of((group,)))}.")
         for group in groups
         if group.layers
     ]
+
+
+def _added_up(group: SeedGroup) -> str:
+    """What the logged gradient is where the loss reads many steps."""
+    if group.last_step_only:
+        return ""
+    return f", added up over the {nouns_of((group,)).steps} that the loss reads,"
 
 
 def _first_arrival(group: SeedGroup, nouns: Nouns) -> str:

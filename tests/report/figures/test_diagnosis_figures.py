@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 from synthetic_diagnosis import LAGS, layer_record, swap_record, update_records, write_diagnosis
-from synthetic_run import write_member, write_run
+from synthetic_run import write_member, write_run, write_symbols_task
 
 from rnnjax.report.figures import style
 from rnnjax.report.figures.dynamics import lyapunov, swaps, updates
 from rnnjax.report.figures.gates import gates, gates_of_the_detour, into_gates
-from rnnjax.report.figures.gradient_paths import belt_and_detour, belt_share
+from rnnjax.report.figures.gradient_paths import belt_and_detour, belt_share, loss_decay
 from rnnjax.report.figures.panels import gate_colours
 from rnnjax.report.sections.diagnosis_figures import FIGURES
 from rnnjax.report.summary.seed_groups import seed_groups
@@ -55,6 +55,16 @@ def test_belt_and_detour_are_drawn_at_both_moments(run):
     (whole,) = lines_of(panel, blue, ":")
     np.testing.assert_allclose(whole, np.log10(0.9**LAGS + 0.7**LAGS), atol=1e-12)
     assert "band: 8 of 10 reviews (one seed)" in legend_of(figure)
+
+
+def test_the_decay_of_one_loss_is_drawn_where_the_loss_reads_every_step(run, tmp_path):
+    diagnose(run, start=layer_record("LSTM", decay=0.5**LAGS))
+    assert loss_decay(groups_of(run)) is None  # the whole gradient shows it
+    (panel,) = loss_decay(groups_of(write_symbols_task(tmp_path / "characters"))).axes
+    (start,) = lines_of(panel, style.FAINT, "-")
+    (end,) = lines_of(panel, style.CELL_COLOURS["GRU"], "-")
+    np.testing.assert_allclose(start, np.log10(0.8) * LAGS, atol=1e-5)
+    np.testing.assert_allclose(end, np.log10(0.9) * LAGS, atol=1e-5)
 
 
 def test_a_cell_without_a_belt_has_no_line_for_it(run):
@@ -166,8 +176,8 @@ def test_exchanges_of_all_seeds_measured_beside_predicted(run):
 
 def test_what_was_not_measured_is_not_drawn(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS] * 2})
-    assert [section.draw(groups_of(run), columns) for section in FIGURES for columns in BOTH] == [None] * 16
-    assert [section.captions(groups_of(run)) for section in FIGURES] == [[]] * 8
+    assert [section.draw(groups_of(run), columns) for section in FIGURES for columns in BOTH] == [None] * 18
+    assert [section.captions(groups_of(run)) for section in FIGURES] == [[]] * 9
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])

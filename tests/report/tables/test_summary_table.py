@@ -115,19 +115,19 @@ def test_html_is_escaped(run):
     assert "<b>" not in html_table(load_run(run), "table.csv")
 
 
-# Student's t of 6, 6.5 and 7 words: 0.5 / √3 · 4.303 = 1.24; of 39, 41 and 43%: 4.97.
-def test_half_life_and_belt_share_have_their_interval_over_seeds(tmp_path):
+# Student's t of 39, 41 and 43%: 2 / √3 · 4.303 = 4.97.
+def test_a_half_life_has_the_lowest_and_highest_seed_and_a_share_its_interval(tmp_path):
     run = write_run(tmp_path / "run")
     for seed, (half, share) in enumerate([(6.0, 0.39), (6.5, 0.41), (7.0, 0.43)]):
         folder = write_member(run, "GRU", seed, curves={"h": [0.5 ** (LAGS / half), 0.5 ** (LAGS / 10)]})
         write_diagnosis(folder, "start", layer_record("GRU", share=share))
     row = table_of(run)["GRU"]
     half_life, belt = row["half-life at start, words"], row["belt share at start"]
-    assert (half_life.value, half_life.spread) == ("6.5", "[5.3–7.7]")
+    assert (half_life.value, half_life.spread) == ("6.5", "6–7")
     assert (belt.value, belt.spread) == ("41.0", "[36.0–46.0]")
     assert (row["belt share at end"].value, row["half-life at end, words"].spread) == ("–", "")
-    low, high = stats.t.interval(0.95, 2, loc=6.5, scale=stats.sem([6.0, 6.5, 7.0]))
-    assert f"[{low:.1f}–{high:.1f}]" == half_life.spread
+    low, high = stats.t.interval(0.95, 2, loc=41, scale=stats.sem([39, 41, 43]))
+    assert f"[{low:.1f}–{high:.1f}]" == belt.spread
     records = list(csv.DictReader(io.StringIO(csv_text(load_run(run)))))
     assert [(record["belt_share_start"], record["belt_share_end"]) for record in records][:2] == [
         ("0.39", ""),

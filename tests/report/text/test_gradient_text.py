@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from synthetic_run import write_member, write_run
+from synthetic_run import write_member, write_run, write_symbols_task
 
 from rnnjax.report.summary.seed_groups import seed_groups
-from rnnjax.report.text.gradients import by_lag_captions, over_training_captions
+from rnnjax.report.text.gradients import by_lag_captions, loss_decay_captions, over_training_captions
 from rnnjax.runs.reader import load_run
 
 LAGS = np.arange(51)
@@ -157,3 +157,25 @@ def test_a_norm_that_is_no_number_is_said_though_reviews_reach_it(run, broken):
         "at least 1% of its strength 50 words back at every logged step (1 of the 2 has a usable number so far back)."
     )
     assert caption_text(run, over_training_captions).endswith(text)
+
+
+# 0.8^l as above; ln 2 / -ln 0.9 = 6.58, 0.9^40 = 1.48%.
+def test_a_gradient_that_adds_up_over_many_losses_is_not_said_to_fade_or_to_stay(tmp_path):
+    run = write_symbols_task(tmp_path / "characters")
+    start = "halves every 3.1 characters and falls below 1% of its strength after 20 characters"
+    end = "halves every 6.6 characters and still has 1.5% of its strength 40 characters back"
+    assert caption_text(run, by_lag_captions) == (
+        "The loss reads more than the last character, so the gradient adds up over many characters. At the start of "
+        f"training the gradient of one character's own loss {start}; with the best parameters it {end}."
+    )
+    assert caption_text(run, loss_decay_captions) == f"At the start it {start}. After training it {end}."
+    assert "added up over the characters that the loss reads," in caption_text(run, over_training_captions)
+
+
+def test_without_a_measured_decay_none_is_claimed(tmp_path):
+    run = write_symbols_task(tmp_path / "characters")
+    for path in run.glob("members/*/diagnosis-*.json"):
+        path.unlink()
+    assert caption_text(run, by_lag_captions).endswith(
+        "How the gradient of one character's own loss decays was not measured."
+    )
