@@ -123,8 +123,12 @@ MODULES = [
         "taps must be a tuple with one entry for each of 2 layers, got LSTMState",
     ),
     (
-        "rnnjax.LinenCell(cell).apply(variables, state, xs[0, :, :2])",
+        "rnnjax.LinenCell(cell).apply(variables, (state.c, state.h), xs[0, :, :2])",
         "xs has 2 features, but params.w_x expects 3",
+    ),
+    (
+        "rnnjax.LinenCell(cell).apply(variables, state, xs[0])",
+        "the carry must be the pair (c, h), in the order of Flax's cells, got LSTMState; give (state.c, state.h)",
     ),
     (
         "rnnjax.SequenceClassifier(9, 4, cell)",
