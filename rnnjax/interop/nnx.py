@@ -109,8 +109,10 @@ class NnxRNN(nnx.Module):
                 raise ValueError(f"{theirs} is another name of {ours}; give one of them")
         if initial_carry is not None:
             state = from_flax_carry(self.layer.cell, initial_carry)
-        replaced = {"time_major": time_major, "reverse": reverse}
-        layer = self.layer.clone(**{name: value for name, value in replaced.items() if value is not None})
+        layer = self.layer.clone(
+            time_major=self.layer.time_major if time_major is None else time_major,
+            reverse=self.layer.reverse if reverse is None else reverse,
+        )
         params = {name: value for name, value in self.params._asdict().items() if value is not None}
         result: PyTree = layer.apply(
             {"params": {"cell": params}}, xs, lengths=lengths if seq_lengths is None else seq_lengths, state=state,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sequences import CELLS, VARIANTS, ZONED, assert_close, make_inputs, make_params, normal_like
 from test_linen import CELLS as PAIRS
+from test_linen import OPTIONS as IMPORT_OPTIONS
 from test_linen import D, H, T, weights_of
 
 import rnnjax
@@ -28,7 +29,7 @@ OPTIONS = {
 def test_what_flax_does_to_its_cells_it_does_to_ours(name, options):
     theirs, ours = PAIRS[name]
     weights = weights_of(theirs)
-    _, params = from_linen(weights)
+    _, params = from_linen(weights, **IMPORT_OPTIONS.get(name, {}))
     shape = (T, 3, D) if options.get("time_major") else (3, T, D)
     xs = normal_like(jax.ShapeDtypeStruct(shape, jnp.float32), 1)
 

@@ -31,15 +31,6 @@ CASES = {name: (name, {}) for name in CELLS} | {
 }
 
 
-@pytest.fixture(scope="module")
-def nnx():
-    """``flax.nnx``, where the flax and the jax that are installed fit together."""
-    try:
-        return __import__("flax.nnx").nnx
-    except Exception as error:
-        pytest.skip(f"flax.nnx cannot be imported here, whatever rnnjax does: {type(error).__name__}: {error}")
-
-
 def with_params(nnx, layer, params):
     """``layer`` with the parameters of ``rnnjax.RNN``."""
     state = nnx.state(layer, nnx.Param)
