@@ -57,8 +57,13 @@ def answer(model: nn.Module, params: ModelParams, inputs: jax.Array | np.ndarray
         inputs: (T,) ids or (T, D) numbers.
     """
     lengths = jnp.array([len(inputs)])
-    outputs: PyTree = jax.jit(model.apply)({"params": params}, inputs[None], lengths=lengths)
-    logits = last_logits(outputs[1], lengths)[0]
+
+    @jax.jit
+    def run(params: ModelParams, inputs: jax.Array, lengths: jax.Array) -> jax.Array:
+        outputs: PyTree = model.apply({"params": params}, inputs, lengths=lengths)
+        return last_logits(outputs[1], lengths)[0]
+
+    logits = run(params, inputs[None], lengths)
     target = int(jnp.argmax(logits))
     return target, float(jax.nn.softmax(logits.astype(jnp.float32))[target])
 

@@ -74,7 +74,8 @@ def test_every_number_is_that_of_the_model_run_again(x64, name, target):
 
 
 def test_the_answer_is_the_largest_logit_with_its_probability(x64):
-    for name, model in CASES.items():
+    stacked = rnnjax.SequenceClassifier(0, 0, rnnjax.Stack([rnnjax.RNN(CELL)]), classes=C)  # a list has no hash
+    for name, model in {"every step": CASES["every step"], "stacked": stacked}.items():
         params = params_of(model)
         inputs = np.array([0, 1]) if model.vocabulary else np.ones((2, D))
         logits = model.apply({"params": params}, jnp.asarray(inputs)[None])[1][0]
@@ -84,7 +85,7 @@ def test_the_answer_is_the_largest_logit_with_its_probability(x64):
         np.testing.assert_allclose(probability, np.exp(logits.max()) / np.exp(logits).sum(), rtol=1e-6)
 
 
-@pytest.mark.parametrize("target", [None, 0, 1, 2])
+@pytest.mark.parametrize("target", [None, 1])
 def test_a_text_is_explained_for_a_target(x64, target):
     """Words are vectors that the embedding gives: as steps they are explained alike, but for what takes their place."""
     model = rnnjax.SequenceClassifier(6, D, rnnjax.RNN(CELL), classes=C)

@@ -25,6 +25,7 @@ from rnnjax.runs.schema import TaskInfo
 from rnnjax.runs.writer import write_config, write_task
 
 SMALL = {"cells": ("gru", "simple"), "features": 3}
+ONE = SMALL | {"cells": ("gru",)}
 CLASSES = ("bad", "good", "so so")
 
 
@@ -76,7 +77,7 @@ def test_of_several_classes_the_answer_is_explained(tmp_path):
 
 def test_of_characters_the_next_one_is_explained(tmp_path):
     symbols = ("<pad>", "<unk>", "\n", " ", "a", "t")
-    experiment = Characters(file="none.txt", window=4, **SMALL)
+    experiment = Characters(file="none.txt", window=4, **ONE)
     run = write_run(tmp_path / "run", experiment, Objective.SYMBOLS, Sizes(6, 0, 6), symbols)
     status, shown, _ = explained(run, "--text", "at\na #")
     assert status == 0
@@ -123,7 +124,7 @@ def test_of_numbers_the_number_is_explained(tmp_path):
 
 @pytest.mark.parametrize(
     ("experiment", "objective"),
-    [(Adding(steps=2, length=6, **SMALL), Objective.NUMBER), (Copying(steps=2, delay=3, **SMALL), Objective.SYMBOLS)],
+    [(Adding(steps=2, length=6, **ONE), Objective.NUMBER), (Copying(steps=2, delay=3, **ONE), Objective.SYMBOLS)],
 )
 def test_of_other_tasks_too(experiment, objective, tmp_path):
     vocabulary = next(iter(run_specs(experiment, lambda line: None))).make_dataset().vocabulary
