@@ -90,7 +90,7 @@ def _check_known(cell: type[Cell], biased: bool, options: LayerOptions) -> None:
         )
     if cell is not SimpleRNN and None in (options.activation, options.recurrent_activation):
         warnings.warn(
-            f"The weights of a {cell.__name__} do not say its activations: activation='tanh' and "
+            f"The weights of Keras' {cell.__name__} do not say its activations: activation='tanh' and "
             "recurrent_activation='sigmoid', the defaults since Keras 2.3, are assumed. Give the layer itself, or "
             "these two arguments.",
             stacklevel=3,

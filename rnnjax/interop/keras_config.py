@@ -74,4 +74,4 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     for option, value in REQUIRED.items():
         given = options.get(option)
         if given is not None and given != value:
-            raise ValueError(f"A layer {name} with {option}={given!r} cannot be imported: {WHY[option]}.")
+            raise ValueError(f"Keras' {name} with {option}={given!r} cannot be imported: {WHY[option]}.")
