@@ -12,7 +12,8 @@
     python launch.py report RUN...       write the report of finished or stopped runs again
     python launch.py compare RUN RUN...  compare several runs on one page
     python launch.py explain RUN --text "This movie was horrifying"
-                                         which words of a text decide each trained cell's answer
+                                         what decides each trained cell's answer: words or characters of a text;
+                                         --example 0 in place of --text: steps of a test example
 
 ``python launch.py recall --help`` explains every flag.
 """
@@ -69,15 +70,17 @@ class Compare:
 
 @dataclasses.dataclass(frozen=True)
 class Explain:
-    """Show which words of a text decide the answer of each trained cell of a run.
+    """Show what decides the answer of each trained cell of a run: words or characters of a text, or steps of a series.
 
     Attributes:
         run: run folder, finished or not.
-        text: the text, in quotation marks.
+        text: the text, in quotation marks, for a run that reads words or characters.
+        example: number of an example of the test data, from 0, for a run that reads anything else.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
-    text: str
+    text: str | None = None
+    example: int | None = None
 
 
 COMPLETION_FLAGS, SHELLS = ("--tyro-print-completion", "--tyro-write-completion"), ("bash", "zsh", "tcsh", "fish")
@@ -136,7 +139,7 @@ def _run(arguments: list[str], program: str) -> int:
     elif isinstance(command, Compare):
         _compare(command.runs, command.out)
     elif isinstance(command, Explain):
-        _explain(command.run, command.text)
+        _explain(command)
     else:
         from experiments.run import run_experiment
 
@@ -159,24 +162,12 @@ def _compare(runs: tuple[Path, ...], out: Path) -> None:
     Console().print(f"comparison: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _explain(run: Path, text: str) -> None:
+def _explain(command: Explain) -> None:
     from rich.console import Console
 
-    from experiments.restore import encode_text, restore_run
-    from rnnjax.analysis.word_attribution import explain_text
-    from rnnjax.data.dataset import UNKNOWN
-    from rnnjax.report.terminal import TextView, legend
+    from experiments.explain import show_explanation
 
-    console = Console()
-    restored = restore_run(run)
-    encoded = encode_text(restored, text)
-    console.print(legend(console, restored.sides))
-    if encoded.note:
-        console.print(encoded.note, style="yellow", highlight=False)
-    for label, seed, model, params in restored.members:
-        explanation = explain_text(model, params, encoded.tokens, UNKNOWN)
-        known = encoded.tokens != UNKNOWN
-        console.print(TextView(f"{label}, seed {seed}", encoded.words, known, explanation, restored.sides))
+    show_explanation(command.run, command.text, command.example, Console())
 
 
 def _help_text(program: str) -> str:

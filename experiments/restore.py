@@ -1,5 +1,6 @@
 """Restores the experiment, models and trained parameters of a run folder, and encodes texts as that run does."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +12,11 @@ import numpy as np
 from experiments.base import Experiment, WordExperiment
 from experiments.registry import experiment_from_config
 from experiments.study import run_specs
+from experiments.tasks.characters import Characters
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
 from experiments.tasks.text import Text
-from rnnjax.data.dataset import SPECIAL_WORDS, Objective, Sizes
+from rnnjax.data.dataset import SPECIAL_WORDS, Dataset, Objective, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
 from rnnjax.runs.reader import read_config, read_task, read_vocabulary
@@ -35,6 +37,7 @@ class RestoredMember(NamedTuple):
     seed: int
     model: nn.Module
     params: ModelParams  # those with the best validation score
+    dataset: Callable[[], Dataset]  # makes the data set that it was trained on
 
 
 class RestoredRun(NamedTuple):
@@ -44,6 +47,13 @@ class RestoredRun(NamedTuple):
     vocabulary: tuple[str, ...]  # id -> word
     sides: tuple[str, str]  # names of the two classes, that of label 0 first
     members: tuple[RestoredMember, ...]  # for each label the first validated seed, in the order of the study
+    objective: Objective = Objective.BINARY
+    classes: tuple[str, ...] = ()  # names of the labels
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Names of the model's outputs, where there are several."""
+        return self.vocabulary if self.objective is Objective.SYMBOLS else self.classes
 
 
 class EncodedText(NamedTuple):
@@ -52,6 +62,11 @@ class EncodedText(NamedTuple):
     words: tuple[str, ...]  # T words
     tokens: np.ndarray  # (T,) int32 word ids, 1 = unknown
     note: str  # a warning if the text was cut or is longer than the training examples; usually empty
+
+
+def reads_text(experiment: Experiment) -> bool:
+    """Whether the inputs are words or characters of a text."""
+    return isinstance(experiment, WordExperiment | Characters)
 
 
 def restore_run(path: Path) -> RestoredRun:
@@ -63,17 +78,7 @@ def restore_run(path: Path) -> RestoredRun:
     """
     config = read_config(path)
     experiment = experiment_from_config(config)
-    if not isinstance(experiment, WordExperiment):
-        raise UserError(
-            f"The run '{path}' is of {config.experiment}, whose inputs are no words; name a run of recall, imdb or "
-            "text."
-        )
     task_info = read_task(path)
-    if task_info.objective is Objective.CLASSES:
-        raise UserError(
-            f"The run '{path}' has {len(task_info.classes)} classes, but words are explained for two only; name a run "
-            "with two classes."
-        )
     study = run_specs(experiment, progress=lambda line: None)
     tasks = tuple(dict.fromkeys(spec.task for spec in study if isinstance(spec.task, Experiment)))
     for name in TEXT_FLAGS:
@@ -88,12 +93,16 @@ def restore_run(path: Path) -> RestoredRun:
             validated.setdefault(spec.label, (spec, file))
     if not validated:
         raise UserError(f"The run '{path}' has not validated any cell yet; wait until it has, or name another run.")
-    vocabulary = _vocabulary(path)
+    vocabulary = _vocabulary(path) if reads_text(experiment) else read_vocabulary(path) or ()
+    outputs = {Objective.CLASSES: len(task_info.classes), Objective.SYMBOLS: len(vocabulary)}
     members = []
     for spec, file in validated.values():
-        model = spec.make_model(Sizes(len(vocabulary), 0, 1), spec.cell)
-        members.append(RestoredMember(spec.label, spec.seed, model, _params(model, file)))
-    return RestoredRun(tasks, vocabulary, task_info.sides, tuple(members))
+        sizes = Sizes(len(vocabulary), 0, outputs.get(task_info.objective, 1))
+        if not reads_text(experiment):
+            sizes = spec.make_dataset().sizes
+        model = spec.make_model(sizes, spec.cell)
+        members.append(RestoredMember(spec.label, spec.seed, model, _params(model, sizes, file), spec.make_dataset))
+    return RestoredRun(tasks, vocabulary, task_info.sides, tuple(members), task_info.objective, task_info.classes)
 
 
 def encode_text(run: RestoredRun, text: str) -> EncodedText:
@@ -130,9 +139,10 @@ def _vocabulary(path: Path) -> tuple[str, ...]:
     return words
 
 
-def _params(model: nn.Module, path: Path) -> ModelParams:
+def _params(model: nn.Module, sizes: Sizes, path: Path) -> ModelParams:
     """Parameters read back, and compared in name and shape with those that ``model`` has."""
-    expected = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1), np.int32))["params"]
+    inputs = np.zeros((1, 1), np.int32) if sizes.vocabulary else np.zeros((1, 1, sizes.features), np.float32)
+    expected = jax.eval_shape(model.init, jax.random.key(0), inputs)["params"]
     try:
         params = flax.serialization.msgpack_restore(path.read_bytes())
         if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected):

@@ -80,7 +80,24 @@ def check_integers(name: str, value: Any, shape: tuple[int, ...], least: int, mo
 def check_lengths(lengths: Any, batch_shape: tuple[int, ...], steps: int) -> None:
     """Valid steps of each example of a batch, from 0 to ``steps``."""
     if lengths is not None:
+        check_no_mask(lengths)
         check_integers("lengths", lengths, batch_shape, 0, steps)
+
+
+def check_no_mask(lengths: Any) -> None:
+    """Lengths that are no mask over the steps, such as Keras has, of which some have no lengths."""
+    if not is_array(lengths) or lengths.dtype != bool:
+        return
+    given = f"lengths must be the number of valid steps of each example, got a mask of shape {lengths.shape}"
+    mask = concrete_values(lengths)
+    if mask is not None and mask.ndim == 2 and (gaps := mask[:, 1:] & ~mask[:, :-1]).any():
+        row = int(gaps.any(axis=1).argmax())
+        raise ValueError(
+            f"{given} in which a step that is left out comes before a valid one (row {row}, step "
+            f"{int(gaps[row].argmax())}); every step up to the length is read here, so remove the steps between, or "
+            "pad at the end (padding='post' in Keras), and give the number of those that remain"
+        )
+    raise ValueError(f"{given}; give mask.sum(axis=1) if the mask is (B, T) and what it leaves out stands at the end")
 
 
 def check_shape(name: str, value: Any, shape: tuple[int, ...]) -> None:

@@ -1,14 +1,15 @@
 """Which words of a text decide: the gradient of the logit with respect to every word, and the logit without a word.
 
 All functions take a Flax model like ``rnnjax.SequenceClassifier``: its words go through exactly one ``nn.Embed``, and
-``model(tokens, lengths=lengths)`` returns a pair whose second entry is the logits (B, classes). "The logit" is that of
-class 0. Functions are compiled once for each model and shape, so texts are best padded to one length.
+``model(tokens, lengths=lengths)`` returns a pair whose second entry is the logits (B, classes), or (B, T, classes) of
+every step, of which the last valid one counts. "The logit" is that of class 0 or, of a model with several classes and
+with ``target``, the logit of that class minus the largest of the others. Functions are compiled once for each model and
+shape, so texts are best padded to one length.
 
 Shapes: B texts, T words, E numbers in a word vector.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -17,13 +18,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnnjax.analysis.decision import HashableModel, decision, in_batches, last_logits
 from rnnjax.argument_checks import check_array, check_integer, check_integers, describe, is_integer
 from rnnjax.typing import ModelParams, PyTree
 
 Ids = jax.Array | np.ndarray  # integers
+Target = jax.Array | int | None
 F = TypeVar("F", bound=Callable[..., Any])
-BATCH = 128  # largest number of texts in a batch
-BATCH_WORDS = 2**16  # largest number of words in a batch, padding included, which bounds the memory of long texts
 
 
 class Connectivity(NamedTuple):
@@ -49,16 +50,6 @@ class Explanation(NamedTuple):
     predicted: np.ndarray  # (T,) the gradient's prediction of that change
 
 
-@dataclass(frozen=True)
-class _HashableModel:
-    """A model as a static argument of jit; a module with a list among its fields, such as ``Stack``, has no hash."""
-
-    model: nn.Module
-
-    def __hash__(self) -> int:
-        return hash(type(self.model))
-
-
 def _compiled(axes: str) -> Callable[[F], F]:
     """Decorator that compiles ``function(model, params, tokens, *more)`` and checks its arguments first.
 
@@ -67,12 +58,16 @@ def _compiled(axes: str) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        program = jax.jit(lambda static, *arrays: function(static.model, *arrays), static_argnums=0)
+        program = jax.jit(
+            lambda static, target, *arrays: function(static.model, *arrays, target=target), static_argnums=0
+        )
 
         @wraps(function)
-        def call(model: nn.Module, params: ModelParams, tokens: Ids, *more: Any) -> PyTree:
+        def call(model: nn.Module, params: ModelParams, tokens: Ids, *more: Any, target: int | None = None) -> PyTree:
             _check(model, axes, tokens, *more)
-            return program(_HashableModel(model), params, tokens, *more)
+            if target is not None:
+                check_integer("target", target, 0, getattr(model, "classes", target + 1) - 1)
+            return program(HashableModel(model), target, params, tokens, *more)
 
         return cast(F, call)
 
@@ -97,7 +92,9 @@ def _check(model: Any, axes: str, tokens: Any, *more: Any) -> None:
 
 
 @_compiled("(B, T)")
-def word_connectivity(model: nn.Module, params: ModelParams, tokens: Ids, lengths: Ids) -> Connectivity:
+def word_connectivity(
+    model: nn.Module, params: ModelParams, tokens: Ids, lengths: Ids, *, target: Target = None
+) -> Connectivity:
     """The gradient of each text's logit with respect to its word vectors, and its norm (Madsen, Distill 2019).
 
     Args:
@@ -105,17 +102,18 @@ def word_connectivity(model: nn.Module, params: ModelParams, tokens: Ids, length
         params: its parameters.
         tokens: (B, T) word ids.
         lengths: (B,) words in each text.
+        target: class whose logit it is; see the module's docstring.
 
     Raises:
         ValueError: the words of ``model`` do not go through exactly one ``nn.Embed``; or ids, lengths or positions of
             another shape or dtype, or out of range.
     """
-    _, _, gradients = _with_gradients(model, params, tokens, lengths)
+    _, _, gradients = _with_gradients(model, params, tokens, lengths, target)
     return Connectivity(_norm(gradients), gradients)
 
 
 @_compiled("(T,)")
-def logits_along(model: nn.Module, params: ModelParams, tokens: Ids) -> jax.Array:
+def logits_along(model: nn.Module, params: ModelParams, tokens: Ids, *, target: Target = None) -> jax.Array:
     """The logit if the text ended after each of its words, (T,): every prefix of the text is a text of its own.
 
     Entry t depends on the words up to t only, for any model, so padding a text changes no earlier entry.
@@ -124,17 +122,29 @@ def logits_along(model: nn.Module, params: ModelParams, tokens: Ids) -> jax.Arra
         model: see the module's docstring.
         params: its parameters.
         tokens: (T,) word ids, at least one.
+        target: as in ``word_connectivity``.
 
     Raises:
         ValueError: as ``word_connectivity``.
     """
     T = len(tokens)
-    return _in_batches(model, params, lambda rows: (jnp.broadcast_to(tokens, (len(rows), T)), 1 + rows), T)
+
+    def logits(rows: jax.Array) -> jax.Array:
+        return _logits(model, params, jnp.broadcast_to(tokens, (len(rows), T)), 1 + rows, target)[0]
+
+    return in_batches(logits, T, T)
 
 
 @_compiled("(B, T)")
 def swap_words(
-    model: nn.Module, params: ModelParams, tokens: Ids, lengths: Ids, positions: Ids, new_ids: Ids
+    model: nn.Module,
+    params: ModelParams,
+    tokens: Ids,
+    lengths: Ids,
+    positions: Ids,
+    new_ids: Ids,
+    *,
+    target: Target = None,
 ) -> LogitChange:
     """The change of each text's logit when the word at ``positions[b]`` is replaced by ``new_ids[b]``.
 
@@ -145,17 +155,20 @@ def swap_words(
         lengths: (B,) words in each text; a word at or past the end changes nothing.
         positions: (B,) from 0 to T - 1.
         new_ids: (B,) word ids.
+        target: as in ``word_connectivity``.
 
     Raises:
         ValueError: as ``word_connectivity``.
     """
-    before, xs, gradients = _with_gradients(model, params, tokens, lengths)
-    after, new_xs = _logits(model, params, _replaced(tokens, positions, new_ids[:, None]), lengths)
+    before, xs, gradients = _with_gradients(model, params, tokens, lengths, target)
+    after, new_xs = _logits(model, params, _replaced(tokens, positions, new_ids[:, None]), lengths, target)
     predicted = jnp.sum(gradients * (new_xs - xs), axis=(1, 2))  # the vectors differ at the position only
     return LogitChange(after - before, predicted)
 
 
-def explain_text(model: nn.Module, params: ModelParams, tokens: np.ndarray, unknown: int) -> Explanation:
+def explain_text(
+    model: nn.Module, params: ModelParams, tokens: np.ndarray, unknown: int, target: int | None = None
+) -> Explanation:
     """Gradients, logits along the text, and the effect of removing each word, for a single text.
 
     A gradient describes small changes only. A saturated cell can have no gradient at a word and still change its answer
@@ -166,41 +179,31 @@ def explain_text(model: nn.Module, params: ModelParams, tokens: np.ndarray, unkn
         params: its parameters.
         tokens: (T,) word ids, at least one.
         unknown: id of the unknown word, which replaces each word in turn.
+        target: as in ``word_connectivity``.
 
     Raises:
         ValueError: as ``word_connectivity``.
     """
-    norms, measured, predicted = _without_each_word(model, params, tokens, unknown)
-    return Explanation(*map(np.asarray, (norms, logits_along(model, params, tokens), measured, predicted)))
+    norms, measured, predicted = _without_each_word(model, params, tokens, unknown, target=target)
+    along = logits_along(model, params, tokens, target=target)
+    return Explanation(*map(np.asarray, (norms, along, measured, predicted)))
 
 
 @_compiled("(T,)")
 def _without_each_word(
-    model: nn.Module, params: ModelParams, tokens: Ids, unknown: int
+    model: nn.Module, params: ModelParams, tokens: Ids, unknown: int, *, target: Target = None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Connectivity, and measured and predicted change of the logit without each word: all (T,)."""
     T = len(tokens)
     length = jnp.array([T])
-    before, xs, gradients = _with_gradients(model, params, tokens[None], length)
-    _, unknown_xs = _logits(model, params, jnp.full((1, T), unknown), length)
+    before, xs, gradients = _with_gradients(model, params, tokens[None], length, target)
+    _, unknown_xs = _logits(model, params, jnp.full((1, T), unknown), length, target)
 
-    after = _in_batches(model, params, lambda rows: (_replaced(tokens[None], rows, unknown), jnp.full_like(rows, T)), T)
+    def logits(rows: jax.Array) -> jax.Array:
+        return _logits(model, params, _replaced(tokens[None], rows, unknown), jnp.full_like(rows, T), target)[0]
+
+    after = in_batches(logits, T, T)
     return _norm(gradients)[0], after - before, jnp.sum(gradients * (unknown_xs - xs), axis=-1)[0]
-
-
-def _in_batches(model: nn.Module, params: ModelParams, texts: Callable[[jax.Array], Any], T: int) -> jax.Array:
-    """The logits (T,) of T texts of at most T words, in batches.
-
-    Args:
-        model: see the module's docstring.
-        params: its parameters.
-        texts: makes tokens (N, T) and lengths (N,) of the texts of the given rows (N,), from 0 to T - 1.
-        T: number of texts.
-    """
-    batches = -(-T // max(1, min(BATCH, BATCH_WORDS // T)))
-    size = -(-T // batches)
-    rows = jnp.minimum(jnp.arange(batches * size), T - 1).reshape(batches, size)
-    return jax.lax.map(lambda batch: _logits(model, params, *texts(batch))[0], rows).reshape(-1)[:T]
 
 
 def _replaced(tokens: Ids, positions: Ids, new_ids: Ids | int) -> jax.Array:
@@ -214,16 +217,16 @@ def _norm(gradients: jax.Array) -> jax.Array:
 
 
 def _with_gradients(
-    model: nn.Module, params: ModelParams, tokens: Ids, lengths: Ids
+    model: nn.Module, params: ModelParams, tokens: Ids, lengths: Ids, target: Target
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Logits (B,), word vectors (B, T, E), and the gradient of each text's logit with respect to its word vectors."""
-    logits, xs = _logits(model, params, tokens, lengths)
-    gradients = jax.grad(lambda xs: _logits(model, params, tokens, lengths, xs)[0].sum())(xs)
+    logits, xs = _logits(model, params, tokens, lengths, target)
+    gradients = jax.grad(lambda xs: _logits(model, params, tokens, lengths, target, xs)[0].sum())(xs)
     return logits, xs, gradients
 
 
 def _logits(
-    model: nn.Module, params: ModelParams, tokens: Ids, lengths: Ids, xs: jax.Array | None = None
+    model: nn.Module, params: ModelParams, tokens: Ids, lengths: Ids, target: Target, xs: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
     """Logits (B,) and word vectors (B, T, E); where ``xs`` is given, it replaces the word vectors of the model."""
     vectors = []
@@ -241,4 +244,4 @@ def _logits(
             f"{type(model).__name__} looks words up in {len(vectors)} nn.Embed layers; "
             "explaining a text needs a model with exactly one."
         )
-    return outputs[1][:, 0], vectors[0]
+    return decision(last_logits(outputs[1], lengths), target), vectors[0]

@@ -23,11 +23,13 @@ def to_array(name: str, value: object) -> np.ndarray:
     Raises:
         ValueError: it is not an array of floating-point numbers; the message begins with ``name``.
     """
+    if getattr(value, "is_meta", False):
+        raise ValueError(f"{name} is on PyTorch's meta device: it has a shape, but no numbers; load the weights first.")
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu().numpy()
         array = np.asarray(value)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} cannot be read as a NumPy array ({error}); give it as float32.") from error
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"{name} must hold floating-point numbers, got {array.dtype}.")

@@ -1,81 +1,127 @@
-"""Weights of the recurrent cells of ``flax.linen``."""
+"""Weights of the recurrent cells of ``flax.linen`` and ``flax.nnx``."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 from rnnjax.cells import GRU, LSTM, Cell, SimpleRNN
-from rnnjax.interop.convert import build, check_mapping, check_shapes, pack, to_array
-from rnnjax.typing import ModelParams
+from rnnjax.interop.convert import build, check_mapping, check_shapes, infer_cell, pack, to_array
+from rnnjax.typing import ModelParams, PyTree
 
 
 class Layout(NamedTuple):
-    """The dense layers of a cell of flax; their names are i or h, followed by the gate."""
+    """The dense layers of a cell of flax: for each side, x and h, their names in the order of rnnjax's gates."""
 
     name: str
     cell: type[Cell]
-    gates: tuple[str, ...]  # flax's names, in the order of rnnjax
+    x: tuple[str, ...]
+    h: tuple[str, ...]
     biased: frozenset[str]  # names of the dense layers with a bias
 
+    @property
+    def gates_per_layer(self) -> int:
+        """Gates that one dense layer holds, side by side."""
+        return len(self.cell.gates) // len(self.x)
 
+
+_H_GATES = ("hi", "hf", "hg", "ho")
 LAYOUTS = (
-    Layout("SimpleCell", SimpleRNN, ("",), frozenset({"i"})),
-    Layout("LSTMCell", LSTM, ("i", "f", "g", "o"), frozenset({"hi", "hf", "hg", "ho"})),
-    Layout("GRUCell", GRU, ("r", "z", "n"), frozenset({"ir", "iz", "in", "hn"})),
+    Layout("SimpleCell", SimpleRNN, ("i",), ("h",), frozenset({"i"})),
+    Layout("LSTMCell", LSTM, ("ii", "if", "ig", "io"), _H_GATES, frozenset(_H_GATES)),
+    Layout("GRUCell", GRU, ("ir", "iz", "in"), ("hr", "hz", "hn"), frozenset({"ir", "iz", "in", "hn"})),
+    Layout("nnx.LSTMCell", LSTM, ("ii", "if_", "ig", "io"), _H_GATES, frozenset(_H_GATES)),
+    Layout("nnx.OptimizedLSTMCell", LSTM, ("dense_i",), ("dense_h",), frozenset({"dense_h"})),
+    Layout("nnx.GRUCell", GRU, ("dense_i",), ("dense_h",), frozenset({"dense_i"})),
+    Layout("nnx.SimpleCell", SimpleRNN, ("dense_i",), ("dense_h",), frozenset({"dense_i"})),
 )
 
 
-def from_linen(params: Mapping[str, Any], *, activation: str = "tanh") -> tuple[nn.Module, ModelParams]:
-    """Import a cell of ``flax.linen``: ``SimpleCell``, ``LSTMCell``, ``OptimizedLSTMCell`` or ``GRUCell``.
+def from_linen(
+    params: Mapping[str, Any], *, activation: str | None = None, residual: bool | None = None
+) -> tuple[nn.Module, ModelParams]:
+    """Import a cell of Flax: ``SimpleCell``, ``LSTMCell``, ``OptimizedLSTMCell`` or ``GRUCell``, of linen or of nnx.
 
         module, params = from_linen(variables["params"])
+        module, params = from_linen(nnx.state(cell, nnx.Param))
         final, ys = module.apply({"params": params}, xs)
 
-    flax has a dense layer for each gate, whose kernels (in, H) are concatenated here: the LSTM's i, f, g, o, and the
-    GRU's r, z, n as r, u, n, where z is u, the keep gate. The bias of ``SimpleCell`` is added to the product with x and
-    that of the LSTMs to the product with h; both become b. ``GRUCell`` has biases for x, which become b, and a bias for
-    h for n only; b_h is zero for r and u, where its gradient equals that of b. All other gradients are arranged like
-    their weights, so they can be converted in the same way.
+    flax has a dense layer for each gate, whose kernels (in, H) are concatenated here, or one for all of them: the
+    LSTM's i, f, g, o, and the GRU's r, z, n as r, u, n, where z is u, the keep gate. The bias of ``SimpleCell`` is
+    added to the product with x and that of the LSTMs to the product with h; both become b. ``GRUCell`` has biases for
+    x, which become b, and in linen a bias for h for n only; b_h is zero for r and u, where its gradient equals that of
+    b. All other gradients are arranged like their weights, so they can be converted in the same way.
 
     Args:
-        params: the cell's parameters, or those of a module with no others, such as ``nn.RNN(cell)``.
-        activation: of ``SimpleCell``, "tanh" or "relu". All other options are assumed to be flax's defaults:
-            ``gate_fn`` sigmoid, ``residual=False``.
+        params: the cell's parameters, or those of a module with no others, such as ``nn.RNN(cell)``. ``gate_fn`` and
+            ``activation_fn`` of ``LSTMCell`` and ``GRUCell``, which they do not show, are assumed to be flax's
+            defaults, sigmoid and tanh.
+        activation: ``activation_fn`` of ``SimpleCell``, "tanh" (flax's default) or "relu". Parameters do not show it,
+            so it must be given for this cell.
+        residual: of ``SimpleCell``, False, which must be given likewise; rnnjax does not have True.
 
     Returns:
         ``rnnjax.RNN`` and its parameters, of the dtype of the weights.
 
     Raises:
-        ValueError: parameters of another cell, missing or too many, shapes that do not fit together, or an
-            ``activation`` that the cell does not have.
+        ValueError: parameters of another cell, missing or too many, shapes that do not fit together, an option of
+            ``SimpleCell`` that is not given, or one that the cell does not have.
     """
-    check_mapping("params", params, "the parameters of one cell, as in variables['params']")
+    wanted = "the parameters of one cell, as in variables['params'], or nnx.state(cell, nnx.Param)"
+    check_mapping("params", params, wanted)
     while len(params) == 1 and isinstance(inner := next(iter(params.values())), Mapping):
         params = inner
-    for layout in LAYOUTS:
-        if set(params) == {side + gate for side in "ih" for gate in layout.gates}:
-            break
-    else:
-        raise ValueError(
-            f"No cell of flax that can be imported ({', '.join(layout.name for layout in LAYOUTS)}) has the "
-            f"parameters {', '.join(map(repr, params)) or 'of an empty dict'}; give those of one cell."
-        )
-    flat = flatten_dict(dict(params), sep="/")
-    arrays = {name: to_array(name, value) for name, value in flat.items()}
-    first = arrays.get(f"i{layout.gates[0]}/kernel", np.zeros((0, 0)))
-    inputs, features = (*first.shape, 0, 0)[:2]
+    layout = _layout(params)
+    _check_options(layout, activation, residual)
+    arrays = {
+        f"{dense}/{name}": to_array(f"{dense}/{name}", value)
+        for dense, held in params.items()
+        for name, value in (held.items() if isinstance(held, Mapping) else [("", held)])
+    }
+    inputs, columns = (*np.shape(arrays.get(f"{layout.x[0]}/kernel", np.zeros((0, 0)))), 0, 0)[:2]
+    features = columns // layout.gates_per_layer
     shapes: dict[str, tuple[int, ...]] = {}
-    for gate in layout.gates:
-        shapes |= {f"i{gate}/kernel": (inputs, features), f"h{gate}/kernel": (features, features)}
-    shapes |= {f"{dense}/bias": (features,) for dense in layout.biased}
+    for x, h in zip(layout.x, layout.h, strict=True):
+        shapes |= {f"{x}/kernel": (inputs, columns), f"{h}/kernel": (features, columns)}
+    shapes |= {f"{dense}/bias": (columns,) for dense in layout.biased}
     check_shapes(arrays, shapes, f"flax's {layout.name}")
 
-    def concatenated(side: str, kind: str) -> np.ndarray:
-        zeros = np.zeros(features, arrays[f"h{layout.gates[0]}/kernel"].dtype)
-        return np.concatenate([arrays.get(f"{side}{gate}/{kind}", zeros) for gate in layout.gates], axis=-1)
+    def concatenated(layers: tuple[str, ...], kind: str) -> np.ndarray:
+        zeros = np.zeros(columns, arrays[f"{layers[0]}/kernel"].dtype)
+        return np.concatenate([arrays.get(f"{dense}/{kind}", zeros) for dense in layers], axis=-1)
 
-    packed = [concatenated(side, kind) for kind in ("kernel", "bias") for side in "ih"]
-    return build([[(layout.cell, pack(layout.cell, *packed))]], activation)
+    packed = [concatenated(layers, kind) for kind in ("kernel", "bias") for layers in (layout.x, layout.h)]
+    return build([[(layout.cell, pack(layout.cell, *packed))]], activation or "tanh")
+
+
+def _layout(params: Mapping[str, PyTree]) -> Layout:
+    """The cell that has dense layers of these names; where several have, the size of the kernels decides."""
+    matching = [layout for layout in LAYOUTS if set(params) == {*layout.x, *layout.h}]
+    if not matching:
+        names = ", ".join(dict.fromkeys(layout.name.removeprefix("nnx.") for layout in LAYOUTS))
+        raise ValueError(
+            f"No cell of flax that can be imported ({names}) has the parameters "
+            f"{', '.join(map(repr, params)) or 'of an empty dict'}; give those of one cell, of flax.nnx as "
+            "nnx.state(cell, nnx.Param)."
+        )
+    if len(matching) == 1:
+        return matching[0]
+    held = params["dense_h"]
+    kernel = held.get("kernel") if isinstance(held, Mapping) else None
+    cell, _ = infer_cell("dense_h/kernel", np.shape(to_array("dense_h/kernel", kernel)))
+    return next(layout for layout in matching if layout.cell is cell)
+
+
+def _check_options(layout: Layout, activation: str | None, residual: bool | None) -> None:
+    """Raise ValueError where options of a ``SimpleCell`` are not given, or are of no cell of rnnjax."""
+    if residual:
+        raise ValueError(
+            "A SimpleCell with residual=True adds h to its products, which rnnjax's SimpleRNN does not; it cannot be "
+            "imported."
+        )
+    if layout.cell is SimpleRNN and (activation is None or residual is None):
+        raise ValueError(
+            "The parameters of a SimpleCell do not say its activation_fn and residual; give activation='tanh', which "
+            "is flax's default, or activation='relu', and residual=False."
+        )

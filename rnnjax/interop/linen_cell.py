@@ -6,18 +6,20 @@ import jax
 from rnnjax.argument_checks import check_floats
 from rnnjax.cells import Cell
 from rnnjax.core.unroll import check_cell
+from rnnjax.interop.carry import from_flax_carry, output_dtype, to_flax_carry
 from rnnjax.nn.cell_params import cell_params
-from rnnjax.typing import CellState
+from rnnjax.typing import PyTree
 
 
 class LinenCell(nn.RNNCellBase):
     """One step of ``cell`` with the signature of Flax cells: ``(carry, inputs) -> (carry, output)``.
 
-        final, ys = nn.RNN(rnnjax.LinenCell(rnnjax.LSTM(128)), return_carry=True).apply(variables, xs)
+        (c, h), ys = nn.RNN(rnnjax.LinenCell(rnnjax.LSTM(128)), return_carry=True).apply(variables, xs)
 
-    Its parameters are those of ``rnnjax.RNN``, under "cell", so weights can be moved between the two. The carry is
-    ``cell.State``; Flax's LSTM carries the pair (c, h). Compared with ``rnnjax.RNN`` there are no taps, gradients are
-    those of the plain scan, and dropout and zoneout are as in evaluation.
+    Its parameters are those of ``rnnjax.RNN``, under "cell", so weights can be moved between the two. The carry is that
+    of Flax's cells: the pair (c, h) of an LSTM, memory first, and otherwise the array h. Outputs have the dtype of
+    parameters and products, while the carry is float32 at least. Compared with ``rnnjax.RNN`` there are no taps,
+    gradients are those of the plain scan, and dropout and zoneout are as in evaluation.
 
     Attributes:
         cell: any cell of ``rnnjax``.
@@ -30,26 +32,28 @@ class LinenCell(nn.RNNCellBase):
         check_cell(self.cell)
 
     @nn.compact
-    def __call__(self, carry: CellState, inputs: jax.Array) -> tuple[CellState, jax.Array]:
+    def __call__(self, carry: PyTree, inputs: jax.Array) -> tuple[PyTree, jax.Array]:
         """One step.
 
         Args:
-            carry: ``cell.State`` of (..., H).
+            carry: the pair (c, h) of an LSTM, otherwise h; each (..., H).
             inputs: (..., D), any leading batch shape.
 
         Returns:
-            The new state, and its output h (..., H).
+            The new carry, and the output h (..., H).
 
         Raises:
             ValueError: carry, inputs and parameters that do not belong to the cell.
         """
         check_floats("inputs", inputs, "(..., D)")
-        return self.cell.step(cell_params(self, self.cell, inputs.shape[-1]), carry, inputs)
+        state = from_flax_carry(self.cell, carry)
+        new, y = self.cell.step(cell_params(self, self.cell, inputs.shape[-1]), state, inputs)
+        return to_flax_carry(self.cell, new), y.astype(output_dtype(self.cell))
 
     @nn.nowrap
-    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> CellState:
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> PyTree:
         """Zeros for inputs of ``input_shape`` (..., D); ``rng`` is part of Flax's signature, and not used."""
-        return self.cell.initial_state(input_shape[:-1])
+        return to_flax_carry(self.cell, self.cell.initial_state(input_shape[:-1]))
 
     @property
     def num_feature_axes(self) -> int:

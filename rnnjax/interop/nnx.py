@@ -6,6 +6,7 @@ from typing import Literal
 import jax
 
 from rnnjax.cells import Cell, Params
+from rnnjax.interop.carry import from_flax_carry, output_dtype, to_flax_carry
 from rnnjax.nn.recurrent import RNN
 from rnnjax.typing import CellState, PyTree, Taps
 
@@ -26,7 +27,8 @@ class NnxRNN(nnx.Module):
         final, ys = rnn(xs)
 
     As a dict, the parameters are those of ``rnnjax.RNN`` under "cell", so weights can be moved between the two.
-    ``rnnjax.diagnose`` supports modules of Flax linen only.
+    Outputs have the dtype of parameters and products, while states are float32 at least. It also takes the arguments of
+    ``nnx.RNN``, so it can be a layer of ``nnx.Bidirectional``. ``rnnjax.diagnose`` supports modules of Flax linen only.
 
     Args:
         cell: any cell of ``rnnjax``.
@@ -67,8 +69,15 @@ class NnxRNN(nnx.Module):
         state: CellState | None = None,
         taps: CellState | None = None,
         key: jax.Array | None = None,
-    ) -> tuple[CellState, jax.Array]:
-        """As ``RNN``, over ``xs`` (B, T, D).
+        initial_carry: PyTree = None,
+        seq_lengths: jax.Array | None = None,
+        return_carry: bool | None = None,
+        time_major: bool | None = None,
+        reverse: bool | None = None,
+        keep_order: bool | None = None,
+        rngs: PyTree = None,
+    ) -> PyTree:
+        """As ``RNN``, over ``xs`` (B, T, D); with ``return_carry``, as ``nnx.RNN``.
 
         Args:
             xs: inputs.
@@ -76,13 +85,43 @@ class NnxRNN(nnx.Module):
             state: ``cell.State`` of (B, H) to start from; None starts from zeros.
             taps: ``cell.State`` of zeros (B, T, H).
             key: from ``jax.random.key``, for dropout in a training step; None for evaluation.
+            initial_carry: ``state`` as Flax's carry: the pair (c, h) of an LSTM, otherwise h.
+            seq_lengths: Flax's name of ``lengths``.
+            return_carry: give the final state as Flax's carry (True), or outputs alone (False).
+            time_major: replaces the layer's own.
+            reverse: replaces the layer's own.
+            keep_order: True or None; outputs stand at the steps that they belong to, also in reverse.
+            rngs: not used; ``nnx.RNN`` draws initial carries from it.
+
+        Returns:
+            The final ``cell.State`` and outputs h (B, T, H), or what ``return_carry`` asks for.
+
+        Raises:
+            ValueError: as ``RNN``; a state or lengths given twice, or ``keep_order=False``.
         """
+        if keep_order is False:
+            raise ValueError("keep_order=False is not supported: outputs stand at the steps that they belong to")
+        for ours, theirs, values in (
+            ("lengths", "seq_lengths", (lengths, seq_lengths)),
+            ("state", "initial_carry", (state, initial_carry)),
+        ):
+            if all(value is not None for value in values):
+                raise ValueError(f"{theirs} is another name of {ours}; give one of them")
+        if initial_carry is not None:
+            state = from_flax_carry(self.layer.cell, initial_carry)
+        layer = self.layer.clone(
+            time_major=self.layer.time_major if time_major is None else time_major,
+            reverse=self.layer.reverse if reverse is None else reverse,
+        )
         params = {name: value for name, value in self.params._asdict().items() if value is not None}
-        result: PyTree = self.layer.apply(
-            {"params": {"cell": params}}, xs, lengths=lengths, state=state, taps=taps, train=key is not None,
-            rngs=None if key is None else {"dropout": key},
+        result: PyTree = layer.apply(
+            {"params": {"cell": params}}, xs, lengths=lengths if seq_lengths is None else seq_lengths, state=state,
+            taps=taps, train=key is not None, rngs=None if key is None else {"dropout": key},
         )  # fmt: skip
-        return result
+        final, ys = result[0], result[1].astype(output_dtype(layer.cell))
+        if return_carry is None:
+            return final, ys
+        return (to_flax_carry(layer.cell, final), ys) if return_carry else ys
 
     def initial_state(self, batch: int) -> CellState:
         """As ``RNN``."""

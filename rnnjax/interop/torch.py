@@ -7,15 +7,16 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from rnnjax.cells import Cell, Params
-from rnnjax.interop.convert import build, check_mapping, check_shapes, infer_cell, pack, to_array
+from rnnjax.cells import Cell, Params, SimpleRNN
+from rnnjax.interop.convert import build, check_mapping, check_shapes, infer_cell, pack
+from rnnjax.interop.torch_state import check_no_checkpoint, layer_weights, recurrent_keys
 from rnnjax.typing import ModelParams
 
 TORCH_NAMES = {"SimpleRNN": "an nn.RNN", "GRU": "an nn.GRU", "LSTM": "an nn.LSTM"}
 
 
 def from_torch(
-    state_dict: Mapping[str, Any], *, prefix: str = "", nonlinearity: str = "tanh"
+    state_dict: Mapping[str, Any], *, prefix: str = "", nonlinearity: str | None = None
 ) -> tuple[nn.Module, ModelParams]:
     """Import an ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` of PyTorch, with all its layers and directions.
 
@@ -24,7 +25,8 @@ def from_torch(
 
     ``module`` is batch-major, xs (B, T, D), regardless of ``batch_first``; ``final`` holds h_n and c_n of each layer
     and direction. PyTorch's kernels (G·H, in) are transposed. Its gates are in the same order as here: i, f, g, o, and
-    r, z, n, where z is u, the keep gate.
+    r, z, n, where z is u, the keep gate. An ``nn.RNNCell``, ``nn.LSTMCell`` or ``nn.GRUCell`` becomes a layer that runs
+    it over the steps. Where a weight has weight normalisation, g·v/‖v‖ is imported.
 
     PyTorch has two biases. The GRU has both here, b = bias_ih and b_h = bias_hh. The RNN and the LSTM depend only on
     their sum, b = bias_ih + bias_hh, so the gradients are ∂L/∂bias_ih = ∂L/∂bias_hh = ∂L/∂b; all other gradients are
@@ -34,7 +36,8 @@ def from_torch(
     Args:
         state_dict: of the layer, or of a whole model; torch tensors, or anything that ``np.asarray`` can read.
         prefix: of the layer's keys in a whole model, as in ``prefix="encoder.lstm."``.
-        nonlinearity: of ``nn.RNN``, "tanh" or "relu"; it is not part of a state dict.
+        nonlinearity: of ``nn.RNN``, "tanh" (PyTorch's default) or "relu". It is not part of a state dict, so it must be
+            given; the LSTM and the GRU have none.
 
     Returns:
         ``rnnjax.RNN`` for one layer of one direction, ``rnnjax.Bidirectional`` for one layer of two,
@@ -42,12 +45,14 @@ def from_torch(
 
     Raises:
         ValueError: no such layer under ``prefix``, keys that are missing or too many, shapes that do not fit
-            together, ``proj_size``, or a ``nonlinearity`` that the cell does not have.
+            together, ``proj_size``, a checkpoint around the state dict, weights that are functions of other parameters
+            (spectral normalisation, pruning), an ``nn.RNN`` without ``nonlinearity``, or one that the cell does not
+            have.
     """
     check_mapping("state_dict", state_dict, "the state_dict() of a layer or of a whole model")
-    chosen = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
-    _check_start(chosen, state_dict, prefix)
-    arrays = {name: to_array(prefix + name, value) for name, value in chosen.items()}
+    check_no_checkpoint(state_dict)
+    _check_start(state_dict, prefix)
+    arrays = layer_weights(state_dict, prefix)
     cell, features = infer_cell(prefix + "weight_hh_l0", arrays["weight_hh_l0"].shape)
     depth = 1 + max(int(number) for number in re.findall(r"\bweight_[ih]h_l(\d+)", " ".join(arrays)))
     directions = ("", "_reverse") if any(name.endswith("_reverse") for name in arrays) else ("",)
@@ -63,22 +68,28 @@ def from_torch(
                 shapes |= {f"bias_ih{end}": (rows,), f"bias_hh{end}": (rows,)}
     origin = f"{TORCH_NAMES[cell.__name__]} of {depth} layer{'s' * (depth > 1)} and {len(directions)} direction"
     check_shapes(arrays, shapes, origin + "s" * (len(directions) > 1))
+    if cell is SimpleRNN and nonlinearity is None:
+        raise ValueError(
+            "The state dict of an nn.RNN does not say its nonlinearity; give nonlinearity='tanh', which is PyTorch's "
+            "default, or nonlinearity='relu'."
+        )
     layers = [[(cell, _params(cell, arrays, f"_l{layer}{d}")) for d in directions] for layer in range(depth)]
-    return build(layers, nonlinearity)
+    return build(layers, nonlinearity or "tanh")
 
 
-def _check_start(chosen: Mapping[str, Any], state_dict: Mapping[str, Any], prefix: str) -> None:
-    """Raise ValueError unless ``chosen``, the keys of ``state_dict`` under ``prefix``, are of a supported layer."""
-    if any(name.startswith("weight_hr_") for name in chosen):
+def _check_start(state_dict: Mapping[str, Any], prefix: str) -> None:
+    """Raise ValueError unless the keys of ``state_dict`` under ``prefix`` are of a supported layer."""
+    keys = recurrent_keys(state_dict).values()
+    if any(key.prefix == prefix and key.weight.startswith("weight_hr_") for key in keys):
         raise ValueError(
             "The weights are of an nn.LSTM with proj_size (they hold weight_hr_l0), whose output is a projection of "
             "h; rnnjax's LSTM has no projection."
         )
     for name in ("weight_ih_l0", "weight_hh_l0"):
-        if name in chosen:
+        prefixes = list(dict.fromkeys(key.prefix for key in keys if key.weight == name))
+        if prefix in prefixes:
             continue
-        elsewhere = [repr(key.removesuffix(name)) for key in state_dict if key.endswith(name)]
-        hint = f", but under {' and '.join(elsewhere)}" if elsewhere else " nor under any other"
+        hint = f", but under {' and '.join(map(repr, prefixes))}" if prefixes else " nor under any other"
         raise ValueError(f"The state dict has no {name} under the prefix {prefix!r}{hint}.")
 
 

@@ -12,6 +12,7 @@ from rnnjax.argument_checks import (
     check_floats,
     check_integer,
     check_integers,
+    check_no_mask,
     check_rate,
     describe,
 )
@@ -102,6 +103,7 @@ class SequenceClassifier(nn.Module):
             check_integers("inputs", inputs, inputs.shape, 0, self.vocabulary - 1)
         if lengths is not None:
             least = 0 if self.pooling in ("last", "every") else 1  # pooling needs at least one output
+            check_no_mask(lengths)
             check_integers("lengths", lengths, inputs.shape[:1], least, inputs.shape[1])
 
     def _vectors(self, tokens: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ import pytest
 from sequences import normal_like
 
 import rnnjax
+from rnnjax.analysis import decision
 from rnnjax.analysis import word_attribution as explain
 
 B, T, E, H = 2, 4, 3, 4
@@ -85,8 +86,8 @@ def test_a_word_past_the_end_changes_nothing(params):
 
 @pytest.mark.parametrize(("words", "batch", "batch_words"), [(6, 4, 2**16), (7, 128, 14), (5, 128, 1)])
 def test_logits_along_are_those_of_each_beginning_alone(words, batch, batch_words, params, monkeypatch):
-    monkeypatch.setattr(explain, "BATCH", batch)
-    monkeypatch.setattr(explain, "BATCH_WORDS", batch_words)
+    monkeypatch.setattr(decision, "BATCH", batch)
+    monkeypatch.setattr(decision, "BATCH_STEPS", batch_words)
     text = np.arange(words)[::-1] + 1
     along = explain.logits_along(MODEL, params, text)
     alone = [float(logits_of(params, text[None, :n], np.array([n]))[0]) for n in (2, words)]
@@ -97,7 +98,7 @@ def test_logits_along_are_those_of_each_beginning_alone(words, batch, batch_word
 
 
 def test_an_explained_text_takes_out_every_word(params, monkeypatch):
-    monkeypatch.setattr(explain, "BATCH", 2)
+    monkeypatch.setattr(decision, "BATCH", 2)
     text, unknown = np.array([4, 1, 6], np.int32), 1
     explanation = explain.explain_text(MODEL, params, text, unknown)
     lengths, places = np.full(3, 3), np.arange(3)

@@ -8,10 +8,11 @@ tests' own environment, so this wants one of its own; from the root of the repos
     python tests/interop/make_origins.py
 
 Every array is float32. For each network the file holds, under its name, ``weights/`` and ``gradients/`` (of the loss
-Σ sin(ys + phases)) by the library's own keys, ``phases`` and ``ys`` (B, T, H); and once ``xs`` (B, T, D) and
-``versions``, that of each library.
+Σ sin(ys + phases)) by the library's own keys, ``phases`` and ``ys`` (B, T, H), and of a layer of Keras ``config``, its
+options as JSON; and once ``xs`` (B, T, D) and ``versions``, that of each library.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -37,6 +38,21 @@ class Model(torch.nn.Module):
         return self.encoder["gru"](xs)
 
 
+class Loop(torch.nn.Module):
+    """A single-step cell, run over all steps."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, xs):
+        state, outputs = None, []
+        for x in xs.unbind(1):
+            state = self.cell(x, state)
+            outputs.append(state[0] if isinstance(state, tuple) else state)
+        return torch.stack(outputs, 1), state
+
+
 def torch_networks():
     shape = {"input_size": D, "hidden_size": H, "batch_first": True}
     yield "torch_rnn", torch.nn.RNN(**shape)
@@ -46,6 +62,15 @@ def torch_networks():
     yield "torch_gru_bidirectional", torch.nn.GRU(**shape, bidirectional=True)
     yield "torch_lstm_deep_bidirectional", torch.nn.LSTM(**shape, num_layers=2, bidirectional=True)
     yield "torch_gru_in_a_model", Model()
+
+
+def more_torch_networks():
+    """Drawn last, so that the numbers of the networks before them do not change."""
+    yield "torch_rnn_cell", Loop(torch.nn.RNNCell(D, H))
+    yield "torch_lstm_cell", Loop(torch.nn.LSTMCell(D, H))
+    yield "torch_gru_cell", Loop(torch.nn.GRUCell(D, H))
+    layer = torch.nn.LSTM(D, H, batch_first=True, bidirectional=True)
+    yield "torch_lstm_weight_norm", torch.nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0_reverse")
 
 
 def keras_networks():
@@ -78,14 +103,22 @@ def main():
     rng = np.random.default_rng(0)
     xs = rng.normal(size=(B, T, D)).astype(np.float32)
     arrays = {"xs": xs, "versions": np.array([f"torch {torch.__version__}", f"keras {keras.__version__}"])}
-    for name, network in torch_networks():
-        arrays |= record(name, dict(network.named_parameters()), lambda xs, network=network: network(xs)[0], xs, rng)
+
+    def add(networks):
+        for name, network in networks:
+            run = lambda xs, network=network: network(xs)[0]  # noqa: E731
+            arrays.update(record(name, dict(network.named_parameters()), run, xs, rng))
+
+    add(torch_networks())
     for name, layer in keras_networks():
         layer.build(xs.shape)
         parameters = {str(k): variable.value for k, variable in enumerate(layer.weights)}
         arrays |= record(name, parameters, layer, xs, rng)
+        config = {"class_name": type(layer).__name__, "config": layer.get_config()}
+        arrays[f"{name}/config"] = np.array(json.dumps(config, default=str))
         for k, weight in enumerate(layer.get_weights()):  # what a user hands over is what was recorded
             np.testing.assert_array_equal(weight, arrays[f"{name}/weights/{k}"])
+    add(more_torch_networks())
     path = Path(__file__).with_name("origins.npz")
     np.savez_compressed(path, **arrays)
     print(f"{path.name}: {len(arrays)} arrays, {path.stat().st_size} bytes, {', '.join(arrays['versions'])}")

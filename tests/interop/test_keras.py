@@ -1,9 +1,12 @@
 """Keras' own numbers (origins.npz) from its imported weights, and what cannot be imported."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
-from origins import assert_answers_alike, load
+from origins import ARRAYS, assert_answers_alike, load
+from sequences import assert_same
 
 import rnnjax
 from rnnjax.interop import from_keras
@@ -33,23 +36,69 @@ def weights_of(name, **changes):
     return weights
 
 
+GATED = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+OPTIONS = dict.fromkeys(NETWORKS, GATED) | {
+    "keras_simple_rnn": {"activation": "tanh"},
+    "keras_simple_rnn_relu": {"activation": "relu"},
+    "keras_gru_without_bias": GATED | {"reset_after": True},
+}
+
+
+class Layer:
+    """As much of a layer of Keras as is read; its class has the name of Keras' class."""
+
+    def __init__(self, weights, config):
+        self.weights, self.config = weights, config
+
+    def get_weights(self):
+        return self.weights
+
+    def get_config(self):
+        return self.config
+
+
+def layer_of(name, kind=None, weights=None, **options):
+    """A layer with the recorded weights and options, some of them replaced; "layer" is inside Bidirectional."""
+    recorded = json.loads(str(ARRAYS[f"{name}/config"]))
+    config = recorded["config"]
+    for part in ("layer", "backward_layer"):
+        if changed := options.pop(part, None):
+            config[part]["config"] |= changed
+    weights = listed(load(name).weights) if weights is None else weights
+    return type(kind or recorded["class_name"], (Layer,), {})(weights, config | options)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_outputs_and_gradients_are_those_of_keras(name):
-    origin = load(name)
-    options = {"activation": "relu"} if "relu" in name else {}
+    origin, options = load(name), OPTIONS[name]
     module, params = from_keras(listed(origin.weights), **options)
     assert module == NETWORKS[name]
     _, converted = from_keras(listed(origin.gradients), **options)
     assert_answers_alike(module, params, origin, converted, biases="without" not in name)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_layer_says_its_options_itself(name):
+    assert_same(from_keras(layer_of(name)), from_keras(listed(load(name).weights), **OPTIONS[name]))
+
+
 @pytest.mark.parametrize("name", ["keras_simple_rnn", "keras_lstm_bidirectional"])
 def test_without_biases_they_are_zero(name):
     weights = listed(load(name).weights)
-    module, params = from_keras([a for a in weights if a.ndim == 2])
-    _, zeroed = from_keras([a * (a.ndim == 2) for a in weights])
+    module, params = from_keras([a for a in weights if a.ndim == 2], **OPTIONS[name])
+    _, zeroed = from_keras([a * (a.ndim == 2) for a in weights], **OPTIONS[name])
     assert module == NETWORKS[name]
     jax.tree.map(np.testing.assert_array_equal, params, zeroed)
+
+
+@pytest.mark.parametrize("options", [{}, {"activation": "tanh"}, {"recurrent_activation": "sigmoid"}], ids=str)
+@pytest.mark.parametrize("name", ["keras_lstm", "keras_gru", "keras_lstm_bidirectional"])
+def test_activations_that_are_assumed_are_told(name, options):
+    told = "do not say its activations: activation='tanh' and recurrent_activation='sigmoid', .* are assumed"
+    with pytest.warns(UserWarning, match=told) as warned:
+        found = from_keras(listed(load(name).weights), **options)
+    assert warned[0].filename == __file__
+    assert_same(found, from_keras(listed(load(name).weights), **GATED))
 
 
 def zeros(*shape):
@@ -87,10 +136,67 @@ BOTH = "keras_lstm_bidirectional"
         ),
         (
             weights_of("keras_gru"),
-            {"activation": "relu"},
+            GATED | {"activation": "relu"},
             "GRU has the activation tanh only, so weights trained with 'relu'",
         ),
         (weights_of("keras_simple_rnn"), {"activation": "elu"}, "activation must be one of tanh, relu, got 'elu'"),
+        (
+            weights_of("keras_simple_rnn"),
+            {},
+            "The weights of a SimpleRNN do not say its activation; give the layer itself, or activation='tanh', .*relu",
+        ),
+        (
+            weights_of("keras_lstm"),
+            GATED | {"recurrent_activation": "hard_sigmoid"},
+            "LSTM with recurrent_activation='hard_sigmoid' cannot be imported: rnnjax's gates have .* sigmoid only",
+        ),
+        (
+            weights_of("keras_gru_without_bias"),
+            GATED,
+            "GRU without bias do not say whether it had reset_after=True; give the layer itself, or reset_after=Tr",
+        ),
+        (
+            weights_of("keras_gru_without_bias"),
+            GATED | {"reset_after": False},
+            "GRU with reset_after=False cannot be imported: it resets h before the product",
+        ),
+        (
+            layer_of("keras_lstm", recurrent_activation="hard_sigmoid"),
+            {},
+            "='hard_sigmoid' cannot be imported: rnnjax's",
+        ),
+        (layer_of(BOTH, layer={"recurrent_activation": "hard_sigmoid"}), {}, "'hard_sigmoid' cannot be imported"),
+        (
+            layer_of(BOTH, backward_layer={"recurrent_activation": "hard_sigmoid"}),
+            {},
+            "'hard_sigmoid' cannot be import",
+        ),
+        (
+            layer_of(BOTH, backward_layer={"activation": "relu"}),
+            {},
+            "two directions have the activations 'tanh' and 're",
+        ),
+        (
+            layer_of(BOTH, merge_mode="sum"),
+            {},
+            "Bidirectional with merge_mode='sum' cannot be imported: .* concatenates",
+        ),
+        (layer_of("keras_gru_without_bias", reset_after=False), {}, "GRU with reset_after=False cannot be imported"),
+        (layer_of("keras_lstm", go_backwards=True), {}, "go_backwards=True cannot .*set reverse=True of the module"),
+        (layer_of("keras_lstm", time_major=True), {}, "time_major=True cannot be imported: .*set time_major=True"),
+        (
+            layer_of("keras_lstm", activation="relu"),
+            {},
+            "LSTM has the activation tanh only, so weights trained with 're",
+        ),
+        (layer_of("keras_lstm", activation={"class_name": "f"}), {}, "LSTM has an activation of its own making"),
+        (
+            layer_of("keras_lstm", kind="Sequential"),
+            {},
+            "takes one layer, .* got Sequential; of a model, give model.lay",
+        ),
+        (layer_of("keras_lstm", weights=[]), {}, "The LSTM has no weights yet; call it on a batch first"),
+        (layer_of("keras_lstm"), {"activation": "tanh"}, "A layer says its options itself; leave out activation."),
     ],
 )
 def test_what_cannot_be_imported_is_named(weights, options, message):

@@ -21,6 +21,10 @@ CELLS = {
 }
 
 
+SIMPLE = {"activation": "tanh", "residual": False}
+OPTIONS = {"SimpleCell": SIMPLE, "SimpleCell relu": SIMPLE | {"activation": "relu"}}
+
+
 def weights_of(cell):
     """Parameters of ``nn.RNN(cell)``, none of them zero."""
     shapes = jax.eval_shape(nn.RNN(cell).init, jax.random.key(0), np.zeros((B, T, D), np.float32))
@@ -49,7 +53,7 @@ def test_outputs_and_gradients_are_those_of_flax(name):
     """The GRU's b_h for r and u, which flax does not have, is a second bias beside b: it has the gradient of b."""
     cell, expected = CELLS[name]
     origin = ask(cell)
-    options = {"activation": "relu"} if "relu" in name else {}
+    options = OPTIONS.get(name, {})
     module, params = from_linen(origin.weights, **options)
     assert module == rnnjax.RNN(expected)
     _, converted = from_linen(origin.gradients, **options)
@@ -64,6 +68,22 @@ def test_outputs_and_gradients_are_those_of_flax(name):
 def test_a_cell_is_found_below_names_that_stand_alone(nest):
     weights = weights_of(nn.LSTMCell(H))
     jax.tree.map(np.testing.assert_array_equal, from_linen(nest(weights)), from_linen(weights))
+
+
+@pytest.mark.parametrize("name", ["SimpleCell", "LSTMCell", "OptimizedLSTMCell", "GRUCell"])
+def test_cells_of_nnx(nnx, name):
+    """As the state of the cell or of ``nnx.RNN`` around it, or as a dict of arrays."""
+    theirs = nnx.RNN(getattr(nnx, name)(D, H, rngs=nnx.Rngs(0)))
+    weights = normal_like(nnx.to_pure_dict(nnx.state(theirs, nnx.Param)), 1, 0.5)
+    state = nnx.state(theirs, nnx.Param)
+    nnx.replace_by_pure_dict(state, weights)
+    nnx.update(theirs, state)
+    xs = normal_like(jax.ShapeDtypeStruct((B, T, D), jnp.float32), 2)
+    module, params = from_linen(state, **OPTIONS.get(name, {}))
+    assert module == rnnjax.RNN(CELLS[name][1])
+    np.testing.assert_allclose(module.apply({"params": params}, xs)[1], theirs(xs), atol=1e-6)
+    for given in (weights, weights["cell"], nnx.state(theirs.cell, nnx.Param)):
+        jax.tree.map(np.testing.assert_array_equal, from_linen(given, **OPTIONS.get(name, {}))[1], params)
 
 
 def changed(cell, **changes):
@@ -86,7 +106,7 @@ KERNEL, BIAS = np.zeros((H, H), np.float32), np.zeros(H, np.float32)
         ({"a": changed(nn.GRUCell(H)), "b": changed(nn.GRUCell(H))}, {}, "has the parameters 'a', 'b'"),
         (changed(nn.LSTMCell(H), hf={"kernel": KERNEL}), {}, "look like flax's LSTMCell, but they lack hf/bias"),
         (changed(nn.LSTMCell(H), hi={"bias": BIAS}), {}, "look like flax's LSTMCell, but they lack hi/kernel"),
-        (changed(nn.SimpleCell(H), i=KERNEL), {}, "flax's SimpleCell, but they lack i/bias, i/kernel"),
+        (changed(nn.SimpleCell(H), i=KERNEL), SIMPLE, "flax's SimpleCell, but they lack i/bias, i/kernel"),
         (changed(nn.GRUCell(H), hr={"kernel": KERNEL, "bias": BIAS}), {}, "GRUCell, but they also hold hr/bias"),
         (
             changed(nn.GRUCell(H), hr={"kernel": KERNEL[:3]}),
@@ -98,7 +118,29 @@ KERNEL, BIAS = np.zeros((H, H), np.float32), np.zeros(H, np.float32)
             {"activation": "relu"},
             "GRU has the activation tanh only, so weights trained with 'relu'",
         ),
-        (changed(nn.SimpleCell(H)), {"activation": "elu"}, "activation must be one of tanh, relu, got 'elu'"),
+        (
+            changed(nn.SimpleCell(H, residual=True)),
+            {"activation": "tanh"},
+            "SimpleCell do not say its activation_fn and residual; give activation='tanh'.*'relu', and residual=Fals",
+        ),
+        (changed(nn.SimpleCell(H)), {"residual": False}, "SimpleCell do not say its activation_fn and residual;"),
+        (
+            changed(nn.SimpleCell(H, residual=True)),
+            {"activation": "tanh", "residual": True},
+            "residual=True adds h to its products, which rnnjax's SimpleRNN does not; it cannot be imported",
+        ),
+        ({"dense_i": {"kernel": KERNEL}, "dense_h": BIAS}, {}, "dense_h/kernel must hold floating-point numbers, got"),
+        (
+            {"dense_i": {"kernel": KERNEL}, "dense_h": {"kernel": np.zeros((H, 2 * H), np.float32)}},
+            {},
+            r"dense_h/kernel has shape \(4, 8\), but one side must be 1, 3 or 4 times the other",
+        ),
+        (
+            {"dense_i": {"kernel": KERNEL}, "dense_h": {"kernel": np.zeros((H, 3 * H), np.float32)}},
+            {},
+            "look like flax's nnx.GRUCell, but they lack dense_i/bias",
+        ),
+        (changed(nn.SimpleCell(H)), SIMPLE | {"activation": "elu"}, "activation must be one of tanh, relu, got 'elu'"),
     ],
 )
 def test_what_cannot_be_imported_is_named(weights, options, message):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sequences import CELLS, VARIANTS, ZONED, assert_close, make_inputs, make_params, normal_like
 from test_linen import CELLS as PAIRS
+from test_linen import OPTIONS as IMPORT_OPTIONS
 from test_linen import D, H, T, weights_of
 
 import rnnjax
@@ -23,17 +24,12 @@ OPTIONS = {
 }
 
 
-def as_ours(carry):
-    """Flax's carry, whose LSTMs have the pair (c, h), in the order of ours."""
-    return tuple(reversed(carry)) if isinstance(carry, tuple) else (carry,)
-
-
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("name", ["SimpleCell", "OptimizedLSTMCell", "GRUCell"])
 def test_what_flax_does_to_its_cells_it_does_to_ours(name, options):
     theirs, ours = PAIRS[name]
     weights = weights_of(theirs)
-    _, params = from_linen(weights)
+    _, params = from_linen(weights, **IMPORT_OPTIONS.get(name, {}))
     shape = (T, 3, D) if options.get("time_major") else (3, T, D)
     xs = normal_like(jax.ShapeDtypeStruct(shape, jnp.float32), 1)
 
@@ -47,7 +43,8 @@ def test_what_flax_does_to_its_cells_it_does_to_ours(name, options):
     )
     assert_close(found, expected, 1e-6)
     if expected_carry is not None:
-        assert_close(tuple(carry), as_ours(expected_carry), 1e-6)
+        assert jax.tree.structure(carry) == jax.tree.structure(expected_carry)
+        assert_close(carry, expected_carry, 1e-6)
 
 
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)], ids=str)
@@ -58,8 +55,39 @@ def test_any_batch_dimensions_and_a_carry_that_is_given(batch):
     xs, h, c = (normal_like(jax.ShapeDtypeStruct((*batch, *some), jnp.float32), i)
                 for i, some in enumerate([(T, D), (H,), (H,)]))  # fmt: skip
     expected = nn.RNN(theirs).apply({"params": weights}, xs, initial_carry=(c, h))
-    found = nn.RNN(rnnjax.LinenCell(ours)).apply({"params": {"cell": params}}, xs, initial_carry=ours.State(h, c))
+    found = nn.RNN(rnnjax.LinenCell(ours)).apply({"params": {"cell": params}}, xs, initial_carry=(c, h))
     assert_close(found, expected, 1e-6)
+
+
+PAIR = r"the carry must be the pair \(c, h\), in the order of Flax's cells, got "
+
+
+@pytest.mark.parametrize(
+    ("cell", "carry", "message"),
+    [
+        (rnnjax.LSTM(H), rnnjax.LSTM(H).initial_state((2,)), PAIR + r"LSTMState; give \(state.c, state.h\)"),
+        (rnnjax.LSTM(H), jnp.zeros((2, H)), PAIR + r"float32 of shape \(2, 4\)"),
+        (rnnjax.LSTM(H), (jnp.zeros((2, H)),), PAIR + "tuple"),
+        (rnnjax.GRU(H), rnnjax.GRU(H).initial_state((2,)), "the carry must be the array h, .* GRUState; give state.h"),
+        (rnnjax.GRU(H), (jnp.zeros((2, H)),) * 2, "the carry must be the array h, as in Flax's cells, got tuple"),
+    ],
+)
+def test_a_carry_in_another_form_is_refused(cell, carry, message):
+    """A ``State`` is a tuple too, in the other order: taken for Flax's pair it would be wrong in silence."""
+    with pytest.raises(ValueError, match=message):
+        rnnjax.LinenCell(cell).init(jax.random.key(0), carry, jnp.zeros((2, D)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"param_dtype": jnp.float16}, {"dtype": jnp.float16}, {"param_dtype": jnp.float16, "dtype": jnp.float16}],
+    ids=str,
+)
+def test_outputs_have_the_dtype_that_flax_gives(options):
+    xs = jnp.ones((2, T, D), jnp.float16)
+    cells = nn.LSTMCell(H, **options), rnnjax.LinenCell(rnnjax.LSTM(H, **options))
+    expected, found = (jax.eval_shape(nn.RNN(cell).init_with_output, jax.random.key(0), xs)[0] for cell in cells)
+    assert found.dtype == expected.dtype
 
 
 @pytest.mark.parametrize("name", CELLS | VARIANTS | ZONED)
@@ -70,7 +98,10 @@ def test_parameters_and_answers_are_those_of_our_own_module(x64, name):
     shapes = jax.eval_shape(flaxs.init, jax.random.key(0), xs)["params"]["cell"]
     assert shapes == jax.eval_shape(own.init, jax.random.key(0), xs)["params"]
     params = {"cell": {k: v for k, v in make_params(cell, xs.shape[-1])._asdict().items() if v is not None}}
-    assert_close(flaxs.apply({"params": {"cell": params}}, xs), own.apply({"params": params}, xs), 1e-12)
+    carry, found = flaxs.apply({"params": {"cell": params}}, xs)
+    final, expected = own.apply({"params": params}, xs)
+    assert_close(found, expected, 1e-12)
+    assert_close(carry, (final[1], final[0]) if len(final) == 2 else final[0], 1e-12)
 
 
 def test_both_directions():

@@ -31,15 +31,6 @@ CASES = {name: (name, {}) for name in CELLS} | {
 }
 
 
-@pytest.fixture(scope="module")
-def nnx():
-    """``flax.nnx``, where the flax and the jax that are installed fit together."""
-    try:
-        return __import__("flax.nnx").nnx
-    except Exception as error:
-        pytest.skip(f"flax.nnx cannot be imported here, whatever rnnjax does: {type(error).__name__}: {error}")
-
-
 def with_params(nnx, layer, params):
     """``layer`` with the parameters of ``rnnjax.RNN``."""
     state = nnx.state(layer, nnx.Param)
@@ -136,6 +127,62 @@ def test_a_key_draws_dropout_and_zoneout_as_in_the_linen_module(nnx):
     expected = module.apply({"params": {"cell": params}}, xs, train=True, rngs={"dropout": key})
     assert_close(dropped, expected, 1e-6)
     assert float(jnp.abs(dropped[1] - layer(xs)[1]).max()) > 0.01
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+@pytest.mark.parametrize("time_major", [False, True])
+def test_in_a_bidirectional_of_flax_it_is_our_bidirectional(nnx, x64, name, time_major):
+    """Both directions, ragged, from a given carry; the carries are those of Flax's own cells, memory first."""
+    cell = CELLS[name]
+    (forward, module, params), (backward, _, _) = (pair(nnx, cell, time_major=time_major) for _ in range(2))
+    lengths, state = jnp.array(LENGTHS), make_state(cell, (BATCH,))
+    carry = (state[1], state[0]) if len(state) == 2 else state[0]
+    xs = batch_of(cell, time_major)
+    both = nnx.Bidirectional(forward, backward, time_major=time_major, return_carry=True)
+    carries, ys = both(xs, seq_lengths=lengths, initial_carry=(carry, carry))
+    expected = rnnjax.Bidirectional(module, module.clone(reverse=True))
+    variables = {"params": {"forward_rnn": {"cell": params}, "backward_rnn": {"cell": params}}}
+    start = rnnjax.nn.recurrent.BidirectionalState(state, state)
+    finals, expected_ys = expected.apply(variables, xs, lengths=lengths, state=start)
+    assert_close(ys, expected_ys, 1e-13)
+    assert_close(carries, tuple((f[1], f[0]) if len(f) == 2 else f[0] for f in finals), 1e-13)
+    assert_close(
+        nnx.Bidirectional(forward, backward, time_major=time_major)(xs), expected.apply(variables, xs)[1], 1e-13
+    )
+
+
+def test_called_as_flax_calls_its_own_it_answers_alike(nnx, x64):
+    layer, _, _ = pair(nnx, CELLS["LSTM"])
+    xs = batch_of(CELLS["LSTM"])
+    final, ys = layer(xs, lengths=jnp.array(LENGTHS))
+    (c, h), again = layer(xs, seq_lengths=jnp.array(LENGTHS), return_carry=True)
+    assert_same((c, h, again), (final.c, final.h, ys))
+    assert_same(layer(xs, seq_lengths=jnp.array(LENGTHS), return_carry=False), ys)
+    for options, message in (
+        ({"keep_order": False}, "keep_order=False is not supported"),
+        ({"lengths": jnp.array(LENGTHS), "seq_lengths": jnp.array(LENGTHS)}, "seq_lengths is another name of lengths;"),
+        ({"state": final, "initial_carry": (c, h)}, "initial_carry is another name of state; give one of them"),
+        ({"initial_carry": final}, r"pair \(c, h\), .* got LSTMState; give \(state.c, state.h\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            layer(xs, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"param_dtype": jnp.float16}, {"dtype": jnp.float16}], ids=str)
+def test_outputs_have_the_dtype_that_flax_gives(nnx, options):
+    """Half precision in and half precision out, where the parameters are; states stay in float32."""
+    xs = jnp.ones((2, 3, INPUTS), jnp.float16)
+    final, ys = rnnjax.NnxRNN(rnnjax.LSTM(4, **options), INPUTS, rngs=nnx.Rngs(0))(xs)
+    expected = nnx.RNN(nnx.LSTMCell(INPUTS, 4, **options, rngs=nnx.Rngs(0)))(xs)
+    assert ys.dtype == expected.dtype
+    assert final.c.dtype == jnp.float32
+
+
+def test_all_public_names_are_listed(nnx):
+    """Also those that are imported only when they are used."""
+    names = {*rnnjax.__all__, "NnxRNN"}
+    assert names <= set(dir(rnnjax))
+    assert all(hasattr(rnnjax, name) for name in dir(rnnjax))
 
 
 def test_without_nnx_a_sentence_says_what_to_do():

@@ -25,8 +25,18 @@ NETWORKS = {
     "torch_gru_bidirectional": both_ways(rnnjax.GRU(H)),
     "torch_lstm_deep_bidirectional": rnnjax.Stack((both_ways(rnnjax.LSTM(H)),) * 2),
     "torch_gru_in_a_model": rnnjax.Stack((rnnjax.RNN(rnnjax.GRU(H)),) * 2),
+    "torch_rnn_cell": rnnjax.RNN(rnnjax.SimpleRNN(H)),
+    "torch_lstm_cell": rnnjax.RNN(rnnjax.LSTM(H)),
+    "torch_gru_cell": rnnjax.RNN(rnnjax.GRU(H)),
 }
-OPTIONS = {"torch_rnn_relu": {"nonlinearity": "relu"}, "torch_gru_in_a_model": {"prefix": "encoder.gru."}}
+OPTIONS = {
+    "torch_rnn": {"nonlinearity": "tanh"},
+    "torch_rnn_relu": {"nonlinearity": "relu"},
+    "torch_gru_in_a_model": {"prefix": "encoder.gru."},
+    "torch_rnn_cell": {"nonlinearity": "tanh", "prefix": "cell."},
+    "torch_lstm_cell": {"prefix": "cell."},
+    "torch_gru_cell": {"prefix": "cell."},
+}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -45,11 +55,32 @@ def test_outputs_and_gradients_are_those_of_torch(name):
         assert not any(np.any(a) for path, a in jax.tree.leaves_with_path(params) if path[-1].key.startswith("b"))
 
 
+NORMALISED = "weight_hh_l0_reverse"
+
+
+def test_a_weight_under_weight_norm_is_computed():
+    """From the names since PyTorch 2.0, those before, and with the norm over other axes."""
+    origin = load("torch_lstm_weight_norm")
+    module, params = from_torch(origin.weights)
+    assert module == both_ways(rnnjax.LSTM(H))
+    assert_answers_alike(module, params, origin)
+    g, v = (origin.weights[f"parametrizations.{NORMALISED}.original{k}"] for k in (0, 1))
+    plain = {key: a for key, a in origin.weights.items() if not key.startswith("parametrizations")}
+    older = {f"{NORMALISED}_g": g, f"{NORMALISED}_v": v}
+    assert_same(from_torch(plain | older)[1], params)
+    for g, norm in ((np.float32(2), np.linalg.norm(v)), (v[:1], np.linalg.norm(v, axis=0, keepdims=True))):
+        expected = from_torch(plain | {NORMALISED: g * v / norm})[1]
+        older = {f"{NORMALISED}_g": np.asarray(g), f"{NORMALISED}_v": v}
+        assert_close(
+            from_torch({f"lstm.{key}": a for key, a in (plain | older).items()}, prefix="lstm.")[1], expected, 1e-6
+        )
+
+
 class Tensor:
     """As much of a tensor that needs a gradient, on a device, as is read: NumPy refuses it until it is detached."""
 
-    def __init__(self, array, calls=()):
-        self.array, self.calls = array, calls
+    def __init__(self, array, calls=(), is_meta=False):
+        self.array, self.calls, self.is_meta = array, calls, is_meta
 
     def __array__(self, dtype=None, copy=None):
         raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
@@ -120,6 +151,45 @@ DEEP = "torch_lstm_deep_bidirectional"
             "LSTM has the activation tanh only, so weights trained with 'relu'",
         ),
         (changed("torch_rnn"), {"nonlinearity": "gelu"}, "activation must be one of tanh, relu, got 'gelu'"),
+        (
+            changed("torch_rnn"),
+            {},
+            "nn.RNN does not say its nonlinearity; give nonlinearity='tanh', which is .*='relu'",
+        ),
+        (changed("torch_rnn_cell"), {"prefix": "cell."}, "nn.RNN does not say its nonlinearity;"),
+        (
+            {"epoch": 3, "state_dict": changed("torch_lstm"), "optimizer": {"state": {0: ZEROS}}},
+            {},
+            r"a checkpoint, which holds the weights under 'state_dict'; give checkpoint\['state_dict'\]",
+        ),
+        ({"model": changed("torch_gru_in_a_model")}, {}, r"under 'model'; give checkpoint\['model'\]"),
+        (
+            changed("torch_lstm", weight_ih_l0=Tensor(None, is_meta=True)),
+            {},
+            "weight_ih_l0 is on PyTorch's meta device: it has a shape, but no numbers; load the weights first",
+        ),
+        (
+            changed("torch_lstm", weight_hh_l0=None, **{"parametrizations.weight_hh_l0.original": ZEROS}),
+            {},
+            "weight_hh_l0 is computed from parametrizations.weight_hh_l0.original and other .* weight_norm only; make",
+        ),
+        (
+            changed("torch_lstm", weight_hh_l0=None, weight_hh_l0_orig=ZEROS, weight_hh_l0_mask=ZEROS),
+            {},
+            "weight_hh_l0 is computed from weight_hh_l0_orig and other tensors",
+        ),
+        (
+            changed("torch_lstm", weight_hh_l0=None, weight_hh_l0_g=ZEROS[:, :1]),
+            {},
+            "weight_hh_l0 has weight normalisation, but one of its two tensors, g and v, is missing",
+        ),
+        (
+            changed("torch_lstm", weight_hh_l0=None, weight_hh_l0_g=ZEROS[:3, :1], weight_hh_l0_v=ZEROS),
+            {},
+            r"g of shape \(3, 1\) and v of \(16, 8\), which do not fit",
+        ),
+        (changed("torch_lstm_cell"), {}, "no weight_ih_l0 under the prefix '', but under 'cell.'"),
+        (changed("torch_lstm", **{"0": ZEROS}) | {1: ZEROS}, {}, "but they also hold 0"),
     ],
 )
 def test_what_cannot_be_imported_is_named(weights, options, message):

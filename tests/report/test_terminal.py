@@ -113,6 +113,27 @@ def test_the_answer(last, measured, expected):
     assert expected in text.splitlines()
 
 
+def test_of_several_classes_the_probability_is_given():
+    one = TextView("LSTM", WORDS, KNOWN, LATCHED._replace(logits=np.full(7, 0.5)), ("another class", "red"), 0.4)
+    assert 'red (probability of red: 40.0%); without "horrifying" (word 1) it would be another class' not in shown(one)
+    assert "red (probability of red: 40.0%)" in shown(one, width=100).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected", "absent"),
+    [
+        (SIDES, ["never crosses zero: negative from the first step on", "logit -1.00 ▄▁▁▃▃▁▁ -6.00"], "number"),
+        (None, ["-6", "number -1.00 ▄▁▁▃▃▁▁ -6.00"], "logit"),
+    ],
+)
+def test_steps_have_bars_in_place_of_words(sides, expected, absent):
+    logits = np.array([-1.0, -6.0, -5.0, -3.0, -3.0, -6.0, -6.0])
+    lines = shown(TextView("LSTM", WORDS, np.full(7, True), LATCHED._replace(logits=logits), sides, None, "step"))
+    assert "share of largest connectivity +0.00 ▁▅▆▁▂▃█ +1.00" in lines.splitlines()
+    assert set(expected) <= set(lines.splitlines())
+    assert absent not in lines
+
+
 def test_the_bars_have_zero_at_half_height():
     text = changed(logits=np.array([-6.0, -3.0, -0.1, 0.1, 3.0, 6.0, 2.0]))
     assert "logit -6.00 ▁▃▄▅▇█▆ +2.00" in text.splitlines()
@@ -147,3 +168,10 @@ def test_the_legend_explains_what_is_shown():
     assert legend(plain, SIDES).plain.startswith("In brackets behind a word: its connectivity")
     assert legend(coloured, SIDES).plain.startswith(" 0%  25%  50%  75%  100%  connectivity of a word")
     assert "in percent of the largest" in legend(plain, SIDES).plain
+    assert "<unk> takes their place" in legend(plain, SIDES).plain
+    characters, steps = legend(plain, SIDES, "character", several=True).plain, legend(plain, None, "step").plain
+    assert (
+        "A character with ? is not in the vocabulary. The logit is that of the answer minus the largest" in characters
+    )
+    assert steps.startswith("The connectivity of a step is the size of the number's gradient there. The bars are the n")
+    assert "most when zeros take their place" in steps

@@ -94,8 +94,10 @@ FOLDERS = [
     ),
     (
         "explain adding --text film",
-        "The run 'adding' is of adding, whose inputs are no words; name a run of recall, imdb or text.",
+        "The run 'adding' is of adding, whose inputs are no texts; give --example 0, or the number of another example "
+        "of its test data, in place of --text.",
     ),
+    ("explain trained --example 0", "The run 'trained' is of recall, which reads texts; give --text alone."),
     (
         "explain trained --text xyzzy",
         "The run's vocabulary has no word of --text; give a text with words such as wonderful, horrifying, film.",

@@ -73,6 +73,17 @@ UNROLL = [
     ("unroll(cell, params, xs, lengths=np.array([8, 2, 3]))", "lengths must have shape (4,), got (3,)"),
     ("unroll(cell, params, xs, lengths=np.array([8, 9, 3, 1]))", "lengths must be from 0 to 8, got 9"),
     ("unroll(cell, params, xs, lengths=jnp.array([8, 2, -1, 1]))", "lengths must be from 0 to 8, got -1"),
+    (
+        "unroll(cell, params, xs, lengths=np.arange(8)[None] < lengths[:, None])",
+        "lengths must be the number of valid steps of each example, got a mask of shape (4, 8); give mask.sum(axis=1) "
+        "if the mask is (B, T) and what it leaves out stands at the end",
+    ),
+    (
+        "unroll(cell, params, xs, lengths=np.arange(8)[None] >= lengths[:, None])",
+        "lengths must be the number of valid steps of each example, got a mask of shape (4, 8) in which a step that is "
+        "left out comes before a valid one (row 0, step 0); every step up to the length is read here, so remove the "
+        "steps between, or pad at the end (padding='post' in Keras), and give the number of those that remain",
+    ),
     ("unroll(cell, params, xs, backward='numeric')", "backward must be one of fused, autodiff, got 'numeric'"),
     ("unroll(cell, params, xs, store_every=2.5)", "store_every must be a positive number of steps, got 2.5"),
     ("unroll(cell, params, xs, dropout=None)", "dropout must be what LSTM.dropout_masks gives, got None"),
@@ -123,8 +134,12 @@ MODULES = [
         "taps must be a tuple with one entry for each of 2 layers, got LSTMState",
     ),
     (
-        "rnnjax.LinenCell(cell).apply(variables, state, xs[0, :, :2])",
+        "rnnjax.LinenCell(cell).apply(variables, (state.c, state.h), xs[0, :, :2])",
         "xs has 2 features, but params.w_x expects 3",
+    ),
+    (
+        "rnnjax.LinenCell(cell).apply(variables, state, xs[0])",
+        "the carry must be the pair (c, h), in the order of Flax's cells, got LSTMState; give (state.c, state.h)",
     ),
     (
         "rnnjax.SequenceClassifier(9, 4, cell)",
@@ -141,6 +156,12 @@ MODULES = [
     ("classify(tokens[0])", "inputs must be (B, T), got int32 of shape (8,)"),
     ("classify(tokens + 9)", "inputs must be from 0 to 8, got 9"),
     ("classify(tokens[:0])", "inputs must be (B, T) without an axis of length 0, got int32 of shape (0, 8)"),
+    (
+        "classify(tokens, lengths=np.arange(8)[None] != 3 * lengths[:, None])",
+        "lengths must be the number of valid steps of each example, got a mask of shape (4, 8) in which a step that is "
+        "left out comes before a valid one (row 0, step 3); every step up to the length is read here, so remove the "
+        "steps between, or pad at the end (padding='post' in Keras), and give the number of those that remain",
+    ),
     ("classify(tokens, lengths=np.array([8, 8, 9, 8]))", "lengths must be from 0 to 8, got 9"),
     (
         "classify(tokens, pooling='mean', lengths=np.array([8, 8, 0, 8]))",

@@ -84,9 +84,30 @@ WHOLE = [
         "rnnjax.from_torch(model)",
         "state_dict must be the state_dict() of a layer or of a whole model, got SequenceClassifier.",
     ),
-    ("rnnjax.from_keras(model)", "weights must be layer.get_weights(), a list of arrays, got SequenceClassifier."),
+    (
+        "rnnjax.from_keras(model)",
+        "weights must be a layer of Keras or its get_weights(), a list of arrays, got SequenceClassifier.",
+    ),
+    (
+        "rnnjax.from_keras([square[0], square[0]])",
+        "The weights of a SimpleRNN do not say its activation; give the layer itself, or activation='tanh', which is "
+        "Keras' default, or activation='relu'.",
+    ),
+    (
+        "rnnjax.from_torch({'weight_ih': square[0], 'weight_hh': square[0]})",
+        "The state dict of an nn.RNN does not say its nonlinearity; give nonlinearity='tanh', which is PyTorch's "
+        "default, or nonlinearity='relu'.",
+    ),
+    (
+        "rnnjax.from_torch({'epoch': 3, 'model': {'weight_hh_l0': square[0]}})",
+        "state_dict is a checkpoint, which holds the weights under 'model'; give checkpoint['model'].",
+    ),
     ("rnnjax.from_keras([tokens, xs[0]])", "weights[0] must hold floating-point numbers, got int32."),
-    ("rnnjax.from_linen([xs])", "params must be the parameters of one cell, as in variables['params'], got list."),
+    (
+        "rnnjax.from_linen([xs])",
+        "params must be the parameters of one cell, as in variables['params'], or nnx.state(cell, nnx.Param), got "
+        "list.",
+    ),
 ]
 
 DATA = [

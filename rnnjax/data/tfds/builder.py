@@ -13,7 +13,7 @@ import os
 import posixpath
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -22,6 +22,7 @@ import numpy as np
 
 from rnnjax.data.tfds.download import ARCHIVE_NAME, Reviews, download_file, read_review_archive
 from rnnjax.data.tfds.idx import FILES, read_digits
+from rnnjax.data.tfds.review_folder import FOLDER_NAME, read_review_folder
 from rnnjax.errors import UserError
 
 BUILDER = "imdb_reviews/plain_text:1.0.0"
@@ -53,16 +54,20 @@ def prepared_folder(data_dir: Path, builder: str = BUILDER) -> Path:
 def prepare_imdb(data_dir: Path, progress: Callable[[str], None]) -> None:
     """Prepare `imdb_reviews`, with the splits "train" and "test", if ``data_dir`` does not hold it; see ``prepare``.
 
-    It is made from ``data_dir/downloads/manual/aclImdb_v1.tar.gz``.
+    It is made from ``data_dir/downloads/manual/aclImdb_v1.tar.gz``, or from the extracted folder ``aclImdb`` beside it
+    or in ``data_dir``.
     """
+    extracted = [data_dir / "downloads" / "manual" / FOLDER_NAME, data_dir / FOLDER_NAME]
 
     def read(folder: Path) -> Records:
-        progress(f"reading {folder / ARCHIVE_NAME}")
-        reviews = read_review_archive(folder / ARCHIVE_NAME)
+        archive = folder / ARCHIVE_NAME
+        source = archive if archive.exists() else next(filter(Path.is_dir, extracted))
+        progress(f"reading {source}")
+        reviews = read_review_archive(source) if source == archive else read_review_folder(source)
         progress(f"preparing {sum(map(len, reviews.values())):,} reviews in {data_dir}")
         return {split: _review_examples(reviews[split]) for split in reviews}
 
-    prepare(BUILDER, data_dir, read, progress)
+    prepare(BUILDER, data_dir, read, progress, extracted=extracted)
 
 
 def prepare_mnist(data_dir: Path, progress: Callable[[str], None]) -> None:
@@ -80,7 +85,14 @@ def prepare_mnist(data_dir: Path, progress: Callable[[str], None]) -> None:
     prepare(MNIST_BUILDER, data_dir, read, progress)
 
 
-def prepare(builder: str, data_dir: Path, read: Callable[[Path], Records], progress: Callable[[str], None]) -> None:
+def prepare(
+    builder: str,
+    data_dir: Path,
+    read: Callable[[Path], Records],
+    progress: Callable[[str], None],
+    *,
+    extracted: Sequence[Path] = (),
+) -> None:
     """Prepare a data set in array_record format, unless ``data_dir`` already holds it.
 
     It is made from files in ``data_dir/downloads/manual``; missing files are downloaded into this folder.
@@ -90,6 +102,7 @@ def prepare(builder: str, data_dir: Path, read: Callable[[Path], Records], progr
         data_dir: TFDS's data folder; created if it is missing.
         read: (folder of the downloaded files) -> the examples of each split.
         progress: Called with one line at each stage.
+        extracted: Folders with the content of the files; where one exists, nothing is downloaded.
 
     Raises:
         UserError: If a file cannot be downloaded, is damaged or has an unexpected layout, if the data set is there
@@ -106,7 +119,7 @@ def prepare(builder: str, data_dir: Path, read: Callable[[Path], Records], progr
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=data_dir, prefix="rnnjax-preparing-") as staging:
-            _prepare(builder, data_dir, Path(staging), read, progress)
+            _prepare(builder, data_dir, Path(staging), read, progress, any(map(Path.is_dir, extracted)))
     except OSError as error:
         raise UserError(
             f"The data set cannot be written into {data_dir} ({error}): with --data-dir, give a writable "
@@ -115,13 +128,18 @@ def prepare(builder: str, data_dir: Path, read: Callable[[Path], Records], progr
 
 
 def _prepare(
-    name: str, data_dir: Path, staging: Path, read: Callable[[Path], Records], progress: Callable[[str], None]
+    name: str,
+    data_dir: Path,
+    staging: Path,
+    read: Callable[[Path], Records],
+    progress: Callable[[str], None],
+    is_extracted: bool,
 ) -> None:
     downloads = data_dir / "downloads" / "manual"
     with quiet_tfds() as tfds:
         builder = tfds.builder(name, data_dir=staging, file_format="array_record")
         urls = {posixpath.basename(url): (url, info.checksum) for url, info in builder.url_infos.items()}
-        missing = [file for file in urls if not (downloads / file).exists()]
+        missing = [] if is_extracted else [file for file in urls if not (downloads / file).exists()]
         for i, file in enumerate(missing):
             download_file(*urls[file], downloads / file, staging / file, progress, next_files=missing[i + 1 :])
         records = read(downloads)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rnnjax.data.tfds import download as archive_module
+from rnnjax.data.tfds import review_folder
 from rnnjax.data.tfds.builder import prepare_imdb, prepared_folder, quiet_tfds
 from rnnjax.errors import UserError
 
@@ -58,6 +59,42 @@ def test_the_same_archive_gives_the_same_records_and_only_our_lines_are_printed(
         assert path.read_bytes() == (prepared_folder(tmp_path) / path.name).read_bytes()
     assert capfd.readouterr() == (f"reading {archive}\npreparing 24 reviews in {tmp_path}\n", "")
     assert caplog.messages == []
+
+
+def extract(folder, reviews):
+    """The reviews as files, with others that are no labelled reviews."""
+    for name, text in {**reviews, "aclImdb/train/unsup/0_0.txt": "", "aclImdb/train/pos/._1_7.txt": "x"}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize("place", [".", "downloads/manual"])
+def test_an_extracted_folder_gives_the_records_of_the_archive(place, prepared, reviews, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(review_folder, "REVIEWS_PER_CLASS", 6)
+    extract(tmp_path / place, reviews)
+    prepare_imdb(tmp_path, print)
+    for path in prepared_folder(prepared).glob("*.array_record*"):
+        assert path.read_bytes() == (prepared_folder(tmp_path) / path.name).read_bytes()
+    assert capfd.readouterr().out.startswith(f"reading {tmp_path / place / 'aclImdb'}\n")
+
+
+def test_of_archive_and_extracted_folder_the_archive_is_read(make_archive, reviews, tmp_path, capfd):
+    archive = make_archive(tmp_path, reviews)
+    extract(tmp_path, {"aclImdb/train/pos/1_7.txt": "damaged"})
+    prepare_imdb(tmp_path, print)
+    assert capfd.readouterr().out.startswith(f"reading {archive}\n")
+
+
+@pytest.mark.parametrize("missing", ["train/pos", "test/neg/3"])
+def test_a_folder_that_was_extracted_in_part_is_reported_and_leaves_nothing(missing, reviews, tmp_path, monkeypatch):
+    monkeypatch.setattr(review_folder, "REVIEWS_PER_CLASS", 6)
+    extract(tmp_path, {name: text for name, text in reviews.items() if missing not in name})
+    before = tree(tmp_path)
+    message = rf"aclImdb/{missing[:9].rstrip('/')} has [05] reviews of 6, so the archive was not extracted to its end"
+    with pytest.raises(UserError, match=message):
+        prepare_imdb(tmp_path, silent)
+    assert tree(tmp_path) == before
 
 
 def test_a_prepared_folder_is_left_alone(prepared):

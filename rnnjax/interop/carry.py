@@ -1,0 +1,45 @@
+"""States of rnnjax cells as the carry of Flax's cells, and the reverse.
+
+Flax's LSTM carries the pair (c, h), memory first, and its other cells the array h; ``cell.State`` is (h, c) or (h,).
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from rnnjax.argument_checks import describe
+from rnnjax.cells import Cell
+from rnnjax.typing import CellState, PyTree
+
+
+def to_flax_carry(cell: Cell, state: CellState) -> PyTree:
+    """The pair (memory, h) where memory and output are two states, otherwise the array h."""
+    return (state[-1], state[0]) if cell.has_separate_memory else state[0]
+
+
+def from_flax_carry(cell: Cell, carry: PyTree) -> CellState:
+    """``cell.State`` from the carry of ``to_flax_carry``.
+
+    Raises:
+        ValueError: it is none; a ``cell.State`` too is refused, since its order is the other one.
+    """
+    fields = tuple(reversed(cell.State._fields))
+    wanted = f"the pair ({', '.join(fields)})" if cell.has_separate_memory else f"the array {fields[0]}"
+    if isinstance(carry, cell.State):
+        given = ", ".join(f"state.{field}" for field in fields)
+        given = f"({given})" if cell.has_separate_memory else given
+        raise ValueError(
+            f"the carry must be {wanted}, in the order of Flax's cells, got {describe(carry)}; give {given}"
+        )
+    if not cell.has_separate_memory:
+        if isinstance(carry, tuple | list):
+            raise ValueError(f"the carry must be {wanted}, as in Flax's cells, got {describe(carry)}")
+        return cell.State(carry)
+    if not isinstance(carry, tuple | list) or len(carry) != 2:
+        raise ValueError(f"the carry must be {wanted}, in the order of Flax's cells, got {describe(carry)}")
+    return cell.make_state(carry[1], carry[0])
+
+
+def output_dtype(cell: Cell) -> Any:
+    """The dtype of outputs in Flax: that of parameters and products together, while states are float32 at least."""
+    return jnp.promote_types(cell.param_dtype, cell.dtype or cell.param_dtype)
