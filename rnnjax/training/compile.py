@@ -40,8 +40,8 @@ class Programs(NamedTuple):
 
     ``init[cell](key) -> state``: the state before the first step.
     ``measure(params, batch) -> (losses, layers)``: (B,), and ``LayerMeasurements`` of each recurrent layer.
-    ``origin(state, key, batch) -> origin``: where a training step makes the first number that is not finite; compiled when
-    it is called.
+    ``origin(state, key, batch) -> origin``: where a training step makes the first number that is not finite, ``key`` being
+    that of ``TracedHParams``; compiled when it is called.
     """
 
     train: dict[int, Program]
@@ -135,9 +135,7 @@ def _measure_layers(loss: Loss, params: ModelParams, batch: Batch) -> tuple[jax.
     return measurements.losses, measurements.layers
 
 
-def _origin(
-    model: nn.Module, program_kind: ProgramKind, state: TrainState, key: np.ndarray, batch: Batch
-) -> Origin:
+def _origin(model: nn.Module, program_kind: ProgramKind, state: TrainState, key: np.ndarray, batch: Batch) -> Origin:
     carry = carry_before_step(state, program_kind.restart_every, key, jax.numpy.arange(len(batch.weights)))
     return nonfinite_origin(
         jax.jit(partial(measure, make_loss(model, program_kind.objective, carry)))(state.params, batch)

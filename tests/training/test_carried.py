@@ -116,8 +116,8 @@ def test_the_losses_of_windows_are_those_of_one_long_pass_from_every_start(setup
             starts = sorted({0, *np.flatnonzero(drawn[: len(rows), stream]).tolist()})
             restarts += len(starts) - 1
             by_window[rows] = losses_from_starts(params, rows, starts)
-        expected += [by_window[row[weight == 1]].mean() for row, weight in zip(chunk.indices, chunk.weights, strict=True)
-                     if weight.any()]  # fmt: skip
+        batches = zip(chunk.indices, chunk.weights, strict=True)
+        expected += [by_window[row[weight == 1]].mean() for row, weight in batches if weight.any()]
     losses = [record["loss"] for record in records_of_kind("train", member.folder)]
     assert restarts > 0
     assert len(expected) == len(losses) == setup.steps

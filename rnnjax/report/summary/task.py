@@ -28,6 +28,17 @@ def by_loss(groups: SeedGroups) -> bool:
     return bool(tasks) and all(task.by_loss for task in tasks)
 
 
+def by_rmse(groups: SeedGroups) -> bool:
+    """Whether the main score of every task is an error in the unit of the user's labels."""
+    tasks = tasks_of(groups)
+    return bool(tasks) and all(task.by_rmse for task in tasks)
+
+
+def error_name(groups: SeedGroups) -> str:
+    """What titles and sentences call the main score of tasks that are judged by their loss."""
+    return "RMSE" if by_rmse(groups) else "loss"
+
+
 def chance(groups: SeedGroups) -> float | None:
     """The accuracy of guessing; None where it is unknown or differs. Without members, that of a binary task."""
     levels = {task.chance for task in tasks_of(groups)} or {TaskInfo().chance}
@@ -35,8 +46,9 @@ def chance(groups: SeedGroups) -> float | None:
 
 
 def baselines(groups: SeedGroups) -> dict[str, float]:
-    """The losses of the best predictions without memory, by their text, in rising order."""
-    values = {member.baseline for group in groups for member in group.members if member.baseline is not None}
+    """The losses (see ``TaskInfo.main_error``) of the best predictions without memory, by their text, rising."""
+    known = [member for group in groups for member in group.members if member.baseline is not None]
+    values = {float(member.task.main_error(member.baseline)) for member in known}
     return {loss(value): value for value in sorted(values)}
 
 

@@ -136,9 +136,7 @@ def _log(
     return StepLog(jax.tree.unflatten(structure, gradients), update_ratios(changes, sizes))
 
 
-def carry_before_step(
-    state: TrainState, restart_every: int | None, key: AnyArray, rows: jax.Array
-) -> States | None:
+def carry_before_step(state: TrainState, restart_every: int | None, key: AnyArray, rows: jax.Array) -> States | None:
     """The model's state in front of a training step; None, which means zeros, where batches do not continue each other.
 
     Args:
