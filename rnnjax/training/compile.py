@@ -40,8 +40,8 @@ class Programs(NamedTuple):
 
     ``init[cell](key) -> state``: the state before the first step.
     ``measure(params, batch) -> (losses, layers)``: (B,), and ``LayerMeasurements`` of each recurrent layer.
-    ``origin(state, key, batch) -> origin``: where a training step makes the first number that is not finite, ``key`` being
-    that of ``TracedHParams``; compiled when it is called.
+    ``origin(state, key, batch) -> origin``: where a training step makes the first number that is not finite, with the
+    ``key`` of ``TracedHParams``; compiled when it is called.
     """
 
     train: dict[int, Program]

@@ -131,7 +131,9 @@ def _interval_field(
 def _steps_field(group: SeedGroup) -> Field:
     """The median seed's steps to beat the baseline; a dash where it never does, ≤ where nothing was known before."""
     steps = group_steps_to_beat(group)
-    first = max((float(member.validation.steps.min(initial=0)) for member in group.reported), default=0.0)
+    first = max(
+        (float(member.validation.steps[0]) for member in group.reported if len(member.validation.steps)), default=0
+    )
 
     def write(value: float) -> str:
         return "never" if np.isinf(value) else f"{'≤ ' if value <= first else ''}{value:,.0f}"
