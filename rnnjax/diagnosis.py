@@ -23,7 +23,7 @@ from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, Origin, check
 from rnnjax.nn.recurrent import RNN
 from rnnjax.report.diagnosis_report import Figures, figures, rich_summary, write_page
 from rnnjax.report.summary.diagnosis import by_lag as quantile_by_lag
-from rnnjax.report.summary.diagnosis import has_belt
+from rnnjax.report.summary.diagnosis import has_belt, mean_keep
 from rnnjax.runtime.blas import one_blas_thread
 from rnnjax.typing import CellState, ModelParams, PyTree
 
@@ -143,6 +143,7 @@ def _alarms(examined: Measurements, diagnosis: Diagnosis) -> tuple[Alarm, ...]:
             curves=quantile_by_lag(layer, "decay")[None],
             last_step_only=bool(layer.last_step_only),
             keep_at_bias=layer.keep_at_bias,
+            keep=mean_keep(layer),
             saturation=layer.saturation,
             belt_share=quantile_by_lag(layer, "belt_share"),
             has_belt=has_belt(layer),

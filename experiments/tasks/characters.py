@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset
     from rnnjax.typing import JSONObject
 
-DEFAULT_TRAINING = TrainingSettings(epochs=5, batch_size=32, learning_rate=3e-3, schedule="cosine")
+DEFAULT_TRAINING = TrainingSettings(epochs=5, batch_size=32, learning_rate=3e-3, schedule="cosine", validate_every=100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Characters(StepwiseExperiment):
 
     The text is cut into --batch-size contiguous streams, which are read in parallel, window by window. Each window
     starts from the final state of the one before it; gradients stop at the start of the window. Validation and test
-    use four times as many streams. The loss is in nats a character; divide it by ln 2 for bits.
+    use four times as many streams, which begin from zeros; so that the network learns to begin there, each stream of
+    the training restarts from zeros in front of a window with a probability of 5%. The loss is in nats a character;
+    divide it by ln 2 for bits.
 
     Attributes:
         file: text file to train on; tiny_shakespeare of TFDS, 1.1 million characters, if not given.

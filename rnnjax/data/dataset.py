@@ -56,6 +56,7 @@ class Dataset(NamedTuple):
     baseline: float | None = None  # loss of the best answer without memory
     chance: float | None = None  # its accuracy, if classes differ in size
     explained: bool = True  # whether word attribution is measured after training, if inputs are words
+    label_scale: tuple[float, float] | None = None  # mean and deviation by which NUMBER labels were standardised
     carried: bool = False  # whether examples are consecutive windows of one sequence, with the state carried over
 
     @property

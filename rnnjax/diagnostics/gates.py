@@ -4,13 +4,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import gammaln
 
 from rnnjax.argument_checks import check_array, check_integer, check_integers
 from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params
 from rnnjax.core.unroll import check_cell
-from rnnjax.diagnostics.linearization import Steps, check_steps, check_steps_of
+from rnnjax.diagnostics.linearization import Steps, check_steps, check_steps_of, flip_valid
 
+CHANCE = 1e-6  # see padding_read
 FLAT = 0.04  # of the steepest slope: reached where σ(z) is within 1% of 0 or 1, tanh(z) within 2% of ±1
 
 
@@ -79,6 +81,11 @@ def keep_at_bias(cell: Cell, params: Params) -> jax.Array:
 def padding_read(xs: jax.Array, lengths: jax.Array, *, shortest: int = 3) -> jax.Array:
     """Share of the steps read that look like padding: at least ``shortest`` equal inputs in a row at the end.
 
+    Inputs that repeat by themselves are told from padding in three ways. An input that also occurs earlier in its
+    example is no padding. Equal inputs in a row at the beginning, which padding at the end does not explain, show how
+    often that happens: twice their number is subtracted. And where inputs repeat at the rate that is found in front of
+    such ends, as many repetitions would be there with a probability of less than one in a million; else the share is 0.
+
     Args:
         xs: (T, B, D) inputs.
         lengths: (B,) steps that are read.
@@ -90,8 +97,29 @@ def padding_read(xs: jax.Array, lengths: jax.Array, *, shortest: int = 3) -> jax
     check_array("xs", xs, "(T, B, D)")
     check_integers("lengths", lengths, xs.shape[1:2], 0, xs.shape[0])
     check_integer("shortest", shortest, 1)
+    at_end, at_start = (_equal_at_end(inputs, lengths, shortest) for inputs in (xs, flip_valid(xs, lengths)))
     steps = jnp.arange(xs.shape[0])[:, None]
-    equals_next = (xs == jnp.roll(xs, -1, axis=0)).all(axis=-1) | (steps >= lengths[None, :] - 1)
-    equal_to_end = jnp.cumprod(equals_next[::-1], axis=0)[::-1] * (steps < lengths[None, :])
-    equal_inputs = equal_to_end.sum(axis=0)
-    return jnp.where(equal_inputs >= shortest, equal_inputs, 0).sum() / jnp.maximum(lengths.sum(), 1)
+    before = steps < (lengths - at_end - 1)[None, :]  # without the change in front of the end
+    repeats = ((xs == jnp.roll(xs, -1, axis=0)).all(axis=-1) & before).sum()
+    rate = (repeats + 1) / (before.sum() + 1)
+    chosen = at_end > 0  # K of B examples, in one of B over K ways
+    log_chance = jnp.where(chosen, at_end - 1, 0).sum() * jnp.log(rate) + _log_binomial(len(lengths), chosen.sum())
+    share = jnp.maximum(at_end.sum() - 2 * at_start.sum(), 0) / jnp.maximum(lengths.sum(), 1)
+    return jnp.where(log_chance < jnp.log(CHANCE), share, 0)
+
+
+def _equal_at_end(xs: jax.Array, lengths: jax.Array, shortest: int) -> jax.Array:
+    """Number (B,) of equal inputs at the end: 0 where below ``shortest``, or where the input occurs before, too.
+
+    It is also 0 where all inputs of an example are equal, which tells nothing.
+    """
+    steps = jnp.arange(xs.shape[0])[:, None]
+    valid = steps < lengths[None, :]
+    last = jnp.take_along_axis(xs, jnp.maximum(lengths - 1, 0)[None, :, None], axis=0)
+    equals_last = (xs == last).all(axis=-1) & valid
+    run = (jnp.cumprod((equals_last | ~valid)[::-1], axis=0)[::-1] * valid).sum(axis=0)
+    return jnp.where((run >= shortest) & (run < lengths) & (equals_last.sum(axis=0) == run), run, 0)
+
+
+def _log_binomial(n: int, k: jax.Array) -> jax.Array:
+    return gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)

@@ -54,13 +54,32 @@ class TrainRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     gradient_norm: Number
 
 
+class RegressionErrors(msgspec.Struct, frozen=True, kw_only=True):
+    """How far predicted numbers are from the labels of a split, in the unit of the labels as the user gave them.
+
+    Attributes:
+        rmse: root of the mean squared error.
+        mae: mean absolute error.
+        r2: coefficient of determination: 1 - (mean squared error) / (variance of the split's labels). 1 is perfect, 0
+            as good as always answering their mean; NaN where they are all equal.
+    """
+
+    rmse: Number
+    mae: Number
+    r2: Number
+
+
 class ValidationRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="validation"):
-    """A line of ``metrics.jsonl``: the mean loss and accuracy of the validation examples after ``step`` updates."""
+    """A line of ``metrics.jsonl``: the mean loss and accuracy of the validation examples after ``step`` updates.
+
+    ``errors`` is there where labels are numbers, and unset in runs that did not write it.
+    """
 
     step: Count
     epoch: Count = 0
     loss: Number
     accuracy: Number
+    errors: RegressionErrors | msgspec.UnsetType = msgspec.UNSET
 
 
 class UpdateRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="updates"):
@@ -125,6 +144,9 @@ class RunResult(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         steps_per_second: of this member and those beside it together.
         compile_seconds: that its programs took to compile.
         accuracy_by_distance: where the task has distances, else None.
+        test_errors: where labels are numbers, of the parameters of the best validation; else unset, as in runs that
+            did not write it.
+        validation_errors: likewise.
     """
 
     test_loss: Number
@@ -136,6 +158,8 @@ class RunResult(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     steps_per_second: Number
     compile_seconds: Number
     accuracy_by_distance: AccuracyByDistance | None = None
+    test_errors: RegressionErrors | msgspec.UnsetType = msgspec.UNSET
+    validation_errors: RegressionErrors | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def distance(self) -> Floats | None:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
+import numpy as np
 
 from rnnjax.data.dataset import Objective
 from rnnjax.formatting import Nouns
 from rnnjax.runs.published import Published
-from rnnjax.typing import JSONObject
+from rnnjax.typing import Floats, JSONObject
 
 FORMAT_VERSION = 1
 
@@ -114,6 +115,10 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
         classes: names of the labels; none where they have no names.
         constant: accuracy of the best constant answer where classes differ in size, else None.
         loss: name and unit of the loss; empty in runs that did not write it.
+        label_scale: mean and standard deviation by which labels that are numbers were standardised for the training;
+            unset where they were not, and in runs that did not write it.
+        restarts: of a text that is read in streams, the probability with which a stream starts again from zeros in
+            front of a training window; unset for other tasks, and in runs that did not write it.
     """
 
     step: str = "word"
@@ -123,6 +128,8 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     classes: tuple[str, ...] = ()
     constant: float | None = msgspec.field(name="chance", default=None)
     loss: str = ""
+    label_scale: tuple[float, float] | msgspec.UnsetType = msgspec.UNSET
+    restarts: float | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def nouns(self) -> Nouns:
@@ -138,6 +145,18 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     def by_loss(self) -> bool:
         """Whether the loss is the main score, and not the share of right answers."""
         return self.objective in (Objective.NUMBER, Objective.SYMBOLS)
+
+    @property
+    def by_rmse(self) -> bool:
+        """Whether the main score is the root mean squared error in the unit of the labels that the user gave."""
+        return self.label_scale is not msgspec.UNSET
+
+    def main_error(self, losses: Floats | float) -> Floats:
+        """Mean losses of any shape, as the report shows them: root mean squared errors where ``by_rmse``."""
+        mean_losses = np.asarray(losses, np.float64)
+        if self.label_scale is msgspec.UNSET:
+            return mean_losses
+        return np.sqrt(np.maximum(mean_losses, 0)) * self.label_scale[1]
 
     @property
     def chance(self) -> float | None:

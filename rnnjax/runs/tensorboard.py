@@ -25,6 +25,7 @@ class EventWriter:
         """The numbers of a record under their names, as "train/loss" and "updates/recurrent/cell/w_h"."""
         values = encode(record)
         kind, step, _ = (values.pop(name) for name in ("kind", "step", "epoch"))
+        values |= values.pop("errors", {})
         for name, value in (record.ratios if isinstance(record, UpdateRecord) else values).items():
             self._events.add_scalar(f"{kind}/{name}", value, step)
 

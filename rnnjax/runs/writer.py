@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
+import msgspec
 import numpy as np
 
 from rnnjax.analysis.diagnosis import Diagnosis
@@ -20,6 +21,7 @@ from rnnjax.runs.member_schema import (
     GradientRecord,
     MemberInfo,
     MetricsRecord,
+    RegressionErrors,
     RunResult,
     TrainRecord,
     UpdateRecord,
@@ -102,9 +104,12 @@ class MemberWriter:
         """Append one training step, see ``TrainRecord``."""
         self._append(TrainRecord(step=step, epoch=epoch, loss=loss, accuracy=accuracy, gradient_norm=gradient_norm))
 
-    def append_validation(self, step: int, epoch: int, loss: float, accuracy: float) -> None:
+    def append_validation(
+        self, step: int, epoch: int, loss: float, accuracy: float, errors: RegressionErrors | None = None
+    ) -> None:
         """Append one validation, see ``ValidationRecord``."""
-        self._append(ValidationRecord(step=step, epoch=epoch, loss=loss, accuracy=accuracy))
+        of_numbers = errors or msgspec.UNSET
+        self._append(ValidationRecord(step=step, epoch=epoch, loss=loss, accuracy=accuracy, errors=of_numbers))
 
     def append_logged_step(self, step: int, epoch: int, gradients: PyTree, updates: Mapping[str, PyTree]) -> None:
         """Append what is logged of a step in addition.

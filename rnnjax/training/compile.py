@@ -40,15 +40,15 @@ class Programs(NamedTuple):
 
     ``init[cell](key) -> state``: the state before the first step.
     ``measure(params, batch) -> (losses, layers)``: (B,), and ``LayerMeasurements`` of each recurrent layer.
-    ``origin(state, batch) -> origin``: where a training step makes the first number that is not finite; compiled when
-    it is called.
+    ``origin(state, key, batch) -> origin``: where a training step makes the first number that is not finite, with the
+    ``key`` of ``TracedHParams``; compiled when it is called.
     """
 
     train: dict[int, Program]
     evaluate: dict[int, Program]
     init: dict[Cell, Callable[[jax.Array], TrainState]]
     measure: Callable[[ModelParams, Batch], tuple[jax.Array, tuple[LayerMeasurements, ...]]]
-    origin: Callable[[TrainState, Batch], Origin]
+    origin: Callable[[TrainState, np.ndarray, Batch], Origin]
 
 
 def build_programs(
@@ -135,8 +135,8 @@ def _measure_layers(loss: Loss, params: ModelParams, batch: Batch) -> tuple[jax.
     return measurements.losses, measurements.layers
 
 
-def _origin(model: nn.Module, program_kind: ProgramKind, state: TrainState, batch: Batch) -> Origin:
-    carry = carry_before_step(state, program_kind.restart_every, jax.numpy.arange(len(batch.weights)))
+def _origin(model: nn.Module, program_kind: ProgramKind, state: TrainState, key: np.ndarray, batch: Batch) -> Origin:
+    carry = carry_before_step(state, program_kind.restart_every, key, jax.numpy.arange(len(batch.weights)))
     return nonfinite_origin(
         jax.jit(partial(measure, make_loss(model, program_kind.objective, carry)))(state.params, batch)
     )

@@ -5,9 +5,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from rnnjax.data.batching import Chunk, ordered_chunks
-from rnnjax.data.dataset import Examples
+from rnnjax.data.dataset import Dataset, Examples, Objective
 from rnnjax.data.streams import stream_chunks
-from rnnjax.runs.member_schema import AccuracyByDistance
+from rnnjax.runs.member_schema import AccuracyByDistance, RegressionErrors
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.ensemble import pad_batch, stack_chunks
 from rnnjax.training.setup import EVAL_BATCH_FACTOR, EnsembleSetup
@@ -20,6 +20,7 @@ class Scores(NamedTuple):
     loss: float  # mean
     accuracy: float  # mean of ``correct``
     correct: np.ndarray  # (N,) in 0..1, see ``losses.score``
+    errors: RegressionErrors | None = None  # where labels are numbers
 
 
 def evaluate(setup: EnsembleSetup, split: Literal["validation", "test"], params: ModelParams) -> list[Scores]:
@@ -47,7 +48,32 @@ def evaluate(setup: EnsembleSetup, split: Literal["validation", "test"], params:
         for i, real in enumerate(chunk.weights > 0):
             rows = chunk.indices[i][real]
             losses[i, rows], correct[i, rows] = chunk_losses[i][real], chunk_correct[i][real]
-    return [Scores(float(a.mean()), float(b.mean()), b) for a, b in zip(losses, correct, strict=True)]
+    return [
+        Scores(float(a.mean()), float(b.mean()), b, _errors(dataset, examples, a))
+        for dataset, examples, a, b in zip(ensemble.datasets, splits, losses, correct, strict=True)
+    ]
+
+
+def _errors(dataset: Dataset, examples: Examples, losses: np.ndarray) -> RegressionErrors | None:
+    if dataset.objective is not Objective.NUMBER:
+        return None
+    return regression_errors(losses, examples.labels, 1.0 if dataset.label_scale is None else dataset.label_scale[1])
+
+
+def regression_errors(squared_errors: np.ndarray, labels: np.ndarray, deviation: float) -> RegressionErrors:
+    """The errors of predicted numbers in the unit of the labels before they were standardised.
+
+    Args:
+        squared_errors: (N,) of the predictions of standardised labels.
+        labels: (N,) standardised.
+        deviation: by which the labels were divided.
+    """
+    mean_squared, variance = squared_errors.mean(), labels.astype(np.float64).var()
+    return RegressionErrors(
+        rmse=float(deviation * np.sqrt(mean_squared)),
+        mae=float(deviation * np.sqrt(squared_errors).mean()),
+        r2=float(1 - mean_squared / variance) if variance > 0 else float("nan"),
+    )
 
 
 def _chunks(setup: EnsembleSetup, examples: Examples) -> list[Chunk]:

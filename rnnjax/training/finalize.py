@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from rnnjax.data.dataset import Dataset, Objective
 from rnnjax.runs.member_schema import RunResult
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.sharding.program_spec import ShardingRole
@@ -33,7 +34,10 @@ def finalize(setup: EnsembleSetup, members: Sequence[RunState], done: TrainProgr
     view.start(f"{ensemble.title}: diagnosis and test", total=1 + len(ended))
     # a program scores all M members: one that failed is given another's parameters, and its scores are not used
     best = [member.params if member.failure is None else members[ended[0]].params for member in members]
-    tests = evaluate(setup, "test", setup.layout.put(ShardingRole.PARAMS, stack_trees(best)))
+    params = setup.layout.put(ShardingRole.PARAMS, stack_trees(best))
+    tests = evaluate(setup, "test", params)
+    of_numbers = ensemble.datasets[0].objective is Objective.NUMBER
+    validations = evaluate(setup, "validation", params) if of_numbers else tests
     seconds = done.seconds / len(members)
     for count, i in enumerate(ended, 1):
         member, spec, dataset, test = members[i], ensemble.specs[i], ensemble.datasets[i], tests[i]
@@ -55,13 +59,21 @@ def finalize(setup: EnsembleSetup, members: Sequence[RunState], done: TrainProgr
             steps_per_second=done.step / seconds,
             compile_seconds=setup.compile_seconds,
             accuracy_by_distance=None if distances is None else accuracy_by_distance(test.correct, distances),
+            test_errors=test.errors or msgspec.UNSET,
+            validation_errors=validations[i].errors or msgspec.UNSET,
         )
         member.writer.write_result(result)
-        by_loss = dataset.objective in BY_LOSS
-        scores = [f"{loss:.3g}" for loss in (-minus_loss, test.loss)]
-        if not by_loss:
-            scores = [f"{score:.3f}" for score in (accuracy, test.accuracy)]
         view.line(
             f"{spec.label:<16} seed {spec.seed}   {done.step} steps in {seconds:.0f} s "
-            f"({done.step / seconds:.1f} steps/s)   {'loss: ' * by_loss}validation {scores[0]}   test {scores[1]}"
+            f"({done.step / seconds:.1f} steps/s)   {_scores(dataset, result)}"
         )
+
+
+def _scores(dataset: Dataset, result: RunResult) -> str:
+    """The main score of validation and test, for the terminal."""
+    validation, test = result.validation_errors, result.test_errors
+    if dataset.label_scale is not None and validation is not msgspec.UNSET and test is not msgspec.UNSET:
+        return f"RMSE: validation {validation.rmse:.3g}   test {test.rmse:.3g}   R²: test {test.r2:.3f}"
+    if dataset.objective in BY_LOSS:
+        return f"loss: validation {result.validation_loss:.3g}   test {result.test_loss:.3g}"
+    return f"validation {result.validation_accuracy:.3f}   test {result.test_accuracy:.3f}"

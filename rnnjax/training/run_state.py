@@ -84,7 +84,7 @@ class RunState:
 
     def validate(self, step: int, epoch: int, scores: Scores) -> bool:
         """Write the validation scores after ``step`` steps; returns whether they are the best so far."""
-        self.writer.append_validation(step, epoch, scores.loss, scores.accuracy)
+        self.writer.append_validation(step, epoch, scores.loss, scores.accuracy, scores.errors)
         if not np.isfinite(scores.loss):
             self.fail("loss", scores.loss, f"in the validation after step {step - 1}")
             return False

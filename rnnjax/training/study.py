@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
+import msgspec
 
 from rnnjax.config.execution import Execution
 from rnnjax.distributed.collectives import broadcast_from_first, first_process_first
@@ -29,6 +30,7 @@ from rnnjax.training.run_state import RunState
 from rnnjax.training.setup import EnsembleSetup, select_member, set_up_ensemble
 from rnnjax.training.step.losses import LOSSES
 from rnnjax.training.step.state import STATE_ROLES
+from rnnjax.training.step.train_step import RESTART_SHARE
 from rnnjax.training.train_loop import train
 
 
@@ -154,6 +156,8 @@ def _begin(folder: Path, setup: EnsembleSetup, i: int, restored: RestoredProgres
         classes=dataset.classes,
         constant=dataset.chance,
         loss=LOSSES[dataset.objective],
+        label_scale=msgspec.UNSET if dataset.label_scale is None else dataset.label_scale,
+        restarts=RESTART_SHARE if dataset.carried else msgspec.UNSET,
     )
     write_task(folder, task)
     write_vocabulary(folder, dataset.vocabulary)

@@ -109,4 +109,4 @@ def _origin(setup: EnsembleSetup, i: int, segment: Segment, state: TrainState, s
     split, rows = setup.ensemble.datasets[i].train, chunk.indices[i, k]
     batch = Batch(scale_bytes(split.inputs[rows]), split.lengths[rows], split.labels[rows], chunk.weights[i, k])
     halted = select_member(setup.layout.fetch(state._replace(opt_state=())), i)
-    return setup.programs.origin(halted, batch)._replace(step=step)
+    return setup.programs.origin(halted, setup.keys[i], batch)._replace(step=step)

@@ -141,16 +141,51 @@ def test_both_biases_of_a_gru_count(x64):
 
 def test_padding_that_is_read_is_a_run_of_equal_inputs_at_the_end():
     xs = np.random.default_rng(0).normal(size=(10, 4, 3)).astype(np.float32)
-    true = np.array([6, 10, 8, 0])
+    true = np.array([4, 10, 8, 5])
     for b, n in enumerate(true):
         xs[n:, b] = 7.0
-    healthy = padding_read(jnp.array(xs), jnp.array(true))
-    assert healthy == 0
-    # read to the end: 4 of example 0 and 10 of example 3; example 2's run of two is too short to tell
-    assert padding_read(jnp.array(xs), jnp.full(4, 10)) == pytest.approx(14 / 40)
-    assert padding_read(jnp.array(xs), jnp.full(4, 10), shortest=2) == pytest.approx(16 / 40)
-    assert padding_read(jnp.array(xs), jnp.array([9, 10, 8, 0])) == pytest.approx(3 / 27)
-    assert padding_read(jnp.array(xs), jnp.zeros(4, jnp.int32)) == 0
+    xs, true = jnp.array(xs), jnp.array(true)
+    assert padding_read(xs, true) == 0
+    # read to the end: 6 of example 0 and 5 of example 3; example 2's run of two is too short to tell
+    assert padding_read(xs, jnp.full(4, 10)) == pytest.approx(11 / 40)
+    assert padding_read(xs, jnp.full(4, 10), shortest=2) == pytest.approx(13 / 40)
+    assert padding_read(xs, jnp.array([7, 10, 8, 5])) == 0  # a single run of three may be chance
+    assert padding_read(xs[::-1], jnp.full(4, 10)) == 0  # in front it is no padding that changes the last state
+    assert padding_read(xs, jnp.zeros(4, jnp.int32)) == 0
+
+
+def one_hot_batch(rng, letters, steps, batch, repeat=0.0):
+    """One-hot letters (T, B, letters): each repeats the one before with probability ``repeat``, else is drawn anew."""
+    ids = rng.integers(letters, size=(steps, batch))
+    again = rng.random((steps, batch)) < repeat
+    for t in range(1, steps):
+        ids[t] = np.where(again[t], ids[t - 1], ids[t])
+    return np.eye(letters, dtype=np.float32)[ids]
+
+
+@pytest.mark.parametrize("repeat", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize(("letters", "steps", "batch"), [(2, 20, 32), (2, 8, 16), (3, 5, 64), (5, 12, 4), (30, 40, 8)])
+def test_letters_that_repeat_by_chance_are_no_padding(letters, steps, batch, repeat):
+    rng = np.random.default_rng(letters)
+    read, lengths = jax.jit(padding_read), jnp.full(batch, steps)
+    assert max(float(read(one_hot_batch(rng, letters, steps, batch, repeat), lengths)) for _ in range(60)) == 0
+
+
+@pytest.mark.parametrize("kind", ["a letter of its own", "the last letter again"])
+@pytest.mark.parametrize(("letters", "steps"), [(2, 40), (30, 20)])
+def test_padding_of_letters_is_found(kind, letters, steps):
+    rng = np.random.default_rng(1)
+    true = rng.integers(steps // 2, steps + 1, size=16)
+    xs = np.pad(one_hot_batch(rng, letters, steps, 16), [(0, 0), (0, 0), (0, 1)])
+    for b, n in enumerate(true):
+        xs[n:, b] = np.eye(letters + 1)[-1] if kind == "a letter of its own" else xs[n - 1, b]
+    share = float(padding_read(jnp.array(xs), jnp.full(16, steps)))
+    padding = float((steps - true).sum() / (16 * steps))
+    if kind == "a letter of its own":
+        assert 0.8 * padding < share <= padding
+    else:  # one of two letters has mostly occurred before
+        assert (share > 0.5 * padding) == (letters > 2)
+    assert padding_read(jnp.array(xs), jnp.array(true)) == 0
 
 
 def test_equal_inputs_elsewhere_are_no_padding():

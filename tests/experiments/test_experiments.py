@@ -107,6 +107,7 @@ def test_characters_of_a_file_with_carried_state(tmp_path):
     flags = f"--file {path} --window 6 --validation 0.2 --test-share 0.2"
     task, (result,) = run_to_completion(f"characters {SMALL} {flags}", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("character", "window", "symbols")
+    assert task["restarts"] == 0.05
     assert read_json(tmp_path / "run" / "vocabulary.json") == ["<pad>", "<unk>", *sorted(set(ANIMALS))]
     assert result["test_loss"] > 0
 

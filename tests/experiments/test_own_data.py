@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 
 import numpy as np
 import pytest
@@ -80,13 +81,27 @@ def test_series_of_unlike_lengths_with_classes(tmp_path):
 
 
 @pytest.mark.slow
-def test_series_with_numbers_and_one_test_file(tmp_path):
-    rng = np.random.default_rng(1)
-    train, test = (
-        make_series(tmp_path / f"{name}.npz", rng.normal(size=count), ragged=False)
-        for name, count in (("train", 30), ("test", 9))
-    )
-    task, _ = run_to_completion(
-        f"series {SMALL} --cells gru --train {train} --test {test} --validation 0.2", tmp_path / "run"
-    )
-    assert (task["objective"], task["loss"]) == ("number", "mean squared error")
+def test_series_with_numbers_have_errors_in_the_unit_of_their_labels(tmp_path):
+    """The same labels in another unit: the training is the same, and RMSE and MAE are in that unit."""
+    results, scale = [], 1024.0
+    for unit in (1.0, scale):
+        rng = np.random.default_rng(1)
+        train, test = (
+            make_series(tmp_path / f"{name}{unit}.npz", unit * rng.normal(size=count), ragged=False)
+            for name, count in (("train", 30), ("test", 9))
+        )
+        flags = f"series {SMALL} --cells gru --train {train} --test {test} --validation 0.2"
+        task, (result,) = run_to_completion(flags, tmp_path / f"run{unit}")
+        assert (task["objective"], task["loss"]) == ("number", "mean squared error")
+        results.append((task["label_scale"], result))
+    (scales, small), (large_scales, large) = results
+    assert large_scales == [scale * number for number in scales]
+    assert large["test_loss"] == small["test_loss"]
+    for split in ("test", "validation"):
+        of_small, of_large = small[f"{split}_errors"], large[f"{split}_errors"]
+        assert of_large == {"rmse": scale * of_small["rmse"], "mae": scale * of_small["mae"], "r2": of_small["r2"]}
+        assert of_small["rmse"] == pytest.approx(scales[1] * np.sqrt(small[f"{split}_loss"]))
+        assert of_small["rmse"] >= of_small["mae"] > 0
+    (*_, last) = (tmp_path / "run1.0").glob("members/*/metrics.jsonl")
+    validations = [json.loads(line) for line in last.read_text().splitlines() if '"validation"' in line]
+    assert validations[-1]["errors"] == small["validation_errors"]

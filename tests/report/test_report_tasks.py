@@ -1,5 +1,6 @@
 """Reports of tasks other than reviews: their nouns, and losses where the share of right answers says little."""
 
+import csv
 import html
 import io
 import json
@@ -103,6 +104,64 @@ def test_the_main_score_of_a_number_task_is_its_test_loss(run):
     )
 
 
+ERRORS = {"rmse": 12.0, "mae": 9.0, "r2": 0.8768}
+
+
+def write_regression(path, *, errors=True):
+    """A finished run on series with numbers as labels, whose standard deviation is 30: losses are in its square."""
+    run = write_run(path, "series")
+    write_task(run, "number", "step", "series", loss="mean squared error", label_scale=[100.0, 30.0])
+    rows = [(100, 1.1, 0.01), (200, 0.25, 0.02), (300, 0.2, 0.02)]
+    for seed in range(2):
+        scores = {"validation": rows, "losses": (0.16, 0.2), "test": 0.03, "baseline": 1.0, "varied": {}}
+        folder = write_member(run, "GRU", seed, curves={"h": [0.9**LAGS] * 2}, **scores)
+        if errors:
+            result = json.loads((folder / "result.json").read_text())
+            test = ERRORS | {"rmse": 12.0 + seed}
+            (folder / "result.json").write_text(
+                json.dumps(result | {"test_errors": test, "validation_errors": ERRORS | {"r2": None}})
+            )
+    return run
+
+
+def test_a_regression_shows_errors_in_the_unit_of_its_labels_and_no_accuracy(tmp_path):
+    run = write_regression(tmp_path / "series")
+    row = table_of(run)["GRU"]
+    assert list(row)[1:6] == ["test RMSE", "test MAE", "test R²", "validation RMSE", "steps to beat baseline"]
+    assert (row["test RMSE"].value, row["test RMSE"].spread) == ("12.5", "12–13")
+    assert [row[name].value for name in ("test MAE", "test R²", "validation RMSE")] == ["9.00", "0.877", "12.0"]
+    assert row["steps to beat baseline"].value == "200"
+    groups = groups_of(run)
+    # the root of 0.16, of 0.2 and of the baseline of 1, times 30
+    assert headline(groups) == "The GRU reaches a test RMSE of 12.0 where remembering nothing gives 30.0 at best."
+    assert dict(learning_captions(groups))["GRU"] == "Best validation RMSE 13.4 (mean of 2 seeds), at step 300."
+    explained = note(groups)
+    assert "errors are of the parameters" in explained
+    assert "in the unit of the labels; R² is the share of the variance" in explained
+    assert "below 90% of that of always giving the mean label, which has an RMSE of 30.0" in explained
+    assert not re.search("accurac|0\\.04|standard deviation", explained)
+    text, axes = read(write_report(run))
+    assert "RMSE (validation)" in axes
+    assert "12.5" in text
+    records = list(csv.DictReader(io.StringIO((run / "table.csv").read_text())))
+    assert [float(record["test_rmse"]) for record in records] == [12.0, 13.0]
+    assert (records[0]["test_mae"], records[0]["test_r2"], records[0]["validation_r2"]) == ("9", "0.8768", "")
+
+
+def test_the_terminal_shows_the_errors_of_a_regression_within_its_width(tmp_path):
+    run = write_regression(tmp_path / "series")
+    diagnose(run)
+    console = Console(width=120, file=io.StringIO())
+    console.print(rich_table(load_run(run)))
+    text = console.file.getvalue()
+    assert re.search(r"GRU +12\.5 +9\.00 +0\.877 +12\.0 +200 ", text)
+
+
+def test_a_regression_without_recorded_errors_is_read(tmp_path):
+    row = table_of(write_regression(tmp_path / "series", errors=False))["GRU"]
+    assert [row[name].value for name in ("test RMSE", "test MAE", "test R²", "validation RMSE")] == ["–"] * 4
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.001234, "0.00123"), (1 / 6, "0.167"), (2.079, "2.08"), (123.4, "123"), (np.nan, "–"), (np.inf, "∞")],
@@ -160,6 +219,37 @@ def test_symbols_have_losses_too(tmp_path):
     )
     assert "Accuracy is the share of symbols that are right." in note(groups_of(run))
     assert not group_alarms(load_run(run), groups_of(run))  # without a baseline nobody knows a plateau
+
+
+def write_language_model(path, losses, **more):
+    run = write_run(path, "characters")
+    write_task(run, "symbols", "character", "window", loss="cross-entropy a step, nats", **more)
+    rows = [(100 * (k + 1), value, 0.3) for k, value in enumerate(losses)]
+    write_member(run, "GRU", validation=rows, losses=(2.1, min(losses)), baseline=3.0, test=0.4)
+    return run
+
+
+def test_a_jump_of_the_validation_is_told_with_its_step(tmp_path):
+    run = write_language_model(tmp_path / "jump", [2.4, 5.19, 2.0, 2.2])
+    said = dict(learning_captions(groups_of(run)))["GRU"]
+    assert said == "Best validation loss 2.00, at step 300. At step 200 it jumped to 5.19; the best before was 2.40."
+    calm = write_language_model(tmp_path / "calm", [2.4, 3.5, 2.0, 2.2])
+    assert dict(learning_captions(groups_of(calm)))["GRU"] == "Best validation loss 2.00, at step 300."
+
+
+def test_the_states_from_which_a_language_model_starts_are_told_where_they_are_known(tmp_path):
+    said = "in training a stream begins there at the start of an epoch and, with a probability of 5.0%, in front of any"
+    new = write_language_model(tmp_path / "new", [2.4], restarts=0.05)
+    assert f"{said} window." in note(groups_of(new))
+    assert "streams" not in note(groups_of(write_language_model(tmp_path / "old", [2.4])))
+
+
+def test_a_baseline_beaten_at_the_first_validation_may_have_been_beaten_before(tmp_path):
+    first, later = (
+        table_of(write_language_model(tmp_path / name, losses))["GRU"]["steps to beat baseline"].value
+        for name, losses in (("first", [2.6, 2.4]), ("later", [2.9, 2.4]))
+    )
+    assert (first, later) == ("≤ 100", "200")
 
 
 def test_a_plateau_is_a_loss_that_stays_at_the_baseline(run):

@@ -23,7 +23,7 @@ from rnnjax.diagnostics import LagStatistics, Origin
 from rnnjax.errors import UserError
 from rnnjax.runs import reader, writer
 from rnnjax.runs.codec import encode
-from rnnjax.runs.member_schema import AccuracyByDistance, MemberInfo, RunResult
+from rnnjax.runs.member_schema import AccuracyByDistance, MemberInfo, RegressionErrors, RunResult
 from rnnjax.runs.published import Published
 from rnnjax.runs.schema import FORMAT_VERSION, Config, Environment, TaskInfo, member_folder
 
@@ -42,6 +42,8 @@ TASK = TaskInfo(
     step="pixel", example="image", published=(Published("LSTM", None, "test loss", 1.4697, "T=9", "Bai"),),
     objective=Objective.CLASSES, classes=("a", "b", "c"), constant=0.4, loss="cross-entropy, nats",
 )  # fmt: skip
+ERRORS = RegressionErrors(rmse=12.5, mae=9.0, r2=float("nan"))
+OF_NUMBERS = msgspec.structs.replace(RESULT, test_errors=ERRORS, validation_errors=ERRORS)
 GRADIENTS = rnnjax.GRU(1).State(
     LagStatistics(np.array([4, 2, 0]), np.array([1.0, np.inf, np.nan]), np.array([[0.1] * 3, [0.2] * 3, [0.3] * 3]))
 )
@@ -164,7 +166,27 @@ def test_member_and_metrics(member):
     assert found.status == "unfinished"
 
 
-@pytest.mark.parametrize("result", [RESULT, msgspec.structs.replace(RESULT, accuracy_by_distance=None)])
+def test_errors_of_numbers_are_written_where_there_are_any(member):
+    with writing(member) as records:
+        records.append_validation(2, 1, loss=0.5, accuracy=1.0)
+        records.append_validation(3, 1, loss=0.5, accuracy=1.0, errors=ERRORS)
+        records.write_result(RESULT)
+    first, second = map(json.loads, (member / "metrics.jsonl").read_text().splitlines())
+    assert list(first) == ["kind", "step", "epoch", "loss", "accuracy"]
+    assert (second["errors"]["rmse"], second["errors"]["mae"]) == (12.5, 9.0)
+    assert not {"test_errors", "validation_errors"} & set(json.loads((member / "result.json").read_text()))
+    assert loaded(member).validation.steps.tolist() == [2, 3]
+
+
+def test_a_scale_of_labels_and_restarts_are_written_where_there_are_any(tmp_path):
+    assert not {"label_scale", "restarts"} & set(encode(TASK))
+    task = msgspec.structs.replace(TASK, objective=Objective.NUMBER, label_scale=(100.0, 30.0), restarts=0.05)
+    writer.write_task(tmp_path, task)
+    assert reader.read_task(tmp_path) == task
+    assert task.main_error(np.array([0.25, 4.0])).tolist() == [15.0, 60.0]
+
+
+@pytest.mark.parametrize("result", [RESULT, OF_NUMBERS, msgspec.structs.replace(RESULT, accuracy_by_distance=None)])
 def test_result(member, result):
     with writing(member) as records:
         records.write_result(result)

@@ -23,6 +23,7 @@ from rnnjax.training.evaluate import evaluate
 from rnnjax.training.run_state import RunState
 from rnnjax.training.setup import EVAL_BATCH_FACTOR, select_member, set_up_ensemble, stack_trees
 from rnnjax.training.step.state import STATE_ROLES, Batch, traced_hparams
+from rnnjax.training.step.train_step import RESTART_SHARE, restarted_streams
 from rnnjax.training.train_loop import train
 
 # training windows as 3 streams, those of the other splits as 12
@@ -77,8 +78,26 @@ def test_the_streams_have_different_lengths():
     assert {len(rows) for rows in streams(COUNTS[1], 12)} == {1, 2}
 
 
-def test_the_losses_of_windows_are_those_of_one_long_pass_in_every_epoch(setup, tmp_path):
-    """Without learning, every epoch is the same and starts from states of zero."""
+def losses_from_starts(params, rows, starts):
+    """The loss of each of the windows ``rows`` of a training stream that begins anew at the positions ``starts``."""
+    ends = [*starts[1:], len(rows)]
+    parts = [rows[start:end] for start, end in zip(starts, ends, strict=True)]
+    return np.concatenate([losses_of_one_pass(params, DATASET.train, part) for part in parts])
+
+
+def test_a_stream_restarts_with_the_given_probability_and_the_same_ones_for_the_same_key():
+    keys = [jax.random.key_data(jax.random.key(seed)) for seed in (0, 1)]
+    draw = jax.jit(jax.vmap(lambda key, step: restarted_streams(key, step, 64), (None, 0)))
+    first, again, other = (np.asarray(draw(key, np.arange(200))) for key in (keys[0], keys[0], keys[1]))
+    assert_same(first, again)
+    assert (first != other).any()
+    assert abs(first.mean() - RESTART_SHARE) < 4 * np.sqrt(RESTART_SHARE / first.size)
+    assert first.any(axis=1).any()
+    assert not first.all(axis=1).any()
+
+
+def test_the_losses_of_windows_are_those_of_one_long_pass_from_every_start(setup, tmp_path):
+    """Without learning: streams begin from zeros at the start of every epoch and where they are restarted at random."""
     spec = dataclasses.replace(setup.ensemble.specs[0], settings=STILL)
     hparams = stack_trees([traced_hparams(STILL, jax.random.key(1))])
     still = setup._replace(
@@ -88,15 +107,21 @@ def test_the_losses_of_windows_are_those_of_one_long_pass_in_every_epoch(setup, 
     params = select_member(setup.initial_state.params, 0)
     unmoved = zip(*map(jax.tree.leaves, (setup.layout.fetch(done.state.params), stack_trees([params]))), strict=True)
     assert all(np.max(np.abs(a - b)) < 1e-20 for a, b in unmoved)
-    by_window = np.full(COUNTS[0], np.nan)
-    for rows in streams(COUNTS[0], STREAMS):
-        by_window[rows] = losses_of_one_pass(params, DATASET.train, rows)
     (chunk,) = stream_chunks(COUNTS[0], WINDOW, batch_size=STREAMS, steps_per_chunk=COUNTS[0])
-    steps = [by_window[row[weight == 1]].mean() for row, weight in zip(chunk.indices, chunk.weights, strict=True)
-             if weight.any()]  # fmt: skip
+    in_epoch, key, expected, restarts = setup.steps // 2, hparams.key[0], [], 0
+    for epoch in range(2):
+        drawn = np.stack([restarted_streams(key, epoch * in_epoch + k, STREAMS) for k in range(in_epoch)])
+        by_window = np.full(COUNTS[0], np.nan)
+        for stream, rows in enumerate(streams(COUNTS[0], STREAMS)):
+            starts = sorted({0, *np.flatnonzero(drawn[: len(rows), stream]).tolist()})
+            restarts += len(starts) - 1
+            by_window[rows] = losses_from_starts(params, rows, starts)
+        batches = zip(chunk.indices, chunk.weights, strict=True)
+        expected += [by_window[row[weight == 1]].mean() for row, weight in batches if weight.any()]
     losses = [record["loss"] for record in records_of_kind("train", member.folder)]
-    assert setup.steps == 2 * len(steps) == len(losses)
-    np.testing.assert_allclose(losses, steps * 2, rtol=1e-5)
+    assert restarts > 0
+    assert len(expected) == len(losses) == setup.steps
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
     from_zeros = losses_of_one_pass(params, DATASET.train, np.array([1]))  # without the window before
     assert abs(by_window[1] - from_zeros[0]) > 1e-4
 
@@ -155,9 +180,9 @@ def test_the_origin_of_a_divergence_is_searched_with_the_carried_state(setup, tr
     state = select_member(setup.layout.fetch(trained[1].state), 0)
     batch = Batch(*[array[:STREAMS] for array in DATASET.train[:3]], np.ones(STREAMS, np.float32))
     blown_up = state._replace(step=np.int32(1), carry=jax.tree.map(lambda a: np.full_like(a, np.inf), state.carry))
-    assert setup.programs.origin(blown_up, batch)[:4] == ("forward", "recurrent", None, 0)
+    assert setup.programs.origin(blown_up, setup.keys[0], batch)[:4] == ("forward", "recurrent", None, 0)
     restarted = blown_up._replace(step=np.int32(setup.steps // 2))
-    assert setup.programs.origin(restarted, batch).layer is None  # all is finite
+    assert setup.programs.origin(restarted, setup.keys[0], batch).layer is None  # all is finite
 
 
 @pytest.mark.parametrize("step", [2, 6, 14])

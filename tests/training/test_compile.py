@@ -116,7 +116,7 @@ def test_the_origin_is_searched_in_the_examples_that_it_is_given(tiny):
     bad = state._replace(params=state.params | {"Embed_0": {"embedding": embedding}})
     batch = Batch(*(values[row : row + 1] for values in split[:3]), np.ones(1, np.float32))
     first = int(np.argmax(split.inputs[row] == word))
-    assert tiny.programs.origin(bad, batch) == ("forward", "recurrent", "h", first, None)
+    assert tiny.programs.origin(bad, tiny.setup.keys[0], batch) == ("forward", "recurrent", "h", first, None)
 
 
 def test_examples_are_on_the_device_split_by_split(tiny):

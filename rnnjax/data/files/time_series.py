@@ -70,7 +70,9 @@ def series_dataset_from_files(
         longest = max(longest, test_series.values.shape[1])
 
     baseline, chance = (1.0, None) if series.has_numbers else constant_baseline(labels[parts.train])
-    mean_and_deviation = (labels[parts.train].mean(), labels[parts.train].std() or 1.0) if series.has_numbers else None
+    label_scale = None
+    if series.has_numbers:
+        label_scale = float(labels[parts.train].mean()), float(labels[parts.train].std() or 1.0)
     steps = series.values[parts.train][series.valid[parts.train]]  # (valid steps, D)
     mean, deviation = steps.mean(axis=0), steps.std(axis=0)
     scale = np.where((np.ptp(steps, axis=0) > 0) & (deviation > 0), deviation, np.inf)
@@ -79,8 +81,8 @@ def series_dataset_from_files(
         scaled = np.where(source.valid[indices, :, None], (source.values[indices] - mean) / scale, 0.0)
         inputs = np.pad(scaled.astype(np.float32), ((0, 0), (0, longest - scaled.shape[1]), (0, 0)))
         chosen = source_labels[indices]
-        if mean_and_deviation is not None:
-            chosen = ((chosen - mean_and_deviation[0]) / mean_and_deviation[1]).astype(np.float32)
+        if label_scale is not None:
+            chosen = ((chosen - label_scale[0]) / label_scale[1]).astype(np.float32)
         return Examples(inputs, source.lengths[indices], chosen)
 
     if test is None:
@@ -95,6 +97,7 @@ def series_dataset_from_files(
         classes=classes,
         baseline=baseline,
         chance=chance,
+        label_scale=label_scale,
     )
 
 

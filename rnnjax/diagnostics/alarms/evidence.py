@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 
 from rnnjax.typing import Floats
 
+A_QUARTER, HALF = 0.25, 0.5  # see ``Evidence.does_its_work``
+
 
 class Origin(NamedTuple):
     """Where the first number that is not finite arose; None where that is unknown, or outside the recurrent layers."""
@@ -29,7 +31,11 @@ class Evidence:
         last_step_only: whether the loss reads the last step alone, so that nothing else carries a gradient far back.
         accuracy: best validation accuracy, a fraction. In tasks whose answers are numbers or symbols: the fraction by
             which the loss is below that of the best answer that remembers nothing.
+        skill: best validation score as a share of the way from the best answer that remembers nothing (0) to a perfect
+            one (1), as the skill score of forecasts (Murphy 1988); negative where it is worse.
+        best_skill: the highest ``skill`` among all networks of the run that learn the same task.
         keep_at_bias: share of the memory that the biases alone keep at a step, at the start of training.
+        keep: share of the memory that the gates keep at a step of the measured examples, the mean over steps.
         saturation: for each gate, the share of (step, unit) pairs at which its slope is nearly 0.
         belt_share: (L,) median share of the gradient that travelled along the belt alone, by lag; NaN at lag 0.
         has_belt: whether ∂m_t/∂m_{t-1} at fixed z is anything but 0 (False for a SimpleRNN).
@@ -47,7 +53,10 @@ class Evidence:
     curves: Floats | None = None
     last_step_only: bool = True
     accuracy: float | None = None
+    skill: float | None = None
+    best_skill: float | None = None
     keep_at_bias: float | None = None
+    keep: float | None = None
     saturation: Mapping[str, float] | None = None
     belt_share: Floats | None = None
     has_belt: bool = False
@@ -58,6 +67,19 @@ class Evidence:
     chance_loss: float | None = None
     chance_answer: str = "always giving the same answer"
     origin: Origin | None = None
+
+    @property
+    def does_its_work(self) -> bool:
+        """Whether the network has learnt its task, so that what looks like a fault does no harm.
+
+        It has come a quarter of the way to a perfect answer, and half as far as the best network of the run: nobody
+        comes near a perfect answer about texts or noisy data, and what can be reached there is only known from other
+        networks. False where ``skill`` was not measured.
+        """
+        if self.skill is None:
+            return False
+        best = self.skill if self.best_skill is None else self.best_skill
+        return self.skill >= max(A_QUARTER, HALF * best)
 
 
 Option = Literal[

@@ -1,4 +1,8 @@
-"""Rules over gates, memory, data and training."""
+"""Rules over gates, memory, data and training.
+
+Those on what a network is made of or trained with are silent about one that does its work: see
+``Evidence.does_its_work``. Where the outcome is not known, as before training, they speak.
+"""
 
 import numpy as np
 
@@ -44,13 +48,13 @@ def not_finite(evidence: Evidence) -> Alarm | None:
 
 
 def padding_read(evidence: Evidence) -> Alarm | None:
-    """More than 1% of the steps read look like padding.
+    """More than 1% of the steps read look like padding, and the network does not do its work.
 
     A layer that knows the lengths reads none. 1% leaves room for texts that end in a repeated word; where lengths
     differ at all, padding that is read exceeds it by far.
     """
     share = evidence.padding_read
-    if share is None or not share > PADDED:
+    if share is None or not share > PADDED or evidence.does_its_work:
         return None
     sentence = (
         f"{evidence.label}: {percent(share)} of the steps that it reads look like padding, so its last state is that "
@@ -61,13 +65,16 @@ def padding_read(evidence: Evidence) -> Alarm | None:
 
 
 def forget_bias(evidence: Evidence) -> Alarm | None:
-    """The biases alone keep less than 60% of the memory at a step, in a cell that has a belt.
+    """The biases alone keep less than 60% of the memory at a step, and a network with a belt does not do its work.
 
     σ(0) = 50% is what a bias of 0 keeps, σ(1) = 73% what the usual bias of 1 keeps: 60% lies between, and below it the
-    memory halves within 1.4 steps before anything is learnt (Jozefowicz et al. 2015).
+    memory halves within 1.4 steps before anything is learnt (Jozefowicz et al. 2015). A GRU starts at 50%, and learns
+    many tasks from there: what its gates keep of real inputs is measured as well, and must be below 60% too.
     """
-    kept = evidence.keep_at_bias
+    kept, measured = evidence.keep_at_bias, evidence.keep
     if kept is None or not evidence.has_belt or not kept < KEPT:
+        return None
+    if evidence.does_its_work or (measured is not None and measured >= KEPT):
         return None
     halves = (
         "vanishes at once"
@@ -87,14 +94,14 @@ def forget_bias(evidence: Evidence) -> Alarm | None:
 
 
 def dead_memory(evidence: Evidence) -> Alarm | None:
-    """There is a belt, but over the nearest 10 lags its mean share of the gradient is below 5%.
+    """There is a belt, but over 10 lags its share of the gradient is below 5%, and the network does not do its work.
 
     Only near lags are judged: from far back even a sound LSTM of forget bias 1 receives next to nothing along its belt
     before it is trained (under 0.1% at lag 50), but over the nearest ten lags 40% comes that way, and 30% with a bias
     of 0. Where the keep gate is shut (a bias of -3 or less) it is under 3%.
     """
     shares = evidence.belt_share
-    if shares is None or not evidence.has_belt:
+    if shares is None or not evidence.has_belt or evidence.does_its_work:
         return None
     near = shares[1 : NEAR + 1]
     near = near[np.isfinite(near)]
@@ -110,14 +117,14 @@ def dead_memory(evidence: Evidence) -> Alarm | None:
 
 
 def saturated(evidence: Evidence) -> Alarm | None:
-    """A gate's slope is nearly 0 for over 90% of the (step, unit) pairs.
+    """A gate's slope is nearly 0 for over 90% of the (step, unit) pairs, and the network does not do its work.
 
     Not half of them, because that happens in sound networks: an LSTM that has learnt to recall has up to 60% of g
     there, a GRU with chrono initialisation 75% of n, and chrono initialisation for 500 steps starts with 80% of the
     keep gate.
     """
     stuck = {gate: float(share) for gate, share in (evidence.saturation or {}).items() if share > STUCK}
-    if not stuck:
+    if not stuck or evidence.does_its_work:
         return None
     gates = ", ".join(f"{gate} ({percent(share)})" for gate, share in stuck.items())
     sentence = (
@@ -136,13 +143,13 @@ def saturated(evidence: Evidence) -> Alarm | None:
 
 
 def clipping(evidence: Evidence) -> Alarm | None:
-    """Over half of the training steps were clipped.
+    """Over half of the training steps were clipped, and the network does not do its work.
 
     Clipping is meant for rare steep places; where it acts on most steps, it sets the length of the step in place of
-    the learning rate. Trainings of the recall task that succeed are clipped in 0 to 27% of their steps.
+    the learning rate. Many trainings succeed so all the same, because Adam does not depend on the gradient's scale.
     """
     norms, clip = evidence.gradient_norms, evidence.clip
-    if norms is None or not clip > 0:
+    if norms is None or not clip > 0 or evidence.does_its_work:
         return None
     finite = norms[np.isfinite(norms)]
     if len(finite) < FEWEST_STEPS or np.mean(finite > clip) <= MOST:

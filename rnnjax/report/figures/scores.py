@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rnnjax.report.figures import style
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, accuracy_by_distance, mean
-from rnnjax.report.summary.task import baselines, by_loss, chance, chance_loss, nouns_of
+from rnnjax.report.summary.task import baselines, by_loss, chance, chance_loss, error_name, nouns_of
 from rnnjax.typing import Floats
 
 MARKERS = "osD^vPX*"
@@ -75,7 +75,7 @@ def _losses(validated: list[tuple[SeedGroup, Steps]], groups: SeedGroups, column
         panel.set_yscale("log")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
     panel.set_xlabel("training step", fontsize=10.5)
-    panel.set_ylabel("loss (validation)", fontsize=10.5)
+    panel.set_ylabel(f"{error_name(groups)} (validation)", fontsize=10.5)
     _legend(figure, panel, columns)
     return figure
 
@@ -101,13 +101,14 @@ def highest_loss(groups: SeedGroups, losses: list[Floats]) -> float:
 
 
 def by_step(group: SeedGroup) -> Steps:
-    """Steps (S,), accuracies and losses (members, S), NaN where a member has no record."""
-    scores = [member.validation for member in group.members if len(member.validation.steps)]
-    steps = np.array(sorted({int(step) for score in scores for step in score.steps}), np.float64)
-    accuracies, losses = np.full((2, len(scores), len(steps)), np.nan)
-    for row, score in enumerate(scores):
-        at = np.searchsorted(steps, score.steps)
-        accuracies[row, at], losses[row, at] = score.accuracy, score.loss
+    """Steps (S,), accuracies and main losses (members, S), NaN where a member has no record."""
+    members = [member for member in group.members if len(member.validation.steps)]
+    steps = np.array(sorted({int(step) for member in members for step in member.validation.steps}), np.float64)
+    accuracies, losses = np.full((2, len(members), len(steps)), np.nan)
+    for row, member in enumerate(members):
+        scores = member.validation
+        at = np.searchsorted(steps, scores.steps)
+        accuracies[row, at], losses[row, at] = scores.accuracy, member.task.main_error(scores.loss)
     return steps, accuracies, np.where(np.isfinite(losses), losses, np.nan)
 
 

@@ -13,7 +13,7 @@ from rnnjax.report.figures.scores import MARKERS
 from rnnjax.report.sections.figure_section import FigureSection
 from rnnjax.report.summary.diagnosis import MIN_SEEDS, over_seeds
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, mean, results
-from rnnjax.report.summary.task import by_loss
+from rnnjax.report.summary.task import by_loss, error_name
 from rnnjax.report.tables.export import is_number
 from rnnjax.report.text.headline import Caption
 from rnnjax.runs.run_record import Run, RunRecord
@@ -49,7 +49,7 @@ class Sweep(NamedTuple):
             f" Shown are the first {len(self.series)} of {self.total} lines." if self.total > len(self.series) else ""
         )
         source = "members/*/member.json and result.json"
-        reading = READING.format(score="loss" if by_loss(self.series) else "accuracy")
+        reading = READING.format(score=error_name(self.series) if by_loss(self.series) else "accuracy")
         return FigureSection(file, f"What {self.name} does", reading + limit, draw, captions, source)
 
 
@@ -112,6 +112,7 @@ def group_points(group: SeedGroup, name: str) -> Points:
     values = np.array([member.varied[name] for member in group.finished], np.float64)
     lower = by_loss((group,))
     scores = results(group, lambda result: result.test_loss if lower else result.test_accuracy)
+    scores = group.members[0].task.main_error(scores) if lower else scores
     finite = np.isfinite(scores)
     tested = np.unique(values[finite])
     return Points(tested, tuple(scores[finite & (values == value)] for value in tested), np.inf if lower else 1.0)
@@ -124,7 +125,7 @@ def groups_with_points(groups: SeedGroups, name: str) -> list[tuple[SeedGroup, P
 
 def score_name(groups: SeedGroups) -> str:
     """The label of the axis of scores."""
-    return "loss (test)" if by_loss(groups) else "right answers (test)"
+    return f"{error_name(groups)} (test)" if by_loss(groups) else "right answers (test)"
 
 
 def logarithmic(values: Floats) -> bool:
@@ -140,7 +141,7 @@ def ticks(values: Floats) -> list[float]:
 def baseline_curve(groups: SeedGroups, name: str) -> tuple[Floats, Floats]:
     """The swept values in rising order and the loss of the best prediction without memory at each, both (V,)."""
     losses = {
-        float(member.varied[name]): member.baseline
+        float(member.varied[name]): float(member.task.main_error(member.baseline))
         for group in groups
         for member in group.finished
         if member.baseline is not None and by_loss((group,))
@@ -191,12 +192,12 @@ def _captions(name: str, groups: SeedGroups) -> list[Caption]:
 def _best_caption(group: SeedGroup, name: str) -> str:
     points, lower = group_points(group, name), by_loss((group,))
     if not len(points.values):
-        return f"Has no test {'loss' if lower else 'accuracy'}."
+        return f"Has no test {error_name((group,)) if lower else 'accuracy'}."
     best = int(np.argmin(points.means) if lower else np.argmax(points.means))
     count = len(points.seeds[best])
     seeds = f" (mean of {count} seeds)" if count > 1 else ""
     score = float(points.means[best])
-    text = f"a test loss of {loss(score)}" if lower else f"{percent(score)} right"
+    text = f"a test {error_name((group,))} of {loss(score)}" if lower else f"{percent(score)} right"
     return f"Best at {name} {points.values[best]:g}: {text}{seeds}."
 
 

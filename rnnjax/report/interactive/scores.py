@@ -10,7 +10,7 @@ from rnnjax.report.figures import style
 from rnnjax.report.figures.scores import Steps, by_step, chance_losses, highest_loss, logarithmic
 from rnnjax.report.interactive.style import TEXT_COLOUR, add_hover, add_legend, dashes, new_plot
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, accuracy_by_distance, mean
-from rnnjax.report.summary.task import baselines, by_loss, chance, nouns_of
+from rnnjax.report.summary.task import baselines, by_loss, chance, error_name, nouns_of
 from rnnjax.typing import Floats
 
 
@@ -86,7 +86,7 @@ def _losses(validated: list[tuple[SeedGroup, Steps]], groups: SeedGroups) -> fig
     pens, losses_of_baselines = _pens(groups), baselines(groups)
     log = logarithmic([losses for _, (_, _, losses) in validated], losses_of_baselines)
     scale = {"y_axis_type": "log"} if log else {}
-    plotted = new_plot("training step", "loss (validation)", 290, **scale)
+    plotted = new_plot("training step", f"{error_name(groups)} (validation)", 290, **scale)
     value_format = ("training step", "{0.000e+0}")
     entries = [
         (group.label, _lines(plotted, pens[group.label], xs, losses, value_format))

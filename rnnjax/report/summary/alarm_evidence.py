@@ -7,9 +7,9 @@ import numpy as np
 
 from rnnjax.data.dataset import Objective
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, check
-from rnnjax.report.summary.diagnosis import by_lag, has_belt, member_layer, pad_rows
+from rnnjax.report.summary.diagnosis import by_lag, has_belt, mean_keep, member_layer, pad_rows
 from rnnjax.report.summary.seed_groups import SeedGroups, measured_lags, memory_key
-from rnnjax.report.summary.task import chance_loss, learning_progress
+from rnnjax.report.summary.task import best_skill, chance_loss, learning_progress, skill
 from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.runs.schema import STAGES
 from rnnjax.typing import Floats
@@ -25,12 +25,13 @@ class GroupAlarm:
     numbers: tuple[Mapping[str, float | str], ...]
 
 
-def member_evidence(member: RunRecord, clip: float) -> Evidence:
+def member_evidence(member: RunRecord, clip: float, best: float | None = None) -> Evidence:
     """What the records of a member contain for the rules, about the layer that reads the inputs.
 
     Args:
         member: one seed.
         clip: the threshold of gradient clipping, 0 where clipping was off.
+        best: see ``task.best_skill``.
     """
     start = member_layer(member, "start")
     latest = member_layer(member, "end") or start
@@ -43,7 +44,10 @@ def member_evidence(member: RunRecord, clip: float) -> Evidence:
         curves=_curves(member),
         last_step_only=member.last_step_only,
         accuracy=learning_progress(member),
+        skill=skill(member),
+        best_skill=best,
         keep_at_bias=None if np.isnan(keep) else keep,
+        keep=None if latest is None else mean_keep(latest),
         saturation=None if latest is None else _without_nan(latest.saturation or {}),
         belt_share=None if latest is None else by_lag(latest, "belt_share"),
         has_belt=latest is not None and has_belt(latest),
@@ -90,7 +94,8 @@ def group_alarms(run: Run, groups: SeedGroups) -> list[GroupAlarm]:
     for group in groups:
         by_name: dict[str, list[tuple[int, Alarm]]] = {}
         for member in group.members:
-            for alarm in check(member_evidence(member, member_clip(run, member))):
+            evidence = member_evidence(member, member_clip(run, member), best_skill(member, run.members))
+            for alarm in check(evidence):
                 by_name.setdefault(alarm.name, []).append((member.seed, alarm))
         for seeds in by_name.values():
             numbers = tuple(alarm.evidence for _, alarm in seeds)

@@ -85,6 +85,12 @@ def has_belt(layer: LayerDiagnosis) -> bool:
     return layer.keep_at_bias > 0 or (keep is not None and bool((keep.q90 > 0).any()))
 
 
+def mean_keep(layer: LayerDiagnosis) -> float | None:
+    """The mean over lags of the median share of the memory that the gates keep; None where it was not measured."""
+    keep = by_lag(layer, "keep")
+    return None if np.isnan(keep).all() else float(np.nanmean(keep))
+
+
 def enough_examples(count: Floats) -> NDArray[np.bool_]:
     """Whether enough examples reach each lag for a median, by the same rule as ``measured_lags``: (L,) → (L,)."""
     batch = count[:1]

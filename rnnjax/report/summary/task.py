@@ -1,14 +1,19 @@
 """What depends on the task of the members: nouns, main score, baselines, and when a member beats its baseline."""
 
+import dataclasses
+
 import numpy as np
 
+from rnnjax.config.model import Architecture
+from rnnjax.config.training import TrainingSettings
 from rnnjax.data.dataset import Objective
 from rnnjax.formatting import Nouns, common, loss
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups
 from rnnjax.runs.run_record import RunRecord
 from rnnjax.runs.schema import TaskInfo
-from rnnjax.typing import Floats
+from rnnjax.typing import Floats, JSONObject
 
+OF_TRAINING = {field.name for kind in (TrainingSettings, Architecture) for field in dataclasses.fields(kind)}
 BEATEN = 0.9  # of the baseline: a validation loss below this share of it beats the baseline
 
 
@@ -28,6 +33,17 @@ def by_loss(groups: SeedGroups) -> bool:
     return bool(tasks) and all(task.by_loss for task in tasks)
 
 
+def by_rmse(groups: SeedGroups) -> bool:
+    """Whether the main score of every task is an error in the unit of the user's labels."""
+    tasks = tasks_of(groups)
+    return bool(tasks) and all(task.by_rmse for task in tasks)
+
+
+def error_name(groups: SeedGroups) -> str:
+    """What titles and sentences call the main score of tasks that are judged by their loss."""
+    return "RMSE" if by_rmse(groups) else "loss"
+
+
 def chance(groups: SeedGroups) -> float | None:
     """The accuracy of guessing; None where it is unknown or differs. Without members, that of a binary task."""
     levels = {task.chance for task in tasks_of(groups)} or {TaskInfo().chance}
@@ -35,8 +51,11 @@ def chance(groups: SeedGroups) -> float | None:
 
 
 def baselines(groups: SeedGroups) -> dict[str, float]:
-    """The losses of the best predictions without memory, by their text, in rising order."""
-    values = {member.baseline for group in groups for member in group.members if member.baseline is not None}
+    """The losses (see ``TaskInfo.main_error``) of the best predictions without memory, by their text, rising."""
+    known = {
+        (member.task, member.baseline) for group in groups for member in group.members if member.baseline is not None
+    }
+    values = {float(task.main_error(baseline)) for task, baseline in known}
     return {loss(value): value for value in sorted(values)}
 
 
@@ -60,6 +79,38 @@ def learning_progress(member: RunRecord) -> float | None:
     if not member.baseline or not len(finite):
         return None
     return float(1 - finite.min() / member.baseline)
+
+
+def skill(member: RunRecord) -> float | None:
+    """How far the best validation is on the way from the best answer without memory (0) to a perfect one (1).
+
+    Of answers that are right or wrong the larger one of accuracy and loss: where classes differ in size a network can
+    know much before it is more accurate than always giving the largest class. None where it is not known.
+    """
+    progress, scores = [], member.validation
+    if member.task.by_loss:
+        return learning_progress(member)
+    accuracies, losses = scores.accuracy[np.isfinite(scores.accuracy)], scores.loss[np.isfinite(scores.loss)]
+    if member.task.chance is not None and member.task.chance < 1 and len(accuracies):
+        progress.append(float((accuracies.max() - member.task.chance) / (1 - member.task.chance)))
+    if (guessing := chance_loss(member)) and len(losses):
+        progress.append(float(1 - losses.min() / guessing))
+    return max(progress, default=None)
+
+
+def best_skill(member: RunRecord, members: tuple[RunRecord, ...]) -> float | None:
+    """The highest ``skill`` of those ``members`` that learn the same task as ``member``; None where none is known.
+
+    Tasks are the same where every swept setting is equal that belongs neither to the cell nor to its training.
+    """
+    same = (other for other in members if _task_settings(other) == _task_settings(member))
+    return max((known for other in same if (known := skill(other)) is not None), default=None)
+
+
+def _task_settings(member: RunRecord) -> JSONObject:
+    return {
+        name: value for name, value in member.varied.items() if not (name in OF_TRAINING or name.startswith("cell."))
+    }
 
 
 def steps_to_beat(member: RunRecord) -> float | None:

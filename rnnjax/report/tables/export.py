@@ -5,15 +5,18 @@ import io
 import json
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from rnnjax.data.dataset import Objective
 from rnnjax.report.summary.diagnosis import layer_values
 from rnnjax.report.summary.gradient_decay import member_decay
 from rnnjax.report.summary.seed_groups import SeedGroup, memory_key, seed_groups
 from rnnjax.report.summary.task import steps_to_beat
 from rnnjax.report.tables.fields import accuracy_at, farthest_distance
+from rnnjax.runs.member_schema import RegressionErrors
 from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.runs.schema import STAGES
 
@@ -90,12 +93,24 @@ def _record(member: RunRecord, farthest: float | None, swept: tuple[str, ...]) -
         record[f"belt_share_{when}"] = _none_if_nan(shares[0]) if len(shares) else None
     for name in ("validation_accuracy", "test_accuracy", "test_loss", "validation_loss"):
         record[name] = None if member.result is None else _none_if_nan(getattr(member.result, name))
+    if member.task.objective is Objective.NUMBER:
+        record |= _errors(member)
     record |= {"baseline": member.baseline, "steps_to_beat_baseline": _finite_steps_to_beat(member)}
     record["best_step"] = None if member.result is None else member.result.best_step
     for name in ("seconds", "steps_per_second", "compile_seconds"):
         record[name] = None if member.result is None else _none_if_nan(getattr(member.result, name))
     at = accuracy_at(single, farthest) if farthest is not None else np.empty(0)
     return record | {"farthest_distance": farthest, "accuracy_at_farthest": _none_if_nan(at[0]) if at.size else None}
+
+
+def _errors(member: RunRecord) -> dict[str, Value]:
+    """RMSE, MAE and R² of both splits by column, in the unit of the labels."""
+    columns: dict[str, Value] = {}
+    for split in ("test", "validation"):
+        errors = msgspec.UNSET if member.result is None else getattr(member.result, f"{split}_errors")
+        for name in RegressionErrors.__struct_fields__:
+            columns[f"{split}_{name}"] = None if errors is msgspec.UNSET else _none_if_nan(getattr(errors, name))
+    return columns
 
 
 def _finite_steps_to_beat(member: RunRecord) -> float | None:

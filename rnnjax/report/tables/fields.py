@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import msgspec
 import numpy as np
 
 from rnnjax.formatting import loss, number, short_loss, short_percent
@@ -22,7 +23,8 @@ from rnnjax.report.summary.seed_groups import (
     mean,
     results,
 )
-from rnnjax.report.summary.task import baselines, group_steps_to_beat, nouns_of, tasks_of
+from rnnjax.report.summary.task import baselines, by_rmse, group_steps_to_beat, nouns_of, tasks_of
+from rnnjax.runs.member_schema import RunResult
 from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
@@ -54,11 +56,13 @@ def header(groups: SeedGroups) -> list[str]:
 
 
 def scores(groups: SeedGroups) -> list[Score]:
-    """The columns of scores: accuracies, or losses where they are the main score, or both where tasks differ."""
+    """The columns of scores: accuracies, losses or errors, whichever is the main score; several where tasks differ."""
     tasks = tasks_of(groups)
     losses, accuracies = any(task.by_loss for task in tasks), not all(task.by_loss for task in tasks) or not tasks
-    result = [TEST_LOSS, VALIDATION_LOSS] if losses else []
-    result += [TEST_ACCURACY, VALIDATION_ACCURACY] if accuracies else [TEST_ACCURACY]
+    result = [*ERRORS] if any(task.by_rmse for task in tasks) else []
+    if not by_rmse(groups):
+        result += [TEST_LOSS, VALIDATION_LOSS] if losses else []
+        result += [TEST_ACCURACY, VALIDATION_ACCURACY] if accuracies else [TEST_ACCURACY]
     return [*result, STEPS_TO_BEAT] if baselines(groups) else result
 
 
@@ -123,9 +127,16 @@ def _share_field(shares: Floats) -> Field:
 
 
 def _steps_field(group: SeedGroup) -> Field:
-    """The median seed's steps to beat the baseline; a dash where it never does."""
+    """The median seed's steps to beat the baseline; a dash where it never does, ≤ where nothing was known before."""
     steps = group_steps_to_beat(group)
-    result = seeds_field(steps, lower_median, lambda value: "never" if np.isinf(value) else f"{value:,.0f}")
+    first = max(
+        (float(member.validation.steps[0]) for member in group.reported if len(member.validation.steps)), default=0
+    )
+
+    def write(value: float) -> str:
+        return "never" if np.isinf(value) else f"{'≤ ' if value <= first else ''}{value:,.0f}"
+
+    result = seeds_field(steps, lower_median, write)
     return Field("–" if result.value == "never" else result.value, result.spread.replace("–never", " to never"))
 
 
@@ -148,6 +159,29 @@ VALIDATION_ACCURACY = Score(
     "validation accuracy",
     "valida-\ntion",
     lambda group: seeds_field(results(group, lambda record: record.validation_accuracy), mean, short_percent),
+)
+
+
+def _errors(split: Literal["test", "validation"], name: Literal["rmse", "mae", "r2"]) -> Callable[[SeedGroup], Field]:
+    """The field of one of ``RegressionErrors``, the mean of the seeds; a dash where it was not written."""
+
+    def value(record: RunResult) -> float:
+        errors = getattr(record, f"{split}_errors")
+        return float("nan") if errors is msgspec.UNSET else getattr(errors, name)
+
+    write, write_ends = (_r2, _r2) if name == "r2" else (loss, short_loss)
+    return lambda group: seeds_field(results(group, value), mean, write, write_ends)
+
+
+def _r2(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3f}"
+
+
+ERRORS = (
+    Score("test RMSE", "test\nRMSE", _errors("test", "rmse")),
+    Score("test MAE", "test\nMAE", _errors("test", "mae")),
+    Score("test R²", "test\nR²", _errors("test", "r2")),
+    Score("validation RMSE", "valida-\ntion", _errors("validation", "rmse")),
 )
 STEPS_TO_BEAT = Score("steps to beat baseline", "baseline\nbeaten at", _steps_field)
 

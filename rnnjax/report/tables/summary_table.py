@@ -1,16 +1,17 @@
 """The table of a run, one row for each label, for the terminal and for the page."""
 
+import msgspec
 from markupsafe import Markup
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from rnnjax.data.dataset import Objective
-from rnnjax.formatting import join_list, number
+from rnnjax.formatting import join_list, number, percent
 from rnnjax.report import document
 from rnnjax.report.summary.diagnosis import diagnosed
 from rnnjax.report.summary.seed_groups import MIN_EXAMPLES, MIN_SHARE, SeedGroups, seed_groups
-from rnnjax.report.summary.task import BEATEN, baselines, nouns_of, tasks_of
+from rnnjax.report.summary.task import BEATEN, baselines, by_rmse, nouns_of, tasks_of
 from rnnjax.report.tables.fields import Field, farthest_distance, header, rows, scores
 from rnnjax.runs.run_record import Run
 
@@ -31,10 +32,18 @@ MANY_STEPS = (
     "validation). "
 )
 ACCURACY_NOTES = {
-    "number": " A number counts as right within 0.04 (Hochreiter & Schmidhuber 1997); those of a file of "
+    Objective.NUMBER: " A number counts as right within 0.04 (Hochreiter & Schmidhuber 1997); those of a file of "
     "series are counted in standard deviations of the training labels.",
     Objective.SYMBOLS: " Accuracy is the share of symbols that are right.",
 }
+ERROR_NOTE = (
+    " RMSE and MAE are the root of the mean squared error and the mean absolute error, in the unit of the labels; R² "
+    "is the share of the variance of the labels that is predicted (1: all of it, 0: no better than always their mean)."
+)
+RESTART_NOTE = (
+    " Validation and test read the text in streams that begin from a state of zeros; in training a stream begins there "
+    "at the start of an epoch and, with a probability of {share}, in front of any {example}."
+)
 BELT_NOTE = (
     " Belt share: the part of the gradient that came down the conveyor belt, in percent, averaged over all {steps} "
     "back; of held-out {examples}, before training and with the parameters that were best in validation."
@@ -44,26 +53,33 @@ BELT_NOTE = (
 def note(groups: SeedGroups) -> str:
     """How the table is read, and what its columns mean."""
     nouns, tasks = nouns_of(groups), tasks_of(groups)
-    kinds = dict.fromkeys(task.loss for task in tasks if task.by_loss)
-    losses = [f"losses ({kind})" if kind else "losses" for kind in kinds]
-    scores = f"{join_list([*losses, 'accuracies, in percent,'])} are"
+    kinds = dict.fromkeys(task.loss for task in tasks if task.by_loss and not task.by_rmse)
+    kinds_of_scores = ["errors"] if any(task.by_rmse for task in tasks) else []
+    kinds_of_scores += [f"losses ({kind})" if kind else "losses" for kind in kinds]
+    kinds_of_scores += [] if by_rmse(groups) else ["accuracies, in percent,"]
+    scores = f"{join_list(kinds_of_scores)} are"
     many = "" if all(group.last_step_only for group in groups) else MANY_STEPS
     columns = NOTE.replace("{scores}", scores).replace("{many}", many)
     text = nouns.fill_template(columns + (BELT_NOTE if diagnosed(groups) else ""))
-    accuracy_notes = [
-        ACCURACY_NOTES[kind] for kind in dict.fromkeys(task.objective for task in tasks) if kind in ACCURACY_NOTES
-    ]
-    return "".join([text, *accuracy_notes, _baseline_note(groups)])
+    with_accuracy = dict.fromkeys(task.objective for task in tasks if not task.by_rmse)
+    notes = [ERROR_NOTE] if any(task.by_rmse for task in tasks) else []
+    notes += [ACCURACY_NOTES[kind] for kind in with_accuracy if kind in ACCURACY_NOTES]
+    shares = dict.fromkeys(task.restarts for task in tasks if task.restarts is not msgspec.UNSET)
+    notes += [RESTART_NOTE.format(share=percent(share), example=nouns.example) for share in shares]
+    return "".join([text, *notes, _baseline_note(groups)])
 
 
 def _baseline_note(groups: SeedGroups) -> str:
     losses_of_baselines = list(baselines(groups))
     if not losses_of_baselines:
         return ""
+    beaten = f"{join_list(losses_of_baselines)}, the loss of the best prediction without memory"
+    if by_rmse(groups):
+        beaten = f"that of always giving the mean label, which has an RMSE of {join_list(losses_of_baselines)}"
     return (
-        f" Steps to beat baseline: training steps until the first validation whose loss is below {BEATEN:.0%} of "
-        f"{join_list(losses_of_baselines)}, the loss of the best prediction without memory (the median "
-        "seed; –: never)."
+        f" Steps to beat baseline: training steps until the first validation whose "
+        f"{'mean squared error' if by_rmse(groups) else 'loss'} is below {BEATEN:.0%} of {beaten} (the median "
+        "seed; –: never; ≤: at the first validation)."
     )
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from rnnjax.formatting import MOST, Nouns, at_least, at_most, listed_briefly, loss, percent, percents
 from rnnjax.report.summary.seed_groups import SeedGroups, accuracy_by_distance, mean, results
-from rnnjax.report.summary.task import by_loss, chance, nouns_of
-from rnnjax.report.text.loss import best_loss, headline_by_loss
+from rnnjax.report.summary.task import by_loss, chance, error_name, nouns_of
+from rnnjax.report.text.loss import best_loss, headline_by_loss, jumps
 from rnnjax.runs.run_record import Run, RunRecord, ScoreHistory
 
 SOLVED = 0.95  # accuracy from which a task counts as solved
@@ -104,15 +104,20 @@ def _accuracy_range(distance: np.ndarray, accuracies: np.ndarray, nouns: Nouns, 
 def learning_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the learning curves: the best validation score and its step."""
     scores = [(group, [best for member in group.members if (best := _best_validation(member))]) for group in groups]
-    return [Caption(group.label, _best_score(best, by_loss((group,)))) for group, best in scores if best]
+    return [
+        Caption(group.label, _best_score(best, error_name((group,)) if by_loss((group,)) else "") + jumps(group))
+        for group, best in scores
+        if best
+    ]
 
 
-def _best_score(best: list[tuple[float, int]], lower: bool) -> str:
+def _best_score(best: list[tuple[float, int]], error: str) -> str:
+    """A sentence on the best scores and their steps: accuracies, or, where it has a name, an ``error``."""
     steps = sorted({step for _, step in best})
     when = f"at step {steps[0]:,}" if len(steps) == 1 else f"between steps {steps[0]:,} and {steps[-1]:,}"
     seeds = "" if len(best) == 1 else f" (mean of {len(best)} seeds)"
     score = float(np.mean([accuracy for accuracy, _ in best]))
-    return f"Best validation {f'loss {loss(score)}' if lower else f'accuracy {percent(score)}'}{seeds}, {when}."
+    return f"Best validation {f'{error} {loss(score)}' if error else f'accuracy {percent(score)}'}{seeds}, {when}."
 
 
 def _best_validation(member: RunRecord) -> tuple[float, int] | None:

@@ -27,7 +27,9 @@ from rnnjax.training.step.state import (
     TrainState,
     TrainStep,
 )
-from rnnjax.typing import ModelParams, PyTree, States, Taps
+from rnnjax.typing import AnyArray, ModelParams, PyTree, States, Taps
+
+RESTART_SHARE = 0.05  # of the streams that start again from zeros in front of a window, see ``restarted_streams``
 
 
 def make_train_step(
@@ -54,7 +56,8 @@ def make_train_step(
         log_gradients: whether to return the log.
         objective: the kind of label.
         restart_every: for truncated backpropagation through time, where each batch continues the sequences of the one
-            before it: the number of steps after which they start again from zeros. None starts every batch from zeros.
+            before it: the number of steps after which they all start again from zeros; in between, a few do at every
+            step, see ``restarted_streams``. None starts every batch from zeros.
         shard: the shard of the batch that the step is given. Means are over the whole batch, and results are the same
             in every shard. Where the rows of a parameter are divided over the shards, ``state`` has this shard's rows.
     """
@@ -67,7 +70,7 @@ def make_train_step(
         rows = shard.example_indices(len(batch.weights))
         weights = batch.weights / shard.psum(batch.weights.sum())
         taps = norm_taps(model.zero_taps(*batch.inputs.shape[:2])) if log_gradients else None
-        carry = carry_before_step(state, restart_every, rows)
+        carry = carry_before_step(state, restart_every, hparams.key, rows)
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(hparams.key), state.step)}
 
         def total_loss(params: ModelParams, taps: Taps) -> tuple[jax.Array, tuple[tuple[jax.Array, jax.Array], States]]:
@@ -133,19 +136,41 @@ def _log(
     return StepLog(jax.tree.unflatten(structure, gradients), update_ratios(changes, sizes))
 
 
-def carry_before_step(state: TrainState, restart_every: int | None, rows: jax.Array) -> States | None:
+def carry_before_step(state: TrainState, restart_every: int | None, key: AnyArray, rows: jax.Array) -> States | None:
     """The model's state in front of a training step; None, which means zeros, where batches do not continue each other.
 
     Args:
         state: of training, before the step.
         restart_every: see ``make_train_step``.
+        key: (2,) uint32, key data of the run, see ``TracedHParams``.
         rows: (B,) positions of the shard's examples in the whole batch. One past the end, which belongs to an example
             that only pads the batch, gets the state of the last row.
     """
     if restart_every is None:
         return None
-    restart = state.step % restart_every == 0
-    return jax.tree.map(lambda a: jnp.where(restart, 0, jnp.take(a, rows, axis=0, mode="clip")), state.carry)
+    streams = jax.tree.leaves(state.carry)[0].shape[0]
+    restarted = (state.step % restart_every == 0) | restarted_streams(key, state.step, streams)
+
+    def before(a: jax.Array) -> jax.Array:
+        kept = jnp.where(restarted.reshape(-1, *[1] * (a.ndim - 1)), 0, a)
+        return jnp.take(kept, rows, axis=0, mode="clip")
+
+    return jax.tree.map(before, state.carry)
+
+
+def restarted_streams(key: AnyArray, step: AnyArray, streams: int) -> jax.Array:
+    """Which of the streams (B,) start again from zeros in front of training step ``step``, each with 5% probability.
+
+    Validation and test begin every stream from zeros, a state that the training would otherwise meet only at the first
+    step of an epoch: by the end of the epoch the network could have unlearnt to start from there.
+
+    Args:
+        key: (2,) uint32, key data of the run; the same key and step give the same streams.
+        step: () training steps taken.
+        streams: B.
+    """
+    of_step = jax.random.fold_in(jax.random.wrap_key_data(key), step)
+    return jax.random.bernoulli(jax.random.fold_in(of_step, 1), RESTART_SHARE, (streams,))
 
 
 def make_eval_step(

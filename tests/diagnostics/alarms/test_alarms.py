@@ -120,6 +120,29 @@ def test_the_actions_are_the_changes_that_the_remedy_proposes(fault, actions):
     assert list(check(FAULTS[fault])[0].actions) == actions
 
 
+BY_OUTCOME = ("padding read", "forget bias", "dead memory", "saturated gates", "clipping")
+
+
+@pytest.mark.parametrize("fault", BY_OUTCOME)
+def test_a_network_that_does_its_work_has_no_such_fault(fault):
+    assert names(dataclasses.replace(FAULTS[fault], skill=0.9)) == []
+    assert names(dataclasses.replace(FAULTS[fault], skill=0.26, best_skill=0.5)) == []
+    assert names(dataclasses.replace(FAULTS[fault], skill=0.24)) == [fault]
+    assert names(dataclasses.replace(FAULTS[fault], skill=-3.0, best_skill=-2.0)) == [fault]
+    assert names(dataclasses.replace(FAULTS[fault], skill=0.4, best_skill=0.81)) == [fault]
+    assert names(dataclasses.replace(FAULTS[fault], skill=None, best_skill=0.9)) == [fault]
+
+
+@pytest.mark.parametrize("fault", ["plateau", "not finite", "exploding unseen by the log"])
+def test_a_training_that_broke_is_told_of_whatever_was_reached_before(fault):
+    assert names(dataclasses.replace(FAULTS[fault], skill=0.9)) == [fault.removesuffix(" unseen by the log")]
+
+
+def test_a_bias_of_zero_does_no_harm_where_the_inputs_keep_the_gate_open():
+    assert names(but(keep_at_bias=0.5, keep=0.6)) == []
+    assert names(but(keep_at_bias=0.5, keep=0.59)) == ["forget bias"]
+
+
 def test_what_was_not_measured_raises_no_alarm():
     assert check(Evidence("LSTM", has_belt=True, clip=1.0)) == ()
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from synthetic_diagnosis import LAGS, layer_record, write_diagnosis
-from synthetic_run import lines, write_member, write_run
+from synthetic_run import lines, write_member, write_run, write_task
 
 from rnnjax.report.sections import alarms
 from rnnjax.report.summary.alarm_evidence import group_alarms, member_clip, member_evidence
@@ -21,6 +21,9 @@ def run(tmp_path):
 def member_of(run):
     (member,) = load_run(run).members
     return member
+
+
+FAILS = [(100, 0.7, 0.5), (200, 0.69, 0.52)]  # validations of a network that learns nothing
 
 
 def html_of(run):
@@ -52,6 +55,8 @@ def test_the_evidence_holds_what_was_measured(run):
     np.testing.assert_array_equal(evidence.gradient_norms, [1, 2, 4, 8])
     np.testing.assert_array_equal(evidence.losses, [0.7] * 4)
     assert evidence.chance_loss == pytest.approx(np.log(2))
+    assert (evidence.keep, evidence.best_skill) == (pytest.approx(0.9), None)
+    assert evidence.skill == pytest.approx(0.2)  # 60% are right, half of them by chance
 
 
 def test_what_was_not_measured_is_none(run):
@@ -60,14 +65,16 @@ def test_what_was_not_measured_is_none(run):
     names = (
         "curves",
         "accuracy",
+        "skill",
         "keep_at_bias",
+        "keep",
         "saturation",
         "belt_share",
         "padding_read",
         "gradient_norms",
         "losses",
     )
-    assert [getattr(evidence, name) for name in (*names, "origin")] == [None] * 9
+    assert [getattr(evidence, name) for name in (*names, "origin")] == [None] * 11
     assert not evidence.has_belt
 
 
@@ -104,7 +111,8 @@ def test_a_clip_of_its_own_decides_about_the_alarm(run):
 
 def test_seeds_that_raise_the_same_alarm_are_one_entry(run):
     for seed, keep in enumerate([0.2, 0.9, 0.5]):
-        write_diagnosis(write_member(run, "GRU chrono=9", seed), "start", layer_record("GRU", 1.0, keep=keep))
+        folder = write_member(run, "GRU chrono=9", seed, validation=FAILS)
+        write_diagnosis(folder, "start", layer_record("GRU", 1.0, keep=keep))
     loaded = load_run(run)
     (alarm,) = group_alarms(loaded, seed_groups(loaded))
     assert (alarm.alarm.name, alarm.seeds, alarm.total) == ("forget bias", (0, 2), 3)
@@ -117,8 +125,37 @@ def test_seeds_that_raise_the_same_alarm_are_one_entry(run):
     assert "keep at bias 0.2, 0.5 (seeds 0, 2)" in html_of(run)
 
 
+def alarms_of(run):
+    """(label, name) of each alarm."""
+    loaded = load_run(run)
+    return [(alarm.alarm.label, alarm.alarm.name) for alarm in group_alarms(loaded, seed_groups(loaded))]
+
+
+def test_a_network_is_judged_beside_the_best_one_of_its_own_task(run):
+    """Its skill of 0.3 is enough alone, and where nobody learns more, but not where another network comes to 0.9."""
+    half = [(100, 0.5, 0.65)]
+    for label, validation, varied in (
+        ("GRU distance=9", half, {"distance": 9, "learning_rate": 0.1}),
+        ("LSTM distance=9", half, {"distance": 9, "learning_rate": 0.2}),
+        ("GRU distance=5", half, {"distance": 5, "cell.chrono": 7}),
+        ("LSTM distance=5", [(100, 0.05, 0.95)], {"distance": 5}),
+    ):
+        folder = write_member(run, label, validation=validation, varied=varied)
+        write_diagnosis(folder, "start", layer_record("GRU", 1.0, keep=0.5))
+    assert alarms_of(run) == [("GRU distance=5", "forget bias")]
+
+
+def test_classes_of_unequal_size_are_judged_by_the_loss_too(run):
+    """All answers are the largest class, but with half of its loss."""
+    write_task(run, "classes", "word", "text", classes=["a", "b", "c"], chance=0.9)
+    folder = write_member(run, "GRU", validation=[(100, 0.2, 0.9)], baseline=0.4)
+    write_diagnosis(folder, "start", layer_record("GRU", 1.0, keep=0.5))
+    assert member_evidence(member_of(run), 0.0).skill == pytest.approx(0.5)
+    assert alarms_of(run) == []
+
+
 def test_a_single_seed_is_not_counted(run):
-    write_diagnosis(write_member(run, "GRU"), "start", layer_record("GRU", 1.0, keep=0.5))
+    write_diagnosis(write_member(run, "GRU", validation=FAILS), "start", layer_record("GRU", 1.0, keep=0.5))
     loaded = load_run(run)
     (alarm,) = group_alarms(loaded, seed_groups(loaded))
     bare = alarm.alarm.sentence.removeprefix("GRU: ")
@@ -140,6 +177,6 @@ def test_healthy_or_old_runs_have_no_alarm(run):
 
 
 def test_everything_is_escaped_and_no_label_is_markup(run):
-    write_diagnosis(write_member(run, "GRU <b>[red]"), "start", layer_record("GRU", 1.0, keep=0.5))
+    write_diagnosis(write_member(run, "GRU <b>[red]", validation=FAILS), "start", layer_record("GRU", 1.0, keep=0.5))
     assert "GRU &lt;b&gt;[red]: forget bias." in html_of(run)
     assert "GRU <b>[red]: forget bias." in terminal_of(run)
