@@ -84,7 +84,7 @@ UNROLL = [
 
 MODULES = [
     ("rnnjax.RNN('lstm')", "cell must be a cell such as rnnjax.LSTM(128), got 'lstm'"),
-    ("layer.apply(variables, xs[0])", "xs must be (B, T, ..., D), got float32 of shape (4, 3)"),
+    ("layer.apply(variables, xs[0])", "xs must be (B, ..., T, D), got float32 of shape (4, 3)"),
     ("layer.apply(variables, xs[..., :2])", "xs has 2 features, but params.w_x expects 3"),
     (
         "rnnjax.RNN(GRU(5)).apply(variables, xs)",
