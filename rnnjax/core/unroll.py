@@ -77,7 +77,7 @@ def unroll(
 
     xs, taps, hold = rows((xs, taps, dropout.hold), (steps,))
     state, mask_h = rows((state, dropout.h), ())
-    state = jax.tree.map(lambda a: a.astype(cell.state_dtype), state)
+    state, taps = jax.tree.map(lambda a: a.astype(cell.state_dtype), (state, taps))
     mask = None
     if lengths is not None:
         mask = jnp.arange(steps)[:, None, None] < jnp.reshape(lengths, (1, -1, 1))
@@ -185,4 +185,7 @@ def _check(
         check_state(cell, "state", state, (*batch_shape, cell.features))
     if taps is not None:
         numbers = 1 if has_norm_taps(taps) else cell.features
-        check_state(cell, "taps", tap_arrays(taps), (*xs.shape[:-1], numbers))
+        arrays = tap_arrays(taps)
+        check_state(cell, "taps", arrays, (*xs.shape[:-1], numbers))
+        for field, a in arrays._asdict().items():
+            check_floats(f"taps.{field}", a, "(T, ..., H)")
