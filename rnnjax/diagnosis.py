@@ -63,11 +63,11 @@ class Result:
         if not isinstance(path, str | Path) or not str(path).strip():
             raise ValueError(f"path must be the name of the page to write, as 'diagnosis.html', got {describe(path)}")
         path = Path(path)
-        if path.is_dir():
-            raise ValueError(f"path must be a file, but '{path}' is a folder; write to '{path / 'diagnosis.html'}'")
-        if not path.parent.is_dir():
-            raise ValueError(f"there is no folder '{path.parent}' to write '{path.name}' to; make it first")
         try:
+            if path.is_dir():
+                raise ValueError(f"path must be a file, but '{path}' is a folder; write to '{path / 'diagnosis.html'}'")
+            if not path.parent.is_dir():
+                raise ValueError(f"there is no folder '{path.parent}' to write '{path.name}' to; make it first")
             return write_page(path, self.diagnosis, self.alarms)
         except OSError as error:
             raise ValueError(f"'{path}' cannot be written ({error.strerror}); choose another place") from error

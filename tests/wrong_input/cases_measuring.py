@@ -80,11 +80,6 @@ WHOLE = [
         "rnnjax.diagnose(layer, variables, xs.tolist(), loss)",
         "batch must be an array of numbers, got list; make an array of it with jnp.asarray",
     ),
-    (
-        "jax.jit(lambda xs: rnnjax.diagnose(cell, params, xs, loss))(xs)",
-        "diagnose cannot be called inside jax.jit, jax.grad, jax.vmap or another transformation, where there are no "
-        "numbers yet; call it outside of them (it compiles its own program)",
-    ),
     ("word_connectivity(model, {}, tokens[0], lengths)", "tokens must be (B, T), got int32 of shape (8,)"),
     ("word_connectivity(model, {}, tokens, lengths + 8)", "lengths must be from 0 to 8, got 9"),
     ("swap_words(model, {}, tokens, lengths, lengths + 7, lengths)", "positions must be from 0 to 7, got 8"),
