@@ -102,9 +102,8 @@ class _Calls:
                 "be told apart; map over inputs, states or parameters, or write the loss without jax.vmap"
             )
         (lengths, state), (final, ys) = inputs.noted, mark.passed
-        self.found.append(
-            MarkedCall(inputs.info, inputs.mapped, 0, inputs.weights, inputs.passed, lengths, state, final, ys)
-        )
+        call = MarkedCall(inputs.info, inputs.mapped, 0, inputs.weights, inputs.passed, lengths, state, final, ys)
+        self.found.append(jax.tree.map(jnp.asarray, call))  # constants of a program may be arrays of NumPy
         return mark.passed if added is None else jax.tree.map(jnp.add, mark.passed, (added.final, added.ys))
 
 

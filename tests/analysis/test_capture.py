@@ -116,6 +116,8 @@ def test_a_model_that_is_a_single_layer_and_a_dict_of_variables_will_do():
             r"one number for each example, shape \(4,\), got \(\); return it before taking the mean",
         ),
         (lambda ys: ys.mean(axis=1), r"one number for each example, shape \(4,\), got \(4, 4\)"),
+        (lambda ys: ys.mean(axis=(0, 2)), r"one number for each example, shape \(4,\), got \(6,\)"),
+        (lambda ys: ys.mean(keepdims=True)[0, 0], r"one number for each example, shape \(4,\), got \(1,\)"),
     ],
 )
 def test_a_loss_of_another_shape_is_refused(reduce, said):

@@ -316,7 +316,18 @@ def over_devices(params, batch):
     return jax.shard_map(loss_of(plain), mesh=mesh, in_specs=(none, one), out_specs=one)(params, batch)
 
 
-REFUSED = {"jax.custom_vjp": own_backward, "a while loop": until_converged, "jax.shard_map": over_devices}
+@jax.custom_jvp
+def own_forward(params, batch):
+    return loss_of(plain)(params, batch)
+
+
+own_forward.defjvp(lambda primals, tangents: (own_forward(*primals), jnp.zeros(B)))
+REFUSED = {
+    "jax.custom_vjp": own_backward,
+    "jax.custom_jvp": own_forward,
+    "a while loop": until_converged,
+    "jax.shard_map": over_devices,
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
