@@ -9,6 +9,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -52,8 +53,22 @@ class Result:
         return figures(self.diagnosis)
 
     def save(self, path: str | Path) -> Path:
-        """Write table, alarms and figures as one HTML page that needs no other file; return its path."""
-        return write_page(Path(path), self.diagnosis, self.alarms)
+        """Write table, alarms and figures as one HTML page that needs no other file; return its path.
+
+        Raises:
+            ValueError: there cannot be a file of that name, or it cannot be written.
+        """
+        if not isinstance(path, str | Path) or not str(path).strip():
+            raise ValueError(f"path must be the name of the page to write, as 'diagnosis.html', got {describe(path)}")
+        path = Path(path)
+        try:
+            if path.is_dir():
+                raise ValueError(f"path must be a file, but '{path}' is a folder; write to '{path / 'diagnosis.html'}'")
+            if not path.parent.is_dir():
+                raise ValueError(f"there is no folder '{path.parent}' to write '{path.name}' to; make it first")
+            return write_page(path, self.diagnosis, self.alarms)
+        except OSError as error:
+            raise ValueError(f"'{path}' cannot be written ({error.strerror}); choose another place") from error
 
 
 def diagnose(model: nn.Module | Cell, params: PyTree, batch: PyTree, loss: Callable[..., jax.Array]) -> Result:
@@ -68,18 +83,22 @@ def diagnose(model: nn.Module | Cell, params: PyTree, batch: PyTree, loss: Calla
         batch: the second argument of ``loss``, arrays in any structure; for a cell, the inputs xs (T, B, D), or the
             pair (xs, lengths).
         loss: ``loss(params, batch)`` applies the module and returns the loss of each example (B,), before any mean;
-            examples must not influence each other. For a cell, ``loss(final, ys)`` of its final state, each (B, H),
-            and its outputs (T, B, H).
+            examples must not influence each other. It may be transformed by ``jax.jit``, ``jax.checkpoint`` and
+            ``jax.vmap``, and so may the module and its layers, also by Flax (``nn.remat``, ``nn.jit``, ``nn.vmap``,
+            ``nn.scan``, ``nn.cond``). For a cell, ``loss(final, ys)`` of its final state, each (B, H), and its outputs
+            (T, B, H).
 
     Returns:
         Gradients of each example's own loss, not of the mean. It takes one compilation and one run, about ten
         seconds for 500 steps of 32 examples and 128 units on two CPU cores.
 
     Raises:
-        ValueError: the loss is not one number for each example, no recurrent layer is called, or an argument has
-            another type or shape than described here.
+        ValueError: the loss is not one number for each example, no recurrent layer is called, one is called inside a
+            transformation that cannot be looked into (such as ``jax.custom_vjp``), an argument has another type or
+            shape than described here, or ``diagnose`` itself is called inside of a transformation.
     """
     _check_arguments(model, params, batch, loss)
+    _check_concrete((params, batch, jnp.zeros(())))  # the last one is traced wherever jax.jit traces
     if isinstance(model, Cell):
         params = {"cell": {k: v for k, v in params._asdict().items() if v is not None}}
         loss = _loss_through_module(model, loss)
@@ -88,10 +107,18 @@ def diagnose(model: nn.Module | Cell, params: PyTree, batch: PyTree, loss: Calla
     with terminal.status("measuring how the gradient travels"), one_blas_thread():
         examined = jax.jit(functools.partial(measure, loss))(params, batch)
         jax.block_until_ready(examined)
+    _check_concrete(examined)
+    examined = _called(examined)
     losses = np.asarray(examined.losses)
     layers = tuple(layer_diagnosis(layer) for layer in examined.layers)
     diagnosis = Diagnosis(step=0, examples=len(losses), loss=float(losses.mean()), layers=layers)
     return Result(examined, diagnosis, _alarms(examined, diagnosis))
+
+
+def _called(examined: Measurements) -> Measurements:
+    """Without the layers in branches of conditionals that were not taken: these read no step."""
+    called = [i for i, call in enumerate(examined.calls) if np.any(call.lengths)] or range(len(examined.calls))
+    return Measurements._make([examined.losses, *(tuple(of_layers[i] for i in called) for of_layers in examined[1:])])
 
 
 def _check_arguments(model: Any, params: PyTree, batch: PyTree, loss: Any) -> None:
@@ -101,16 +128,36 @@ def _check_arguments(model: Any, params: PyTree, batch: PyTree, loss: Any) -> No
     if not callable(loss):
         raise ValueError(f"loss must be a function, got {describe(loss)}")
     for name, tree in (("params", params), ("batch", batch)):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_list_of_numbers):
             if not _is_numeric(leaf):
+                hint = "; make an array of it with jnp.asarray" if isinstance(leaf, list) else ""
                 raise ValueError(
-                    f"{name}{jax.tree_util.keystr(path)} must be an array of numbers, got {describe(leaf)}"
+                    f"{name}{jax.tree_util.keystr(path)} must be an array of numbers, got {describe(leaf)}{hint}"
                 )
     if isinstance(model, Cell):
-        xs, lengths = batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
+        xs, lengths = _inputs_and_lengths(batch)
         check_floats("batch", xs, "(T, B, D)")
         check_params(model, params, xs.shape[-1])
         check_lengths(lengths, xs.shape[1:2], xs.shape[0])
+
+
+def _check_concrete(tree: PyTree) -> None:
+    """ValueError where an array is traced, so that there are no numbers to return."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree)):
+        raise ValueError(
+            "diagnose cannot be called inside jax.jit, jax.grad, jax.vmap or another transformation, where there are "
+            "no numbers yet; call it outside of them (it compiles its own program)"
+        )
+
+
+def _inputs_and_lengths(batch: PyTree) -> tuple[Any, Any]:
+    """The inputs xs of a cell, and their lengths or None."""
+    return tuple(batch) if isinstance(batch, tuple | list) and len(batch) == 2 else (batch, None)
+
+
+def _is_list_of_numbers(node: Any) -> bool:
+    """Whether it is a list, also of lists, of numbers of Python."""
+    return isinstance(node, list) and bool(node) and all(isinstance(a, int | float) for a in jax.tree.leaves(node))
 
 
 def _is_numeric(leaf: Any) -> bool:
@@ -127,7 +174,7 @@ def _loss_through_module(
     module = RNN(cell, time_major=True)
 
     def loss_of_params(params: ModelParams, batch: PyTree) -> jax.Array:
-        xs, lengths = batch if isinstance(batch, tuple) else (batch, None)
+        xs, lengths = _inputs_and_lengths(batch)
         result: Any = module.apply({"params": params}, xs, lengths=lengths)
         return loss(*result)
 

@@ -1,8 +1,11 @@
 """``rnnjax.diagnose``: on a bare cell, on a user's own model, on models with a fault."""
 
+import io
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
@@ -10,6 +13,7 @@ from sequences import normal_like
 
 import rnnjax
 from rnnjax.diagnostics import half_life
+from rnnjax.report.diagnosis_report import rich_summary
 
 STEPS, BATCH, INPUTS, UNITS = 40, 6, 3, 8
 XS = normal_like(jax.ShapeDtypeStruct((STEPS, BATCH, INPUTS), jnp.float32), 0)
@@ -135,6 +139,7 @@ FAULTS = {
 def test_a_fault_put_in_is_found(name):
     found = {alarm.name: alarm for alarm in FAULTS[name]().alarms}
     assert name in found
+    assert not any(" --" in alarm.sentence + alarm.remedy for alarm in found.values())  # flags are for launch.py
     if name == "not finite":
         assert dict(found[name].evidence) == {"phase": "forward", "layer": "rnn", "gate": "g", "timestep": 0}
 
@@ -152,3 +157,116 @@ def test_a_loss_that_is_not_one_number_for_each_example_is_refused():
     cell = rnnjax.LSTM(UNITS)
     with pytest.raises(ValueError, match="one number for each example"):
         rnnjax.diagnose(cell, cell.init(jax.random.key(0), INPUTS), XS, lambda final, ys: (final.h**2).mean())
+
+
+@pytest.mark.parametrize("cell", [rnnjax.SimpleRNN(3), rnnjax.LSTM(3), rnnjax.GRU(3)], ids=["SimpleRNN", "LSTM", "GRU"])
+def test_series_of_one_step(cell, tmp_path):
+    result = diagnose_cell(cell, XS[:1])
+    (layer,) = result.diagnosis.layers
+    params = cell.init(jax.random.key(0), INPUTS)
+    state, h = cell.step(params, cell.initial_state((BATCH,)), XS[0])
+    slope = 1 if len(state) == 1 else h / jnp.tanh(state.c) * (1 - jnp.tanh(state.c) ** 2)  # ∂h/∂c, σ(o) being h/tanh c
+    expected = np.median(np.linalg.norm(2 * h * slope, axis=-1))
+    assert list(layer.count) == [BATCH]
+    assert layer.by_lag["m"].q50 == pytest.approx([expected], rel=1e-4)
+    assert layer.omega == 0
+    assert np.isfinite(layer.lyapunov.exponents).all()
+    assert set(result.plot()) == {"paths", "shares", "gates", "flow"}
+    assert result.save(tmp_path / "page.html").stat().st_size > 10_000
+
+
+def test_inputs_and_lengths_may_be_a_list():
+    cell, lengths = rnnjax.GRU(3), np.array([3, 2, 1, 3, 3, 2])
+    as_list, as_tuple = (diagnose_cell(cell, kind([XS[:3], lengths])) for kind in (list, tuple))
+    np.testing.assert_array_equal(as_list.examined.paths[0].memory, as_tuple.examined.paths[0].memory)
+    assert list(as_list.diagnosis.layers[0].count) == [6, 5, 3]
+
+
+@pytest.mark.parametrize("within", ["jit of batch", "jit of params", "jit of nothing", "vmap", "grad"])
+def test_diagnose_inside_a_transformation_is_refused(within):
+    cell = rnnjax.GRU(3)
+    params = cell.init(jax.random.key(0), INPUTS)
+
+    def mean_loss(params, xs):
+        return rnnjax.diagnose(cell, params, xs, last_output).diagnosis.loss
+
+    calls = {
+        "jit of batch": lambda: jax.jit(lambda xs: mean_loss(params, xs))(XS),
+        "jit of params": lambda: jax.jit(lambda params: mean_loss(params, XS))(params),
+        "jit of nothing": lambda: jax.jit(lambda: mean_loss(params, XS))(),
+        "vmap": lambda: jax.vmap(lambda xs: mean_loss(params, xs))(XS[None]),
+        "grad": lambda: jax.grad(lambda params: mean_loss(params, XS))(params),
+    }
+    with pytest.raises(ValueError, match=r"^diagnose cannot be called inside jax\.jit, .*; call it outside of them"):
+        calls[within]()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("", "path must be a file, but '{folder}' is a folder; write to '{folder}/diagnosis.html'"),
+        ("no/page.html", "there is no folder '{folder}/no' to write 'page.html' to; make it first"),
+        ("file/page.html", "there is no folder '{folder}/file' to write 'page.html' to; make it first"),
+        ("p" * 300, "'{folder}/" + "p" * 300 + "' cannot be written (File name too long); choose another place"),
+    ],
+)
+def test_a_page_that_cannot_be_written_is_one_sentence_and_leaves_nothing(lstm, tmp_path, path, said):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError) as error:  # noqa: PT011  # the whole message is compared
+        lstm.save(str(tmp_path / path))
+    assert str(error.value) == said.format(folder=tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("path", [None, 3, " "])
+def test_a_path_that_names_no_file_is_refused(lstm, path):
+    with pytest.raises(ValueError, match=r"^path must be the name of the page to write, as 'diagnosis\.html', got "):
+        lstm.save(path)
+
+
+class Branches(nn.Module):
+    """Layers with long names, of which a conditional leaves one out."""
+
+    @nn.compact
+    def __call__(self, xs):
+        left = rnnjax.RNN(rnnjax.GRU(3), name="the_same_long_beginning_of_the_name_left")
+        right = rnnjax.RNN(rnnjax.GRU(3), name="the_same_long_beginning_of_the_name_right")
+        if self.is_initializing():
+            left(xs), right(xs)
+        final = nn.cond(xs.sum() > 1e6, lambda _, xs: left(xs)[0].h, lambda _, xs: right(xs)[0].h, self, xs)
+        again, _ = left(xs[:, ::-1])
+        return (final**2 + again.h).sum(-1)
+
+
+@pytest.fixture(scope="module")
+def branches():
+    model, xs = Branches(), jnp.swapaxes(XS[:5], 0, 1)
+    params = model.init(jax.random.key(0), xs)["params"]
+    loss = jax.jit(lambda params, xs: model.apply({"params": params}, xs))
+    return rnnjax.diagnose(model, params, xs, loss), loss(params, xs)
+
+
+def test_a_jitted_loss_is_measured_and_a_branch_that_was_not_taken_is_left_out(branches):
+    result, losses = branches
+    assert [layer.name.rsplit("_")[-1] for layer in result.diagnosis.layers] == ["right", "left"]
+    assert len(result.examined.calls) == len(result.examined.paths) == 2
+    np.testing.assert_allclose(result.examined.losses, losses, rtol=1e-6)
+
+
+@pytest.mark.parametrize("width", [80, 60, 120])
+def test_names_of_layers_are_never_cut_in_the_summary(branches, width):
+    table = branches[0].summary()
+    table.caption = None
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(table)
+    first_column = [line.split("│")[1].strip() for line in console.export_text().splitlines() if "│" in line]
+    written = "".join(cell.removeprefix("GRU") for cell in first_column).replace(" ", "")
+    assert written == "".join(layer.name for layer in branches[0].diagnosis.layers)
+
+
+def test_a_name_is_not_read_as_a_style(branches):
+    diagnosis = branches[0].diagnosis
+    layers = tuple(msgspec.structs.replace(layer, name="[red]rnn[/]") for layer in diagnosis.layers)
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(rich_summary(msgspec.structs.replace(diagnosis, layers=layers), ()))
+    assert console.export_text().count("GRU [red]rnn[/]") == 2

@@ -1,21 +1,21 @@
 """The inputs of every recurrent layer of a Flax model, and the gradients at its inputs and outputs.
 
-They are recorded by Flax's interception of method calls while a loss is traced, so any model that calls ``rnnjax.RNN``
-works without a change.
+They are read from the traced program of a loss, in which ``rnnjax.RNN`` marks its calls, so any model that uses it
+works without a change, and so do transformations of JAX and of Flax around the model, a part of it, or the loss.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
-import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from rnnjax.analysis.marked_program import MarkedCall, Perturbation, evaluate
 from rnnjax.argument_checks import describe, is_array
 from rnnjax.cells import Cell, Params
 from rnnjax.diagnostics.linearization import flip_valid
-from rnnjax.nn.recurrent import RNN
+from rnnjax.nn.layer_marks import marking
 from rnnjax.typing import CellState, PyTree
 
 Loss = Callable[[PyTree, PyTree], jax.Array]  # (params, batch) -> the loss of each example (B,)
@@ -25,7 +25,10 @@ Loss = Callable[[PyTree, PyTree], jax.Array]  # (params, batch) -> the loss of e
 class LayerCall:
     """The arguments of one call of an ``RNN``; arrays are time-major, in the order in which the layer reads the steps.
 
-    A layer with ``reverse=True`` is recorded as a forward layer on sequences whose valid steps are flipped.
+    A layer with ``reverse=True`` is recorded as a forward layer on sequences whose valid steps are flipped. N rows are
+    the B examples, or all sequences of all examples where a layer reads several of each: batch axes are made one, axes
+    of ``jax.vmap`` over inputs included. Each step of a scan around the layer is a call, and so is each set of
+    parameters where it is mapped over parameters; their index follows the name, as in "layer[2]".
     """
 
     name: str = flax.struct.field(pytree_node=False)  # path of the module, with slashes
@@ -33,66 +36,34 @@ class LayerCall:
     reverse: bool = flax.struct.field(pytree_node=False)
     time_major: bool = flax.struct.field(pytree_node=False)  # whether the module is; the arrays here always are
     params: Params
-    xs: jax.Array  # (T, B, D)
-    lengths: jax.Array  # (B,)
-    state: CellState  # cell.State of (B, H)
+    xs: jax.Array  # (T, N, D)
+    lengths: jax.Array  # (N,); all 0 in a branch of a conditional that was not taken
+    state: CellState  # cell.State of (N, H)
 
 
 @flax.struct.dataclass
 class LayerGradients:
     """Gradients at the outputs and inputs of one ``LayerCall``, of each example's own loss L_b."""
 
-    ct_states: CellState  # cell.State of (T, B, H): ∂L_b/∂state, not through later states; for ``diagnostics.paths``
-    d_xs: jax.Array  # (T, B, D): ∂L_b/∂x_t, through this layer
+    ct_states: CellState  # cell.State of (T, N, H): ∂L_b/∂state, not through later states; for ``diagnostics.paths``
+    d_xs: jax.Array  # (T, N, D): ∂L_b/∂x_t, through this layer
 
 
-def record_calls(
-    loss: Loss, params: PyTree, batch: PyTree, perturbations: PyTree = None
-) -> tuple[jax.Array, tuple[LayerCall, ...]]:
+def record_calls(loss: Loss, params: PyTree, batch: PyTree) -> tuple[jax.Array, tuple[LayerCall, ...]]:
     """Losses (B,), and the calls of all recurrent layers in order.
 
     Args:
         loss: calls a Flax model and returns the loss of each example.
         params: its first argument.
         batch: its second argument.
-        perturbations: for each call a triple (inputs, outputs, final state) of arrays that are added to those of the
-            layer; the gradients with respect to zeros here are those at the layer.
 
     Raises:
-        ValueError: the loss is not one number for each example, no recurrent layer was called, or a layer was called
-            with inputs that are not (B, T, D).
+        ValueError: the loss is not one number for each example, no recurrent layer was called, or one was called
+            inside a transformation that cannot be looked into.
     """
-    calls: list[LayerCall] = []
-
-    def intercept(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> PyTree:
-        module = context.module
-        if not isinstance(module, RNN) or context.method_name != "__call__":
-            return call(*args, **kwargs)
-        xs, kwargs = (args[0], kwargs) if args else (kwargs["xs"], {k: v for k, v in kwargs.items() if k != "xs"})
-        if perturbations is not None:
-            xs = xs + perturbations[len(calls)][0]
-        calls.append(_layer_call(module, xs, kwargs))
-        final, ys = call(xs, **kwargs)
-        if perturbations is not None:
-            _, added_ys, added_final = perturbations[len(calls) - 1]
-            final, ys = jax.tree.map(jnp.add, final, added_final), ys + added_ys
-        return final, ys
-
-    with nn.intercept_methods(intercept):
-        losses = loss(params, batch)
-    if not calls:
-        raise ValueError("the loss called no rnnjax.RNN, so there is no recurrent layer to measure")
-    if not is_array(losses) or losses.shape != calls[0].lengths.shape:
-        given = losses.shape if is_array(losses) else describe(losses)
-        raise ValueError(
-            f"the loss must be one number for each example, shape {calls[0].lengths.shape}, got {given}; "
-            "return it before taking the mean"
-        )
-    if not jnp.issubdtype(losses.dtype, jnp.floating):
-        raise ValueError(
-            f"the loss must hold floating-point numbers, got {losses.dtype}; return what is differentiated"
-        )
-    return losses, tuple(calls)
+    program, _ = _trace(loss, params, batch)
+    losses, calls = program(None)
+    return losses, tuple(layer for call in calls for layer in _layer_calls(call))
 
 
 def backpropagate(
@@ -103,51 +74,116 @@ def backpropagate(
     Examples must not influence each other (no batch normalisation): then one backward pass of the sum of the losses
     gives every example's own gradient.
     """
+    program, shapes = _trace(loss, params, batch)
 
-    def zeros(call: LayerCall) -> PyTree:
-        (steps, batch_size, inputs), cell = call.xs.shape, call.cell
-        layout = (steps, batch_size) if call.time_major else (batch_size, steps)
-        return (
-            jnp.zeros((*layout, inputs), call.xs.dtype),
-            cell.initial_state(layout)[0],
-            cell.initial_state((batch_size,)),
-        )
-
-    _, shapes = jax.eval_shape(lambda params, batch: record_calls(loss, params, batch), params, batch)
-
-    def total_loss(perturbations: PyTree) -> tuple[jax.Array, PyTree]:
-        losses, calls = record_calls(loss, params, batch, perturbations)
+    def total_loss(perturbations: list[Perturbation]) -> tuple[jax.Array, PyTree]:
+        losses, calls = program(perturbations)
         return losses.sum(), (losses, calls)
 
-    gradients, (losses, calls) = jax.grad(total_loss, has_aux=True)(tuple(map(zeros, shapes)))
-    return losses, calls, tuple(_layer_gradients(call, *g) for call, g in zip(calls, gradients, strict=True))
+    perturbed = [Perturbation(call.xs, call.final, call.ys) for call in shapes]
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), perturbed)
+    gradients, (losses, marked) = jax.grad(total_loss, has_aux=True)(zeros)
+    layers: list[LayerCall] = []
+    of_layers: list[tuple[PyTree, ...]] = []
+    for call, gradient in zip(marked, gradients, strict=True):
+        layers += _layer_calls(call)
+        d_xs, ct_ys = (_by_call(call, steps, axes_before_batch=1) for steps in (gradient.xs, gradient.ys))
+        of_layers += zip(d_xs, _by_call(call, gradient.final), ct_ys, strict=True)
+    return losses, tuple(layers), tuple(_layer_gradients(call, *g) for call, g in zip(layers, of_layers, strict=True))
 
 
-def _name(module: nn.Module) -> str:
-    """The module's path with slashes."""
-    return "/".join(module.path) or "rnn"
+Program = Callable[[list[Perturbation] | None], tuple[jax.Array, list[MarkedCall]]]
 
 
-def _layer_call(module: RNN, xs: jax.Array, options: dict[str, Any]) -> LayerCall:
-    """The record of a call of ``module`` with ``xs`` and the keyword arguments ``options``."""
-    if not is_array(xs) or xs.ndim != 3:
-        given = xs.shape if is_array(xs) else describe(xs)
-        raise ValueError(f"the layer {_name(module)!r} must be called with (B, T, D) to be measured, got {given}")
-    if not module.time_major:
-        xs = jnp.swapaxes(xs, 0, 1)
-    steps, batch = xs.shape[:2]
-    lengths, state = options.get("lengths"), options.get("state")
-    lengths = jnp.full(batch, steps, jnp.int32) if lengths is None else lengths
-    state = module.cell.initial_state((batch,)) if state is None else state
-    params = Params(**module.variables["params"]["cell"])
-    xs = flip_valid(xs, lengths) if module.reverse else xs
-    return LayerCall(_name(module), module.cell, module.reverse, module.time_major, params, xs, lengths, state)
+def _trace(loss: Loss, params: PyTree, batch: PyTree) -> tuple[Program, list[MarkedCall]]:
+    """The loss as a program with perturbations, and the shapes of the calls in it; its result is checked."""
+    refused: list[str] = []
+
+    def loss_of_arrays(params: PyTree, batch: PyTree) -> PyTree:
+        losses = loss(params, batch)
+        if is_array(losses):
+            return losses
+        refused.append(describe(losses))
+        return jnp.zeros(())
+
+    with marking(True):
+        traced = jax.make_jaxpr(loss_of_arrays)(params, batch)
+    arguments = jax.tree.leaves((params, batch))
+
+    def program(perturbations: list[Perturbation] | None) -> tuple[jax.Array, list[MarkedCall]]:
+        (losses,), calls = evaluate(traced, arguments, perturbations)
+        return losses, calls
+
+    losses, calls = jax.eval_shape(program, None)
+    if not calls:
+        raise ValueError(
+            "the loss called no rnnjax.RNN, so there is no recurrent layer to measure; apply the model in the loss, as "
+            "in model.apply({'params': params}, batch), and make its layers of rnnjax.RNN(cell)"
+        )
+    rows = {call.lengths.shape[0] for marked in calls for call in jax.eval_shape(_layer_calls, marked)}
+    if refused or not _fits(losses.shape, rows, batch):
+        raise ValueError(
+            f"the loss must be one number for each example, shape ({min(rows)},), got "
+            f"{refused[0] if refused else losses.shape}; return it before taking the mean"
+        )
+    if not jnp.issubdtype(losses.dtype, jnp.floating):
+        raise ValueError(
+            f"the loss must hold floating-point numbers, got {losses.dtype}; return what is differentiated"
+        )
+    return program, calls
 
 
-def _layer_gradients(call: LayerCall, d_xs: jax.Array, ct_ys: jax.Array, ct_final: CellState) -> LayerGradients:
-    """Gradients in the module's layout as those of ``call``; that of the final state is added to the last step's."""
-    if not call.time_major:
-        d_xs, ct_ys = jnp.swapaxes(d_xs, 0, 1), jnp.swapaxes(ct_ys, 0, 1)
+def _fits(shape: tuple[int, ...], rows: set[int], batch: PyTree) -> bool:
+    """Whether losses of this shape can be those of all examples: a layer has a row, or as many, for each of them."""
+    if len(shape) != 1 or shape[0] in rows:
+        return len(shape) == 1
+    examples = {jnp.shape(a)[0] for a in jax.tree.leaves(batch) if jnp.ndim(a) > 0}
+    return examples == {shape[0]} and all(n % shape[0] == 0 for n in rows)
+
+
+def _layer_calls(marked: MarkedCall) -> list[LayerCall]:
+    """The calls of a layer that are one in the program."""
+    name, cell, reverse, time_major = marked.info
+    all_xs = _by_call(marked, marked.xs, axes_before_batch=1)
+    all_states = _by_call(marked, marked.state)
+    all_lengths = _by_call(marked, marked.lengths, axes_after_batch=0)
+    calls = []
+    for index, xs, state, lengths in zip(_indices(marked), all_xs, all_states, all_lengths, strict=True):
+        xs = flip_valid(xs, lengths) if reverse else xs
+        numbered = name + "".join(f"[{i}]" for i in index)
+        params = _at(index, marked.params)
+        calls.append(LayerCall(numbered, cell, reverse, time_major, params, xs, lengths, state))
+    return calls
+
+
+def _indices(marked: MarkedCall) -> Iterator[tuple[int, ...]]:
+    """The index of each call along the axes of scans and of those vmaps that have parameters of their own."""
+    leading = (True,) * marked.scanned + marked.mapped
+    return np.ndindex(*(size for size, own in zip(marked.xs.shape, leading, strict=False) if own))
+
+
+def _by_call(marked: MarkedCall, tree: PyTree, axes_before_batch: int = 0, axes_after_batch: int = 1) -> list[PyTree]:
+    """Arrays of a marked call for each ``LayerCall``, batch axes and the other axes of vmaps made one."""
+    leading = (True,) * marked.scanned + marked.mapped
+    rows = [axis for axis, own in enumerate(leading) if not own]
+    first = len(leading) - len(rows) + axes_before_batch  # of the batch axes
+
+    def merge(a: jax.Array) -> jax.Array:
+        if not rows and a.ndim == first + 1 + axes_after_batch:
+            return a
+        a = jnp.moveaxis(a, rows, range(first, first + len(rows)))
+        return a.reshape(*a.shape[:first], -1, *a.shape[a.ndim - axes_after_batch :])
+
+    merged = jax.tree.map(merge, tree)
+    return [_at(index, merged) for index in _indices(marked)]
+
+
+def _at(index: tuple[int, ...], tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda a: a[index], tree) if index else tree
+
+
+def _layer_gradients(call: LayerCall, d_xs: jax.Array, ct_final: CellState, ct_ys: jax.Array) -> LayerGradients:
+    """Gradients of a layer as those of ``call``; that of the final state is added to the last step's."""
     if call.reverse:  # outputs past an example's end are the initial state here, so their gradient belongs to no step
         valid = jnp.arange(len(ct_ys))[:, None, None] < call.lengths[None, :, None]
         d_xs, ct_ys = flip_valid((d_xs, jnp.where(valid, ct_ys, 0)), call.lengths)

@@ -3,6 +3,8 @@
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from rnnjax.argument_checks import (
     check_array,
@@ -26,6 +28,14 @@ class CellSizes(Protocol):
     @property
     def gates(self) -> tuple[str, ...]:
         """Names of the G gates."""
+
+    @property
+    def param_dtype(self) -> DTypeLike:
+        """Dtype of its parameters."""
+
+    @property
+    def dtype(self) -> DTypeLike | None:
+        """Dtype of its products, where it is given."""
 
     @property
     def State(self) -> Any:  # noqa: N802
@@ -60,6 +70,21 @@ def check_params(cell: CellSizes, params: Params, in_features: int | None = None
             )
     if params.b_h is not None:
         check_shape("params.b_h", params.b_h, (columns,))
+    _check_not_rounded(cell, params)
+
+
+def _check_not_rounded(cell: CellSizes, params: Params) -> None:
+    """Check that no parameter is wider than the dtype in which the cell computes, unless that dtype is given."""
+    kept = jnp.dtype(cell.param_dtype)
+    for name, a in params._asdict().items():
+        if cell.dtype is not None or a is None or not jnp.issubdtype(a.dtype, jnp.floating):
+            continue
+        if jax.dtypes.canonicalize_dtype(a.dtype).itemsize > kept.itemsize:
+            made = f"{type(cell).__name__}({cell.features}, "
+            raise ValueError(
+                f"params.{name} is {a.dtype}, but {type(cell).__name__}({cell.features}) computes in {kept}, to which "
+                f"it would be rounded; use {made}param_dtype=jnp.{a.dtype}), or {made}dtype=jnp.{kept}) to round it"
+            )
 
 
 def check_state(cell: CellSizes, name: str, state: CellState, shape: tuple[int, ...]) -> None:

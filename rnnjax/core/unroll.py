@@ -43,7 +43,8 @@ def unroll(
             x_end, ..., x_t; past an example's end it is the initial state.
         taps: zeros shaped like ``states``. They are added to the states (the memory before it is read out, a
             separate h after), so the gradient with respect to them is the total ∂L/∂m_t and ∂L/∂h_t of every
-            step: exactly zero past an example's end. SimpleRNN and GRU have one tap, ``h``. Taps from
+            step: exactly zero past an example's end. SimpleRNN and GRU have one tap, ``h``. A gradient
+            has the dtype of its tap. Taps from
             ``rnnjax.core.taps.norm_taps`` get the norms of these gradients instead, (T, ..., 1), in less memory. Inside
             ``shard_map`` pass taps as a sharded input, or JAX sums their gradient over the devices.
         backward: "fused" is a hand-derived backward pass (reverse mode, first order); "autodiff" lets JAX
@@ -77,7 +78,7 @@ def unroll(
 
     xs, taps, hold = rows((xs, taps, dropout.hold), (steps,))
     state, mask_h = rows((state, dropout.h), ())
-    state = jax.tree.map(lambda a: a.astype(cell.state_dtype), state)
+    state, taps = jax.tree.map(lambda a: a.astype(cell.state_dtype), (state, taps))
     mask = None
     if lengths is not None:
         mask = jnp.arange(steps)[:, None, None] < jnp.reshape(lengths, (1, -1, 1))
@@ -185,4 +186,8 @@ def _check(
         check_state(cell, "state", state, (*batch_shape, cell.features))
     if taps is not None:
         numbers = 1 if has_norm_taps(taps) else cell.features
-        check_state(cell, "taps", tap_arrays(taps), (*xs.shape[:-1], numbers))
+        arrays = tap_arrays(taps)
+        check_state(cell, "taps", arrays, (*xs.shape[:-1], numbers))
+        for field, a in arrays._asdict().items():
+            if not jnp.issubdtype(a.dtype, jnp.floating):
+                raise ValueError(f"taps.{field} must hold floating-point numbers, got {describe(a)}")

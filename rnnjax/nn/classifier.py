@@ -16,8 +16,9 @@ from rnnjax.argument_checks import (
     check_rate,
     describe,
 )
+from rnnjax.nn.dropout import drop_by_row, if_training
 from rnnjax.nn.pooling import POOLINGS, Pooling, pooled
-from rnnjax.nn.recurrent import drop_by_row, is_time_major, reads_backwards
+from rnnjax.nn.recurrent import is_time_major, reads_backwards
 from rnnjax.typing import States, Taps
 
 
@@ -84,14 +85,18 @@ class SequenceClassifier(nn.Module):
         """
         self._check(inputs, lengths)
         xs = self._vectors(inputs) if self.vocabulary else inputs
-        if train and self.word_dropout:
-            xs = drop_words(self.make_rng("dropout"), self.word_dropout, inputs, xs, rows)
+        if self.word_dropout:
+            vectors = xs
+            xs = if_training(
+                self, train, lambda key: drop_words(key, self.word_dropout, inputs, vectors, rows), lambda: vectors
+            )
         final, ys = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train, rows=rows)
         read = ys if self.pooling == "every" else pooled(self.pooling, final, ys, lengths)
         if self.layer_norm:
             read = nn.LayerNorm()(read)
-        if train and self.dropout:
-            read = drop_by_row(self.make_rng("dropout"), self.dropout, read, rows)
+        if self.dropout:
+            answer = read
+            read = if_training(self, train, lambda key: drop_by_row(key, self.dropout, answer, rows), lambda: answer)
         return final, nn.Dense(self.classes)(read)
 
     def _check(self, inputs: Any, lengths: Any) -> None:

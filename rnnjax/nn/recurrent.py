@@ -8,7 +8,8 @@ All recurrent modules have the same signature, so they nest:
 the next part (truncated backpropagation). ``module.zero_taps(batch, steps)`` makes zeros to differentiate with respect
 to.
 
-Shapes: B examples, T steps, D inputs, H features of the cell.
+Shapes: B examples, T steps, D inputs, H features of the cell. Batch-major inputs may have several batch axes; steps are
+the last axis but one, as in ``flax.linen.RNN``. Time-major, steps are the first axis.
 """
 
 import math
@@ -21,8 +22,11 @@ import jax.numpy as jnp
 
 from rnnjax.argument_checks import check_floats, check_integers, check_rate, describe, per_layer
 from rnnjax.cells import Cell, DropoutMasks
+from rnnjax.cells.dropout import NO_DROPOUT
 from rnnjax.core.unroll import check_cell, unroll
 from rnnjax.nn.cell_params import cell_params
+from rnnjax.nn.dropout import drop_by_row, if_training
+from rnnjax.nn.layer_marks import LayerInfo, mark_inputs, mark_outputs, marking
 from rnnjax.typing import PyTree, States, Taps
 
 
@@ -61,7 +65,7 @@ class RNN(nn.Module):
         """Run over ``xs`` (B, T, D).
 
         Args:
-            xs: inputs.
+            xs: inputs, (B, ..., T, D) with several batch axes; lengths, states, rows and outputs have all of them.
             lengths: (B,) valid steps of each example.
             state: ``cell.State`` of (B, H) to start from; None starts from zeros.
             taps: ``cell.State`` of zeros (B, T, H).
@@ -75,22 +79,34 @@ class RNN(nn.Module):
         Raises:
             ValueError: as ``rnnjax.unroll``, or parameters that do not fit the cell or the inputs.
         """
-        check_floats("xs", xs, "(T, ..., D)" if self.time_major else "(B, T, ..., D)")
+        check_floats("xs", xs, "(T, ..., D)" if self.time_major else "(B, ..., T, D)")
         params = cell_params(self, self.cell, xs.shape[-1])
         if not self.time_major:
-            xs, taps = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), (xs, taps))
-        dropout = DropoutMasks(None, None)
-        if train and (self.cell.input_dropout or self.cell.recurrent_dropout or self.cell.zoneout):
-            steps, *batch_shape, in_features = xs.shape
-            rows = jnp.arange(math.prod(batch_shape)).reshape(batch_shape) if rows is None else rows
-            check_integers("rows", rows, tuple(batch_shape), 0)
-            dropout = self.cell.dropout_masks(self.make_rng("dropout"), rows, in_features, steps)
-        final, states = unroll(
-            self.cell, params, xs, state, lengths=lengths, reverse=self.reverse, taps=taps, dropout=dropout,
-            backward=self.backward, store_every=self.store_every,
-        )  # fmt: skip
+            xs, taps = jax.tree.map(lambda a: jnp.moveaxis(a, -2, 0), (xs, taps))
+        if marking.value:
+            info = LayerInfo("/".join(self.path) or "rnn", self.cell, self.reverse, self.time_major)
+            xs = mark_inputs(info, params, xs, lengths, state)
+        steps, *batch_shape, in_features = xs.shape
+
+        def scan(dropout: DropoutMasks = NO_DROPOUT) -> tuple[States, States]:
+            return unroll(
+                self.cell, params, xs, state, lengths=lengths, reverse=self.reverse, taps=taps, dropout=dropout,
+                backward=self.backward, store_every=self.store_every,
+            )  # fmt: skip
+
+        def scan_with_dropout(key: jax.Array) -> tuple[States, States]:
+            indices = jnp.arange(math.prod(batch_shape)).reshape(batch_shape) if rows is None else rows
+            check_integers("rows", indices, tuple(batch_shape), 0)
+            return scan(self.cell.dropout_masks(key, indices, in_features, steps))
+
+        if self.cell.input_dropout or self.cell.recurrent_dropout or self.cell.zoneout:
+            final, states = if_training(self, train, scan_with_dropout, scan)
+        else:
+            final, states = scan()
         ys = states.h
-        return final, ys if self.time_major else jnp.swapaxes(ys, 0, 1)
+        if marking.value:
+            final, ys = mark_outputs(final, ys)
+        return final, ys if self.time_major else jnp.moveaxis(ys, 0, -2)
 
     def initial_state(self, batch: int) -> States:
         """Zeros to start from, each (B, H)."""
@@ -203,13 +219,14 @@ class Stack(nn.Module):
         for i, (layer, s, t) in enumerate(zip(self.layers, states, layer_taps, strict=True)):
             if i > 0:
                 xs = nn.LayerNorm()(xs) if self.layer_norm else xs
-                xs = self._drop(xs, rows) if train and self.dropout else xs
+                xs = self._drop(xs, rows, train) if self.dropout else xs
             final, xs = layer(xs, lengths=lengths, state=s, taps=t, train=train, rows=rows)
             finals.append(final)
         return tuple(finals), xs
 
-    def _drop(self, xs: jax.Array, rows: jax.Array | None) -> jax.Array:
-        return drop_by_row(self.make_rng("dropout"), self.dropout, xs, rows, 1 if is_time_major(self) else 0)
+    def _drop(self, xs: jax.Array, rows: jax.Array | None, train: bool) -> PyTree:
+        batch_axis = 1 if is_time_major(self) else 0
+        return if_training(self, train, lambda key: drop_by_row(key, self.dropout, xs, rows, batch_axis), lambda: xs)
 
     def initial_state(self, batch: int) -> States:
         """The tuple of the layers' states."""
@@ -218,17 +235,6 @@ class Stack(nn.Module):
     def zero_taps(self, batch: int, steps: int) -> Taps:
         """The tuple of the layers' taps."""
         return tuple(layer.zero_taps(batch, steps) for layer in self.layers)
-
-
-def drop_by_row(key: jax.Array, rate: float, xs: jax.Array, rows: jax.Array | None, batch_axis: int = 0) -> jax.Array:
-    """Dropout of ``xs`` whose mask of each example depends only on ``key`` and its row; None stands for 0, 1, 2, ..."""
-    rows = jnp.arange(xs.shape[batch_axis]) if rows is None else rows
-    dropout = nn.Dropout(rate, deterministic=False, parent=None)
-
-    def drop_row(row: jax.Array, x: jax.Array) -> PyTree:
-        return dropout.apply({}, x, rng=jax.random.fold_in(key, row))
-
-    return jax.vmap(drop_row, (0, batch_axis), batch_axis)(rows, xs)
 
 
 def is_time_major(module: object) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from rich.markup import escape
 from rich.table import Table
 
 from rnnjax.analysis.diagnosis import Diagnosis, LayerDiagnosis
@@ -70,14 +71,17 @@ def title(layer: LayerDiagnosis) -> str:
 
 def rich_summary(diagnosis: Diagnosis, alarms: tuple[Alarm, ...]) -> Table:
     """The summary as a table for a terminal or a notebook, the alarms below it."""
-    lines = [f"[bold red]{alarm.name}[/]: {alarm.sentence} {alarm.remedy}" for alarm in alarms]
+    lines = [f"[bold red]{alarm.name}[/]: {escape(f'{alarm.sentence} {alarm.remedy}')}" for alarm in alarms]
     table = Table(title=f"{diagnosis.examples} examples, mean loss {diagnosis.loss:.4g}", title_justify="left")
     table.caption = "\n".join(lines) or "No alarm."
     table.caption_justify = "left"
     for name, unit in COLUMNS.items():
-        table.add_column(f"{name}\n[dim]{unit}[/]", justify="left" if name == "layer" else "right")
+        heading_text, of_layer = f"{name}\n[dim]{unit}[/]", name == "layer"
+        table.add_column(
+            heading_text, justify="left" if of_layer else "right", overflow="fold" if of_layer else "ellipsis"
+        )
     for row in rows(diagnosis):
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     return table
 
 

@@ -116,6 +116,8 @@ def test_a_model_that_is_a_single_layer_and_a_dict_of_variables_will_do():
             r"one number for each example, shape \(4,\), got \(\); return it before taking the mean",
         ),
         (lambda ys: ys.mean(axis=1), r"one number for each example, shape \(4,\), got \(4, 4\)"),
+        (lambda ys: ys.mean(axis=(0, 2)), r"one number for each example, shape \(4,\), got \(6,\)"),
+        (lambda ys: ys.mean(keepdims=True)[0, 0], r"one number for each example, shape \(4,\), got \(1,\)"),
     ],
 )
 def test_a_loss_of_another_shape_is_refused(reduce, said):
@@ -125,11 +127,21 @@ def test_a_loss_of_another_shape_is_refused(reduce, said):
 
 
 def test_a_loss_without_a_recurrent_layer_is_refused():
-    with pytest.raises(ValueError, match=r"called no rnnjax\.RNN"):
+    with pytest.raises(ValueError, match=r"called no rnnjax\.RNN, .*; apply the model in the loss, as in model\.apply"):
         looked_into(backpropagate, lambda v, xs: xs.sum(axis=(1, 2)))
 
 
-def test_a_layer_that_is_given_no_batch_is_refused():
+def test_batch_axes_are_made_rows():
+    model, xs = rnnjax.RNN(rnnjax.GRU(4)), np.ones((B, 2, T, D), np.float32)
+    losses, (call,), (gradients,) = looked_into(
+        backpropagate, lambda v, xs: model.apply(v, xs)[1].sum(axis=(1, 2, 3)), model, xs
+    )
+    assert losses.shape == (B,)
+    assert (call.xs.shape, call.lengths.shape, gradients.d_xs.shape) == ((T, 2 * B, D), (2 * B,), (T, 2 * B, D))
+
+
+def test_a_layer_without_a_batch_axis_is_one_row():
     model = rnnjax.RNN(rnnjax.GRU(4), time_major=True)
-    with pytest.raises(ValueError, match=r"'rnn' must be called with .* to be measured, got \(6, 3\)"):
-        looked_into(backpropagate, lambda v, xs: model.apply(v, xs)[1].sum(), model, XS[0])
+    losses, (call,), _ = looked_into(backpropagate, lambda v, xs: model.apply(v, xs)[1].sum()[None], model, XS[0])
+    assert losses.shape == (1,)
+    assert call.xs.shape == (T, 1, D)

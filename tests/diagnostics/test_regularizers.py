@@ -148,3 +148,18 @@ def test_flossing_is_the_squared_exponents_and_its_gradient_finite_differences(x
         slope = float((getattr(gradient, name_) * direction).sum())
         assert slope == pytest.approx(float(plus - minus) / 2e-6, rel=1e-6)
         assert slope != 0
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_series_of_one_step_has_no_omega(name):
+    cell = CELLS[name].replace(param_dtype=jnp.float32)
+    params, xs = make_params(cell), make_inputs(cell, (3,), steps=1)
+    asked = normal_like(cell.initial_state((1, 3)), 11)
+
+    def penalty(params):
+        each = omega(cell, params, linearise(cell, params, xs), asked)
+        return each.sum(), each
+
+    gradient, each = jax.grad(penalty, has_aux=True)(params)
+    np.testing.assert_array_equal(each, np.zeros(3))
+    assert not any(np.any(a) for a in jax.tree.leaves(gradient))

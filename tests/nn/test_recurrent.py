@@ -1,5 +1,9 @@
 """The modules add nothing to ``unroll`` but parameters, axes and order: each is compared with unrolls by hand."""
 
+import dataclasses
+import functools
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -188,3 +192,74 @@ def test_rnn_hands_its_options_to_unroll(monkeypatch):
         "backward": "autodiff",
         "store_every": 2,
     }
+
+
+@pytest.mark.parametrize("cell", [nn.SimpleCell(H), nn.LSTMCell(H), nn.GRUCell(H)], ids=["Simple", "LSTM", "GRU"])
+@pytest.mark.parametrize("shape", [(B, T, D), (2, B, T, D), (2, 1, B, T, D)], ids=["one", "two", "three"])
+def test_batch_axes_are_those_of_flax(cell, shape):
+    xs, flax_rnn = normal_like(jax.ShapeDtypeStruct(shape, jnp.float32), 1), nn.RNN(cell)
+    params = make_params(flax_rnn, xs)["params"]
+    module, converted = rnnjax.from_linen(params)
+    _, ys = module.apply({"params": converted}, xs)
+    np.testing.assert_allclose(ys, flax_rnn.apply({"params": params}, xs), atol=1e-5)
+
+
+@pytest.mark.parametrize("module", [rnnjax.RNN(LSTM), rnnjax.RNN(LSTM, reverse=True)], ids=["forward", "reverse"])
+def test_several_batch_axes_are_one_in_every_argument(x64, module):
+    xs = normal_like(jax.ShapeDtypeStruct((2, B, T, D), jnp.float64), 1)
+    params = make_params(module, xs)
+    lengths, state = np.array([[6, 2, 4], [1, 6, 3]]), normal_like(LSTM.initial_state((2, B)), 3)
+    taps = normal_like(LSTM.initial_state((2, B, T)), 4, 0.1)
+    final, ys = module.apply(params, xs, lengths=lengths, state=state, taps=taps)
+
+    def flat(tree):
+        return jax.tree.map(lambda a: a.reshape(2 * B, *a.shape[2:]), tree)
+
+    expected = module.apply(params, flat(xs), lengths=flat(lengths), state=flat(state), taps=flat(taps))
+    assert_same(flat((final, ys)), expected)
+
+
+def test_several_batch_axes_of_rows_draw_the_masks_of_one(x64):
+    module = rnnjax.Stack([rnnjax.RNN(LSTM.replace(input_dropout=0.5)), rnnjax.RNN(GRU)], dropout=0.5)
+    xs = normal_like(jax.ShapeDtypeStruct((2, B, T, D), jnp.float64), 1)
+    params, rows, rngs = make_params(module, xs), np.arange(2 * B), {"dropout": jax.random.key(1)}
+    _, ys = module.apply(params, xs, train=True, rows=rows.reshape(2, B), rngs=rngs)
+    _, expected = module.apply(params, xs.reshape(2 * B, T, D), train=True, rows=rows, rngs=rngs)
+    assert_same(ys.reshape(expected.shape), expected)
+
+
+DROPPING = LSTM.replace(input_dropout=0.5, recurrent_dropout=0.3, zoneout=0.2)
+TRACED = {
+    "Stack": rnnjax.Stack(
+        (rnnjax.Bidirectional(rnnjax.RNN(DROPPING), rnnjax.RNN(DROPPING, reverse=True)), rnnjax.RNN(GRU)), dropout=0.5
+    ),
+    "SequenceClassifier": rnnjax.SequenceClassifier(9, 3, rnnjax.RNN(LSTM), dropout=0.5, word_dropout=0.5),
+}
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_train_may_be_traced(x64, name):
+    """``nn.remat`` and ``nn.jit`` trace it. The masks of ``nn.jit`` are others, since it folds the key of its own."""
+    module = TRACED[name]
+    xs = np.arange(B * T).reshape(B, T) % 9 if name == "SequenceClassifier" else make_xs()
+    variables, key = make_params(module, xs), jax.random.key(5)
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def run(module, train):
+        return module.apply(variables, xs, train=train, rngs={"dropout": key})
+
+    def lifted(lift):
+        return lift(type(module))(**{f.name: getattr(module, f.name) for f in dataclasses.fields(module) if f.init})
+
+    with_dropout, without = run(module, True), run(module, False)
+    assert_close(run(lifted(nn.remat), True), with_dropout, 1e-12)
+    for lift in (nn.remat, nn.jit):
+        assert_close(run(lifted(lift), False), without, 1e-12)
+    for others in (with_dropout, run(lifted(nn.jit), True)):
+        assert np.any(others[1] != without[1])
+
+
+def test_a_traced_train_without_random_numbers_says_what_to_do():
+    module = nn.remat(rnnjax.RNN)(DROPPING.replace(param_dtype=jnp.float32))
+    with pytest.raises(ValueError, match=r"^train is traced \(nn\.remat .*pass rngs=\{'dropout': key\} to apply also"):
+        module.init(jax.random.key(0), np.ones((B, T, D), np.float32), train=False)

@@ -66,6 +66,10 @@ UNROLL = [
     ("unroll(cell, params, xs, state._replace(c=None))", "state.c must be an array of shape (4, 5), got None"),
     ("unroll(cell, params, xs, taps=state)", "taps.h must have shape (8, 4, 5), got (4, 5)"),
     (
+        "unroll(cell, params, xs, taps=cell.State(*(np.zeros((8, 4, 5), int),) * 2))",
+        "taps.h must hold floating-point numbers, got int64 of shape (8, 4, 5)",
+    ),
+    (
         "unroll(cell, params, xs, lengths=np.array([8, 2.5, 3, 1]))",
         "lengths must be an array of integers of shape (4,), got float64 of shape (4,)",
     ),
@@ -95,7 +99,7 @@ UNROLL = [
 
 MODULES = [
     ("rnnjax.RNN('lstm')", "cell must be a cell such as rnnjax.LSTM(128), got 'lstm'"),
-    ("layer.apply(variables, xs[0])", "xs must be (B, T, ..., D), got float32 of shape (4, 3)"),
+    ("layer.apply(variables, xs[0])", "xs must be (B, ..., T, D), got float32 of shape (4, 3)"),
     ("layer.apply(variables, xs[..., :2])", "xs has 2 features, but params.w_x expects 3"),
     (
         "rnnjax.RNN(GRU(5)).apply(variables, xs)",

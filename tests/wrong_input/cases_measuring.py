@@ -71,6 +71,15 @@ WHOLE = [
         "rnnjax.diagnose(cell, params, xs, lambda final, ys: final.h[:, 0] > 0)",
         "the loss must hold floating-point numbers, got bool; return what is differentiated",
     ),
+    (
+        "rnnjax.diagnose(layer, variables, xs, lambda params, xs: xs.sum((1, 2)))",
+        "the loss called no rnnjax.RNN, so there is no recurrent layer to measure; apply the model in the loss, as in "
+        "model.apply({'params': params}, batch), and make its layers of rnnjax.RNN(cell)",
+    ),
+    (
+        "rnnjax.diagnose(layer, variables, xs.tolist(), loss)",
+        "batch must be an array of numbers, got list; make an array of it with jnp.asarray",
+    ),
     ("word_connectivity(model, {}, tokens[0], lengths)", "tokens must be (B, T), got int32 of shape (8,)"),
     ("word_connectivity(model, {}, tokens, lengths + 8)", "lengths must be from 0 to 8, got 9"),
     ("swap_words(model, {}, tokens, lengths, lengths + 7, lengths)", "positions must be from 0 to 7, got 8"),
