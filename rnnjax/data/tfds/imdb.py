@@ -120,5 +120,6 @@ def _check_arguments(vocabulary_size: int, max_length: int, keep: str, validatio
 
 def _read(data_dir: Path, split: str, report: Callable[[str], None]) -> tuple[list[str], np.ndarray]:
     examples = read_split(BUILDER, data_dir, split, report, noun="reviews")
-    texts = [example["text"].decode(errors="replace") for example in examples]
+    # 26 of the 50,000 reviews have typographic apostrophes, at which the words of the published results are split
+    texts = [example["text"].decode(errors="replace").replace("’", " ") for example in examples]
     return texts, np.array([example["label"] for example in examples], np.int32)
