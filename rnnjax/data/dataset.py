@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnnjax.data.preprocessing import Preprocessing
+
 PADDING = 0
 UNKNOWN = 1
 SPECIAL_WORDS = ("<pad>", "<unk>")
@@ -56,6 +58,7 @@ class Dataset(NamedTuple):
     baseline: float | None = None  # loss of the best answer without memory
     chance: float | None = None  # its accuracy, if classes differ in size
     explained: bool = True  # whether word attribution is measured after training, if inputs are words
+    preprocessing: Preprocessing | None = None  # what was done to texts or series from files
     carried: bool = False  # whether examples are consecutive windows of one sequence, with the state carried over
 
     @property

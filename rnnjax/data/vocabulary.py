@@ -5,15 +5,12 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal, get_args
 
 import numpy as np
 import regex
 
 from rnnjax.data.dataset import PADDING, SPECIAL_WORDS, UNKNOWN
-
-Keep = Literal["last", "first"]
-KEEP_CHOICES = get_args(Keep)
+from rnnjax.data.preprocessing import KEEP_CHOICES, Keep
 
 _ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")  # the same words as below, several times as fast
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"  # scripts without spaces between words

@@ -8,8 +8,9 @@ import platformdirs
 
 from rnnjax.data.cache import cache_path, files_digest, load_dataset, save_dataset
 from rnnjax.data.dataset import SPECIAL_WORDS, Dataset, Examples
+from rnnjax.data.preprocessing import KEEP_CHOICES, Keep, WordPreprocessing
 from rnnjax.data.tfds.builder import BUILDER, data_folder, prepare_imdb, prepared_folder, read_split
-from rnnjax.data.vocabulary import KEEP_CHOICES, Keep, build_vocabulary, encode
+from rnnjax.data.vocabulary import build_vocabulary, encode
 from rnnjax.errors import UserError
 
 
@@ -67,7 +68,7 @@ def imdb(
             save_dataset(cache, dataset)
         except OSError as error:
             report(f"the encoded reviews could not be cached ({error}); the next run encodes them again")
-    return dataset
+    return dataset._replace(preprocessing=WordPreprocessing(max_length=max_length, keep=keep))
 
 
 def _encode(
