@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import flax.linen as nn
-import flax.serialization
-import jax
 import numpy as np
 
 from experiments.base import Experiment, WordExperiment
@@ -17,6 +15,7 @@ from experiments.tasks.text import Text
 from rnnjax.data.dataset import SPECIAL_WORDS, Objective, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
+from rnnjax.prediction import read_params
 from rnnjax.runs.reader import read_config, read_task, read_vocabulary
 from rnnjax.runs.schema import PARAMS, VOCABULARY, member_folder
 from rnnjax.training.run_spec import RunSpec
@@ -92,7 +91,7 @@ def restore_run(path: Path) -> RestoredRun:
     members = []
     for spec, file in validated.values():
         model = spec.make_model(Sizes(len(vocabulary), 0, 1), spec.cell)
-        members.append(RestoredMember(spec.label, spec.seed, model, _params(model, file)))
+        members.append(RestoredMember(spec.label, spec.seed, model, read_params(model, file)))
     return RestoredRun(tasks, vocabulary, task_info.sides, tuple(members))
 
 
@@ -128,16 +127,3 @@ def _vocabulary(path: Path) -> tuple[str, ...]:
             "again."
         )
     return words
-
-
-def _params(model: nn.Module, path: Path) -> ModelParams:
-    """Parameters read back, and compared in name and shape with those that ``model`` has."""
-    expected = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1), np.int32))["params"]
-    try:
-        params = flax.serialization.msgpack_restore(path.read_bytes())
-        if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected):
-            return params
-        what = "their shapes are not those of the run's flags and vocabulary"
-    except (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError) as error:
-        what = str(error) or type(error).__name__
-    raise UserError(f"The parameters in '{path}' are damaged ({what}); remove the folder around them or run again.")

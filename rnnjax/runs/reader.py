@@ -22,6 +22,7 @@ from rnnjax.runs.member_schema import (
     GradientRecord,
     MemberInfo,
     MetricsRecord,
+    ModelRecord,
     RunResult,
     TrainRecord,
     UpdateRecord,
@@ -89,9 +90,17 @@ def read_task(run: Path) -> TaskInfo:
 
 
 def read_vocabulary(run: Path) -> tuple[str, ...] | None:
-    """Id -> word or symbol; None where the run has no such file."""
+    """Id -> word or symbol; None where the folder of a run, or of a member, has no such file."""
     path = run / schema.VOCABULARY
     return read_json(path, tuple[str, ...]) if path.is_file() else None
+
+
+def read_model(run: Path, member: Path) -> tuple[ModelRecord, tuple[str, ...]] | None:
+    """What the trained model of a member needs, and its vocabulary; None where the member did not write it."""
+    path = member / schema.MODEL
+    if not path.is_file():
+        return None
+    return read_json(path, ModelRecord), read_vocabulary(member) or read_vocabulary(run) or ()
 
 
 def member_folders(run: Path) -> list[Path]:

@@ -105,8 +105,8 @@ def _warn(dataset: Dataset, max_length: int, report: Callable[[str], None]) -> N
         unknown = np.sum(split.inputs == UNKNOWN) / np.sum(split.lengths)
         if unknown > MOSTLY_UNKNOWN:
             report(
-                f"warning: {unknown:.0%} of the words of the {name} texts are not in the vocabulary; give more training "
-                "texts, a larger --vocabulary, or texts of the same language"
+                f"warning: {unknown:.0%} of the words of the {name} texts are not in the vocabulary; give more "
+                "training texts, a larger --vocabulary, or texts of the same language"
             )
 
 

@@ -201,7 +201,8 @@ def test_every_line_of_a_tsv_with_the_same_tabs_is_one_row(fields):
 @pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16", "cp1252"])
 @pytest.mark.parametrize(("suffix", "content"), [
-    (".csv", "text,label\nnaïve,é\n"), (".tsv", "text\tlabel\nnaïve\té\n"), (".jsonl", '{"text": "naïve", "label": "é"}'),
+    (".csv", "text,label\nnaïve,é\n"), (".tsv", "text\tlabel\nnaïve\té\n"),
+    (".jsonl", '{"text": "naïve", "label": "é"}'),
 ])  # fmt: skip
 def test_encodings_and_compression(suffix, content, encoding, compress, read):
     name = f"a{suffix}.gz" if compress is gzip.compress else f"a{suffix}"
