@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import numpy as np
+import jax.numpy as jnp
 
 from rnnjax.cells import GRU, LSTM, Glorot, Identity, Orthogonal, SimpleRNN
 from rnnjax.nn.classifier import SequenceClassifier
@@ -46,7 +46,7 @@ def _to_json(value: Any) -> JSONValue:
     if type(value) in CLASSES.values():
         fields = {field.name: (field, getattr(value, field.name)) for field in dataclasses.fields(value)}
         given = {
-            name: np.dtype(content).name if name.endswith("dtype") else _to_json(content)
+            name: jnp.dtype(content).name if name.endswith("dtype") and content is not None else _to_json(content)
             for name, (field, content) in fields.items()
             if name not in ("parent", "name") and content != field.default
         }
@@ -58,8 +58,12 @@ def _to_json(value: Any) -> JSONValue:
     raise TypeError(type(value).__name__)
 
 
+def _field(name: str, value: JSONValue) -> Any:
+    return jnp.dtype(value) if name.endswith("dtype") and value is not None else _from_json(value)
+
+
 def _from_json(value: JSONValue) -> Any:
     if isinstance(value, dict):
-        fields = {name: _from_json(item) for name, item in value.items() if name != KIND}
-        return CLASSES[value[KIND]](**fields)
+        kind = CLASSES[value[KIND]]
+        return kind(**{name: _field(name, item) for name, item in value.items() if name != KIND})
     return tuple(map(_from_json, value)) if isinstance(value, list) else value

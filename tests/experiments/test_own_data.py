@@ -8,11 +8,12 @@ import pytest
 from command_line import SMALL, error_line, isolated_home, read_json, run_to_completion
 
 import launch
+import rnnjax
 
 TABLE = (
     "text\tlabel\n"
     + 'plain words, "quoted" in the middle\tgood\n'
-    + '"a tab\there, a ""quote"" and\na line end"\tbad\n\n\t\n'
+    + '"a tab\there and a ""quote"""\tbad\n"two\nlines"\tbad\n\n\t\n'
     + "".join(f"{'so ' * (i % 4)}{word} number {i}\t{word}\n" for i in range(12) for word in ("good", "bad"))
 )
 WORDS = "--embedding 3 --max-length 8 --vocabulary 30 --validation 0.25"
@@ -35,9 +36,16 @@ def test_text_of_a_table_with_quotes_tabs_and_empty_rows(tmp_path):
     assert (task["step"], task["example"], task["objective"]) == ("word", "text", "binary")
     assert task["classes"] == ["bad", "good"]
     assert {"plain", "quote", "number"} & set(read_json(tmp_path / "run" / "vocabulary.json"))
+    check_predictions(tmp_path / "run", ["so good a number", "plain words"], {"good", "bad"})
     status, output = start_explain(tmp_path / "run", "so good a number")
     assert status == 0
     assert "good" in output
+
+
+def check_predictions(run, examples, classes):
+    (prediction,) = rnnjax.load(run).predict(examples)
+    assert set(prediction.classes) == classes
+    assert prediction.values.shape == (1, len(examples), len(classes))
 
 
 def start_explain(folder, text):
@@ -49,7 +57,7 @@ def start_explain(folder, text):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("test.tsv", TABLE + "what is this\tugly\n", "Line 31 of {path}"),
+        ("test.tsv", TABLE + "what is this\tugly\n", "Line 32 of {path}"),
         ("test.csv", b"text,label\nfine,good\ncaf\xe9,bad\n", "Line 3 of {path} is not UTF-8 (byte 0xe9)"),
         ("test.jsonl", '{"text": "fine", "label": "good"}\n{"text": \n', "Line 2 of {path} is not JSON"),
         ("test.tsv", "text\tlabel\nfine\tgood\ttoo many\n", "Line 2 of {path}"),
@@ -77,6 +85,7 @@ def test_series_of_unlike_lengths_with_classes(tmp_path):
     task, _ = run_to_completion(f"series {SMALL} {flags}", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("step", "series", "classes")
     assert sorted(task["classes"]) == ["high", "low", "mid"]
+    check_predictions(tmp_path / "run", [np.ones((3, 2)), np.zeros((1, 2))], {"high", "low", "mid"})
 
 
 @pytest.mark.slow
@@ -86,7 +95,12 @@ def test_series_with_numbers_and_one_test_file(tmp_path):
         make_series(tmp_path / f"{name}.npz", rng.normal(size=count), ragged=False)
         for name, count in (("train", 30), ("test", 9))
     )
-    task, _ = run_to_completion(
+    task, (result,) = run_to_completion(
         f"series {SMALL} --cells gru --train {train} --test {test} --validation 0.2", tmp_path / "run"
     )
     assert (task["objective"], task["loss"]) == ("number", "mean squared error")
+    arrays = np.load(test)
+    (prediction,) = rnnjax.load(tmp_path / "run").predict([*arrays["x"]])
+    deviation = read_json(next(tmp_path.rglob("model.json")))["preprocessing"]["label_deviation"]
+    errors = (prediction.mean - arrays["y"]) / deviation
+    assert np.mean(errors**2) == pytest.approx(result["test_loss"], rel=1e-4)
