@@ -14,7 +14,8 @@ from rnnjax.typing import CellState
 def omega(cell: Cell, params: Params, steps: Steps, cotangents: CellState) -> jax.Array:
     """Ω = Σ_t (‖J_{t+1}ᵀ λ_{t+1}‖ / ‖λ_{t+1}‖ - 1)², for each example (...).
 
-    It is 0 where no step shrinks or stretches the gradient λ_{t+1} = ∂L/∂(state after step t+1) on its way back.
+    It is 0 where no step shrinks or stretches the gradient λ_{t+1} = ∂L/∂(state after step t+1) on its way back, and
+    where there is one step alone.
     Pascanu, Mikolov & Bengio (2013), eq. 9. Its gradient with respect to ``params.w_h`` is the immediate derivative of
     their eq. 10: states, partials and λ are constants.
 
@@ -31,6 +32,8 @@ def omega(cell: Cell, params: Params, steps: Steps, cotangents: CellState) -> ja
     check_params(cell, params)
     check_state(cell, "cotangents", cotangents, steps.f.shape)
     steps, cotangents = jax.lax.stop_gradient((steps, cotangents))
+    if len(steps.f) == 1:
+        return jnp.zeros_like(steps.f[0, ..., 0])
     next_steps, next_ct = jax.tree.map(lambda a: a[1:], (steps, cotangents))
     size = safe_norm(jnp.concatenate(next_ct, axis=-1))
     counts = (size > 0) & next_steps.valid

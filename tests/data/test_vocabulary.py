@@ -68,6 +68,12 @@ def test_no_letter_or_digit_is_lost(text):
     assert kept == [letter for letter in composed if unicodedata.category(letter)[0] in "LN"]
 
 
+@given(st.text(max_size=40))
+def test_words_joined_by_spaces_are_split_into_the_same_words(text):
+    words = split_words(text)
+    assert split_words(" ".join(words)) == words
+
+
 def test_most_frequent_first_and_ties_in_alphabetical_order():
     texts = ["b b b d", "c a c a", "d z"]
     assert build_vocabulary(texts, 100) == ("<pad>", "<unk>", "b", "a", "c", "d", "z")

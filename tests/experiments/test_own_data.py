@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from command_line import SMALL, error_line, isolated_home, read_json, run_to_com
 
 import launch
 import rnnjax
+from experiments.registry import config_differences, experiment_from_config, experiment_to_config
+from experiments.tasks.text import Text
 
 TABLE = (
     "text\tlabel\n"
@@ -104,3 +107,38 @@ def test_series_with_numbers_and_one_test_file(tmp_path):
     deviation = read_json(next(tmp_path.rglob("model.json")))["preprocessing"]["label_deviation"]
     errors = (prediction.mean - arrays["y"]) / deviation
     assert np.mean(errors**2) == pytest.approx(result["test_loss"], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", ["series --train one.npz", "text --train a.tsv --max-length 1 --embedding 3"])
+def test_sequences_of_one_step(flags, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.tsv", TABLE)
+    np.savez("one.npz", x=np.random.default_rng(0).normal(size=(60, 1, 5)), y=np.arange(60) % 2)
+    run_to_completion(f"{flags} {SMALL} --validation 0.25", tmp_path / "run")
+
+
+def test_a_pipe_is_refused_before_it_is_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "a.txt")
+    for command in ("characters --file", "text --train", "series --train"):
+        line = error_line(f"{command} {tmp_path / 'a.txt'} {SMALL}", tmp_path, capsys)
+        assert "a.txt is " in line
+
+
+def test_the_content_of_a_folder_counts_when_a_run_is_continued(tmp_path):
+    (tmp_path / "pos").mkdir()
+    write(tmp_path / "pos" / "1.txt", "fine")
+    experiment = Text(train=str(tmp_path))
+    first, again = (experiment_to_config(experiment) for _ in range(2))
+    write(tmp_path / "pos" / "1.txt", "dull")
+    assert config_differences(first, again) == []
+    assert config_differences(first, experiment_to_config(experiment)) == [
+        "--train: the file's content has changed since the run"
+    ]
+
+
+def test_flags_of_older_runs_are_read():
+    config = experiment_to_config(Text(train="a.tsv", text_column=("body",)))
+    config.flags["text_column"] = "body"  # before several columns could be given
+    del config.flags["encoding"]
+    assert experiment_from_config(config) == Text(train="a.tsv", text_column=("body",))
