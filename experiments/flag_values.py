@@ -33,10 +33,11 @@ def from_json(hint: TypeHint, value: "JSONValue") -> FlagValue:
         if unknown := set(value) - set(fields):
             raise TypeError(f"unknown: {', '.join(sorted(unknown))}")
         return typing.cast(TypeHint, hint)(**{name: from_json(fields[name], item) for name, item in value.items()})
-    if origin is tuple and isinstance(value, (list, str)):  # a string where older runs have one value
-        value = [value] if isinstance(value, str) else value
+    if origin is tuple and isinstance(value, list):
         return tuple(from_json(arguments[0], item) for item in value)
     if origin in (types.UnionType, typing.Union):
+        if typing.get_origin(arguments[0]) is tuple and isinstance(value, str):
+            value = [value]  # older runs have a single value
         return value if value is None and type(None) in arguments else from_json(arguments[0], value)
     if origin is Literal and value in arguments:
         return value
