@@ -15,8 +15,7 @@ from experiments.tasks.text import Text
 from rnnjax.data.dataset import SPECIAL_WORDS, Objective, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
-from rnnjax.prediction import read_params
-from rnnjax.runs.reader import read_config, read_task, read_vocabulary
+from rnnjax.runs.reader import read_config, read_params, read_task, read_vocabulary
 from rnnjax.runs.schema import PARAMS, VOCABULARY, member_folder
 from rnnjax.training.run_spec import RunSpec
 from rnnjax.typing import ModelParams

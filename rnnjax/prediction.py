@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
-import flax.serialization
 import jax
 import numpy as np
 from scipy.special import expit, softmax
@@ -22,7 +21,7 @@ from rnnjax.errors import UserError
 from rnnjax.nn.description import model_from_description
 from rnnjax.runs.json_io import read_json
 from rnnjax.runs.member_schema import MemberInfo, ModelRecord
-from rnnjax.runs.reader import member_folders, read_config, read_model
+from rnnjax.runs.reader import member_folders, read_config, read_model, read_params
 from rnnjax.runs.schema import MEMBER, MODEL, PARAMS
 from rnnjax.typing import Floats, ModelParams
 
@@ -74,9 +73,8 @@ class Prediction:
     @property
     def spread(self) -> Floats:
         """Standard deviation over the seeds, in the shape of ``mean``; NaN for one seed."""
-        if len(self.seeds) == 1:
-            return np.full(self.values.shape[1:], np.nan)
-        return self.values.std(axis=0, ddof=1)
+        several = len(self.seeds) > 1
+        return self.values.std(axis=0, ddof=1) if several else np.full(self.values.shape[1:], np.nan)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -183,39 +181,13 @@ def _member(path: Path, folder: Path) -> TrainedMember:
     return TrainedMember(info.label, info.seed, model, read_params(model, folder / PARAMS), vocabulary, record)
 
 
-def read_params(model: nn.Module, path: Path) -> ModelParams:
-    """Parameters read back, and compared in name and shape with those that ``model`` has.
-
-    Raises:
-        UserError: they are damaged, or of another model.
-    """
-    try:
-        params = flax.serialization.msgpack_restore(path.read_bytes())
-        if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, _expected(model, params)):
-            return params
-        what = "their shapes are not those of the run's flags and vocabulary"
-    except (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError) as error:
-        what = str(error) or type(error).__name__
-    raise UserError(f"The parameters in '{path}' are damaged ({what}); remove the folder around them or run again.")
-
-
-def _expected(model: nn.Module, params: ModelParams) -> ModelParams:
-    """Shapes of the parameters of ``model``; for the features that it reads see the input kernels in ``params``."""
-    if getattr(model, "vocabulary", 0):
-        return jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1), np.int32))["params"]
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    features = next(np.shape(leaf)[0] for keys, leaf in leaves if keys[-1].key == "w_x")
-    return jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1, features), np.float32))["params"]
-
-
 def _check(examples: Sequence[str] | Sequence[np.ndarray], texts: bool) -> None:
     """ValueError for examples that are not texts, or not arrays of numbers."""
     wanted = "a list of texts" if texts else "a list of arrays, each (T, D) or (T,)"
     if isinstance(examples, str) or not len(examples):
         raise ValueError(f"examples must be {wanted}, at least one, got {describe(examples)}")
     for i, example in enumerate(examples):
-        valid = isinstance(example, str) if texts else np.asarray(example).dtype.kind in "biuf"
-        if not valid:
+        if not (isinstance(example, str) if texts else np.asarray(example).dtype.kind in "biuf"):
             raise ValueError(f"examples must be {wanted}, but example {i} is {describe(example)}")
 
 
