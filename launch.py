@@ -5,8 +5,9 @@
     python launch.py imdb [flags]        sentiment of 25,000 movie reviews
     python launch.py adding | copying | temporal | mnist | characters [flags]
                                          standard long-memory tasks, with published results to compare with
-    python launch.py text --train FILE   your own labelled texts: tsv, csv or jsonl
+    python launch.py text --train FILE   your own labelled texts: tsv, csv, jsonl, or folders of txt
     python launch.py series --train FILE your own labelled time series: npz
+    python launch.py predict RUN FILE    what a trained run of texts or series predicts for new ones
     python launch.py trainability [flags]
                                          which distances each cell can be trained over, predicted and measured
     python launch.py report RUN...       write the report of finished or stopped runs again
@@ -83,10 +84,36 @@ class Explain:
     example: int | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Predict labels of new texts or series with the trained cells of a run of text, imdb or series.
+
+    Texts come from a csv, tsv or jsonl file like that of the training, from a txt file with one text on each line, or
+    from a folder of txt files; series from an npz file. Labels in them are not read. The result has a row for each
+    example and cell: the label with the probability of each class, or the number in the unit of the labels trained on;
+    means over the seeds, and the standard deviation over the seeds as spread.
+
+    Attributes:
+        run: run folder, finished or not.
+        file: file or folder of the texts or series.
+        out: csv or jsonl file to write, which must not exist.
+        text_column: column of the texts; that of the training if not given.
+        header: whether the first line of a table names its columns.
+        encoding: of the file, as Python names it: utf-8, latin-1, cp1252, shift_jis, utf-16.
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional]
+    out: Path = Path("predictions.csv")
+    text_column: tuple[str, ...] | None = None
+    header: bool = True
+    encoding: str = "utf-8"
+
+
 COMPLETION_FLAGS, SHELLS = ("--tyro-print-completion", "--tyro-write-completion"), ("bash", "zsh", "tcsh", "fish")
 GLOBAL_FLAGS = ("--help", *COMPLETION_FLAGS)  # allowed without a command; any other flag belongs to recall
 CHECKOUT_COMMAND = "python launch.py"  # how the program is started from a checkout, as in the docstring above
-COMMANDS = EXPERIMENTS | {"report": Report, "compare": Compare, "explain": Explain}
+COMMANDS = EXPERIMENTS | {"predict": Predict, "report": Report, "compare": Compare, "explain": Explain}
 Command: TypeHint = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in COMMANDS.items())]  # noqa: UP007
 
 
@@ -140,6 +167,8 @@ def _run(arguments: list[str], program: str) -> int:
         _compare(command.runs, command.out)
     elif isinstance(command, Explain):
         _explain(command)
+    elif isinstance(command, Predict):
+        _predict(command)
     else:
         from experiments.run import run_experiment
 
@@ -168,6 +197,17 @@ def _explain(command: Explain) -> None:
     from experiments.explain import show_explanation
 
     show_explanation(command.run, command.text, command.example, Console())
+
+
+def _predict(command: Predict) -> None:
+    from rich.console import Console
+
+    from experiments.predict import write_predictions
+    from rnnjax.data.files.text_reader import TextFormat
+
+    form = TextFormat(command.text_column or (), None, command.header, command.encoding)
+    for line in write_predictions(command.run, command.file, command.out, form):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _help_text(program: str) -> str:

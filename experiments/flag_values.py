@@ -36,6 +36,8 @@ def from_json(hint: TypeHint, value: "JSONValue") -> FlagValue:
     if origin is tuple and isinstance(value, list):
         return tuple(from_json(arguments[0], item) for item in value)
     if origin in (types.UnionType, typing.Union):
+        if typing.get_origin(arguments[0]) is tuple and isinstance(value, str):
+            value = [value]  # older runs have a single value
         return value if value is None and type(None) in arguments else from_json(arguments[0], value)
     if origin is Literal and value in arguments:
         return value

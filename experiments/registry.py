@@ -33,8 +33,8 @@ FLAGS_WITHOUT_EFFECT = {"out", "data_dir", "tensorboard", *FILE_FLAGS}  # never 
 def experiment_to_config(experiment: Experiment) -> "Config":
     """The config of a new run, its flags as JSON has them and without those of execution.
 
-    ``contents`` maps each of ``FILE_FLAGS`` that is set to the SHA-256 digest of its file; unreadable files are left
-    out.
+    ``contents`` maps each of ``FILE_FLAGS`` that is set to the SHA-256 digest of its file, or of all files below its
+    folder; unreadable files are left out.
     """
     from rnnjax.runs.schema import FORMAT_VERSION, Config  # with numpy, for which --help would wait
 
@@ -53,6 +53,12 @@ def _as_json(value: "JSONValue") -> "JSONValue":
 
 def _digest(path: Path) -> str | None:
     try:
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+            digests = [f"{file.relative_to(path)}\0{_digest(file)}" for file in files]
+            return hashlib.sha256("\0".join(digests).encode(errors="surrogateescape")).hexdigest()
+        if not path.is_file():  # a pipe would be empty, or be waited for
+            return None
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

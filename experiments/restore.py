@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import flax.linen as nn
-import flax.serialization
-import jax
 import numpy as np
 
 from experiments.base import Experiment, WordExperiment
@@ -19,7 +17,7 @@ from experiments.tasks.text import Text
 from rnnjax.data.dataset import SPECIAL_WORDS, Dataset, Objective, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
-from rnnjax.runs.reader import read_config, read_task, read_vocabulary
+from rnnjax.runs.reader import read_config, read_params, read_task, read_vocabulary
 from rnnjax.runs.schema import PARAMS, VOCABULARY, member_folder
 from rnnjax.training.run_spec import RunSpec
 from rnnjax.typing import ModelParams
@@ -101,7 +99,7 @@ def restore_run(path: Path) -> RestoredRun:
         if not reads_text(experiment):
             sizes = spec.make_dataset().sizes
         model = spec.make_model(sizes, spec.cell)
-        members.append(RestoredMember(spec.label, spec.seed, model, _params(model, sizes, file), spec.make_dataset))
+        members.append(RestoredMember(spec.label, spec.seed, model, read_params(model, file), spec.make_dataset))
     return RestoredRun(tasks, vocabulary, task_info.sides, tuple(members), task_info.objective, task_info.classes)
 
 
@@ -137,17 +135,3 @@ def _vocabulary(path: Path) -> tuple[str, ...]:
             "again."
         )
     return words
-
-
-def _params(model: nn.Module, sizes: Sizes, path: Path) -> ModelParams:
-    """Parameters read back, and compared in name and shape with those that ``model`` has."""
-    inputs = np.zeros((1, 1), np.int32) if sizes.vocabulary else np.zeros((1, 1, sizes.features), np.float32)
-    expected = jax.eval_shape(model.init, jax.random.key(0), inputs)["params"]
-    try:
-        params = flax.serialization.msgpack_restore(path.read_bytes())
-        if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected):
-            return params
-        what = "their shapes are not those of the run's flags and vocabulary"
-    except (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError) as error:
-        what = str(error) or type(error).__name__
-    raise UserError(f"The parameters in '{path}' are damaged ({what}); remove the folder around them or run again.")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rnnjax.interop.nnx import NnxRNN as NnxRNN  # not in __all__: not every flax has an nnx that fits its jax
     from rnnjax.nn.classifier import SequenceClassifier
     from rnnjax.nn.recurrent import RNN, Bidirectional, Stack
+    from rnnjax.prediction import load
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "from_keras",
     "from_linen",
     "from_torch",
+    "load",
     "unroll",
 ]
 
@@ -44,6 +46,7 @@ _HOME = {
     "NnxRNN": "rnnjax.interop.nnx",
     "SequenceClassifier": "rnnjax.nn.classifier",
     "diagnose": "rnnjax.diagnosis",
+    "load": "rnnjax.prediction",
     "unroll": "rnnjax.core.unroll",
 }
 

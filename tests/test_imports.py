@@ -21,7 +21,7 @@ FLOORS = (
     ("rnnjax/runs/", "rnnjax/sharding/", "rnnjax/distributed/"),
     ("rnnjax/training/step/",),
     ("rnnjax/training/", "rnnjax/report/"),
-    ("rnnjax/diagnosis",),
+    ("rnnjax/diagnosis", "rnnjax/prediction"),
     ("rnnjax/__init__",),
     ("experiments/",),
     ("launch",),

@@ -30,7 +30,8 @@ class Characters(StepwiseExperiment):
     divide it by ln 2 for bits.
 
     Attributes:
-        file: text file to train on; tiny_shakespeare of TFDS, 1.1 million characters, if not given.
+        file: text file to train on, plain or .gz; tiny_shakespeare of TFDS, 1.1 million characters, if not given.
+        encoding: of the file, as Python names it: utf-8, latin-1, cp1252, shift_jis, utf-16.
         window: characters in a window, the length of truncated backpropagation.
         validation: fraction of the text that is held out to choose the best epoch.
         test_share: fraction of the text, at its end, that is used for the test.
@@ -41,6 +42,7 @@ class Characters(StepwiseExperiment):
     cells: tuple[str, ...] = ("simple", "lstm", "gru")
     training: Annotated[TrainingSettings, tyro.conf.arg(name="")] = DEFAULT_TRAINING
     file: str | None = None
+    encoding: str = "utf-8"
     window: int = 100
     validation: float = 0.05
     test_share: float = 0.05
@@ -69,12 +71,15 @@ class Characters(StepwiseExperiment):
 
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
         """The text, one object for all seeds; ``progress`` gets one line at each stage."""
-        return _dataset(self.file, self.data_dir, self.window, self.validation, self.test_share, progress)
+        return _dataset(
+            self.file, self.encoding, self.data_dir, self.window, self.validation, self.test_share, progress
+        )
 
 
 @functools.lru_cache(maxsize=4)  # all runs of a study share one data set and one progress function
 def _dataset(
     file: str | None,
+    encoding: str,
     data_dir: str | None,
     window: int,
     validation: float,
@@ -84,5 +89,8 @@ def _dataset(
     from rnnjax.data.files.language_model import character_dataset, read_text_file
     from rnnjax.data.tfds.tiny_shakespeare import tiny_shakespeare
 
-    text = tiny_shakespeare(data_dir=data_dir, progress=progress) if file is None else read_text_file(Path(file))
+    if file is None:
+        text = tiny_shakespeare(data_dir=data_dir, progress=progress)
+    else:
+        text = read_text_file(Path(file), encoding)
     return character_dataset(text, window=window, validation_fraction=validation, test_fraction=test_share)

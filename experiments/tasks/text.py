@@ -1,4 +1,4 @@
-"""Text: classification of your own texts, from .tsv, .csv or .jsonl files."""
+"""Text: classification of your own texts, from .tsv, .csv or .jsonl files, or from folders of .txt files."""
 
 import dataclasses
 import functools
@@ -13,6 +13,7 @@ from rnnjax.config.training import TrainingSettings, require
 
 if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset
+    from rnnjax.data.files.text_reader import TextFormat
 
 DEFAULT_TRAINING = TrainingSettings(epochs=5, batch_size=32, learning_rate=1e-3, schedule="cosine", buckets=4)
 
@@ -21,13 +22,17 @@ DEFAULT_TRAINING = TrainingSettings(epochs=5, batch_size=32, learning_rate=1e-3,
 class Text(WordExperiment):
     """Embedding → SimpleRNN, LSTM or GRU → Dense on your own texts, with two or more classes.
 
-    Files end in .tsv, .csv or .jsonl; the first line of a tsv or csv file names the columns.
+    Files end in .tsv, .csv or .jsonl; the first line of a tsv or csv file names the columns. A folder holds one folder
+    of .txt files for each class. All of these files may be compressed with gzip, with .gz at the end of the name.
 
     Attributes:
-        train: file with texts and labels to train on.
-        test: file with texts and labels to test on; part of --train is used if not given.
-        text_column: column of the texts; text, sentence, review or content if not given.
+        train: file or folder with texts and labels to train on.
+        test: file or folder with texts and labels to test on; part of --train is used if not given.
+        text_column: column of the texts, or several that are joined, as in --text-column title body; text, sentence,
+            review or content if not given.
         label_column: column of the labels; label, class, sentiment, target or category if not given.
+        header: whether the first line of a table names its columns; without, their names are 1, 2, ...
+        encoding: of the files, as Python names it: utf-8, latin-1, cp1252, shift_jis, utf-16.
         vocabulary: largest number of word ids, padding and unknown included; the most frequent words of the training
             part are kept.
         max_length: longest text, in words.
@@ -39,8 +44,10 @@ class Text(WordExperiment):
     training: Annotated[TrainingSettings, tyro.conf.arg(name="")] = DEFAULT_TRAINING
     train: str
     test: str | None = None
-    text_column: str | None = None
+    text_column: tuple[str, ...] | None = None
     label_column: str | None = None
+    header: bool = True
+    encoding: str = "utf-8"
     vocabulary: int = 20000
     max_length: int = 500
     keep: Literal["last", "first"] = "last"
@@ -61,11 +68,18 @@ class Text(WordExperiment):
         """Words of the longest text."""
         return self.max_length
 
+    @property
+    def form(self) -> "TextFormat":
+        """Columns and encoding of the files."""
+        from rnnjax.data.files.text_reader import TextFormat
+
+        return TextFormat(self.text_column or (), self.label_column, self.header, self.encoding)
+
     def dataset(self, seed: int, progress: Callable[[str], None]) -> "Dataset":
         """The texts, one object for all seeds; ``progress`` gets one line at each stage."""
         return _dataset(
-            self.train, self.test, self.text_column, self.label_column, self.vocabulary, self.max_length, self.keep,
-            self.validation, self.test_share, progress,
+            self.train, self.test, self.form, self.vocabulary, self.max_length, self.keep, self.validation,
+            self.test_share, progress,
         )  # fmt: skip
 
 
@@ -73,8 +87,7 @@ class Text(WordExperiment):
 def _dataset(
     train: str,
     test: str | None,
-    text_column: str | None,
-    label_column: str | None,
+    form: "TextFormat",
     vocabulary: int,
     max_length: int,
     keep: Literal["last", "first"],
@@ -87,8 +100,7 @@ def _dataset(
     return text_dataset_from_files(
         train=Path(train),
         test=None if test is None else Path(test),
-        text_column=text_column,
-        label_column=label_column,
+        form=form,
         vocabulary_size=vocabulary,
         max_length=max_length,
         keep=keep,

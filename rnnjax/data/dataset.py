@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnnjax.data.preprocessing import Preprocessing, SeriesPreprocessing
+
 PADDING = 0
 UNKNOWN = 1
 SPECIAL_WORDS = ("<pad>", "<unk>")
@@ -56,8 +58,15 @@ class Dataset(NamedTuple):
     baseline: float | None = None  # loss of the best answer without memory
     chance: float | None = None  # its accuracy, if classes differ in size
     explained: bool = True  # whether word attribution is measured after training, if inputs are words
-    label_scale: tuple[float, float] | None = None  # mean and deviation by which NUMBER labels were standardised
+    preprocessing: Preprocessing | None = None  # what was done to texts or series from files
     carried: bool = False  # whether examples are consecutive windows of one sequence, with the state carried over
+
+    @property
+    def label_scale(self) -> tuple[float, float] | None:
+        """Mean and deviation by which NUMBER labels were standardised; None where they were not."""
+        if self.objective is not Objective.NUMBER or not isinstance(self.preprocessing, SeriesPreprocessing):
+            return None
+        return self.preprocessing.label_mean, self.preprocessing.label_deviation
 
     @property
     def sizes(self) -> Sizes:

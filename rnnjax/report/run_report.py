@@ -63,7 +63,7 @@ def _write(run: Run) -> Path:
     write_bytes(run.path / "table.csv", csv_text(run).encode())
     write_bytes(run.path / "table.parquet", parquet_bytes(run))
     page = run.path / "report.html"
-    write_bytes(page, _page(run, groups, lead, sections, scripts).encode())
+    write_bytes(page, _page(run, groups, lead, sections, scripts).encode(errors="backslashreplace"))
     return page
 
 

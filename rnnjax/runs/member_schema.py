@@ -4,6 +4,8 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from rnnjax.data.dataset import Objective
+from rnnjax.data.preprocessing import Preprocessing
 from rnnjax.runs.schema import Count
 from rnnjax.typing import Floats, Integers, JSONObject, Number
 
@@ -34,6 +36,22 @@ class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
     baseline: float | None = None
     clip: float | None = None
     last_step_only: bool | None = None
+
+
+class ModelRecord(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """``model.json``: what new inputs need beside the parameters and the vocabulary, to be given to the trained model.
+
+    Attributes:
+        model: see ``rnnjax.nn.description``.
+        objective: what the labels are.
+        classes: names of the labels; none where they have no names.
+        preprocessing: of texts or series from files; None for other data.
+    """
+
+    model: JSONObject
+    objective: Objective
+    classes: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
 
 
 class TrainRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="train"):

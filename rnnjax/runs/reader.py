@@ -6,7 +6,9 @@ message names the file, the line in it, and the field.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import jax
 import msgspec
 import numpy as np
 
@@ -23,6 +25,7 @@ from rnnjax.runs.member_schema import (
     GradientRecord,
     MemberInfo,
     MetricsRecord,
+    ModelRecord,
     RunResult,
     TrainRecord,
     UpdateRecord,
@@ -30,7 +33,10 @@ from rnnjax.runs.member_schema import (
 )
 from rnnjax.runs.run_record import GradientLog, Run, RunRecord, ScoreHistory, UpdateHistory
 from rnnjax.runs.schema import Config, Environment, Stage, TaskInfo
-from rnnjax.typing import JSONObject
+from rnnjax.typing import JSONObject, ModelParams
+
+if TYPE_CHECKING:
+    import flax.linen as nn
 
 PARTIAL = ".partial"  # ends the name of a member's folder while a merge copies it
 CURVES = ("count", "mean", "q10", "q50", "q90")
@@ -90,9 +96,44 @@ def read_task(run: Path) -> TaskInfo:
 
 
 def read_vocabulary(run: Path) -> tuple[str, ...] | None:
-    """Id -> word or symbol; None where the run has no such file."""
+    """Id -> word or symbol; None where the folder of a run, or of a member, has no such file."""
     path = run / schema.VOCABULARY
     return read_json(path, tuple[str, ...]) if path.is_file() else None
+
+
+def read_model(run: Path, member: Path) -> tuple[ModelRecord, tuple[str, ...]] | None:
+    """What the trained model of a member needs, and its vocabulary; None where the member did not write it."""
+    path = member / schema.MODEL
+    if not path.is_file():
+        return None
+    return read_json(path, ModelRecord), read_vocabulary(member) or read_vocabulary(run) or ()
+
+
+def read_params(model: "nn.Module", path: Path) -> ModelParams:
+    """Parameters read back, and compared in name and shape with those that ``model`` has.
+
+    Raises:
+        UserError: they are damaged, or of another model.
+    """
+    import flax.serialization  # takes a second, which a report need not wait for
+
+    try:
+        params = flax.serialization.msgpack_restore(path.read_bytes())
+        if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, _expected(model, params)):
+            return params
+        what = "their shapes are not those of the run's flags and vocabulary"
+    except (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError) as error:
+        what = str(error) or type(error).__name__
+    raise UserError(f"The parameters in '{path}' are damaged ({what}); remove the folder around them or run again.")
+
+
+def _expected(model: "nn.Module", params: ModelParams) -> ModelParams:
+    """Shapes of the parameters of ``model``; for the features that it reads see the input kernels in ``params``."""
+    if getattr(model, "vocabulary", 0):
+        return jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1), np.int32))["params"]
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    features = next(np.shape(leaf)[0] for keys, leaf in leaves if keys[-1].key == "w_x")
+    return jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1, features), np.float32))["params"]
 
 
 def member_folders(run: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """The format of a run folder: the names of its files, and the records that all of its members share.
 
 RUN/config.json  environment.json  task.json  vocabulary.json  figures/  report.html  table.csv  table.parquet
-RUN/members/lstm-seed0/  member.json  metrics.jsonl  gradients.jsonl  params.msgpack  result.json
+RUN/members/lstm-seed0/  member.json  model.json  metrics.jsonl  gradients.jsonl  params.msgpack  result.json
                          diagnosis-start.json  diagnosis-end.json  diverged.json  failure.json
 RUN/checkpoints/         while it trains
 
@@ -26,6 +26,7 @@ FORMAT_VERSION = 1
 CONFIG, ENVIRONMENT, TASK, VOCABULARY = "config.json", "environment.json", "task.json", "vocabulary.json"
 MEMBERS, CHECKPOINTS = "members", "checkpoints"
 MEMBER, METRICS, GRADIENTS, PARAMS = "member.json", "metrics.jsonl", "gradients.jsonl", "params.msgpack"
+MODEL = "model.json"
 RESULT, DIVERGENCE, FAILURE = "result.json", "diverged.json", "failure.json"
 RECORDS = (METRICS, GRADIENTS)  # the files of a member that grow while it trains
 

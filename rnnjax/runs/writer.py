@@ -21,12 +21,14 @@ from rnnjax.runs.member_schema import (
     GradientRecord,
     MemberInfo,
     MetricsRecord,
+    ModelRecord,
     RegressionErrors,
     RunResult,
     TrainRecord,
     UpdateRecord,
     ValidationRecord,
 )
+from rnnjax.runs.reader import read_vocabulary
 from rnnjax.runs.schema import RECORDS, Config, Environment, Stage, TaskInfo
 from rnnjax.runs.tensorboard import EventWriter
 from rnnjax.typing import PyTree
@@ -48,10 +50,12 @@ def write_task(run: Path, task: TaskInfo) -> None:
         write_json(run / schema.TASK, task)
 
 
-def write_vocabulary(run: Path, vocabulary: tuple[str, ...]) -> None:
-    """Write id -> word or symbol, unless it is empty or a member before has."""
+def write_vocabulary(run: Path, member: Path, vocabulary: tuple[str, ...]) -> None:
+    """Write id -> word or symbol, unless it is empty or a member before has; another one than that, for ``member``."""
     if vocabulary and not (run / schema.VOCABULARY).exists():
         write_json(run / schema.VOCABULARY, vocabulary)
+    elif vocabulary and read_vocabulary(run) != vocabulary:
+        write_json(member / schema.VOCABULARY, vocabulary)
 
 
 def rewind_member(folder: Path, sizes: Mapping[str, int], *, failed: bool, validated: bool) -> None:
@@ -99,6 +103,10 @@ class MemberWriter:
     def write_info(self, info: MemberInfo) -> None:
         """Write what the member is; without it no reader takes the folder for a member that has begun."""
         write_json(self._folder / schema.MEMBER, info)
+
+    def write_model(self, model: ModelRecord) -> None:
+        """Write what is needed to use the trained model."""
+        write_json(self._folder / schema.MODEL, model)
 
     def append_train(self, step: int, epoch: int, loss: float, accuracy: float, gradient_norm: float) -> None:
         """Append one training step, see ``TrainRecord``."""

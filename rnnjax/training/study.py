@@ -12,8 +12,9 @@ from rnnjax.config.execution import Execution
 from rnnjax.distributed.collectives import broadcast_from_first, first_process_first
 from rnnjax.distributed.stop_agreement import signal_handler
 from rnnjax.errors import UserError
+from rnnjax.nn.description import describe_model
 from rnnjax.runs.checkpoint_store import CheckpointStore
-from rnnjax.runs.member_schema import MemberInfo
+from rnnjax.runs.member_schema import MemberInfo, ModelRecord
 from rnnjax.runs.reader import read_outcome
 from rnnjax.runs.schema import CHECKPOINTS, RECORDS, TaskInfo, member_folder
 from rnnjax.runs.writer import write_task, write_vocabulary
@@ -160,7 +161,14 @@ def _begin(folder: Path, setup: EnsembleSetup, i: int, restored: RestoredProgres
         restarts=RESTART_SHARE if dataset.carried else msgspec.UNSET,
     )
     write_task(folder, task)
-    write_vocabulary(folder, dataset.vocabulary)
+    write_vocabulary(folder, member.folder, dataset.vocabulary)
+    if description := describe_model(spec.make_model(dataset.sizes, spec.cell)):
+        preprocessing = dataset.preprocessing
+        member.writer.write_model(
+            ModelRecord(
+                model=description, objective=dataset.objective, classes=dataset.classes, preprocessing=preprocessing
+            )
+        )
     if restored is None:
         member.writer.write_diagnosis("start", diagnose_member(setup.programs, dataset, params, step=0))
     elif member.best:

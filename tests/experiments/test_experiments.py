@@ -131,7 +131,7 @@ def test_characters_of_a_file_with_carried_state(tmp_path):
         ("temporal --marks 4", "--marks must be 2 or 3, but 4 was given."),
         ("mnist --train-examples 0", "--train-examples must be at least 1, but 0 was given."),
         ("characters --file {path}/none.txt", "There is no file {path}/none.txt; give one that exists."),
-        ("series --train {path}/none.npz", "There is no file {path}/none.npz; give an .npz file."),
+        ("series --train {path}/none.npz", "There is no file {path}/none.npz; give one that exists."),
         ("adding --curriculum 0.5", "--curriculum 0.5 has nothing to order, since all sequences are 200 steps long;"),
     ],
 )

@@ -3,17 +3,21 @@
 import contextlib
 import io
 import json
+import os
 
 import numpy as np
 import pytest
 from command_line import SMALL, error_line, isolated_home, read_json, run_to_completion
 
 import launch
+import rnnjax
+from experiments.registry import config_differences, experiment_from_config, experiment_to_config
+from experiments.tasks.text import Text
 
 TABLE = (
     "text\tlabel\n"
     + 'plain words, "quoted" in the middle\tgood\n'
-    + '"a tab\there, a ""quote"" and\na line end"\tbad\n\n\t\n'
+    + '"a tab\there and a ""quote"""\tbad\n"two\nlines"\tbad\n\n\t\n'
     + "".join(f"{'so ' * (i % 4)}{word} number {i}\t{word}\n" for i in range(12) for word in ("good", "bad"))
 )
 WORDS = "--embedding 3 --max-length 8 --vocabulary 30 --validation 0.25"
@@ -36,9 +40,16 @@ def test_text_of_a_table_with_quotes_tabs_and_empty_rows(tmp_path):
     assert (task["step"], task["example"], task["objective"]) == ("word", "text", "binary")
     assert task["classes"] == ["bad", "good"]
     assert {"plain", "quote", "number"} & set(read_json(tmp_path / "run" / "vocabulary.json"))
+    check_predictions(tmp_path / "run", ["so good a number", "plain words"], {"good", "bad"})
     status, output = start_explain(tmp_path / "run", "so good a number")
     assert status == 0
     assert "good" in output
+
+
+def check_predictions(run, examples, classes):
+    (prediction,) = rnnjax.load(run).predict(examples)
+    assert set(prediction.classes) == classes
+    assert prediction.values.shape == (1, len(examples), len(classes))
 
 
 def start_explain(folder, text):
@@ -50,7 +61,7 @@ def start_explain(folder, text):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("test.tsv", TABLE + "what is this\tugly\n", "Line 31 of {path}"),
+        ("test.tsv", TABLE + "what is this\tugly\n", "Line 32 of {path}"),
         ("test.csv", b"text,label\nfine,good\ncaf\xe9,bad\n", "Line 3 of {path} is not UTF-8 (byte 0xe9)"),
         ("test.jsonl", '{"text": "fine", "label": "good"}\n{"text": \n', "Line 2 of {path} is not JSON"),
         ("test.tsv", "text\tlabel\nfine\tgood\ttoo many\n", "Line 2 of {path}"),
@@ -78,6 +89,7 @@ def test_series_of_unlike_lengths_with_classes(tmp_path):
     task, _ = run_to_completion(f"series {SMALL} {flags}", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("step", "series", "classes")
     assert sorted(task["classes"]) == ["high", "low", "mid"]
+    check_predictions(tmp_path / "run", [np.ones((3, 2)), np.zeros((1, 2))], {"high", "low", "mid"})
 
 
 @pytest.mark.slow
@@ -105,3 +117,56 @@ def test_series_with_numbers_have_errors_in_the_unit_of_their_labels(tmp_path):
     (*_, last) = (tmp_path / "run1.0").glob("members/*/metrics.jsonl")
     validations = [json.loads(line) for line in last.read_text().splitlines() if '"validation"' in line]
     assert validations[-1]["errors"] == small["validation_errors"]
+
+
+@pytest.mark.slow
+def test_series_with_numbers_and_one_test_file(tmp_path):
+    rng = np.random.default_rng(1)
+    train, test = (
+        make_series(tmp_path / f"{name}.npz", rng.normal(size=count), ragged=False)
+        for name, count in (("train", 30), ("test", 9))
+    )
+    task, (result,) = run_to_completion(
+        f"series {SMALL} --cells gru --train {train} --test {test} --validation 0.2", tmp_path / "run"
+    )
+    assert (task["objective"], task["loss"]) == ("number", "mean squared error")
+    arrays = np.load(test)
+    (prediction,) = rnnjax.load(tmp_path / "run").predict([*arrays["x"]])
+    deviation = read_json(next(tmp_path.rglob("model.json")))["preprocessing"]["label_deviation"]
+    errors = (prediction.mean - arrays["y"]) / deviation
+    assert np.mean(errors**2) == pytest.approx(result["test_loss"], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", ["series --train one.npz", "text --train a.tsv --max-length 1 --embedding 3"])
+def test_sequences_of_one_step(flags, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.tsv", TABLE)
+    np.savez("one.npz", x=np.random.default_rng(0).normal(size=(60, 1, 5)), y=np.arange(60) % 2)
+    run_to_completion(f"{flags} {SMALL} --validation 0.25", tmp_path / "run")
+
+
+def test_a_pipe_is_refused_before_it_is_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "a.txt")
+    for command in ("characters --file", "text --train", "series --train"):
+        line = error_line(f"{command} {tmp_path / 'a.txt'} {SMALL}", tmp_path, capsys)
+        assert "a.txt is " in line
+
+
+def test_the_content_of_a_folder_counts_when_a_run_is_continued(tmp_path):
+    (tmp_path / "pos").mkdir()
+    write(tmp_path / "pos" / "1.txt", "fine")
+    experiment = Text(train=str(tmp_path))
+    first, again = (experiment_to_config(experiment) for _ in range(2))
+    write(tmp_path / "pos" / "1.txt", "dull")
+    assert config_differences(first, again) == []
+    assert config_differences(first, experiment_to_config(experiment)) == [
+        "--train: the file's content has changed since the run"
+    ]
+
+
+def test_flags_of_older_runs_are_read():
+    config = experiment_to_config(Text(train="a.tsv", text_column=("body",)))
+    config.flags["text_column"] = "body"  # before several columns could be given
+    del config.flags["encoding"]
+    assert experiment_from_config(config) == Text(train="a.tsv", text_column=("body",))

@@ -62,7 +62,7 @@ def test_recall_runs_from_flags_to_figures(recall_run):
     assert not (folder / "checkpoints").exists()
     (member,) = (folder / "members").iterdir()
     assert {path.name for path in member.iterdir()} == {
-        "member.json", "metrics.jsonl", "gradients.jsonl", "params.msgpack", "result.json",
+        "member.json", "model.json", "metrics.jsonl", "gradients.jsonl", "params.msgpack", "result.json",
         "diagnosis-start.json", "diagnosis-end.json",
     }  # fmt: skip
     assert {path.name for path in (folder / "figures").iterdir()} == {f"{name}.png" for name in FIGURES}

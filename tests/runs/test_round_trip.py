@@ -130,16 +130,19 @@ def test_packages_stand_between_the_other_fields_of_an_environment(tmp_path):
 
 def test_task_and_vocabulary_are_those_of_the_first_member(tmp_path):
     writer.write_task(tmp_path, TASK)
-    writer.write_vocabulary(tmp_path, ("<pad>", "é"))
+    members = [tmp_path / "members" / name for name in "abc"]
+    for member, words in zip(members, (("<pad>", "é"), ("other",), ("<pad>", "é")), strict=True):
+        member.mkdir(parents=True)
+        writer.write_vocabulary(tmp_path, member, words)
     writer.write_task(tmp_path, TaskInfo())
-    writer.write_vocabulary(tmp_path, ("other",))
     assert reader.read_task(tmp_path) == TASK
     assert reader.read_vocabulary(tmp_path) == ("<pad>", "é")
+    assert [reader.read_vocabulary(member) for member in members] == [None, ("other",), None]
     assert json.loads((tmp_path / "task.json").read_text())["chance"] == 0.4
 
 
 def test_a_run_without_words_has_no_vocabulary(tmp_path):
-    writer.write_vocabulary(tmp_path, ())
+    writer.write_vocabulary(tmp_path, tmp_path, ())
     assert reader.read_vocabulary(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
 

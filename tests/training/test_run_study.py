@@ -74,7 +74,7 @@ def test_the_files_that_a_study_writes(tiny, specs, compiled, tmp_path):
     lines = study(tmp_path, [dataclasses.replace(specs[1], varied={"clip": 1.0})]).splitlines()
     folder = tmp_path / "members" / "other-clip-1-seed5"
     assert {path.name for path in folder.iterdir()} == {
-        "member.json", "metrics.jsonl", "gradients.jsonl", "params.msgpack", "result.json",
+        "member.json", "model.json", "metrics.jsonl", "gradients.jsonl", "params.msgpack", "result.json",
         "diagnosis-start.json", "diagnosis-end.json",
     }  # fmt: skip
     setup = tiny.changed(seed=5)

@@ -75,6 +75,27 @@ FOLDERS = [
         "'notes.txt' exists and is not a comparison; name another file or remove it.",
     ),
     (
+        "predict nowhere good.csv",
+        "'nowhere' is not a run folder (it holds no config.json); name a folder that a run wrote.",
+    ),
+    (
+        "predict run good.csv",
+        "The run 'run' has not validated any cell yet; wait until it has, or name another run.",
+    ),
+    (
+        "predict trained good.csv",
+        "'trained/members/lstm-seed0/model.json' does not exist: the run is older than this file, which describes the "
+        "model, or its cell is not one of rnnjax; run again.",
+    ),
+    (
+        "predict trained good.csv --out notes.txt",
+        "'notes.txt' must end in .csv or .jsonl; name such a file with --out.",
+    ),
+    (
+        "predict trained good.csv --out few.csv",
+        "'few.csv' exists; name another file with --out, or remove it.",
+    ),
+    (
         "explain nowhere --text film",
         "'nowhere' is not a run folder (it holds no config.json); name a folder that a run wrote.",
     ),

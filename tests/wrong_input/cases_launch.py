@@ -65,17 +65,55 @@ DATA = [
     ("text --train nowhere.tsv", "There is no file nowhere.tsv; give one that exists."),
     (
         "text --train notes.txt",
-        "notes.txt is of an unknown kind; give a file whose name ends in .tsv, .csv, .jsonl.",
+        "notes.txt is of an unknown kind; give a file whose name ends in .tsv, .csv, .jsonl, or in one of these and "
+        ".gz.",
     ),
     (
         "text --train columns.csv",
         "No column of columns.csv is called label, class, sentiment, target or category: its first line (or first JSON "
-        'object) names "text", "stars"; give one of these with --label-column, or rename a column.',
+        'object) names "text", "stars"; give one of these with --label-column, rename a column, or give --no-header.',
     ),
     (
         "text --train good.csv --text-column body",
         'No column of good.csv is called "body": its first line (or first JSON object) names "text", "label"; give one '
         "of these with --text-column, or rename a column.",
+    ),
+    (
+        "text --train good.csv --no-header",
+        'Without a header line the columns of good.csv are "1", "2"; give the number of one of them with '
+        "--text-column.",
+    ),
+    (
+        "text --train latin.csv",
+        "Line 2 of latin.csv is not UTF-8 (byte 0xef); save the file as UTF-8, or name its encoding, as in --encoding "
+        "latin-1.",
+    ),
+    (
+        "text --train good.csv --encoding klingon",
+        "There is no text encoding 'klingon'; give one that Python knows, such as utf-8, latin-1, cp1252 or shift_jis.",
+    ),
+    (
+        "text --train swallowed.tsv",
+        "The double quote that opens a field on line 2 of swallowed.tsv is closed only on line 4, though line 4 looks "
+        "like a row of its own; give every line 2 fields to have quotes read as text, or write the file as .csv.",
+    ),
+    (
+        "text --train surrogate.jsonl",
+        "Line 1 of surrogate.jsonl has a label with \\ud83d, which is half of a character; correct the label.",
+    ),
+    (
+        "text --train photos",
+        "photos does not hold a folder of .txt files for each class, as in photos/good/1.txt; give the folder that "
+        "holds the folders of the classes, or a file.",
+    ),
+    (
+        "text --train half.csv.gz",
+        "half.csv.gz is no whole gzip file (Compressed file ended before the end-of-stream marker was reached); "
+        "compress it again.",
+    ),
+    (
+        "text --train pipe.csv",
+        "pipe.csv is a pipe or a device, which can be read only once; write its content into a file and give that.",
     ),
     (
         "text --train one.csv",
@@ -94,7 +132,12 @@ DATA = [
         "2 examples of 2 classes are too few: held-out parts of 0 and 0 examples must not be empty and must leave "
         "every class in the training part; give more examples, or other fractions for validation and test.",
     ),
-    ("series --train nowhere.npz", "There is no file nowhere.npz; give an .npz file."),
+    ("series --train nowhere.npz", "There is no file nowhere.npz; give one that exists."),
+    (
+        "series --train sound.wav",
+        "sound.wav is not an .npz file, the kind that series are read from; write one with numpy.savez. "
+        "docs/how-to/own-data.md makes one of .ts, .wav and .csv files in a few lines.",
+    ),
     (
         "series --train nan.npz",
         "x of nan.npz holds NaN, infinity or a number too large for float32 in example 2, "

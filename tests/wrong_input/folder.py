@@ -1,7 +1,9 @@
 """Fills the folder in which the commands of ``cases_launch.py`` run: wrong files, and damaged run folders."""
 
 import dataclasses
+import gzip
 import json
+import os
 
 import flax.serialization
 import jax
@@ -33,6 +35,12 @@ def fill(folder):
 def _tables(folder):
     (folder / "good.csv").write_text(TABLE)
     (folder / "one.csv").write_text("text,label\n" + "a fine film,good\n" * 9)
+    (folder / "latin.csv").write_bytes("text,label\nnaïf,good\n".encode("latin-1"))
+    (folder / "swallowed.tsv").write_text('text\tlabel\n"a film\tgood\ndull\tbad\n"\tgood\nlost\n')
+    (folder / "surrogate.jsonl").write_text('{"text": "a film", "label": "sad \\ud83d"}\n')
+    (folder / "half.csv.gz").write_bytes(gzip.compress(TABLE.encode())[:-9])
+    (folder / "sound.wav").write_bytes(b"RIFF")
+    os.mkfifo(folder / "pipe.csv")
     (folder / "few.csv").write_text("text,label\na fine film,good\na dull film,bad\n")
     (folder / "other.csv").write_text("text,label\na strange film,ugly\n")
     (folder / "columns.csv").write_text("text,stars\na fine film,5\n")

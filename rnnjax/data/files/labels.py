@@ -59,6 +59,24 @@ def class_ids(labels: Sequence[str], classes: Sequence[str], describe: Callable[
     return np.array([ids[label] for label in labels], np.int32)
 
 
+def check_label(label: str, place: str) -> str:
+    """``label`` itself.
+
+    Args:
+        label: Of an example.
+        place: Where it stands, to begin a sentence.
+
+    Raises:
+        UserError: If it holds half of a surrogate pair, which is no character and cannot be written to a file.
+    """
+    try:
+        label.encode()
+    except UnicodeEncodeError as error:
+        code = f"\\u{ord(label[error.start]):04x}"
+        raise UserError(f"{place} has a label with {code}, which is half of a character; correct the label.") from None
+    return label
+
+
 def class_objective(classes: Sequence[str]) -> Objective:
     """One logit for two classes; for more classes one logit each."""
     return Objective.BINARY if len(classes) == 2 else Objective.CLASSES

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from rnnjax.data.dataset import SPECIAL_WORDS, UNKNOWN, Dataset, Examples, Objective
+from rnnjax.data.files.file_reader import UTF8, read_text
 from rnnjax.data.files.labels import check_split_arguments
-from rnnjax.data.files.record_reader import read_utf8
 from rnnjax.errors import UserError
 
 
@@ -62,13 +62,13 @@ def character_dataset(text: str, *, window: int, validation_fraction: float, tes
     )
 
 
-def read_text_file(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark and with line feeds as line ends.
+def read_text_file(path: Path, encoding: str = UTF8) -> str:
+    """The text of a file, plain or .gz, without a byte order mark and with line feeds as line ends.
 
     Raises:
-        UserError: If the file does not exist, cannot be read, is empty, holds a NUL byte or is not UTF-8.
+        UserError: If the file cannot be read, is not in this encoding (see ``file_reader.read_text``), or is empty.
     """
-    text = read_utf8(path).replace("\r\n", "\n").replace("\r", "\n")
+    text = read_text(path, encoding).replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise UserError(f"{path} is empty; give a file with a long text.")
     return text

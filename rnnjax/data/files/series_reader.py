@@ -1,13 +1,16 @@
 """Reads labelled time series from .npz files, without unpickling objects."""
 
+import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from rnnjax.data.files.file_reader import read_bytes
 from rnnjax.errors import UserError
 
 LARGEST = np.finfo(np.float32).max
+RECIPE = "docs/how-to/own-data.md makes one of .ts, .wav and .csv files in a few lines."
 
 
 class Series(NamedTuple):
@@ -28,17 +31,20 @@ class Series(NamedTuple):
         return self.labels.dtype.kind == "f"
 
 
-def read_series(path: Path) -> Series:
-    """The series x and the labels y of an .npz file.
+def read_series(path: Path, *, labelled: bool = True) -> Series:
+    """The series x and the labels y of an .npz file, plain or .npz.gz.
 
     x is (N, T, D) or (N, T), optionally with an array ``lengths`` (N,) of the numbers of valid steps; or
-    (sum of lengths, D), the concatenated series, with ``lengths``. y is (N,).
+    (sum of lengths, D), the concatenated series, with ``lengths``. y is (N,); without ``labelled`` it is not read, and
+    all labels are 0.
 
     Raises:
         UserError: If the file cannot be read, lacks x or y, or holds pickled objects; if the shapes do not fit, there
             are no examples, or a series has no steps; if x or y holds NaN, infinity or numbers too large for float32.
     """
     arrays = _arrays(path)
+    if not labelled and "x" in arrays:
+        arrays["y"] = np.zeros(len(np.atleast_1d(arrays.get("lengths", arrays["x"]))), np.int32)
     for name, kinds, expected in (
         ("x", "biuf", "numbers"),
         ("y", "biufU", "integers, strings or floating-point numbers"),
@@ -72,14 +78,15 @@ def read_series(path: Path) -> Series:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give an .npz file. {RECIPE}")
+    content = io.BytesIO(read_bytes(path))
+    if not content.getvalue().startswith((b"PK\x03\x04", b"PK\x05\x06")):  # of a zip archive, full and empty
         raise UserError(
-            f"{path} is a folder; give an .npz file."
-            if path.is_dir()
-            else f"There is no file {path}; give an .npz file."
+            f"{path} is not an .npz file, the kind that series are read from; write one with numpy.savez. {RECIPE}"
         )
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as loaded:
+        with np.load(content, allow_pickle=False) as loaded:
             return {name: loaded[name] for name in loaded}
     except Exception as error:  # damaged files raise many types of exceptions in numpy and zipfile
         if "Object arrays" in str(error):

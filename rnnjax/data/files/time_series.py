@@ -7,6 +7,7 @@ import numpy as np
 
 from rnnjax.data.dataset import Dataset, Examples, Objective
 from rnnjax.data.files.labels import (
+    check_label,
     check_split_arguments,
     class_ids,
     class_names,
@@ -16,6 +17,7 @@ from rnnjax.data.files.labels import (
     split_examples,
 )
 from rnnjax.data.files.series_reader import Series, read_series
+from rnnjax.data.preprocessing import SeriesPreprocessing
 from rnnjax.errors import UserError
 
 
@@ -55,7 +57,7 @@ def series_dataset_from_files(
     report = progress or (lambda message: None)
     report(f"reading {train}")
     series = read_series(train)
-    classes = () if series.has_numbers else class_names(_names(series), train)
+    classes = () if series.has_numbers else class_names(_names(series, train), train)
     if series.has_numbers and np.ptp(series.labels) == 0:
         raise UserError(f"All labels of {train} are {series.labels[0]}; give series with different labels.")
     report(f"labels are classes: {quote_names(classes)}" if classes else "labels are numbers, which are standardised")
@@ -70,19 +72,15 @@ def series_dataset_from_files(
         longest = max(longest, test_series.values.shape[1])
 
     baseline, chance = (1.0, None) if series.has_numbers else constant_baseline(labels[parts.train])
-    label_scale = None
-    if series.has_numbers:
-        label_scale = float(labels[parts.train].mean()), float(labels[parts.train].std() or 1.0)
     steps = series.values[parts.train][series.valid[parts.train]]  # (valid steps, D)
-    mean, deviation = steps.mean(axis=0), steps.std(axis=0)
-    scale = np.where((np.ptp(steps, axis=0) > 0) & (deviation > 0), deviation, np.inf)
+    preprocessing = SeriesPreprocessing.fit(steps, labels[parts.train] if series.has_numbers else None)
 
     def examples(source: Series, source_labels: np.ndarray, indices: np.ndarray | slice) -> Examples:
-        scaled = np.where(source.valid[indices, :, None], (source.values[indices] - mean) / scale, 0.0)
+        scaled = np.where(source.valid[indices, :, None], preprocessing.scale_steps(source.values[indices]), 0.0)
         inputs = np.pad(scaled.astype(np.float32), ((0, 0), (0, longest - scaled.shape[1]), (0, 0)))
         chosen = source_labels[indices]
-        if label_scale is not None:
-            chosen = ((chosen - label_scale[0]) / label_scale[1]).astype(np.float32)
+        if series.has_numbers:
+            chosen = preprocessing.scale_labels(chosen)
         return Examples(inputs, source.lengths[indices], chosen)
 
     if test is None:
@@ -97,7 +95,7 @@ def series_dataset_from_files(
         classes=classes,
         baseline=baseline,
         chance=chance,
-        label_scale=label_scale,
+        preprocessing=preprocessing,
     )
 
 
@@ -114,11 +112,16 @@ def _check_compatible(series: Series, test_series: Series, train: Path, test: Pa
         )
 
 
-def _names(series: Series) -> list[str]:
-    return [str(label) for label in series.labels.tolist()]
+def _names(series: Series, path: Path) -> list[str]:
+    names = [str(label) for label in series.labels.tolist()]
+    return [check_label(name, _place(path, i)) for i, name in enumerate(names)]
+
+
+def _place(path: Path, example: int) -> str:
+    return f"Example {example} of {path}, counted from 0,"
 
 
 def _labels(series: Series, classes: tuple[str, ...], path: Path, train: Path) -> np.ndarray:
     if series.has_numbers:
         return series.labels.astype(np.float64)
-    return class_ids(_names(series), classes, lambda i: f"Example {i} of {path}, counted from 0,", train)
+    return class_ids(_names(series, path), classes, lambda i: _place(path, i), train)

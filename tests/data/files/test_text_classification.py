@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -5,12 +6,12 @@ import pytest
 
 from rnnjax.data.dataset import Objective, Sizes
 from rnnjax.data.files.text_classification import text_dataset_from_files
+from rnnjax.data.files.text_reader import TextFormat
 from rnnjax.errors import UserError
 
 SETTINGS = {
     "test": None,
-    "text_column": None,
-    "label_column": None,
+    "form": TextFormat(),
     "vocabulary_size": 1000,
     "max_length": 3,
     "keep": "last",
@@ -83,7 +84,8 @@ def test_a_nasty_table(tmp_path):
     train.write_bytes(NASTY)
     messages = []
     dataset = text_dataset_from_files(**{**SETTINGS, "train": train, "test": test, "progress": messages.append})
-    assert messages[:3] == [f"reading {train}", f"skipped 2 empty rows of {train}", f"reading {test}"]
+    spans = f"1 row of {train} spans several lines, from a double quote that opens a field to the one that closes it"
+    assert messages[:4] == [f"reading {train}", spans, f"skipped 2 empty rows of {train}", f"reading {test}"]
     assert dataset.classes == ("+", "-")
     assert (len(dataset.train.labels), len(dataset.validation.labels)) == (5, 1)
     known = [words for words, _ in decoded(dataset, dataset.train)]
@@ -139,3 +141,63 @@ def test_the_seed_determines_the_parts(tmp_path):
 def test_wrong_arguments_are_named_before_a_file_is_read(wrong, tmp_path):
     with pytest.raises(UserError, match=str(next(iter(wrong.values())))):
         text_dataset_from_files(**{**SETTINGS, "train": tmp_path / "missing.tsv", **wrong})
+
+
+def warnings(tmp_path, texts, **changed):
+    path, messages = tmp_path / "a.tsv", []
+    path.write_text("text\tlabel\n" + "".join(f"{text}\t{i % 2}\n" for i, text in enumerate(texts)))
+    text_dataset_from_files(**{**SETTINGS, "train": path, "progress": messages.append, **changed})
+    return [message for message in messages if message.startswith("warning")]
+
+
+def test_a_warning_where_every_text_is_one_word(tmp_path):
+    alone = ["warning: every text is a single word; put spaces between the words of a text"]
+    assert warnings(tmp_path, ["schön", "hübsch"] * 20) == alone
+    assert warnings(tmp_path, ["schön", "sehr hübsch"] * 20) == []
+    assert warnings(tmp_path, ["这部电影很好看", "很"] * 20) == []
+    assert warnings(tmp_path, ["sehr hübsch"] * 40, max_length=1) == []
+
+
+def test_a_warning_where_most_words_are_unknown(tmp_path):
+    texts = [f"word{i} other{i} the" for i in range(40)]
+    advice = "are not in the vocabulary; give more training texts, a larger --vocabulary, or texts of the same language"
+    assert warnings(tmp_path, texts) == [
+        f"warning: 67% of the words of the validation texts {advice}",
+        f"warning: 67% of the words of the test texts {advice}",
+    ]
+    assert len(warnings(tmp_path, texts, vocabulary_size=3)) == 3
+    assert warnings(tmp_path, [f"word{i} the the" for i in range(40)]) == []
+
+
+@pytest.mark.parametrize("layout", ["folders", "compressed"])
+def test_folders_of_text_files_are_classes_as_in_imdbs_archive(tmp_path, layout):
+    for split, count in (("train", 20), ("test", 3)):
+        for label, word in (("neg", "dull"), ("pos", "fine"), ("unsup", "odd")):
+            if (split, label) == ("test", "unsup"):
+                continue
+            folder = tmp_path / split / label
+            folder.mkdir(parents=True)
+            for i in range(count):
+                text = f"a {word}\nfilm".encode("latin-1")
+                name, content = (f"{i}_7.txt.gz", gzip.compress(text)) if layout == "compressed" else (f"{i}.txt", text)
+                (folder / name).write_bytes(content)
+        (tmp_path / split / "urls.txt").write_text("http://example.org")
+        (tmp_path / split / ".DS_Store").mkdir()
+    messages, files = [], {"train": tmp_path / "train", "test": tmp_path / "test"}
+    dataset = text_dataset_from_files(**{**SETTINGS, **files, "progress": messages.append})
+    assert dataset.classes == ("neg", "pos")
+    assert [len(part.labels) for part in dataset[:3]] == [32, 8, 6]
+    assert (
+        list(decoded(dataset, dataset.test))
+        == [(["a", "dull", "film"], "neg")] * 3 + [(["a", "fine", "film"], "pos")] * 3
+    )
+    assert f"left out {tmp_path / 'train' / 'unsup'}, whose texts have no label" in messages
+
+
+def test_a_folder_that_is_none_of_classes_is_refused_and_a_file_in_one_is_named(tmp_path):
+    (tmp_path / "a" / "train" / "pos").mkdir(parents=True)
+    (tmp_path / "a" / "train" / "pos" / "1.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(UserError, match=r"a does not hold a folder of .txt files for each class, as in a/good/1.txt"):
+        text_dataset_from_files(**{**SETTINGS, "train": tmp_path / "a"})
+    with pytest.raises(UserError, match=r"Line 1 of .*pos/1.txt is not UTF-8 \(byte 0xe9\)"):
+        text_dataset_from_files(**{**SETTINGS, "train": tmp_path / "a" / "train"})

@@ -1,7 +1,10 @@
+import gzip
+
 import numpy as np
 import pytest
 
 from rnnjax.data.dataset import Objective, Sizes
+from rnnjax.data.files.series_reader import read_series
 from rnnjax.data.files.time_series import series_dataset_from_files
 from rnnjax.errors import UserError
 
@@ -186,8 +189,9 @@ def test_what_is_wrong_is_reported(arrays, message, load):
 def test_a_file_that_is_no_archive_is_reported(content, tmp_path):
     path = tmp_path / "a.npz"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"cannot be read as an \.npz file"):
+    with pytest.raises(UserError, match=r"(cannot be read as|is not) an \.npz file") as error:
         series_dataset_from_files(**SETTINGS, train=path)
+    assert "unsafely" not in str(error.value)
 
 
 def test_a_damaged_file_a_single_array_a_missing_file_and_a_folder_are_reported(tmp_path):
@@ -199,9 +203,41 @@ def test_a_damaged_file_a_single_array_a_missing_file_and_a_folder_are_reported(
     np.save(tmp_path / "b.npy", X)
     for name, message in (
         ("a.npz", "cannot be"),
-        ("b.npy", "cannot be"),
+        ("b.npy", r"b.npy is not an .npz file, .*numpy.savez. docs/how-to/own-data.md makes one of .ts, .wav"),
         ("c.npz", "There is no file"),
         (".", "a folder"),
     ):
         with pytest.raises(UserError, match=message):
             series_dataset_from_files(**SETTINGS, train=tmp_path / name)
+
+
+def test_a_compressed_file_is_read(load, tmp_path):
+    plain = load(x=padded(0.0), lengths=LENGTHS, y=LABELS)
+    (tmp_path / "a.npz.gz").write_bytes(gzip.compress((tmp_path / "train.npz").read_bytes()))
+    packed = series_dataset_from_files(**{**SETTINGS, "train": tmp_path / "a.npz.gz"})
+    assert np.array_equal(plain.train.inputs, packed.train.inputs)
+
+
+def test_the_scaling_is_kept(load):
+    y = np.random.default_rng(0).normal(3, 2, size=40)
+    dataset = load(x=padded(), lengths=LENGTHS, y=y)
+    kept = dataset.preprocessing
+    np.testing.assert_allclose(
+        np.sort(kept.unscale_labels(np.concatenate([part.labels for part in dataset[:3]]))), np.sort(y), rtol=1e-5
+    )
+    steps = kept.scale_steps(np.concatenate(SERIES))
+    assert np.isin(dataset.test.inputs[0, 0], steps.astype(np.float32)).all()
+
+
+def test_half_a_character_in_a_label_is_refused(load):
+    with pytest.raises(
+        UserError, match=r"^Example 1 of .*train.npz, counted from 0, has a label with .ud83d, which is"
+    ):
+        load(x=X, y=["a", "b\ud83d"] * 3)
+
+
+def test_series_without_labels(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.concatenate(SERIES), lengths=LENGTHS)
+    np.savez(tmp_path / "b.npz", x=X)
+    assert read_series(tmp_path / "a.npz", labelled=False).lengths.tolist() == LENGTHS.tolist()
+    assert read_series(tmp_path / "b.npz", labelled=False).values.shape == X.shape

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rnnjax.data.preprocessing import WordPreprocessing
 from rnnjax.data.tfds.builder import prepared_folder
-from rnnjax.data.tfds.imdb import imdb
+from rnnjax.data.tfds.imdb import _read, imdb
+from rnnjax.data.vocabulary import split_words
 from rnnjax.errors import UserError
 
 REAL_DATA = os.environ.get("TFDS_DATA_DIR")
@@ -139,3 +141,14 @@ def test_the_real_reviews(tmp_path):
     filled = dataset.train.inputs[np.arange(500) < dataset.train.lengths[:, None]]
     assert filled.min() >= 1
     assert 0.01 < (filled == 1).mean() < 0.05
+
+
+def test_words_are_split_at_typographic_apostrophes_as_in_the_published_results(monkeypatch):
+    example = {"text": "It’s DON'T très".encode(), "label": 1}
+    monkeypatch.setattr("rnnjax.data.tfds.imdb.read_split", lambda *_, **__: [example])
+    (text,), _ = _read(Path(), "train", print)
+    assert split_words(text) == ["it", "s", "don't", "très"]
+
+
+def test_the_preprocessing_is_kept_with_and_without_the_cache(load):
+    assert [load(keep="first").preprocessing for _ in range(2)] == [WordPreprocessing(max_length=6, keep="first")] * 2
