@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from experiments.tasks.temporal import Temporal
 from experiments.tasks.text import Text
 from experiments.tasks.trainability import Trainability
 from rnnjax.errors import UserError
+from rnnjax.regular_files import open_regular
 
 if TYPE_CHECKING:
     from rnnjax.runs.schema import Config
@@ -53,7 +55,7 @@ def _as_json(value: "JSONValue") -> "JSONValue":
 
 def _digest(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
+        with open_regular(path, sys.maxsize, follow_links=True) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None

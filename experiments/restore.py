@@ -17,6 +17,7 @@ from experiments.tasks.text import Text
 from rnnjax.data.dataset import SPECIAL_WORDS, Objective, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
+from rnnjax.regular_files import read_regular
 from rnnjax.runs.reader import read_config, read_task, read_vocabulary
 from rnnjax.runs.schema import PARAMS, VOCABULARY, member_folder
 from rnnjax.training.run_spec import RunSpec
@@ -26,6 +27,8 @@ from rnnjax.typing import ModelParams
 TEXT_FLAGS = (
     "vocabulary", "max_length", "keep", "train", "text_column", "label_column", "validation", "test", "test_share",
 )  # fmt: skip
+
+MOST_NAMES = 1 << 20  # bytes of a file of parameters beside its numbers
 
 
 class RestoredMember(NamedTuple):
@@ -84,7 +87,7 @@ def restore_run(path: Path) -> RestoredRun:
             )
     validated: dict[str, tuple[RunSpec, Path]] = {}
     for spec in study:
-        if (file := member_folder(path, spec.name) / PARAMS).is_file():
+        if (file := member_folder(path, spec.name) / PARAMS).exists():
             validated.setdefault(spec.label, (spec, file))
     if not validated:
         raise UserError(f"The run '{path}' has not validated any cell yet; wait until it has, or name another run.")
@@ -134,10 +137,11 @@ def _params(model: nn.Module, path: Path) -> ModelParams:
     """Parameters read back, and compared in name and shape with those that ``model`` has."""
     expected = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1), np.int32))["params"]
     try:
-        params = flax.serialization.msgpack_restore(path.read_bytes())
+        most = 2 * sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(expected)) + MOST_NAMES
+        params = flax.serialization.msgpack_restore(read_regular(path, most, follow_links=False))
         if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected):
             return params
         what = "their shapes are not those of the run's flags and vocabulary"
     except (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError) as error:
-        what = str(error) or type(error).__name__
+        what = getattr(error, "strerror", None) or str(error) or type(error).__name__
     raise UserError(f"The parameters in '{path}' are damaged ({what}); remove the folder around them or run again.")

@@ -28,7 +28,7 @@ def run_experiment(experiment: Experiment) -> int:
     """Train into a run folder and write its report, even if a member diverged; returns the exit status."""
     execution, config = experiment.execution, experiment_to_config(experiment)
     configure_devices(execution)
-    configure_compilation_cache(execution.compilation_cache)
+    configure_compilation_cache(execution.compilation_cache, _warn)
     try:
         with distributed_session(execution):
             check_devices(execution)
@@ -44,6 +44,10 @@ def run_experiment(experiment: Experiment) -> int:
     except StoppedError as error:
         return error.status
     return 0
+
+
+def _warn(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 def _flag_difference(first: JSONObject, other: JSONObject) -> list[str]:

@@ -7,8 +7,9 @@ any file of the machine. Every error here is an OSError whose ``strerror`` says 
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 KINDS = {
     stat.S_IFLNK: "it is a symbolic link, which is not followed here",
@@ -29,7 +30,7 @@ class Readable(Protocol):
         """The next bytes, at most ``size``, none at the end."""
 
 
-def open_regular(path: Path, limit: int, *, follow_links: bool) -> BinaryIO:
+def open_regular(path: Path, limit: int, *, follow_links: bool) -> BufferedReader:
     """The file opened for reading; the caller closes it.
 
     Args:
@@ -66,6 +67,21 @@ def read_bounded(stream: Readable, limit: int) -> bytes:
         if size > limit:
             raise too_large(limit)
     return b"".join(blocks)
+
+
+class BoundedStream:
+    """A stream of bytes of which no more than ``limit`` can be read; what would give more raises OSError."""
+
+    def __init__(self, stream: Readable, limit: int) -> None:
+        self._stream, self._limit, self._size = stream, limit, 0
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most ``size``, none at the end."""
+        block = self._stream.read(size)
+        self._size += len(block)
+        if self._size > self._limit:
+            raise too_large(self._limit)
+        return block
 
 
 def too_large(limit: int, path: Path | None = None) -> OSError:

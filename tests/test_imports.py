@@ -82,7 +82,12 @@ def violations(path, source, files):
         else:
             other_floor, other_room = floor_and_room(target)
             wrong = other_floor > floor or (other_floor == floor and other_room != room)
-            wrong |= room == "rnnjax/data/" and other_room not in (room, "rnnjax/errors", "rnnjax/regular_files", "rnnjax/typing")
+            wrong |= room == "rnnjax/data/" and other_room not in (
+                room,
+                "rnnjax/errors",
+                "rnnjax/regular_files",
+                "rnnjax/typing",
+            )
         if wrong:
             sentences.append(f"{path} must not import {name}")
     return sentences

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from rnnjax.argument_checks import describe, is_array
 from rnnjax.cells import Cell, Params
 from rnnjax.diagnostics.linearization import flip_valid
+from rnnjax.nn.interception import intercept_methods
 from rnnjax.nn.recurrent import RNN
 from rnnjax.typing import CellState, PyTree
 
@@ -78,7 +79,7 @@ def record_calls(
             final, ys = jax.tree.map(jnp.add, final, added_final), ys + added_ys
         return final, ys
 
-    with nn.intercept_methods(intercept):
+    with intercept_methods(intercept):
         losses = loss(params, batch)
     if not calls:
         raise ValueError("the loss called no rnnjax.RNN, so there is no recurrent layer to measure")

@@ -5,7 +5,6 @@ message names the file, the line in it, and the field. Symbolic links inside the
 """
 
 import os
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -34,6 +34,7 @@ DIAGNOSES: dict[Stage, str] = {stage: f"diagnosis-{stage}.json" for stage in STA
 MEMBER_FILES = (MEMBER, *RECORDS, PARAMS, RESULT, *DIAGNOSES.values(), DIVERGENCE, FAILURE)  # all but TensorBoard's
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Finite: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]  # with room for the margin of an axis
 
 
 def member_folder(run: Path, name: str) -> Path:
@@ -123,7 +124,7 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     published: tuple[Published, ...] = ()
     objective: Objective = Objective.BINARY
     classes: tuple[str, ...] = ()
-    constant: float | None = msgspec.field(name="chance", default=None)
+    constant: Finite | None = msgspec.field(name="chance", default=None)
     loss: str = ""
 
     @property

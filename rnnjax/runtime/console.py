@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-# C0 and C1 control characters but tab and line feed, half surrogate pairs, and the marks that reorder text or break lines
+# control characters but tab and line feed, half surrogate pairs, and marks that break lines or reorder text
 HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]")
 
 

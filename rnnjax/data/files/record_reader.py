@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rnnjax.errors import UserError
+from rnnjax.regular_files import read_regular
 from rnnjax.typing import JSONValue
 
 DELIMITERS = {".tsv": "\t", ".csv": ","}
 SUFFIXES = (*DELIMITERS, ".jsonl")
+MOST_BYTES = 1 << 33  # of a file
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -59,11 +61,12 @@ def read_utf8(path: Path) -> str:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a file in it.")
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MOST_BYTES, follow_links=True)
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}; give one that exists.") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); give a readable file.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read ({reason}); give a readable file.") from error
     content = content.removeprefix(codecs.BOM_UTF8)
     try:
         text = content.decode()

@@ -41,7 +41,10 @@ def note(groups: SeedGroups) -> str:
     kinds = dict.fromkeys(task.loss for task in tasks if task.by_loss)
     losses = [f"losses ({kind})" if kind else "losses" for kind in kinds]
     scores = f"{join_list([*losses, 'accuracies, in percent,'])} are"
-    text = nouns.fill_template(NOTE.replace("{scores}", scores) + (BELT_NOTE if diagnosed(groups) else ""))
+    text = nouns.fill_template(
+        NOTE.replace("{scores}", scores.replace("{", "{{").replace("}", "}}"))
+        + (BELT_NOTE if diagnosed(groups) else "")
+    )
     accuracy_notes = [
         ACCURACY_NOTES[kind] for kind in dict.fromkeys(task.objective for task in tasks) if kind in ACCURACY_NOTES
     ]
