@@ -94,10 +94,10 @@ class MemberWriter:
     """
 
     def __init__(self, folder: Path, *, tensorboard: bool, step: int = 0) -> None:
-        self._folder = folder
-        self._metrics, self._gradients = (RecordWriter(folder / name) for name in RECORDS)
         if tensorboard:
             check_no_link(folder / "tensorboard")
+        self._folder = folder
+        self._metrics, self._gradients = (RecordWriter(folder / name) for name in RECORDS)
         self._events = EventWriter(folder / "tensorboard", step) if tensorboard else None
 
     def write_info(self, info: MemberInfo) -> None:
