@@ -35,6 +35,7 @@ try:
     from experiments.flag_values import TypeHint
     from experiments.registry import EXPERIMENTS
     from rnnjax.errors import UserError
+    from rnnjax.runtime.console import Terminal, printable
     from rnnjax.runtime.signals import ctrl_c_raises
 except KeyboardInterrupt:  # Ctrl-C while modules are imported
     print("stopped.", file=sys.stderr)
@@ -138,14 +139,14 @@ def main(arguments: list[str] | None = None, *, program: str = "launch.py") -> i
             status = _run(sys.argv[1:] if arguments is None else arguments, program)
             sys.stdout.flush()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
     except OSError as error:  # an error without a file name comes from writing to standard output
         problem = f"'{error.filename}' cannot be read or written" if error.filename else "The output cannot be written"
-        print(f"error: {problem} ({error.strerror or error}).", file=sys.stderr)
+        print(printable(f"error: {problem} ({error.strerror or error})."), file=sys.stderr)
         _discard_output()
         return 1
     return status
@@ -183,36 +184,30 @@ def _discard_output() -> None:
 
 
 def _compare(runs: tuple[Path, ...], out: Path) -> None:
-    from rich.console import Console
-
     from rnnjax.report.comparison import write_comparison
 
     page = write_comparison(runs, out)
-    Console().print(f"comparison: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
+    Terminal().print(f"comparison: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _explain(command: Explain) -> None:
-    from rich.console import Console
-
     from experiments.explain import show_explanation
 
-    show_explanation(command.run, command.text, command.example, Console())
+    show_explanation(command.run, command.text, command.example, Terminal())
 
 
 def _predict(command: Predict) -> None:
-    from rich.console import Console
-
     from experiments.predict import write_predictions
     from rnnjax.data.files.text_reader import TextFormat
 
     form = TextFormat(command.text_column or (), None, command.header, command.encoding)
     for line in write_predictions(command.run, command.file, command.out, form):
-        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+        Terminal().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _help_text(program: str) -> str:
     """The docstring of this module; outside a checkout it names ``program``, with the second column moved along."""
-    text = str(__doc__)
+    text = __doc__ or ""
     if program == Path(__file__).name:
         return text
     column = 41

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from experiments.tasks.temporal import Temporal
 from experiments.tasks.text import Text
 from experiments.tasks.trainability import Trainability
 from rnnjax.errors import UserError
+from rnnjax.regular_files import open_regular
 
 if TYPE_CHECKING:
     from rnnjax.runs.schema import Config
@@ -57,9 +59,7 @@ def _digest(path: Path) -> str | None:
             files = sorted(file for file in path.rglob("*") if file.is_file())
             digests = [f"{file.relative_to(path)}\0{_digest(file)}" for file in files]
             return hashlib.sha256("\0".join(digests).encode(errors="surrogateescape")).hexdigest()
-        if not path.is_file():  # a pipe would be empty, or be waited for
-            return None
-        with path.open("rb") as file:
+        with open_regular(path, sys.maxsize, follow_links=True) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None

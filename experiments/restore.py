@@ -17,7 +17,8 @@ from experiments.tasks.text import Text
 from rnnjax.data.dataset import SPECIAL_WORDS, Dataset, Objective, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
-from rnnjax.runs.reader import read_config, read_params, read_task, read_vocabulary
+from rnnjax.nn.saved_params import read_params
+from rnnjax.runs.reader import read_config, read_task, read_vocabulary
 from rnnjax.runs.schema import PARAMS, VOCABULARY, member_folder
 from rnnjax.training.run_spec import RunSpec
 from rnnjax.typing import ModelParams
@@ -26,6 +27,8 @@ from rnnjax.typing import ModelParams
 TEXT_FLAGS = (
     "vocabulary", "max_length", "keep", "train", "text_column", "label_column", "validation", "test", "test_share",
 )  # fmt: skip
+
+MOST_NAMES = 1 << 20  # bytes of a file of parameters beside its numbers
 
 
 class RestoredMember(NamedTuple):
@@ -87,7 +90,7 @@ def restore_run(path: Path) -> RestoredRun:
             )
     validated: dict[str, tuple[RunSpec, Path]] = {}
     for spec in study:
-        if (file := member_folder(path, spec.name) / PARAMS).is_file():
+        if (file := member_folder(path, spec.name) / PARAMS).exists():
             validated.setdefault(spec.label, (spec, file))
     if not validated:
         raise UserError(f"The run '{path}' has not validated any cell yet; wait until it has, or name another run.")

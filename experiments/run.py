@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 
 from experiments.base import Experiment
 from experiments.registry import config_differences, experiment_to_config
@@ -17,6 +16,7 @@ from rnnjax.errors import UserError
 from rnnjax.runs.codec import encode
 from rnnjax.runs.folder import run_folder, scratch_folder
 from rnnjax.runs.schema import Config
+from rnnjax.runtime.console import Terminal, printable
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import StoppedError
 from rnnjax.sharding.compilation_cache import configure_compilation_cache
@@ -28,7 +28,7 @@ def run_experiment(experiment: Experiment) -> int:
     """Train into a run folder and write its report, even if a member diverged; returns the exit status."""
     execution, config = experiment.execution, experiment_to_config(experiment)
     configure_devices(execution)
-    configure_compilation_cache(execution.compilation_cache)
+    configure_compilation_cache(execution.compilation_cache, _warn)
     try:
         with distributed_session(execution):
             check_devices(execution)
@@ -36,7 +36,7 @@ def run_experiment(experiment: Experiment) -> int:
             devices, changed = describe_devices(), partial(config_differences, new=config)
             opened = run_folder(experiment.out, config, devices, resume=execution.resume, difference=changed)
             with opened if is_first_process() else scratch_folder() as folder:
-                with ProgressView(Console(quiet=not is_first_process())) as view:
+                with ProgressView(Terminal(quiet=not is_first_process())) as view:
                     view.line(f"{config.experiment} on {devices[0]}, into {folder}")
                     _train_with_hints(experiment, folder, view)
                 if is_first_process():
@@ -44,6 +44,10 @@ def run_experiment(experiment: Experiment) -> int:
     except StoppedError as error:
         return error.status
     return 0
+
+
+def _warn(line: str) -> None:
+    print(printable(line), file=sys.stderr)
 
 
 def _flag_difference(first: JSONObject, other: JSONObject) -> list[str]:
@@ -66,7 +70,7 @@ def _train_with_hints(experiment: Experiment, folder: Path, view: ProgressView) 
         if is_first_process():
             started = any((folder / "members").iterdir())
             hint = f"continue with the same flags, --out {folder} and --resume" if started else "no run had started"
-            print(f"{error}; {hint}.", file=sys.stderr)
+            print(printable(f"{error}; {hint}."), file=sys.stderr)
         raise
     except UserError:
         if is_first_process() and any((folder / "members").iterdir()):

@@ -19,9 +19,10 @@ from rnnjax.data.preprocessing import SeriesPreprocessing, WordPreprocessing
 from rnnjax.data.vocabulary import encode
 from rnnjax.errors import UserError
 from rnnjax.nn.description import model_from_description
+from rnnjax.nn.saved_params import read_params
 from rnnjax.runs.json_io import read_json
 from rnnjax.runs.member_schema import MemberInfo, ModelRecord
-from rnnjax.runs.reader import member_folders, read_config, read_model, read_params
+from rnnjax.runs.reader import member_folders, read_config, read_model
 from rnnjax.runs.schema import MEMBER, MODEL, PARAMS
 from rnnjax.typing import Floats, ModelParams
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from rnnjax.analysis.decision import HashableModel, decision, in_batches, last_logits
 from rnnjax.argument_checks import check_array, check_integer, check_integers, describe, is_integer
+from rnnjax.nn.interception import intercept_methods
 from rnnjax.typing import ModelParams, PyTree
 
 Ids = jax.Array | np.ndarray  # integers
@@ -237,7 +238,7 @@ def _logits(
         vectors.append(call(*args, **kwargs) if xs is None else xs)
         return vectors[-1]
 
-    with nn.intercept_methods(intercept):
+    with intercept_methods(intercept):
         outputs: PyTree = model.apply({"params": params}, tokens, lengths=lengths)
     if len(vectors) != 1:
         raise ValueError(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from rnnjax.data.dataset import PADDING, Dataset, Examples
+from rnnjax.data.npz import read_npz
+from rnnjax.regular_files import open_regular
 from rnnjax.typing import JSONObject
 
 FORMAT = 1  # increase it when equal settings no longer give equal arrays
@@ -22,10 +25,10 @@ def cache_path(cache_dir: Path, name: str, settings: JSONObject) -> Path:
 
 
 def files_digest(folder: Path) -> str:
-    """SHA-256 digest of the names and contents of the files in ``folder``."""
+    """SHA-256 digest of the names and contents of the files in ``folder``; OSError where one is no regular file."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
+        with open_regular(path, sys.maxsize, follow_links=True) as file:
             digest.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()};".encode())
     return digest.hexdigest()
 
@@ -71,8 +74,7 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def load_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays that ``save_arrays`` wrote; None if the file does not exist or is damaged."""
     try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        return read_npz(path)
     except Exception:  # damaged files raise many types of exceptions in zipfile and numpy
         return None
 

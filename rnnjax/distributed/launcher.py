@@ -9,6 +9,8 @@ from rnnjax.config.execution import Execution
 
 TPU_HOSTS = "http://metadata.google.internal/computeMetadata/v1/instance/attributes/worker-network-endpoints"
 
+MOST_ANSWER = 1 << 16  # bytes of the metadata server's answer
+
 
 def find_launcher(execution: Execution) -> str | None:
     """What has started several processes, of which this is one; None where this process is alone.
@@ -44,5 +46,5 @@ def _tpu_hosts() -> int:
         without_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         request = urllib.request.Request(TPU_HOSTS, headers={"Metadata-Flavor": "Google"})
         with contextlib.suppress(OSError), without_proxy.open(request, timeout=3) as response:
-            hosts = response.read().decode()
+            hosts = response.read(MOST_ANSWER).decode(errors="replace")
     return len((hosts or "").split(","))

@@ -1,12 +1,14 @@
 """The page that compares several runs: their headlines, what differs in their settings, one table, the same figures."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from markupsafe import Markup
 
 from rnnjax.errors import UserError
+from rnnjax.regular_files import open_regular
 from rnnjax.report import document
 from rnnjax.report.html import render
 from rnnjax.report.interactive.embed import embed_figures
@@ -21,6 +23,7 @@ from rnnjax.runs.reader import load_run
 from rnnjax.runs.run_record import Run
 
 KIND = "comparison"
+MOST_BEFORE_MARK = 4096  # bytes of a page
 NOT_SETTINGS = ("out", "started", "command")  # flags and facts that describe where and when a run was
 TABLE_SOURCE = "members/*/result.json, gradients.jsonl and diagnosis-*.json of each run"
 
@@ -67,7 +70,7 @@ def short_names(paths: list[Path]) -> list[str]:
 
 def _write(runs: dict[str, Run], out: Path) -> Path:
     mark = document.MARK.format(kind=KIND)
-    if out.exists() and not (out.is_file() and mark in out.read_text(encoding="utf-8", errors="replace")):
+    if out.exists() and not (out.is_file() and mark in _beginning(out)):
         raise UserError(f"'{out}' exists and is not a comparison; name another file or remove it.")
     out.parent.mkdir(parents=True, exist_ok=True)
     merged = _merged(runs)
@@ -92,6 +95,11 @@ def _write(runs: dict[str, Run], out: Path) -> Path:
     )
     write_bytes(out, page.encode())
     return out
+
+
+def _beginning(page: Path) -> str:
+    with open_regular(page, sys.maxsize, follow_links=True) as file:
+        return file.read(len(document.MARK) + MOST_BEFORE_MARK).decode(errors="replace")
 
 
 def _merged(runs: dict[str, Run]) -> Run:

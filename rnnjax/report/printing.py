@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from rnnjax.errors import UserError
 from rnnjax.report.run_report import write_report
@@ -14,6 +14,7 @@ from rnnjax.report.tables.published import rich_published
 from rnnjax.report.tables.summary_table import rich_table
 from rnnjax.runs.merge import merge_runs, merged_folder, shards_of_one_study
 from rnnjax.runs.reader import load_run
+from rnnjax.runtime.console import Terminal, printable
 
 TABLE_WIDTH = 120  # columns, for which the table is made
 
@@ -31,7 +32,7 @@ def merge_shards(runs: tuple[Path, ...], out: Path | None) -> tuple[Path, ...]:
     merged = merge_runs(runs, out or merged_folder(runs))
     for problem, names in (("not given: shard", merged.missing), ("unfinished:", merged.unfinished)):
         if names:
-            print(f"{problem} {', '.join(names)}", file=sys.stderr)
+            print(printable(f"{problem} {', '.join(names)}"), file=sys.stderr)
     return (merged.folder,)
 
 
@@ -41,7 +42,7 @@ def print_reports(runs: tuple[Path, ...]) -> None:
     Raises:
         UserError: there is no run, or one of the folders is not a run or is damaged.
     """
-    console = Console()
+    console = Terminal()
     if not console.is_terminal:
         console.width = TABLE_WIDTH
     if not runs:

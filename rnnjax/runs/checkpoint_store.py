@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,11 +23,13 @@ import jax
 import numpy as np
 
 from rnnjax.errors import UserError
+from rnnjax.regular_files import check_no_link, open_regular, read_regular
 from rnnjax.runs.json_io import write_json
 from rnnjax.runs.orbax_logging import quiet_orbax
 from rnnjax.typing import JSONObject, PyTree
 
 CHECKSUMS = "sha256.json"
+MOST_CHECKSUMS, MOST_METADATA = 1 << 24, 1 << 26  # bytes, of that file and of what Orbax writes beside the arrays
 DISK_FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)}
 
 
@@ -45,9 +48,14 @@ class CheckpointStore(contextlib.AbstractContextManager["CheckpointStore"]):
         folder: of the checkpoints; made by the first save. Of several JAX processes only the first may have a store.
         keep: how many of the newest are kept, at least 1.
         warn: called with one sentence for each damaged checkpoint.
+
+    Raises:
+        OSError: ``folder``, or the one around it, is a symbolic link or no folder.
     """
 
     def __init__(self, folder: Path, *, keep: int, warn: Callable[[str], None]) -> None:
+        for path in (folder.parent, folder):
+            check_no_link(path)
         self._folder, self._keep, self._warn = folder, keep, warn
         self._thread = ThreadPoolExecutor(1)
         self._saving: Future[None] | None = None
@@ -135,7 +143,8 @@ class CheckpointStore(contextlib.AbstractContextManager["CheckpointStore"]):
         return self._folder.absolute() / str(name)
 
     def _steps(self) -> list[int]:
-        return sorted(int(path.name) for path in self._folder.glob("*") if path.name.isdecimal() and path.is_dir())
+        folders = (path for path in self._folder.glob("*") if path.is_dir() and not path.is_symlink())
+        return sorted(int(path.name) for path in folders if path.name.isdecimal())
 
     def _remove_unfinished(self) -> None:
         for path in self._folder.glob("*.partial*"):
@@ -154,7 +163,9 @@ class CheckpointStore(contextlib.AbstractContextManager["CheckpointStore"]):
     def _read(self, step: int, template: PyTree) -> Restored:
         """The checkpoint of ``step``; an exception of any type where it is damaged or unlike ``template``."""
         path = self._path(step)
-        differing = json.loads((path / CHECKSUMS).read_bytes()).items() ^ _checksums(path).items()
+        written = json.loads(read_regular(path / CHECKSUMS, MOST_CHECKSUMS, follow_links=False))
+        size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template))
+        differing = written.items() ^ _checksums(path, limit=2 * size + MOST_METADATA).items()
         if differing:
             raise ValueError(f"{min(differing)[0]} is not as it was written")
         description = self._orbax.metadata(path).custom_metadata
@@ -193,12 +204,16 @@ def _numbered(leaves: list[np.ndarray]) -> dict[str, np.ndarray]:
     return {str(number): leaf for number, leaf in enumerate(leaves) if leaf.size}  # Orbax refuses empty ones
 
 
-def _checksums(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file below ``folder``, each made durable."""
+def _checksums(folder: Path, limit: int = sys.maxsize) -> dict[str, str]:
+    """The SHA-256 of every file below ``folder``, each made durable.
+
+    Raises:
+        OSError: one is a symbolic link or no regular file, has more than ``limit`` bytes, or cannot be read.
+    """
     sums = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path != folder / CHECKSUMS:
-            with path.open("rb") as file:
+        if (path.is_symlink() or not path.is_dir()) and path != folder / CHECKSUMS:
+            with open_regular(path, limit, follow_links=False) as file:
                 os.fsync(file.fileno())
                 sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return sums

@@ -2,6 +2,7 @@
 
 import enum
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -47,6 +48,20 @@ def damaged(path: Path, reason: str, line: int | None = None) -> UserError:
     """The error for a file that holds something else than a run writes there."""
     where = "" if line is None else f" in line {line}"
     return UserError(f"'{path}' is damaged{where}, {reason}; restore it or run again.")
+
+
+def surrogate_at(value: JSONValue, field: str = "") -> str | None:
+    """The field of the first text, or name, with half a surrogate pair, which UTF-8 cannot write; None without one."""
+    if isinstance(value, str):
+        return field if any("\ud800" <= letter <= "\udfff" for letter in value) else None
+    items: Iterable[tuple[str, JSONValue]] = ()
+    if isinstance(value, dict):
+        if any(surrogate_at(name) is not None for name in value):
+            return field
+        items = ((f"{field}{'.' if field else ''}{name}", item) for name, item in value.items())
+    elif isinstance(value, list):
+        items = ((f"{field}[{index}]", item) for index, item in enumerate(value) if not isinstance(item, float))
+    return next((found for name, item in items if (found := surrogate_at(item, name)) is not None), None)
 
 
 def round_floats(value: JSONValue) -> JSONValue:

@@ -1,6 +1,7 @@
 """A run folder at its beginning: made, refused, or gone on with; see ``schema`` for what is in it."""
 
 import contextlib
+import itertools
 import os
 import platform
 import shlex
@@ -15,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from rnnjax.errors import UserError
+from rnnjax.regular_files import check_no_link
 from rnnjax.runs.codec import encode
 from rnnjax.runs.lock import LOCK, lock_folder
 from rnnjax.runs.reader import read_config, read_environment
@@ -39,7 +41,8 @@ def run_folder(
     Where an error ends a new run before any member has begun, all that was made is removed again.
 
     Args:
-        out: path of the folder; None makes ``runs/<experiment>-<date>-<time>``.
+        out: path of the folder; None makes ``runs/<experiment>-<date>-<time>``, with a number behind it where another
+            run has begun in the same second.
         config: what is to be trained.
         devices: one line a device.
         resume: whether to continue the run that is in the folder, where there is one.
@@ -52,17 +55,19 @@ def run_folder(
     if resume and out is None:
         raise UserError("--resume wants the folder of the run that is to be continued; name it with --out.")
     folder = Path(out) if out else Path("runs") / f"{config.experiment}-{datetime.now():%Y%m%d-%H%M%S}"
-    new_parents: list[Path] = []
+    is_new, made, new_parents = not out, False, list[Path]()
     with contextlib.ExitStack() as stack:
         try:
-            _refuse_other_content(folder, resume)
+            if not is_new:
+                _refuse_other_content(folder, resume)
             new_parents = [parent for parent in folder.parents if not parent.exists()]
-            folder.mkdir(parents=True, exist_ok=True)
+            folder, made = _make(folder, is_new=is_new), True
             stack.enter_context(lock_folder(folder))
-            begun = (folder / CONFIG).exists()
+            begun = os.path.lexists(folder / CONFIG)
             if begun:
                 _refuse_other_content(folder, resume)
                 _refuse_other_flags(folder, difference)
+            check_no_link(folder / MEMBERS)
             (folder / MEMBERS).mkdir(exist_ok=True)
             environment = _current_environment(devices)
             if begun:
@@ -72,7 +77,7 @@ def run_folder(
                 write_config(folder, config)  # last: a folder without it holds no run
         except OSError as error:
             with contextlib.suppress(OSError):
-                if not (folder / CONFIG).exists():
+                if (made or not is_new) and not os.path.lexists(folder / CONFIG):
                     _discard(folder, new_parents)
             raise UserError(
                 f"The output folder {folder} cannot be written ({error.strerror}); give one that can with --out."
@@ -93,11 +98,25 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+def _make(folder: Path, *, is_new: bool) -> Path:
+    """Make the folder; where it must be new and there is one, that with the next free number behind its name."""
+    if not is_new:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    made, numbers = folder, itertools.count(2)
+    while True:
+        try:
+            made.mkdir(parents=True)
+            return made
+        except FileExistsError:
+            made = folder.with_name(f"{folder.name}-{next(numbers)}")
+
+
 def _refuse_other_content(folder: Path, resume: bool) -> None:
     """UserError where the folder holds anything but what this call may write over."""
     if folder.is_file():
         raise UserError(f"The output folder {folder} is a file; give another folder with --out.")
-    if (folder / CONFIG).exists():
+    if os.path.lexists(folder / CONFIG):
         if not resume:
             raise UserError(
                 f"The output folder {folder} already holds a run; continue it with --resume, give another with --out, "

@@ -1,24 +1,36 @@
 """JSON on disk: files that are written whole or not at all, and files of one JSON object a line that only grow.
 
-NaN and the infinities are written and read as Python's ``json`` has them.
+NaN and the infinities are written and read as Python's ``json`` has them. Symbolic links, pipes and devices are neither
+read nor written through, and no file is read that is larger than a run writes them.
 """
 
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rnnjax.errors import UserError
-from rnnjax.runs.codec import damaged, decode, encode
+from rnnjax.regular_files import check_regular, open_regular, read_regular, too_large
+from rnnjax.runs.codec import damaged, decode, encode, surrogate_at
 from rnnjax.typing import JSONObject, JSONValue
+
+MOST_BYTES = 1 << 28  # of a file with one JSON value
+MOST_RECORD_BYTES = 1 << 33  # of a file of records
+MOST_LINE_BYTES = 1 << 26
 
 
 class RecordWriter:
-    """Appends one JSON object a line to ``path`` and flushes it, so that at most the last line can be lost."""
+    """Appends one JSON object a line to ``path`` and flushes it, so that at most the last line can be lost.
+
+    Raises:
+        OSError: ``path`` is a symbolic link or no regular file, or cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_regular(path)
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, record: object) -> None:
@@ -46,38 +58,61 @@ def read_records(path: Path, kind: Any = JSONObject) -> list[Any]:
     Raises:
         UserError: the file cannot be read, another line than the last is torn, or a record does not fit ``kind``.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
-    *whole, last = _text(path, errors="replace").split("\n")
-    values = [(number, _parsed(line, path, number)) for number, line in enumerate(whole, 1) if line]
-    with contextlib.suppress(ValueError, RecursionError):  # torn when the run was killed
-        values += [(len(whole) + 1, json.loads(last))] if last else []
-    return [decode(value, kind, path, number) for number, value in values]
+    records = []
+    with reading(path), open_regular(path, MOST_RECORD_BYTES, follow_links=False) as file:
+        number = 0
+        while line := file.readline(MOST_LINE_BYTES + 1):
+            number += 1
+            if len(line) > MOST_LINE_BYTES:
+                raise too_large(MOST_LINE_BYTES, path)
+            if not line.endswith(b"\n"):
+                with contextlib.suppress(ValueError, RecursionError):  # torn when the run was killed
+                    json.loads(line.decode(errors="replace"))
+                    line += b"\n"
+            if line.endswith(b"\n") and line != b"\n":
+                value = _parsed(line.decode(errors="replace")[:-1], path, number)
+                records.append(decode(value, kind, path, number))
+    return records
 
 
-def _parsed(line: str, path: Path, number: int) -> JSONValue:
+def _parsed(text: str, path: Path, number: int | None = None, *, any_text: bool = False) -> JSONValue:
     try:
-        return json.loads(line)
+        value = json.loads(text)
+        field = None if any_text or "\\ud" not in text.lower() else surrogate_at(value)
     except (ValueError, RecursionError) as error:
         raise damaged(path, f"not valid JSON ({error})", number) from error
+    if field is not None:
+        raise damaged(path, f"{field + ': ' if field else ''}a text with half a surrogate pair", number)
+    return value
 
 
-def read_json(path: Path, kind: Any = JSONObject) -> Any:
+def read_json(path: Path, kind: Any = JSONObject, *, any_text: bool = False) -> Any:
     """The record in a file that holds one JSON value, an object unless ``kind`` is another type.
+
+    Args:
+        path: of the file.
+        kind: the type of the record.
+        any_text: whether its texts may hold what is no character, such as Python's half surrogate pairs for the bytes
+            of a file's name that is not UTF-8.
 
     Raises:
         UserError: the file cannot be read, is no JSON, or does not fit ``kind``.
     """
-    try:
-        value = json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
-        raise damaged(path, f"not valid JSON ({error})") from error
-    return decode(value, kind, path)
+    with reading(path):
+        try:
+            text = read_regular(path, MOST_BYTES, follow_links=False).decode()
+        except ValueError as error:
+            raise damaged(path, f"not valid JSON ({error})") from error
+    return decode(_parsed(text, path, any_text=any_text), kind, path)
 
 
-def _text(path: Path, errors: str = "strict") -> str:
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """While entered, an OSError becomes a UserError that names ``path``, a file of a run folder that is read."""
     try:
-        return path.read_text(encoding="utf-8", errors=errors)
+        yield
     except OSError as error:
         raise UserError(f"'{path}' cannot be read ({error.strerror}); restore it or run again.") from error
 
@@ -88,10 +123,11 @@ def write_json(path: Path, record: object) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` whole or not at all: into a file beside ``path`` first, which is then renamed."""
+    """Write ``content`` whole or not at all: into a new file beside ``path`` first, which is then renamed."""
     partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:  # never through a link
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

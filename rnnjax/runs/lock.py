@@ -10,8 +10,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from rnnjax.errors import UserError
+from rnnjax.regular_files import check_regular, read_regular
 
 LOCK = ".lock"
+MOST_HOLDER = 1 << 12  # bytes
+NO_HOLDER = "whose number is not written yet"
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}  # errors of a file system without locks
 
 
@@ -23,9 +26,10 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
     Raises:
         UserError: another process holds the lock.
-        OSError: the lock file cannot be written.
+        OSError: the lock file is a symbolic link or no regular file, or cannot be written.
     """
     path = folder / LOCK
+    check_regular(path)
     lock = FileLock(path, timeout=0, fallback_to_soft=False)
     try:
         lock.acquire()
@@ -46,4 +50,4 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def _holder(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") or "whose number is not written yet"
+    return read_regular(path, MOST_HOLDER, follow_links=False).decode(errors="replace") or NO_HOLDER

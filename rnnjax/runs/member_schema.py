@@ -6,10 +6,11 @@ import msgspec
 
 from rnnjax.data.dataset import Objective
 from rnnjax.data.preprocessing import Preprocessing
-from rnnjax.runs.schema import Count
+from rnnjax.runs.schema import Count, Finite
 from rnnjax.typing import Floats, Integers, JSONObject, Number
 
 Seed: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+SweptValue: TypeAlias = Seed | float | bool | str | None
 
 
 class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,10 +31,10 @@ class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     cell: str
     seed: Seed
-    varied: JSONObject = {}
+    varied: dict[str, SweptValue] = {}
     parameters: Count
     steps: Count
-    baseline: float | None = None
+    baseline: Finite | None = None
     clip: float | None = None
     last_step_only: bool | None = None
 
@@ -125,7 +126,7 @@ class GradientRecord(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     step: Count
     layer: Count
-    state: str
+    state: Literal["h", "c"]
     count: Integers
     mean: Floats
     q10: Floats

@@ -1,5 +1,6 @@
 """Shards of one study, trained on machines that share no disk, put together into one run folder."""
 
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -9,9 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 from rnnjax.errors import UserError
+from rnnjax.regular_files import open_regular, read_regular
 from rnnjax.runs import schema
 from rnnjax.runs.codec import encode
-from rnnjax.runs.json_io import flat, write_bytes
+from rnnjax.runs.json_io import MOST_BYTES, MOST_RECORD_BYTES, flat, reading, write_bytes
 from rnnjax.runs.reader import PARTIAL, is_run_folder, member_folders, read_config, read_environment, read_outcome
 from rnnjax.runs.schema import Config
 from rnnjax.runs.writer import write_config, write_environment
@@ -69,18 +71,20 @@ def _common_prefix(names: Sequence[str]) -> str:
 def merge_runs(runs: Sequence[Path], out: Path) -> Merged:
     """Make ``out`` a run folder of all members of ``runs``, or bring it up to date, also after a merge that was killed.
 
-    Members are copied without TensorBoard's files; checkpoints are not copied.
+    Of each member the files that a run writes are copied, without TensorBoard's; checkpoints and other files are not.
 
     Args:
         runs: folders of shards of one study, finished or not; none is changed.
         out: a folder that does not exist, is empty, or is an earlier merge of this study.
 
     Raises:
-        UserError: a folder that is no run or no shard of the first's study, a member that is in two folders, or an
-            ``out`` that holds something else or cannot be written.
+        UserError: a folder that is no run or no shard of the first's study, a member that is in two folders, a file
+            that is a symbolic link or no regular file, or an ``out`` that holds something else or cannot be written.
     """
     configs = _read_shard_configs(runs)
     members = _members(runs)
+    for folder in members.values():
+        _check_files(folder)
     try:
         _check_out(out, runs[0], configs[0], members)
         out.mkdir(parents=True, exist_ok=True)
@@ -90,8 +94,10 @@ def merge_runs(runs: Sequence[Path], out: Path) -> Merged:
         for name, folder in members.items():
             _copy(folder, schema.member_folder(out, name))
         for name in (schema.VOCABULARY, schema.TASK):
-            for file in [run / name for run in runs if (run / name).exists()][:1]:
-                write_bytes(out / name, file.read_bytes())
+            for file in [run / name for run in runs if os.path.lexists(run / name)][:1]:
+                with reading(file):
+                    content = read_regular(file, MOST_BYTES, follow_links=False)
+                write_bytes(out / name, content)
         flags = configs[0].flags | {"out": None, "shard": None}
         version = max(config.format_version for config in configs)
         write_config(out, msgspec.structs.replace(configs[0], flags=flags, format_version=version))
@@ -178,15 +184,31 @@ def _is_merge(out: Path) -> bool:
     return read_environment(out).merged is not msgspec.UNSET
 
 
+def _check_files(folder: Path) -> None:
+    """UserError where a file of the member is a symbolic link, no regular file, or larger than a run writes it."""
+    for path in (folder / name for name in schema.MEMBER_FILES):
+        if os.path.lexists(path):
+            with reading(path):
+                open_regular(path, MOST_RECORD_BYTES, follow_links=False).close()
+
+
 def _copy(folder: Path, to: Path) -> None:
     """A complete copy in place of an older one."""
     partial = to.with_name(to.name + PARTIAL)
     if partial.exists():
         shutil.rmtree(partial)
-    shutil.copytree(folder, partial, ignore=shutil.ignore_patterns("tensorboard", f"*{PARTIAL}"))
+    partial.mkdir()
+    for path in (folder / name for name in schema.MEMBER_FILES):
+        if os.path.lexists(path):
+            _copy_file(path, partial / path.name)
     if to.exists():
         shutil.rmtree(to)
     partial.rename(to)
+
+
+def _copy_file(path: Path, to: Path) -> None:
+    with open_regular(path, MOST_RECORD_BYTES, follow_links=False) as source, to.open("xb") as copy:
+        shutil.copyfileobj(source, copy)
 
 
 def _missing(shards: Sequence[str]) -> tuple[str, ...]:

@@ -1,14 +1,13 @@
 """Everything that is read from a run folder; whatever in it is damaged becomes one sentence for the user.
 
 Every function here raises UserError where a file cannot be read or holds something else than a run writes there; the
-message names the file, the line in it, and the field.
+message names the file, the line in it, and the field. Symbolic links inside the folder, pipes and devices are not read.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import jax
 import msgspec
 import numpy as np
 
@@ -16,9 +15,10 @@ from rnnjax.analysis.diagnosis import QUANTILE_NAMES, Diagnosis, LagQuantiles, L
 from rnnjax.data.dataset import Objective
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.errors import UserError
+from rnnjax.regular_files import check_no_link
 from rnnjax.runs import schema
 from rnnjax.runs.codec import decode, encode
-from rnnjax.runs.json_io import read_json, read_records
+from rnnjax.runs.json_io import read_json, read_records, reading
 from rnnjax.runs.member_schema import (
     Divergence,
     Failure,
@@ -33,10 +33,7 @@ from rnnjax.runs.member_schema import (
 )
 from rnnjax.runs.run_record import GradientLog, Run, RunRecord, ScoreHistory, UpdateHistory
 from rnnjax.runs.schema import Config, Environment, Stage, TaskInfo
-from rnnjax.typing import JSONObject, ModelParams
-
-if TYPE_CHECKING:
-    import flax.linen as nn
+from rnnjax.typing import JSONObject
 
 PARTIAL = ".partial"  # ends the name of a member's folder while a merge copies it
 CURVES = ("count", "mean", "q10", "q50", "q90")
@@ -48,7 +45,7 @@ def load_run(path: Path) -> Run:
     environment = read_environment(path)
     task = read_task(path)
     folders = member_folders(path)
-    started = [folder for folder in folders if (folder / schema.MEMBER).exists()]
+    started = [folder for folder in folders if os.path.lexists(folder / schema.MEMBER)]
     members = [read_member(folder, task, config.flags) for folder in started]
     return Run(
         path=path,
@@ -63,7 +60,7 @@ def load_run(path: Path) -> Run:
 
 def is_run_folder(path: Path) -> bool:
     """Whether a run has been started in the folder; its config is the last file that a start writes."""
-    return (path / schema.CONFIG).is_file()
+    return os.path.lexists(path / schema.CONFIG)
 
 
 def read_config(run: Path) -> Config:
@@ -71,7 +68,7 @@ def read_config(run: Path) -> Config:
     if not is_run_folder(run):
         raise UserError(f"'{run}' is not a run folder (it holds no {schema.CONFIG}); name a folder that a run wrote.")
     path = run / schema.CONFIG
-    values: JSONObject = read_json(path)
+    values: JSONObject = read_json(path, any_text=True)
     version = values.get("format_version", 0)
     if isinstance(version, int) and version > schema.FORMAT_VERSION:
         raise UserError(
@@ -84,70 +81,48 @@ def read_config(run: Path) -> Config:
 def read_environment(run: Path) -> Environment:
     """On what the run was trained; empty where it does not say so."""
     path = run / schema.ENVIRONMENT
-    if not path.exists():
+    if not os.path.lexists(path):
         return Environment()
-    return decode(schema.environment_from_json(read_json(path)), Environment, path)
+    return decode(schema.environment_from_json(read_json(path, any_text=True)), Environment, path)
 
 
 def read_task(run: Path) -> TaskInfo:
     """What is learnt in the run; runs that are older than the file ask a yes-or-no question about reviews."""
     path = run / schema.TASK
-    return read_json(path, TaskInfo) if path.exists() else TaskInfo()
+    return read_json(path, TaskInfo) if os.path.lexists(path) else TaskInfo()
 
 
 def read_vocabulary(run: Path) -> tuple[str, ...] | None:
     """Id -> word or symbol; None where the folder of a run, or of a member, has no such file."""
     path = run / schema.VOCABULARY
-    return read_json(path, tuple[str, ...]) if path.is_file() else None
+    return read_json(path, tuple[str, ...]) if os.path.lexists(path) else None
 
 
 def read_model(run: Path, member: Path) -> tuple[ModelRecord, tuple[str, ...]] | None:
     """What the trained model of a member needs, and its vocabulary; None where the member did not write it."""
     path = member / schema.MODEL
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     return read_json(path, ModelRecord), read_vocabulary(member) or read_vocabulary(run) or ()
 
 
-def read_params(model: "nn.Module", path: Path) -> ModelParams:
-    """Parameters read back, and compared in name and shape with those that ``model`` has.
-
-    Raises:
-        UserError: they are damaged, or of another model.
-    """
-    import flax.serialization  # takes a second, which a report need not wait for
-
-    try:
-        params = flax.serialization.msgpack_restore(path.read_bytes())
-        if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, _expected(model, params)):
-            return params
-        what = "their shapes are not those of the run's flags and vocabulary"
-    except (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError) as error:
-        what = str(error) or type(error).__name__
-    raise UserError(f"The parameters in '{path}' are damaged ({what}); remove the folder around them or run again.")
-
-
-def _expected(model: "nn.Module", params: ModelParams) -> ModelParams:
-    """Shapes of the parameters of ``model``; for the features that it reads see the input kernels in ``params``."""
-    if getattr(model, "vocabulary", 0):
-        return jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1), np.int32))["params"]
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    features = next(np.shape(leaf)[0] for keys, leaf in leaves if keys[-1].key == "w_x")
-    return jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1, features), np.float32))["params"]
-
-
 def member_folders(run: Path) -> list[Path]:
     """The folders of all members by name, without those that a merge has not copied to the end."""
-    folders = sorted((run / schema.MEMBERS).glob("*"))
-    return [folder for folder in folders if folder.is_dir() and folder.suffix != PARTIAL]
+    with reading(run / schema.MEMBERS):
+        check_no_link(run / schema.MEMBERS)
+    folders = [path for path in sorted((run / schema.MEMBERS).glob("*")) if path.is_dir()]
+    for folder in folders:
+        with reading(folder):
+            check_no_link(folder)
+    return [folder for folder in folders if folder.suffix != PARTIAL]
 
 
 def read_outcome(member: Path) -> str | None:
     """None while a member has not ended, "" where it has a result, else the sentence why it has none."""
-    if (member / schema.RESULT).exists():
+    if os.path.lexists(member / schema.RESULT):
         return ""
     path = member / schema.FAILURE
-    return read_json(path, Failure).message if path.exists() else None
+    return read_json(path, Failure).message if os.path.lexists(path) else None
 
 
 def read_member(member: Path, task: TaskInfo, flags: JSONObject) -> RunRecord:
@@ -169,11 +144,11 @@ def read_member(member: Path, task: TaskInfo, flags: JSONObject) -> RunRecord:
         gradient_norms=np.array([record.gradient_norm for record in train], np.float64),
         validation=_score_history(validation),
         gradients=_gradient_logs(read_records(member / schema.GRADIENTS, GradientRecord)),
-        result=read_json(result, RunResult) if result.exists() else None,
+        result=read_json(result, RunResult) if os.path.lexists(result) else None,
         updates=_update_history(updates) if updates else None,
         diagnoses=read_diagnoses(member),
         diverged=read_divergence(member),
-        failure=read_json(failure, Failure).message if failure.exists() else None,
+        failure=read_json(failure, Failure).message if os.path.lexists(failure) else None,
         varied=info.varied,
         task=task,
         baseline=info.baseline,
@@ -195,7 +170,8 @@ def _last_step_only(info: MemberInfo, task: TaskInfo, flags: JSONObject) -> bool
 def read_diagnoses(member: Path) -> dict[Stage, Diagnosis]:
     """The diagnoses of the member that were written."""
     files = {stage: schema.diagnosis_file(member, stage) for stage in schema.STAGES}
-    return {stage: diagnosis_from_json(read_json(path), path) for stage, path in files.items() if path.exists()}
+    present = {stage: path for stage, path in files.items() if os.path.lexists(path)}
+    return {stage: diagnosis_from_json(read_json(path), path) for stage, path in present.items()}
 
 
 def diagnosis_from_json(values: JSONObject, path: Path) -> Diagnosis:
@@ -207,7 +183,7 @@ def diagnosis_from_json(values: JSONObject, path: Path) -> Diagnosis:
 def read_divergence(member: Path) -> Origin | None:
     """Where the member's first number that is not finite was made; None where none was."""
     path = member / schema.DIVERGENCE
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     divergence: Divergence = read_json(path, Divergence)
     return Origin(**{name: getattr(divergence, name) for name in Origin._fields})

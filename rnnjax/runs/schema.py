@@ -32,8 +32,21 @@ RECORDS = (METRICS, GRADIENTS)  # the files of a member that grow while it train
 
 Stage = Literal["start", "end"]  # of training, at which a member is diagnosed: before it, and with the best parameters
 STAGES: tuple[Stage, ...] = get_args(Stage)
+DIAGNOSES: dict[Stage, str] = {stage: f"diagnosis-{stage}.json" for stage in STAGES}
+MEMBER_FILES = (
+    MEMBER,
+    MODEL,
+    VOCABULARY,
+    *RECORDS,
+    PARAMS,
+    RESULT,
+    *DIAGNOSES.values(),
+    DIVERGENCE,
+    FAILURE,
+)  # all but TensorBoard's
 
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Finite: TypeAlias = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]  # with room for the margin of an axis
 
 
 def member_folder(run: Path, name: str) -> Path:
@@ -43,7 +56,7 @@ def member_folder(run: Path, name: str) -> Path:
 
 def diagnosis_file(member: Path, stage: Stage) -> Path:
     """The file of a member's diagnosis at a stage of its training."""
-    return member / f"diagnosis-{stage}.json"
+    return member / DIAGNOSES[stage]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +140,7 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     published: tuple[Published, ...] = ()
     objective: Objective = Objective.BINARY
     classes: tuple[str, ...] = ()
-    constant: float | None = msgspec.field(name="chance", default=None)
+    constant: Finite | None = msgspec.field(name="chance", default=None)
     loss: str = ""
     label_scale: tuple[float, float] | msgspec.UnsetType = msgspec.UNSET
     restarts: float | msgspec.UnsetType = msgspec.UNSET

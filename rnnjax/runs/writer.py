@@ -12,6 +12,7 @@ from rnnjax.analysis.diagnosis import Diagnosis
 from rnnjax.diagnostics import QUANTILES, LagStatistics
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.errors import UserError
+from rnnjax.regular_files import check_no_link, check_regular
 from rnnjax.runs import schema
 from rnnjax.runs.codec import encode, round_floats
 from rnnjax.runs.json_io import RecordWriter, write_bytes, write_json
@@ -46,13 +47,13 @@ def write_environment(run: Path, environment: Environment) -> None:
 
 def write_task(run: Path, task: TaskInfo) -> None:
     """Write what is learnt, unless a member before has."""
-    if not (run / schema.TASK).exists():
+    if not os.path.lexists(run / schema.TASK):
         write_json(run / schema.TASK, task)
 
 
 def write_vocabulary(run: Path, member: Path, vocabulary: tuple[str, ...]) -> None:
     """Write id -> word or symbol, unless it is empty or a member before has; another one than that, for ``member``."""
-    if vocabulary and not (run / schema.VOCABULARY).exists():
+    if vocabulary and not os.path.lexists(run / schema.VOCABULARY):
         write_json(run / schema.VOCABULARY, vocabulary)
     elif vocabulary and read_vocabulary(run) != vocabulary:
         write_json(member / schema.VOCABULARY, vocabulary)
@@ -69,7 +70,9 @@ def rewind_member(folder: Path, sizes: Mapping[str, int], *, failed: bool, valid
 
     Raises:
         UserError: a file is shorter than it was at the checkpoint.
+        OSError: the folder or a file in it is a symbolic link, or cannot be written.
     """
+    check_no_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name in RECORDS:
         _truncate(folder / name, sizes[name])
@@ -81,6 +84,7 @@ def rewind_member(folder: Path, sizes: Mapping[str, int], *, failed: bool, valid
 
 
 def _truncate(path: Path, size: int) -> None:
+    check_regular(path)
     if path.exists() or size:
         if not path.exists() or path.stat().st_size < size:
             raise UserError(
@@ -96,6 +100,8 @@ class MemberWriter:
     """
 
     def __init__(self, folder: Path, *, tensorboard: bool, step: int = 0) -> None:
+        if tensorboard:
+            check_no_link(folder / "tensorboard")
         self._folder = folder
         self._metrics, self._gradients = (RecordWriter(folder / name) for name in RECORDS)
         self._events = EventWriter(folder / "tensorboard", step) if tensorboard else None

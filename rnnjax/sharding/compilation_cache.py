@@ -1,7 +1,10 @@
 """Compiled programs on disk, so that a job that was compiled before starts at once."""
 
+import errno
 import hashlib
+import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -11,14 +14,15 @@ from rnnjax.config.execution import OFF
 from rnnjax.errors import UserError
 
 
-def configure_compilation_cache(path: str | None) -> None:
+def configure_compilation_cache(path: str | None, warn: Callable[[str], None] = lambda line: None) -> None:
     """Let JAX keep compiled programs in a folder.
 
     Args:
-        path: of the folder; the user's cache folder if None, no folder if "off".
+        path: of the folder; the user's cache folder if None, and no folder where that cannot be written or if "off".
+        warn: called with one line where the user's cache folder cannot be written.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder ``path`` cannot be written.
     """
     if path == OFF:
         jax.config.update("jax_compilation_cache_dir", None)
@@ -27,7 +31,13 @@ def configure_compilation_cache(path: str | None) -> None:
     folder /= _processor_hash()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
+        if path is None:
+            warn(f"compiled programs are not kept, since {folder} cannot be written ({error.strerror})")
+            jax.config.update("jax_compilation_cache_dir", None)
+            return
         raise UserError(
             f"The folder {folder} for compiled programs cannot be written ({error.strerror}); name another with "
             f"--compilation-cache, or give --compilation-cache {OFF}."

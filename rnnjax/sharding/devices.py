@@ -51,10 +51,17 @@ def check_devices(execution: Execution) -> None:
     """
     try:
         count = jax.local_device_count()
-    except RuntimeError as error:
+    except (
+        RuntimeError,
+        AssertionError,
+        AttributeError,
+    ) as error:  # of JAX_PLATFORMS it only asserts that there is one
+        asked = execution.platform or os.environ.get("JAX_PLATFORMS") or "device"
+        by_variable = execution.platform is None and asked != "device"
+        reason = f" ({str(error).splitlines()[0]})" if isinstance(error, RuntimeError) and str(error) else ""
         raise UserError(
-            f"There is no {execution.platform or 'device'} for JAX here ({str(error).splitlines()[0]}); "
-            "install JAX for it, or take another --platform."
+            f"There is no {asked} for JAX here{reason}; install JAX for it, or take another "
+            f"{'JAX_PLATFORMS in the environment' if by_variable else '--platform'}."
         ) from None
     if jax.default_backend() == "cpu" and execution.cpu_devices not in (None, count):
         raise UserError(f"--cpu-devices {execution.cpu_devices} comes too late: JAX runs on {count} already.")

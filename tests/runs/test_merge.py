@@ -68,14 +68,15 @@ def test_a_merge_is_brought_up_to_date(shards, tmp_path):
 def test_a_merge_that_was_killed_is_repeated(shards, tmp_path, monkeypatch, killed_at):
     """Killed in the middle of the copy of each of the three members, and behind it before it has its name."""
     out, done = tmp_path / "out", []
-    copy, rename = shutil.copytree, Path.rename
+    mkdir, rename = Path.mkdir, Path.rename
 
-    def half_a_copy(source, to, **options):
-        if len(done) == killed_at:
-            to.mkdir()
-            (to / "member.json").write_text("torn")
-            raise KeyboardInterrupt
-        done.append(copy(source, to, **options))
+    def half_a_copy(folder, **options):
+        mkdir(folder, **options)
+        if folder.suffix == ".partial":
+            if len(done) == killed_at:
+                (folder / "member.json").write_text("torn")
+                raise KeyboardInterrupt
+            done.append(folder)
 
     def no_name(source, to):
         if len(done) == killed_at:
@@ -83,7 +84,7 @@ def test_a_merge_that_was_killed_is_repeated(shards, tmp_path, monkeypatch, kill
         done.append(rename(source, to))
 
     with monkeypatch.context() as patched:
-        patched.setattr(shutil, "copytree", half_a_copy)
+        patched.setattr(Path, "mkdir", half_a_copy)
         patched.setattr(Path, "rename", no_name)
         with pytest.raises(KeyboardInterrupt):
             merge_runs(shards, out)

@@ -35,6 +35,32 @@ of word ids (4, 8), `layer` is `rnnjax.RNN(cell)` with `variables`, and `classif
 """
 
 
+STRANGERS = """## Files from strangers
+
+A run folder, a data file or an archive may be somebody else's. What is promised about them, and tested:
+
+- **Links are not followed in a run folder.** A symbolic link in place of a file or folder that rnnjax reads, copies or
+  writes there is refused by name. Merging shards copies only the files that a run writes. The folder that you name may
+  itself be a link, and so may a data file.
+- **Regular files only.** A pipe, a socket or a device is refused before it is opened; process substitution, as in
+  `--file <(zcat book.gz)`, is a pipe: write it into a file first.
+- **Sizes are bounded before reading.** In a run folder a JSON file may have 256 MB, a line of records 64 MB, and all
+  records of a file 8 GB; parameters as much as the run's model has. A text file may have 8 GB, the arrays of an `.npz`
+  file 16 GB unpacked, the IMDB archive 1 GB unpacked and each of its reviews 1 MB, a file of MNIST 256 MB unpacked.
+- **Nothing is unpickled.** Arrays of Python objects are refused, since unpickling can run code.
+- **Records have types.** An unknown state, a field of another type, a text with half a surrogate pair or a number
+  out of range is refused with the file, the line and the field.
+- **Control characters are printed as escapes**, as in `\\x1b`, on the terminal, on the page and in figures, wherever
+  a label, a text, a name or a reason comes from; HTML is escaped.
+- **Padding is told.** Where one series is much longer than most, a line says how much memory padding takes before it
+  is made; where the machine has less, it is a sentence.
+
+Several processes of one training connect through JAX, without authentication: see [machines](machines.md). rnnjax
+itself reads nothing from those connections. A data set that is far too slow or large to train is not detected, and the
+files of a run folder must not be exchanged while they are read.
+"""
+
+
 def table(title, wrong, cases):
     """One section of the page, a table of input and error message."""
     rows = [f"| `{given}` | {_escaped(message)} |" for given, message in cases]
@@ -51,6 +77,7 @@ def page():
     parts = [HEAD]
     for title, cases in (cases_launch.SHOWN | cases_folders.SHOWN).items():
         parts.append(table(title, "command", [(f"launch.py {line}", message) for line, message in cases]))
+    parts.append(STRANGERS)
     parts.append(LIBRARY)
     for title, cases in (cases_library.SHOWN | cases_measuring.SHOWN).items():
         parts.append(table(title, "call", cases))

@@ -7,7 +7,9 @@ import zlib
 from pathlib import Path
 
 from rnnjax.errors import UserError
+from rnnjax.regular_files import open_regular, read_regular
 
+MOST_BYTES = 2**33  # of a file
 LARGEST_UNPACKED = 2**30  # bytes of a .gz file without its compression; everything is held in memory
 UTF8 = "utf-8"
 
@@ -36,15 +38,16 @@ def read_bytes(path: Path) -> bytes:
                 "that."
             )
         if path.suffix.lower() != ".gz":
-            return path.read_bytes()
-        with gzip.open(path) as file:
+            return read_regular(path, MOST_BYTES, follow_links=True)
+        with open_regular(path, MOST_BYTES, follow_links=True) as packed, gzip.GzipFile(fileobj=packed) as file:
             content = file.read(LARGEST_UNPACKED + 1)
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}; give one that exists.") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path} is no whole gzip file ({error}); compress it again.") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); give a readable file.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read ({reason}); give a readable file.") from error
     if len(content) > LARGEST_UNPACKED:
         raise UserError(
             f"{path} holds more than {LARGEST_UNPACKED // 2**20:,} MiB without its compression; give a smaller file."

@@ -1,15 +1,20 @@
 """Reads labelled time series from .npz files, without unpickling objects."""
 
 import io
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from rnnjax.data.files.file_reader import read_bytes
+from rnnjax.data.npz import load_npz
 from rnnjax.errors import UserError
 
 LARGEST = np.finfo(np.float32).max
+BYTES_PER_NUMBER = 56  # at most, while series are read, scaled and copied to the devices
+MANY_NUMBERS, MOSTLY_PADDING = 1 << 23, 4  # padded numbers, and multiple of the valid ones, from which a line is due
 RECIPE = "docs/how-to/own-data.md makes one of .ts, .wav and .csv files in a few lines."
 
 
@@ -31,16 +36,21 @@ class Series(NamedTuple):
         return self.labels.dtype.kind == "f"
 
 
-def read_series(path: Path, *, labelled: bool = True) -> Series:
+def read_series(path: Path, progress: Callable[[str], None] | None = None, *, labelled: bool = True) -> Series:
     """The series x and the labels y of an .npz file, plain or .npz.gz.
 
     x is (N, T, D) or (N, T), optionally with an array ``lengths`` (N,) of the numbers of valid steps; or
-    (sum of lengths, D), the concatenated series, with ``lengths``. y is (N,); without ``labelled`` it is not read, and
-    all labels are 0.
+    (sum of lengths, D), the concatenated series, with ``lengths``. y is (N,).
+
+    Args:
+        path: of the file.
+        progress: Called with one line before series of which most are far shorter than the longest are padded to it.
+        labelled: Whether y is read; without it all labels are 0.
 
     Raises:
         UserError: If the file cannot be read, lacks x or y, or holds pickled objects; if the shapes do not fit, there
-            are no examples, or a series has no steps; if x or y holds NaN, infinity or numbers too large for float32.
+            are no examples, or a series has no steps; if x or y holds NaN, infinity or numbers too large for float32;
+            if the machine has too little memory for series that are padded to the longest.
     """
     arrays = _arrays(path)
     if not labelled and "x" in arrays:
@@ -61,6 +71,7 @@ def read_series(path: Path, *, labelled: bool = True) -> Series:
         values = x[:, :, None] if x.ndim == 2 else x
         lengths = np.full(len(y), values.shape[1] if values.ndim == 3 else 0)
     elif x.ndim in (1, 2) and len(x) == lengths.sum():
+        _check_padding(path, lengths, x.size // len(x), progress or (lambda line: None))
         values = np.zeros((len(y), lengths.max(), x.size // len(x)))
         values[np.arange(lengths.max()) < lengths[:, None]] = x.reshape(len(x), -1)
     else:
@@ -86,8 +97,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             f"{path} is not an .npz file, the kind that series are read from; write one with numpy.savez. {RECIPE}"
         )
     try:
-        with np.load(content, allow_pickle=False) as loaded:
-            return {name: loaded[name] for name in loaded}
+        return load_npz(content)
     except Exception as error:  # damaged files raise many types of exceptions in numpy and zipfile
         if "Object arrays" in str(error):
             raise UserError(
@@ -96,7 +106,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
                 "    lengths = np.array([len(x) for x in series])\n"
                 '    np.savez("data.npz", x=np.concatenate(series), lengths=lengths, y=np.array(labels))'
             ) from error
-        raise UserError(f"{path} cannot be read as an .npz file ({error}); write it with numpy.savez.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read as an .npz file ({reason}); write it with numpy.savez.") from error
 
 
 def _lengths(path: Path, arrays: dict[str, np.ndarray], y: np.ndarray) -> np.ndarray | None:
@@ -114,6 +125,29 @@ def _lengths(path: Path, arrays: dict[str, np.ndarray], y: np.ndarray) -> np.nda
             f"Example {example} of {path} has the length {lengths[example]}; every series needs at least one step."
         )
     return lengths.astype(np.int64)
+
+
+def _check_padding(path: Path, lengths: np.ndarray, features: int, progress: Callable[[str], None]) -> None:
+    """Say how much memory padding takes where it is most of the data; UserError where the machine has less."""
+    longest, numbers = int(lengths.max()), len(lengths) * int(lengths.max()) * features
+    needed, memory = numbers * BYTES_PER_NUMBER, _memory()
+    shape = (
+        f"the longest of the {len(lengths):,} series of {path} has {longest:,} steps, half of them have at most "
+        f"{int(np.median(lengths)):,}, and all are padded to the longest, which takes about {needed / 1e9:,.1f} GB"
+    )
+    if memory is not None and needed > memory:
+        shape = shape[:1].upper() + shape[1:]
+        raise UserError(f"{shape} of {memory / 1e9:,.1f} GB; cut the longest into parts or remove them.")
+    if numbers > MANY_NUMBERS and numbers > MOSTLY_PADDING * int(lengths.sum()) * features:
+        progress(f"{shape}; cut the longest into parts, or remove them, to need less")
+
+
+def _memory() -> int | None:
+    """Bytes of memory of the machine; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def _check_finite(path: Path, series: Series) -> None:

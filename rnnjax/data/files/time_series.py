@@ -56,7 +56,7 @@ def series_dataset_from_files(
     check_split_arguments(validation_fraction=validation_fraction, test_fraction=split_off, seed=seed)
     report = progress or (lambda message: None)
     report(f"reading {train}")
-    series = read_series(train)
+    series = read_series(train, report)
     classes = () if series.has_numbers else class_names(_names(series, train), train)
     if series.has_numbers and np.ptp(series.labels) == 0:
         raise UserError(f"All labels of {train} are {series.labels[0]}; give series with different labels.")
@@ -67,7 +67,7 @@ def series_dataset_from_files(
     longest = series.values.shape[1]
     if test is not None:
         report(f"reading {test}")
-        test_series = read_series(test)
+        test_series = read_series(test, report)
         _check_compatible(series, test_series, train, test)
         longest = max(longest, test_series.values.shape[1])
 

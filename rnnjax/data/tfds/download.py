@@ -13,17 +13,19 @@ import tarfile
 import threading
 import urllib.error
 import urllib.request
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 from rnnjax.errors import UserError
+from rnnjax.regular_files import BoundedStream, open_regular, read_bounded
 
 ARCHIVE_NAME = "aclImdb_v1.tar.gz"
 CONNECT_SECONDS = 5.0
 SPLITS = ("train", "test")
 LABELS = ("neg", "pos")
+MOST_ARCHIVE = 1 << 30  # bytes, packed or unpacked; the data set has 0.5 GB
+MOST_REVIEW = 1 << 20  # bytes; the longest has 14,000
 
 Response: TypeAlias = http.client.HTTPResponse
 Reviews: TypeAlias = dict[str, tuple[bytes, str]]  # path inside the archive -> (text, "neg" or "pos")
@@ -126,20 +128,22 @@ def read_review_archive(path: Path) -> dict[str, Reviews]:
     """
     reviews: dict[str, Reviews] = {split: {} for split in SPLITS}
     try:
-        with gzip.open(path) as stream:
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
+        with open_regular(path, MOST_ARCHIVE, follow_links=True) as packed, gzip.open(packed) as unpacked:
+            stream = BoundedStream(unpacked, MOST_ARCHIVE)
+            with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]  # it needs read only
                 for member in tar:
                     name = posixpath.normpath(member.name)
                     match = _REVIEW_PATH.fullmatch(name)
-                    content = tar.extractfile(member) if match else None
+                    content = tar.extractfile(member) if match and not member.issparse() else None
                     if match and content:
-                        reviews[match[1]][name] = (content.read().strip(), match[2])
+                        reviews[match[1]][name] = (read_bounded(content, MOST_REVIEW).strip(), match[2])
             while stream.read(_BLOCK):  # read to the end, where gzip keeps its checksum
                 pass
-    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+    except Exception as error:  # damaged headers raise errors of many types in tarfile
         raise UserError(
-            f"{path} cannot be read to its end ({error}), so it is truncated or damaged: delete it and start "
-            "again to download it, or replace it by a complete copy."
+            f"{path} cannot be read to its end ({getattr(error, 'strerror', None) or error}), so it is not the "
+            "expected archive, or truncated or damaged: delete it and start again to download it, or replace it by a "
+            "complete copy."
         ) from error
     for split in SPLITS:
         for label in LABELS:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnjax.errors import UserError
+from rnnjax.regular_files import open_regular, read_bounded
 
 FILES = {  # split -> names of the image file and of the label file
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
@@ -14,6 +15,7 @@ FILES = {  # split -> names of the image file and of the label file
 }
 SIDE = 28  # pixels
 DIGITS = 10
+MOST_BYTES = 1 << 28  # of a file, packed or unpacked; the largest of MNIST has 47 MB
 
 _UNSIGNED_BYTES = 8  # code of the data type in the header
 
@@ -44,12 +46,13 @@ def read_idx(path: Path) -> np.ndarray:
     32-bit integer, then the array in row-major order.
     """
     try:
-        with gzip.open(path) as file:
-            content = file.read()
+        with open_regular(path, MOST_BYTES, follow_links=True) as packed, gzip.open(packed) as file:
+            content = read_bounded(file, MOST_BYTES)
     except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{path} cannot be read to its end ({error}), so it is truncated or damaged: delete it and start "
-            "again to download it, or replace it by a complete copy."
+            f"{path} cannot be read to its end ({reason}), so it is not the expected file, or truncated or damaged: "
+            "delete it and start again to download it, or replace it by a complete copy."
         ) from error
     if len(content) < 4 or content[:3] != bytes((0, 0, _UNSIGNED_BYTES)):
         raise _unexpected(path, "no idx header for unsigned bytes")

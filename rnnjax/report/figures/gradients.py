@@ -58,7 +58,7 @@ def gradient_by_lag(groups: SeedGroups, columns: int = style.WIDE) -> Figure | N
     ]
     low, high = style.decades(levels)
     for panel, (group, layer, title), layer_bands in zip(axes, entries, bands, strict=True):
-        panel.set_title(style.literal(title), loc="left", fontsize=11, fontweight="bold", color=colours[group.label])
+        panel.set_title(title, loc="left", fontsize=11, fontweight="bold", color=colours[group.label])
         style.decade_axis(panel, low, high)
         for state, when, norms in layer_bands:
             colour = style.FAINT if when == "start" else colours[group.label]
@@ -139,7 +139,7 @@ def gradient_over_training(groups: SeedGroups, columns: int = style.WIDE) -> Fig
     low, high = style.decades([style.log10(norms) for _, norms in maps])
     scale = Normalize(low, high)
     for panel, (_, _, title), (steps, norms) in zip(axes, entries, maps, strict=True):
-        panel.set_title(style.literal(title), loc="left", fontsize=11, fontweight="bold", color=style.INK)
+        panel.set_title(title, loc="left", fontsize=11, fontweight="bold", color=style.INK)
         panel.set_facecolor(style.UNKNOWN)
         panel.grid(False)
         lags = np.arange(norms.shape[1] + 1) - 0.5

@@ -52,7 +52,7 @@ def gate_patches(gates: Sequence[str]) -> list[Patch]:
     for gate, colour in gate_colours(gates).items():
         by_colour.setdefault((colour, GATE_STYLES.get(gate, ("", ""))[1]), []).append(gate)
     return [
-        Patch(color=colour, linewidth=0, label=style.literal(f"{', '.join(names)}: {role}" if role else names[0]))
+        Patch(color=colour, linewidth=0, label=f"{', '.join(names)}: {role}" if role else names[0])
         for (colour, role), names in by_colour.items()
     ]
 
@@ -72,7 +72,7 @@ def grid(
 
 def heading(panel: Axes, title: str, colour: str = style.INK) -> None:
     """Set the title of a panel, at its left."""
-    panel.set_title(style.literal(title), loc="left", fontsize=11, fontweight="bold", color=colour)
+    panel.set_title(title, loc="left", fontsize=11, fontweight="bold", color=colour)
 
 
 def draw_curve(panel: Axes, curve: Curve, colour: str, line: Dash, width: float, shade: float) -> None:
@@ -96,7 +96,7 @@ def moment_samples() -> list[Line2D]:
 
 def sample(label: str, colour: str = style.INK, line: Dash = "-", width: float = 1.8) -> Line2D:
     """A sample of a line for the legend."""
-    return Line2D([], [], color=colour, linestyle=line, linewidth=width, label=style.literal(label))
+    return Line2D([], [], color=colour, linestyle=line, linewidth=width, label=label)
 
 
 def legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int, across: int = 3) -> None:

@@ -130,7 +130,7 @@ def _seeds_and_mean(panel: Axes, x: Floats, values: Floats, colour: str, label: 
         markersize=5,
         markeredgecolor="white",
         markeredgewidth=0.6,
-        label=style.literal(label),
+        label=label,
     )
 
 

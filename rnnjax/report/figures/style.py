@@ -1,6 +1,7 @@
 """The common style of the figures: a colour for each label, panels, legends, log axes, and PNG files."""
 
 import io
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,9 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from PIL import Image
 
+from rnnjax.runtime.console import printable
 from rnnjax.typing import Floats
 
 # Okabe & Ito's palette, distinct with any colour vision, without its yellow, which is too pale for a line on white,
@@ -24,6 +27,7 @@ FLOOR = -12  # log10 below which a gradient counts as vanished: it is lost in 32
 MAX_LABELS = 12  # labels that a figure can show
 WIDE, NARROW = 3, 1  # panels in a row: on a page, on a phone
 INCHES = {WIDE: 10.5, NARROW: 4.6}
+FORMULA = re.compile(r"\$(\\leq )?10\^\{-?\d+\}\$")
 DOTS = {WIDE: 110, NARROW: 120}
 
 
@@ -51,11 +55,6 @@ def _shade(hue: str, index: int) -> str:
     target, share = (1.0 if index % 2 else 0.0), 0.65 ** -(-index // 2)
     red, green, blue = (share * part + (1 - share) * target for part in to_rgb(hue))
     return to_hex((red, green, blue)).upper()
-
-
-def literal(label: str) -> str:
-    """``label`` with its dollar signs escaped, which would begin a formula."""
-    return label.replace("$", r"\$")
 
 
 def panels(count: int, columns: int, height: float, share_y: bool = True) -> tuple[Figure, list[Axes]]:
@@ -148,7 +147,13 @@ def decade_axis(panel: Axes, low: int, high: int) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file with 128 colours, a third of the size that full colour takes."""
+    """The figure as the bytes of a PNG file with 128 colours, a third of the size that full colour takes.
+
+    In its texts only the powers of ten at an axis are formulas; every other "$" stands for itself.
+    """
+    for text in (artist for artist in figure.findobj(Text) if isinstance(artist, Text)):
+        if not FORMULA.fullmatch(text.get_text()):
+            text.set_text(printable(text.get_text()).replace("$", r"\$"))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # savefig would draw it twice
     image, out = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]), io.BytesIO()

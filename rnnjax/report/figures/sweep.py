@@ -161,7 +161,7 @@ def _draw(name: str, groups: SeedGroups, columns: int) -> Figure | None:
         panel.fill_between(points.values, low, high, color=colour, alpha=0.15, linewidth=0)
         for value, scores in zip(points.values, points.seeds, strict=True):
             panel.plot(np.full(len(scores), value), scores, marker, color=colour, markersize=4, alpha=0.6)
-        label = style.literal(group.label)
+        label = group.label
         panel.plot(points.values, points.means, color=colour, linewidth=1.8, marker=marker, label=label)
     values, baseline = baseline_curve(groups, name)
     if len(values):
@@ -172,7 +172,7 @@ def _draw(name: str, groups: SeedGroups, columns: int) -> Figure | None:
     panel.xaxis.set_major_locator(FixedLocator(ticks(tested)))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xticks(ticks(tested), [f"{value:g}" for value in ticks(tested)])
-    panel.set_xlabel(style.literal(name), fontsize=10.5)
+    panel.set_xlabel(name, fontsize=10.5)
     panel.set_ylabel(score_name(groups), fontsize=10.5)
     if not by_loss(groups):
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

@@ -69,7 +69,7 @@ def trainability(cell_maps: tuple[TrainabilityMap, ...], columns: int = style.WI
     figure, axes = style.panels(len(cell_maps), columns, height=3.2, share_y=False)
     scale = Normalize(CHANCE, 1.0)
     for panel, cell_map in zip(axes, cell_maps, strict=True):
-        panel.set_title(style.literal(cell_map.cell), loc="left", fontsize=11, fontweight="bold", color=style.INK)
+        panel.set_title(cell_map.cell, loc="left", fontsize=11, fontweight="bold", color=style.INK)
         panel.grid(False)
         panel.pcolormesh(
             np.arange(len(cell_map.distances)),

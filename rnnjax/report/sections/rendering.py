@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from rnnjax.regular_files import check_no_link
 from rnnjax.report.figures import style
 from rnnjax.report.html import render
 from rnnjax.report.sections.figure_section import FigureSection
@@ -81,6 +82,7 @@ def figure_html(title: str, wide: bytes, narrow: bytes | None, **values: object)
 
 
 def _write_or_remove(file: Path, png: bytes | None) -> None:
+    check_no_link(file.parent)
     if png is None:
         file.unlink(missing_ok=True)
     else:

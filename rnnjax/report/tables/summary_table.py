@@ -59,7 +59,7 @@ def note(groups: SeedGroups) -> str:
     kinds_of_scores += [] if by_rmse(groups) else ["accuracies, in percent,"]
     scores = f"{join_list(kinds_of_scores)} are"
     many = "" if all(group.last_step_only for group in groups) else MANY_STEPS
-    columns = NOTE.replace("{scores}", scores).replace("{many}", many)
+    columns = NOTE.replace("{scores}", scores.replace("{", "{{").replace("}", "}}")).replace("{many}", many)
     text = nouns.fill_template(columns + (BELT_NOTE if diagnosed(groups) else ""))
     with_accuracy = dict.fromkeys(task.objective for task in tasks if not task.by_rmse)
     notes = [ERROR_NOTE] if any(task.by_rmse for task in tasks) else []
