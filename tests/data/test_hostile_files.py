@@ -12,7 +12,7 @@ import pytest
 from rnnjax.data import npz
 from rnnjax.data.cache import load_arrays
 from rnnjax.data.files import series_reader
-from rnnjax.data.files.record_reader import read_utf8
+from rnnjax.data.files.file_reader import read_bytes
 from rnnjax.data.files.series_reader import read_series
 from rnnjax.data.tfds import download, idx
 from rnnjax.data.tfds.download import read_review_archive
@@ -20,7 +20,7 @@ from rnnjax.data.tfds.idx import read_idx
 from rnnjax.errors import UserError
 
 READERS = {
-    "text.csv": read_utf8,
+    "text.csv": read_bytes,
     "series.npz": read_series,
     "archive.tar.gz": read_review_archive,
     "images.gz": read_idx,

@@ -113,7 +113,7 @@ DATA = [
     ),
     (
         "text --train pipe.csv",
-        "pipe.csv is a pipe or a device, which can be read only once; write its content into a file and give that.",
+        "pipe.csv cannot be read (it is a pipe, not a regular file); give a readable file.",
     ),
     (
         "text --train one.csv",

@@ -32,11 +32,6 @@ def read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a file in it.")
     try:
-        if path.exists() and not path.is_file():
-            raise UserError(
-                f"{path} is a pipe or a device, which can be read only once; write its content into a file and give "
-                "that."
-            )
         if path.suffix.lower() != ".gz":
             return read_regular(path, MOST_BYTES, follow_links=True)
         with open_regular(path, MOST_BYTES, follow_links=True) as packed, gzip.GzipFile(fileobj=packed) as file:

@@ -233,7 +233,7 @@ def test_columns_by_number_without_a_header_and_several_columns_as_one_text(read
         ("a.csv", "text,label\n", {"encoding": "base64"}, "There is no text encoding 'base64'"),
         ("a.csv", b"text,label\n\x81,b", {"encoding": "cp1252"}, r"^Line 2 of .* is not cp1252 \(byte 0x81\); name"),
         ("a.csv.gz", b"text,label\n", {}, "a.csv.gz is no whole gzip file"),
-        ("a.csv.gz", gzip.compress(b"text,label\na,b\n")[:-9], {}, "a.csv.gz is no whole gzip file"),
+        ("a.csv.gz", gzip.compress(b"text,label\na,b\n", mtime=0)[:-9], {}, "a.csv.gz is no whole gzip file"),
         ("a.txt.gz", b"", {}, "of an unknown kind"),
         ("a.csv", "text,label,label2\na,b,c", {"text_column": ("text", "label")}, '"label" cannot hold both'),
     ],
@@ -251,7 +251,9 @@ def test_a_gzip_file_that_unpacks_to_too_much_is_refused(read, monkeypatch):
 
 def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
     os.mkfifo(tmp_path / "a.csv")
-    with pytest.raises(UserError, match=r"a.csv is a pipe or a device.*; write its content into a file and give that"):
+    with pytest.raises(
+        UserError, match=r"a.csv cannot be read \(it is a pipe, not a regular file\); give a readable file"
+    ):
         read_rows(tmp_path / "a.csv", TextFormat())
 
 
