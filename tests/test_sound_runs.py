@@ -12,9 +12,6 @@ from rnnjax.runs.reader import load_run
 
 pytestmark = pytest.mark.slow
 
-# judged by the gradient by lag alone; a sound network that pools over steps can raise them
-BY_GRADIENT = {"vanishing", "exploding"}
-
 
 @pytest.fixture(autouse=True)
 def isolated(optimized, tmp_path_factory, monkeypatch):
@@ -86,4 +83,4 @@ def test_a_network_that_does_its_work_raises_no_alarm(name, tmp_path):
     (member,) = run.members
     assert skill(member) > 0.25
     raised = {one.alarm.name for one in group_alarms(run, seed_groups(run))}
-    assert raised - BY_GRADIENT == set()
+    assert not raised

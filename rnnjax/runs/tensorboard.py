@@ -29,13 +29,17 @@ class EventWriter:
         for name, value in (record.ratios if isinstance(record, UpdateRecord) else values).items():
             self._events.add_scalar(f"{kind}/{name}", value, step)
 
-    def add_gradients(self, record: GradientRecord) -> None:
-        """Half-life, reach and value at lag 0 of the median norm, and a histogram over all lags of its log10."""
+    def add_gradients(self, record: GradientRecord, *, decays: bool = True) -> None:
+        """Value at lag 0 of the median norm, a histogram over all lags of its log10, and half-life and reach.
+
+        The last two only where the gradient ``decays`` over the lag, because the loss reads the last step alone.
+        """
         if not len(record.q50):
             return
         name = f"gradients/layer{record.layer}/{record.state}"
-        self._events.add_scalar(f"{name}/half_life", half_life(record.q50), record.step)
-        self._events.add_scalar(f"{name}/reach", reach(record.q50), record.step)
+        if decays:
+            self._events.add_scalar(f"{name}/half_life", half_life(record.q50), record.step)
+            self._events.add_scalar(f"{name}/reach", reach(record.q50), record.step)
         self._events.add_scalar(f"{name}/norm_at_lag_0", record.q50[0], record.step)
         if np.isfinite(record.q50).all():
             self._events.add_histogram(f"{name}/log10_norms", decades(record.q50), record.step, bins=DECADES)

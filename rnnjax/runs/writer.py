@@ -105,9 +105,11 @@ class MemberWriter:
         self._folder = folder
         self._metrics, self._gradients = (RecordWriter(folder / name) for name in RECORDS)
         self._events = EventWriter(folder / "tensorboard", step) if tensorboard else None
+        self._decays = True  # see ``MemberInfo.last_step_only``
 
     def write_info(self, info: MemberInfo) -> None:
         """Write what the member is; without it no reader takes the folder for a member that has begun."""
+        self._decays = info.last_step_only is not False
         write_json(self._folder / schema.MEMBER, info)
 
     def write_model(self, model: ModelRecord) -> None:
@@ -139,7 +141,7 @@ class MemberWriter:
         for record in gradient_records(step, gradients):
             self._gradients.append(record)
             if self._events is not None:
-                self._events.add_gradients(record)
+                self._events.add_gradients(record, decays=self._decays)
 
     def _append(self, record: MetricsRecord) -> None:
         self._metrics.append(record)

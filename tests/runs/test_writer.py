@@ -12,6 +12,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 import rnnjax
 from rnnjax.diagnostics import LagStatistics
 from rnnjax.runs.json_io import read_records
+from rnnjax.runs.member_schema import MemberInfo
 from rnnjax.runs.schema import RECORDS
 from rnnjax.runs.tensorboard import decades, write_pictures
 from rnnjax.runs.writer import MemberWriter
@@ -99,6 +100,14 @@ def test_pictures_become_images_and_those_before_make_way(tmp_path):
     assert (image.height, image.width) == (4, 6)
     with Image.open(io.BytesIO(image.encoded_image_string)) as shown:
         np.testing.assert_array_equal(np.asarray(shown), pixels)
+
+
+def test_a_gradient_that_adds_up_over_many_losses_has_no_half_life(tmp_path):
+    info = MemberInfo(label="GRU", cell="gru", seed=0, parameters=1, steps=1, last_step_only=False)
+    with contextlib.closing(MemberWriter(tmp_path, tensorboard=True)) as writer:
+        writer.write_info(info)
+        writer.append_logged_step(0, 0, GRADIENTS, {})
+    assert {name for name, _ in scalars(tmp_path) if "gradients" in name} == {"gradients/layer0/h/norm_at_lag_0"}
 
 
 def test_without_tensorboard_there_are_records_alone(tmp_path):
