@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from rnnjax.argument_checks import check_floats, check_lengths, check_shape, describe, is_integer
 from rnnjax.cells import Cell, DropoutMasks, Params
 from rnnjax.cells.validation import check_params, check_state
+from rnnjax.core.batch_sharding import divide_alike, vary_alike
 from rnnjax.core.fused import fused_scan
 from rnnjax.core.scan import ScanInputs, map_steps, mask_padding, pad_steps, plain_scan
 from rnnjax.core.taps import has_norm_taps, tap_arrays
@@ -69,23 +70,25 @@ def unroll(
     steps, batch_shape, features = xs.shape[0], xs.shape[1:-1], cell.features
     if state is None:
         state = cell.initial_state(batch_shape)
-    if dropout.x is not None:
-        xs = xs * dropout.x[None]
 
     def rows(tree: Any, lead: tuple[int, ...]) -> Any:
         return jax.tree.map(lambda a: a.reshape(*lead, -1, a.shape[-1]), tree)
 
     xs, taps, hold = rows((xs, taps, dropout.hold), (steps,))
-    state, mask_h = rows((state, dropout.h), ())
+    state, mask_x, mask_h = rows((state, dropout.x, dropout.h), ())
     state = jax.tree.map(lambda a: a.astype(cell.state_dtype), state)
     mask = None
     if lengths is not None:
         mask = jnp.arange(steps)[:, None, None] < jnp.reshape(lengths, (1, -1, 1))
+    (xs, mask, taps, hold), (state, mask_x, mask_h) = divide_alike((xs, mask, taps, hold), (state, mask_x, mask_h))
+    if mask_x is not None:
+        xs = xs * mask_x[None]
+    if mask is not None:
         xs = jnp.where(mask, xs, 0)  # or NaN in the padding would reach the weights as 0·NaN
     if reverse:
         xs, taps, mask, hold = _flip((xs, taps, mask, hold))
 
-    params, inputs, state = _vary_alike((params, ScanInputs(xs, mask, taps, hold, mask_h), state))
+    params, inputs, state = vary_alike((params, ScanInputs(xs, mask, taps, hold, mask_h), state))
     final, states = _scan_segments(SCANS[backward], cell, params, inputs, state, store_every or steps)
     if reverse:
         states = _flip(states)
@@ -119,30 +122,6 @@ def _scan_segments(
 
 def _flip(tree: Any) -> Any:
     return jax.tree.map(lambda a: a[::-1], tree)
-
-
-def _vary_alike(tree: Any) -> Any:
-    """Inside ``shard_map``, mark every array as varying over all mesh axes that any of them varies over.
-
-    A scan's carry and a custom backward pass must not change that type. The gradient of a shared parameter needs a sum
-    over devices, which JAX then adds outside of them.
-    """
-
-    def axes_of(a: jax.Array) -> frozenset[str]:
-        kind: Any = jax.typeof(a)
-        return kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma  # jax < 0.10
-
-    axes = frozenset().union(*map(axes_of, jax.tree.leaves(tree)))
-
-    def vary(a: jax.Array) -> jax.Array:
-        missing = tuple(axes - axes_of(a))
-        if not missing:
-            return a
-        if hasattr(jax.lax, "pcast"):
-            return jax.lax.pcast(a, missing, to="varying")
-        return jax.lax.pvary(a, missing)  # type: ignore[attr-defined]  # its name before jax 0.8
-
-    return jax.tree.map(vary, tree)
 
 
 def check_cell(cell: Any) -> None:
