@@ -82,7 +82,7 @@ def measure(loss: Loss, params: PyTree, batch: PyTree) -> Measurements:
 def _measure_layer(call: LayerCall, steps: Steps, parts: Paths) -> LayerMeasurements:
     cell, params, lengths = call.cell, call.params, call.lengths
     count, curves = _curves(cell, steps, parts, lengths)
-    averaged = (jnp.arange(len(count)) > 0) & (count >= count[0] / 4)
+    averaged = (jnp.arange(len(count)) > 0) & (4 * count >= count[0])
     shares = jnp.where(averaged, curves["belt_share"][1], jnp.nan)
 
     longest = jnp.argmax(lengths)

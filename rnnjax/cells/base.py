@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from rnnjax.argument_checks import check_dtype, check_integer, check_key, check_rate, describe
+from rnnjax.argument_checks import check_dtype, check_integer, check_key, check_rate, describe, is_integer
 from rnnjax.cells.dropout import NO_DROPOUT, DropoutMasks, draw_masks
 from rnnjax.cells.initializers import Glorot, Initializer, Orthogonal
 from rnnjax.cells.params import Params
@@ -55,8 +55,9 @@ class Cell:
     init_options: ClassVar[tuple[str, ...]] = ("kernel_init", "recurrent_init")  # fields that only ``init`` reads
 
     def __post_init__(self) -> None:
-        if not isinstance(self.features, int) or isinstance(self.features, bool) or self.features < 1:
+        if not is_integer(self.features) or self.features < 1:
             raise ValueError(f"features must be a positive integer, got {self.features!r}")
+        object.__setattr__(self, "features", int(self.features))  # of NumPy's integers, too
         for name in ("input_dropout", "recurrent_dropout", "zoneout"):
             check_rate(name, getattr(self, name))
         for name in ("kernel_init", "recurrent_init"):

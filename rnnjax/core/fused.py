@@ -50,7 +50,7 @@ class GateInputs(NamedTuple):
 
 def fused_scan(cell: Cell, params: Params, inputs: ScanInputs, state: CellState) -> tuple[CellState, States]:
     """``plain_scan`` with the input product in front of the loop and the parameters' gradients after it."""
-    steps, chunk = len(inputs.xs), chunk_length(cell, inputs.xs)
+    steps, chunk = inputs.xs.shape[0], chunk_length(cell, inputs.xs)
     final, states = _fused_scan(cell, Layout(steps, chunk), params, pad_steps(inputs, chunk), state)
     return final, jax.tree.map(lambda a: a[:steps], states)
 
@@ -110,7 +110,7 @@ def _forward(
     carry = state, _no_gates(compiler, cell, state)
     (final, gates), outputs = scan_chunks(chunk, carry, inputs[:4], None, length)
     states, z = restore(outputs)
-    final, state = compiler.depend_on_rows(gates, (final, state))  # or the gates would be left out, as nothing reads them
+    final, state = compiler.depend_on_rows(gates, (final, state))  # or they would be left out, as nothing reads them
     return final, states, z, state
 
 
@@ -129,12 +129,12 @@ def _backward(
 ) -> tuple[Params, jax.Array, CellState, Taps]:
     """Gradients of the parameters, of xs, of the state before the first step, and of the taps."""
     inputs, length, restore = compiler.loop_inputs(inputs, layout.steps, layout.chunk)
-    states, z, ct_states = jax.tree.map(lambda a: a[: len(inputs.xs)], (states, z, ct_states))
+    states, z, ct_states = jax.tree.map(lambda a: a[: inputs.xs.shape[0]], (states, z, ct_states))
     tapped, for_norms = inputs.taps is not None, has_norm_taps(inputs.taps)
     w_h_transposed = compiler.materialized(params.w_h.T)
 
     def project_h(h: jax.Array) -> jax.Array:
-        rows = len(h)
+        rows = h.shape[0]
         if rows == 1:  # alone it would be fused with all that dz is made of, which is then made H times
             h = jnp.concatenate([h, h])
         return cell.project(_drop(h, inputs.mask_h), w_h_transposed.T, None)[:rows]

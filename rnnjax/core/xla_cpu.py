@@ -96,7 +96,7 @@ class Compiler:
         """
         if self.is_cpu:
             return mask_padding(inputs, steps), chunk, lambda outputs: outputs
-        missing = len(inputs.xs) - steps
+        missing = inputs.xs.shape[0] - steps
 
         def restore(outputs: PyTree) -> PyTree:
             return jax.tree.map(lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]) if missing else a, outputs)
@@ -120,7 +120,8 @@ class Compiler:
 
         def step(k: Any, loop: Any) -> Any:
             carry, stacked = loop
-            t = jnp.asarray(steps - 1 - k).astype(jnp.uint32)  # unsigned, or each use would ask whether it counts from the end
+            # unsigned, or each use would ask whether it counts from the end; without jit, k is a Python integer
+            t = jnp.asarray(steps - 1 - k).astype(jnp.uint32)
             row = jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, t, keepdims=False), inputs)
             carry, new = body(carry, row)
             stacked = jax.tree.map(lambda a, b: jax.lax.dynamic_update_index_in_dim(a, b, t, 0), stacked, new)
@@ -164,9 +165,11 @@ def chunk_length(cell: Cell, xs: jax.Array) -> int:
     """Steps of xs (T, N, D) whose gate inputs fit into a core's cache.
 
     A divisor of T where one is at least half of what fits; otherwise chunks of equal length, with a few steps to be
-    appended, see ``pad_steps``.
+    appended, see ``pad_steps``. All steps where T or N is a symbol of ``jax.export``.
     """
     steps, rows, _ = xs.shape
+    if not (isinstance(steps, int) and isinstance(rows, int)):
+        return steps
     most = max(FEWEST_STEPS, CACHE_BYTES // (rows * len(cell.gates) * cell.features * cell.state_dtype.itemsize))
     if most >= steps:
         return steps

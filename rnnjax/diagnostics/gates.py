@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import check_array, check_integer, check_integers
+from rnnjax.argument_checks import as_int32, check_array, check_integer, check_integers
 from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params
 from rnnjax.core.unroll import check_cell
@@ -58,7 +58,8 @@ def horizon(steps: Steps) -> jax.Array:
     """
     check_steps(steps)
     valid = steps.valid[..., None]
-    kept = jnp.where(valid, steps.f, 0).sum(axis=tuple(range(steps.valid.ndim))) / jnp.maximum(valid.sum(), 1)
+    count = jnp.maximum(valid.sum(), 1).astype(steps.f.dtype)
+    kept = jnp.where(valid, steps.f, 0).sum(axis=tuple(range(steps.valid.ndim))) / count
     return 1 / (1 - kept)
 
 
@@ -90,7 +91,7 @@ def padding_read(xs: jax.Array, lengths: jax.Array, *, shortest: int = 3) -> jax
     check_array("xs", xs, "(T, B, D)")
     check_integers("lengths", lengths, xs.shape[1:2], 0, xs.shape[0])
     check_integer("shortest", shortest, 1)
-    steps = jnp.arange(xs.shape[0])[:, None]
+    lengths, steps = as_int32(lengths), jnp.arange(xs.shape[0])[:, None]
     equals_next = (xs == jnp.roll(xs, -1, axis=0)).all(axis=-1) | (steps >= lengths[None, :] - 1)
     equal_to_end = jnp.cumprod(equals_next[::-1], axis=0)[::-1] * (steps < lengths[None, :])
     equal_inputs = equal_to_end.sum(axis=0)
