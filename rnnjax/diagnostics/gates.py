@@ -93,6 +93,6 @@ def padding_read(xs: jax.Array, lengths: jax.Array, *, shortest: int = 3) -> jax
     check_integer("shortest", shortest, 1)
     lengths, steps = as_int32(lengths), jnp.arange(xs.shape[0])[:, None]
     equals_next = (xs == jnp.roll(xs, -1, axis=0)).all(axis=-1) | (steps >= lengths[None, :] - 1)
-    equal_to_end = jnp.cumprod(equals_next[::-1], axis=0)[::-1] * (steps < lengths[None, :])
+    equal_to_end = jnp.cumprod(equals_next[::-1], axis=0)[::-1] * (steps < lengths[None, :]).astype(int)
     equal_inputs = equal_to_end.sum(axis=0)
     return jnp.where(equal_inputs >= shortest, equal_inputs, 0).sum() / jnp.maximum(lengths.sum(), 1)
