@@ -47,7 +47,12 @@ def check_array(name: str, value: Any, axes: str) -> None:
     fewest = len(names) - ("..." in names)
     if value.ndim < fewest or ("..." not in names and value.ndim > fewest):
         raise ValueError(f"{name} must be {axes}, got {describe(value)}")
-    if 0 in value.shape:
+    if not value.dtype.isnative:
+        raise ValueError(
+            f"{name} must be in the byte order of this machine, got {value.dtype.str} of shape {value.shape}; convert "
+            f"it with .astype({value.dtype.name!r})"
+        )
+    if any(isinstance(size, int) and size == 0 for size in value.shape):
         raise ValueError(f"{name} must be {axes} without an axis of length 0, got {describe(value)}")
 
 
@@ -75,6 +80,11 @@ def check_integers(name: str, value: Any, shape: tuple[int, ...], least: int, mo
     if wrong.size:
         span = f"at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be {span}, got {wrong[0]}")
+
+
+def as_int32(lengths: Any) -> jax.Array:
+    """Lengths as int32: unsigned ones wrap around below 0, and strict promotion compares only equal dtypes."""
+    return jnp.asarray(lengths).astype(jnp.int32)
 
 
 def check_lengths(lengths: Any, batch_shape: tuple[int, ...], steps: int) -> None:
@@ -143,10 +153,16 @@ def check_dtype(name: str, value: Any) -> None:
 
 
 def check_key(key: Any) -> None:
-    """A single random key of JAX, typed or legacy (uint32)."""
+    """A single random key of JAX, typed or legacy (uint32, of the default implementation)."""
     new = is_array(key) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.ndim == 0
     if not new and not (is_array(key) and key.dtype == jnp.uint32 and key.ndim == 1):
         raise ValueError(f"key must be one key from jax.random.key, got {describe(key)}")
+    raw = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
+    if not new and key.shape != raw:
+        raise ValueError(
+            f"key must be a raw key of JAX's default generator, shape {raw}, or a key from jax.random.key, got "
+            f"{describe(key)}; make keys of another generator with jax.random.key(seed, impl=...)"
+        )
 
 
 def per_layer(name: str, value: PyTree, layers: int) -> tuple[PyTree, ...]:

@@ -1,6 +1,5 @@
 """``rnnjax.diagnose``: everything that is measured of a network's gradients, in one call, without a training run."""
 
-import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rich.table import Table
 from rnnjax.analysis.diagnosis import Diagnosis
 from rnnjax.analysis.layer_diagnosis import layer_diagnosis
 from rnnjax.analysis.measure import Measurements, measure, nonfinite_origin
+from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
 from rnnjax.argument_checks import check_floats, check_lengths, describe
 from rnnjax.cells import Cell
 from rnnjax.cells.validation import check_params
@@ -105,10 +105,9 @@ def diagnose(model: nn.Module | Cell, params: PyTree, batch: PyTree, loss: Calla
     # no spinner in a notebook, where rich would need ipywidgets for it
     terminal = Console(stderr=True, force_jupyter=False, force_terminal=sys.stderr.isatty())
     with terminal.status("measuring how the gradient travels"), one_blas_thread():
-        examined = jax.jit(functools.partial(measure, loss))(params, batch)
-        jax.block_until_ready(examined)
-    _check_concrete(examined)
-    examined = _called(examined)
+        measured = jax.jit(lambda params, batch: hide_nonfinite(measure(loss, params, batch)))(params, batch)
+        _check_concrete(measured)
+        examined = _called(jax.device_put(show_nonfinite(measured)))
     losses = np.asarray(examined.losses)
     layers = tuple(layer_diagnosis(layer) for layer in examined.layers)
     diagnosis = Diagnosis(step=0, examples=len(losses), loss=float(losses.mean()), layers=layers)

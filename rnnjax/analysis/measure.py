@@ -88,7 +88,7 @@ def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: Layer
     count, curves = _curves(cell, steps, parts, lengths)
     decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, gradients.ct_states))
     curves["decay"] = _quantiles(*decay)
-    averaged = (jnp.arange(len(count)) > 0) & (count >= count[0] / 4)
+    averaged = (jnp.arange(len(count)) > 0) & (4 * count >= count[0])
     shares = jnp.where(averaged, curves["belt_share"][1], jnp.nan)
 
     longest = jnp.argmax(lengths)

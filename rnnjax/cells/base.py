@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from rnnjax.argument_checks import check_dtype, check_integer, check_key, check_rate, describe
+from rnnjax.argument_checks import check_dtype, check_integer, check_key, check_rate, describe, is_integer
 from rnnjax.cells.dropout import NO_DROPOUT, DropoutMasks, draw_masks
 from rnnjax.cells.initializers import Glorot, Initializer, Orthogonal
 from rnnjax.cells.params import Params
@@ -55,8 +55,9 @@ class Cell:
     init_options: ClassVar[tuple[str, ...]] = ("kernel_init", "recurrent_init")  # fields that only ``init`` reads
 
     def __post_init__(self) -> None:
-        if not isinstance(self.features, int) or isinstance(self.features, bool) or self.features < 1:
+        if not is_integer(self.features) or self.features < 1:
             raise ValueError(f"features must be a positive integer, got {self.features!r}")
+        object.__setattr__(self, "features", int(self.features))  # of NumPy's integers, too
         for name in ("input_dropout", "recurrent_dropout", "zoneout"):
             check_rate(name, getattr(self, name))
         for name in ("kernel_init", "recurrent_init"):
@@ -167,13 +168,14 @@ class Cell:
         return self.State(h, m) if self.has_separate_memory else self.State(m)
 
     def project(self, x: jax.Array, w: jax.Array, b: jax.Array | None) -> jax.Array:
-        """The product x W + b of x (..., D), w (D, G·H): product in ``dtype``, sum and result in ``state_dtype``."""
+        """The product x W + b of x (..., D), w (D, G·H): product in ``dtype``, sum and result in ``state_dtype``.
+
+        The axes of x are not merged: where its batch is divided over devices, so is the result.
+        """
         dtype = self.dtype or self.param_dtype
-        rows = x.reshape(-1, x.shape[-1]).astype(dtype)
-        z = jnp.matmul(rows, w.astype(dtype), preferred_element_type=self.state_dtype)
-        if b is not None:
-            z = z + b.astype(self.state_dtype)[None, :]
-        return z.reshape(*x.shape[:-1], w.shape[-1])
+        axes = ((x.ndim - 1,), (0,)), ((), ())
+        z = jax.lax.dot_general(x.astype(dtype), w.astype(dtype), axes, preferred_element_type=self.state_dtype)
+        return z if b is None else z + jnp.expand_dims(b.astype(self.state_dtype), range(z.ndim - 1))
 
     def dropout_masks(self, key: jax.Array, rows: jax.Array, in_features: int, steps: int) -> DropoutMasks:
         """Random masks for sequences of ``steps`` = T steps of ``in_features`` = D components.

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
 from rnnjax.cells import Cell, Params
+from rnnjax.core.batch_sharding import explicit_sharding
 from rnnjax.core.scan import ScanInputs, keep_past_end, pad_steps
 from rnnjax.core.taps import gradient_norms, has_norm_taps
 from rnnjax.core.xla_cpu import Compiler, chunk_length, for_platform, scan_chunks
@@ -49,7 +50,7 @@ class GateInputs(NamedTuple):
 
 def fused_scan(cell: Cell, params: Params, inputs: ScanInputs, state: CellState) -> tuple[CellState, States]:
     """``plain_scan`` with the input product in front of the loop and the parameters' gradients after it."""
-    steps, chunk = len(inputs.xs), chunk_length(cell, inputs.xs)
+    steps, chunk = inputs.xs.shape[0], chunk_length(cell, inputs.xs)
     final, states = _fused_scan(cell, Layout(steps, chunk), params, pad_steps(inputs, chunk), state)
     return final, jax.tree.map(lambda a: a[:steps], states)
 
@@ -109,7 +110,7 @@ def _forward(
     carry = state, _no_gates(compiler, cell, state)
     (final, gates), outputs = scan_chunks(chunk, carry, inputs[:4], None, length)
     states, z = restore(outputs)
-    final, state = compiler.depend_on(gates, (final, state))  # or the gates would be left out, as nothing reads them
+    final, state = compiler.depend_on_rows(gates, (final, state))  # or they would be left out, as nothing reads them
     return final, states, z, state
 
 
@@ -128,12 +129,12 @@ def _backward(
 ) -> tuple[Params, jax.Array, CellState, Taps]:
     """Gradients of the parameters, of xs, of the state before the first step, and of the taps."""
     inputs, length, restore = compiler.loop_inputs(inputs, layout.steps, layout.chunk)
-    states, z, ct_states = jax.tree.map(lambda a: a[: len(inputs.xs)], (states, z, ct_states))
+    states, z, ct_states = jax.tree.map(lambda a: a[: inputs.xs.shape[0]], (states, z, ct_states))
     tapped, for_norms = inputs.taps is not None, has_norm_taps(inputs.taps)
-    w_h_transposed = compiler.transposed(params.w_h)
+    w_h_transposed = compiler.materialized(params.w_h.T)
 
     def project_h(h: jax.Array) -> jax.Array:
-        rows = len(h)
+        rows = h.shape[0]
         if rows == 1:  # alone it would be fused with all that dz is made of, which is then made H times
             h = jnp.concatenate([h, h])
         return cell.project(_drop(h, inputs.mask_h), w_h_transposed.T, None)[:rows]
@@ -174,7 +175,8 @@ def _backward(
     scanned = inputs.xs, states, ct_states, tuple(z), inputs.mask, _without_norm_taps(inputs).taps, inputs.hold
     carry, outputs = scan_chunks(chunk, carry, scanned, entering, length, reverse=True)
     ((d_state, gates), d_params), (d_xs, totals) = carry, restore(outputs)
-    return d_params._replace(b=compiler.depend_on(gates, d_params.b)), d_xs, d_state, totals
+    one_gate = jax.tree.map(lambda a: a[:, 0].min(), gates)  # of all examples: one is not on every device
+    return d_params._replace(b=compiler.depend_on(one_gate, d_params.b)), d_xs, d_state, totals
 
 
 def _without_norm_taps(inputs: ScanInputs) -> ScanInputs:
@@ -225,10 +227,16 @@ def _pull_params(
     Where dz^x and dz^h are one (``dz_x`` None), x and h are stacked for one larger product.
     """
 
-    def pull(rows: jax.Array, w: jax.Array, b: Any, dz: jax.Array) -> Any:
-        rows = compiler.transposed(rows.reshape(-1, rows.shape[-1])).T
-        _, pull_back = jax.vjp(partial(cell.project, rows), w, b)
-        return pull_back(dz.reshape(-1, dz.shape[-1]))
+    def pull(rows: jax.Array, w: jax.Array, b: Any, dz: jax.Array) -> tuple[jax.Array, Any]:
+        """The pull-back of ``cell.project``, with one transposed copy of the rows and their axes not merged."""
+        product = cell.dtype or cell.param_dtype
+        features_first = compiler.materialized(jnp.moveaxis(rows, -1, 0)).astype(product)
+        d_w = jax.lax.dot_general(
+            features_first, dz, (((1, 2), (0, 1)), ((), ())),
+            preferred_element_type=cell.state_dtype, out_sharding=explicit_sharding(w),
+        )  # fmt: skip
+        d_b = None if b is None else dz.sum(axis=(0, 1)).astype(b.dtype)
+        return d_w.astype(product).astype(w.dtype), d_b
 
     if dz_x is not None:
         (d_w_x, d_b), (d_w_h, d_b_h) = pull(xs, params.w_x, params.b, dz_x), pull(h, params.w_h, params.b_h, dz_h)

@@ -54,7 +54,8 @@ def map_steps(function: Callable[[jax.Array], jax.Array], inputs: ScanInputs) ->
 
 def pad_steps(inputs: ScanInputs, multiple: int) -> ScanInputs:
     """``inputs`` with steps appended until T is a multiple of ``multiple``; the mask, if any, is false there."""
-    missing = -len(inputs.xs) % multiple
+    steps = inputs.xs.shape[0]
+    missing = 0 if steps == multiple else -steps % multiple
     if missing == 0:
         return inputs
     return map_steps(lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]), inputs)
@@ -62,7 +63,7 @@ def pad_steps(inputs: ScanInputs, multiple: int) -> ScanInputs:
 
 def mask_padding(inputs: ScanInputs, steps: int) -> ScanInputs:
     """``inputs`` with a mask that is false at the steps from ``steps`` on, which ``pad_steps`` has appended."""
-    rows = len(inputs.xs)
+    rows = inputs.xs.shape[0]
     if inputs.mask is not None or rows == steps:
         return inputs
     mask = jnp.broadcast_to((jnp.arange(rows) < steps)[:, None, None], inputs.xs[..., :1].shape)

@@ -6,9 +6,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import check_floats, check_lengths, check_shape, describe, is_integer
+from rnnjax.argument_checks import as_int32, check_floats, check_lengths, check_shape, describe, is_integer
 from rnnjax.cells import Cell, DropoutMasks, Params
 from rnnjax.cells.validation import check_params, check_state
+from rnnjax.core.batch_sharding import divide_alike, vary_alike
 from rnnjax.core.fused import fused_scan
 from rnnjax.core.scan import ScanInputs, map_steps, mask_padding, pad_steps, plain_scan
 from rnnjax.core.taps import has_norm_taps, tap_arrays
@@ -48,7 +49,10 @@ def unroll(
             ``rnnjax.core.taps.norm_taps`` get the norms of these gradients instead, (T, ..., 1), in less memory. Inside
             ``shard_map`` pass taps as a sharded input, or JAX sums their gradient over the devices.
         backward: "fused" is a hand-derived backward pass (reverse mode, first order); "autodiff" lets JAX
-            differentiate the plain scan, in forward mode and to any order too. Both give the same numbers.
+            differentiate the plain scan, in forward mode and to any order too. Both give the same numbers. Directly
+            inside ``jvp`` or ``jacfwd``, "fused" is "autodiff"; in ``linearize``, or with a ``jit`` between the two,
+            JAX cannot tell in time and says "can't apply forward-mode autodiff (jvp) to a custom_vjp function": give
+            ``backward="autodiff"`` there.
         dropout: masks from ``cell.dropout_masks``: one for all steps for x and for h, one for each step for zoneout
             (at the step of the same x_t). They are constants. Without its mask, zoneout is replaced by its mean.
         store_every: k stores only every k-th state for the backward pass and recomputes the rest, segment by
@@ -70,24 +74,27 @@ def unroll(
     steps, batch_shape, features = xs.shape[0], xs.shape[1:-1], cell.features
     if state is None:
         state = cell.initial_state(batch_shape)
-    if dropout.x is not None:
-        xs = xs * dropout.x[None]
 
     def rows(tree: Any, lead: tuple[int, ...]) -> Any:
         return jax.tree.map(lambda a: a.reshape(*lead, -1, a.shape[-1]), tree)
 
     xs, taps, hold = rows((xs, taps, dropout.hold), (steps,))
-    state, mask_h = rows((state, dropout.h), ())
+    state, mask_x, mask_h = rows((state, dropout.x, dropout.h), ())
     state, taps = jax.tree.map(lambda a: a.astype(cell.state_dtype), (state, taps))
     mask = None
     if lengths is not None:
-        mask = jnp.arange(steps)[:, None, None] < jnp.reshape(lengths, (1, -1, 1))
+        mask = jnp.arange(steps)[:, None, None] < jnp.reshape(as_int32(lengths), (1, -1, 1))
+    (xs, mask, taps, hold), (state, mask_x, mask_h) = divide_alike((xs, mask, taps, hold), (state, mask_x, mask_h))
+    if mask_x is not None:
+        xs = xs * mask_x[None]
+    if mask is not None:
         xs = jnp.where(mask, xs, 0)  # or NaN in the padding would reach the weights as 0·NaN
     if reverse:
         xs, taps, mask, hold = _flip((xs, taps, mask, hold))
 
-    params, inputs, state = _vary_alike((params, ScanInputs(xs, mask, taps, hold, mask_h), state))
-    final, states = _scan_segments(SCANS[backward], cell, params, inputs, state, store_every or steps)
+    params, inputs, state = vary_alike((params, ScanInputs(xs, mask, taps, hold, mask_h), state))
+    scan = SCANS["autodiff" if _in_forward_mode((params, inputs, state)) else backward]
+    final, states = _scan_segments(scan, cell, params, inputs, state, store_every)
     if reverse:
         states = _flip(states)
     final = jax.tree.map(lambda a: a.reshape(*batch_shape, features), final)
@@ -100,11 +107,11 @@ def _scan_segments(
     params: Params,
     inputs: ScanInputs,
     state: CellState,
-    store_every: int,
+    store_every: int | None,
 ) -> tuple[CellState, CellState]:
     """``scan`` in segments of ``store_every`` steps, each computed again in the backward pass."""
-    steps = len(inputs.xs)
-    if store_every >= steps:
+    steps = inputs.xs.shape[0]
+    if store_every is None or store_every >= steps:
         return scan(cell, params, inputs, state)
     padded = mask_padding(pad_steps(inputs, store_every), steps)
 
@@ -122,28 +129,15 @@ def _flip(tree: Any) -> Any:
     return jax.tree.map(lambda a: a[::-1], tree)
 
 
-def _vary_alike(tree: Any) -> Any:
-    """Inside ``shard_map``, mark every array as varying over all mesh axes that any of them varies over.
+def _in_forward_mode(tree: Any) -> bool:
+    """Whether the innermost derivative, ``vmap`` aside, is in forward mode, which a custom backward pass lacks."""
 
-    A scan's carry and a custom backward pass must not change that type. The gradient of a shared parameter needs a sum
-    over devices, which JAX then adds outside of them.
-    """
+    def is_dual(a: Any) -> bool:
+        while type(a).__name__ == "BatchTracer":  # the classes are public in some versions of JAX only
+            a = a.val
+        return type(a).__name__ == "JVPTracer"
 
-    def axes_of(a: jax.Array) -> frozenset[str]:
-        kind: Any = jax.typeof(a)
-        return kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma  # jax < 0.10
-
-    axes = frozenset().union(*map(axes_of, jax.tree.leaves(tree)))
-
-    def vary(a: jax.Array) -> jax.Array:
-        missing = tuple(axes - axes_of(a))
-        if not missing:
-            return a
-        if hasattr(jax.lax, "pcast"):
-            return jax.lax.pcast(a, missing, to="varying")
-        return jax.lax.pvary(a, missing)  # type: ignore[attr-defined]  # its name before jax 0.8
-
-    return jax.tree.map(vary, tree)
+    return any(map(is_dual, jax.tree.leaves(tree)))
 
 
 def check_cell(cell: Any) -> None:

@@ -57,8 +57,20 @@ class Compiler:
         if not self.is_cpu:
             return then
         for values in jax.tree.leaves(first):
-            never = values.ravel()[0] < -jnp.inf
-            then = jax.tree.map(lambda a, never=never: jnp.where(never, jnp.zeros_like(a), a), then)
+            then = _unless(values.ravel()[0] < -jnp.inf, then)
+        return then
+
+    def depend_on_rows(self, first: PyTree, then: PyTree) -> PyTree:
+        """``depend_on`` for arrays whose batch may be divided over devices: each example waits for itself.
+
+        Args:
+            first: arrays (..., N, *) of floating-point numbers, or None.
+            then: arrays (N, H).
+        """
+        if not self.is_cpu:
+            return then
+        for values in jax.tree.leaves(first):
+            then = _unless(values[(0,) * (values.ndim - 2)][:, :1] < -jnp.inf, then)
         return then
 
     def separate_gates(self, cell: Cell, z_x: jax.Array, z_h: jax.Array) -> jax.Array | None:
@@ -69,9 +81,9 @@ class Compiler:
         """
         return cell.gate_values(z_x, z_h) if self.is_cpu else None
 
-    def transposed(self, a: jax.Array) -> jax.Array:
-        """aᵀ as an array of its own: products with a transposed operand are slower."""
-        return jax.lax.optimization_barrier(a.T) if self.is_cpu else a.T
+    def materialized(self, a: jax.Array) -> jax.Array:
+        """``a``, with its axes in another order than in memory, as an array of its own, or products would be slower."""
+        return jax.lax.optimization_barrier(a) if self.is_cpu else a
 
     def loop_inputs(
         self, inputs: ScanInputs, steps: int, chunk: int
@@ -84,7 +96,7 @@ class Compiler:
         """
         if self.is_cpu:
             return mask_padding(inputs, steps), chunk, lambda outputs: outputs
-        missing = len(inputs.xs) - steps
+        missing = inputs.xs.shape[0] - steps
 
         def restore(outputs: PyTree) -> PyTree:
             return jax.tree.map(lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]) if missing else a, outputs)
@@ -98,9 +110,9 @@ class Compiler:
 
         Args:
             body: as ``lax.scan`` wants it.
-            carry: a pair, of which the first is read by the outputs.
+            carry: a pair, of which the first, arrays (N, H), is read by the outputs.
             inputs: arrays (T, ...).
-            outputs: arrays of the shapes and dtypes of all outputs, whatever their values.
+            outputs: arrays (T, N, *) of the shapes and dtypes of all outputs, whatever their values.
         """
         if not self.is_cpu:
             return jax.lax.scan(body, carry, inputs, reverse=True)
@@ -108,13 +120,19 @@ class Compiler:
 
         def step(k: Any, loop: Any) -> Any:
             carry, stacked = loop
-            t = (steps - 1 - k).astype(jnp.uint32)  # unsigned, or each use would ask whether it counts from the end
+            # unsigned, or each use would ask whether it counts from the end; without jit, k is a Python integer
+            t = jnp.asarray(steps - 1 - k).astype(jnp.uint32)
             row = jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, t, keepdims=False), inputs)
             carry, new = body(carry, row)
             stacked = jax.tree.map(lambda a, b: jax.lax.dynamic_update_index_in_dim(a, b, t, 0), stacked, new)
-            return (self.depend_on(stacked, carry[0]), carry[1]), stacked
+            return (self.depend_on_rows(stacked, carry[0]), carry[1]), stacked
 
         return jax.lax.fori_loop(0, steps, step, (carry, jax.tree.map(jnp.zeros_like, outputs)))
+
+
+def _unless(never: jax.Array, then: PyTree) -> PyTree:
+    """``then``, or zeros where ``never`` is true."""
+    return jax.tree.map(lambda a: jnp.where(never, jnp.zeros_like(a), a), then)
 
 
 XLA_CPU, OTHERS = Compiler(is_cpu=True), Compiler(is_cpu=False)
@@ -147,9 +165,11 @@ def chunk_length(cell: Cell, xs: jax.Array) -> int:
     """Steps of xs (T, N, D) whose gate inputs fit into a core's cache.
 
     A divisor of T where one is at least half of what fits; otherwise chunks of equal length, with a few steps to be
-    appended, see ``pad_steps``.
+    appended, see ``pad_steps``. All steps where T or N is a symbol of ``jax.export``.
     """
     steps, rows, _ = xs.shape
+    if not (isinstance(steps, int) and isinstance(rows, int)):
+        return steps
     most = max(FEWEST_STEPS, CACHE_BYTES // (rows * len(cell.gates) * cell.features * cell.state_dtype.itemsize))
     if most >= steps:
         return steps

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
-from rnnjax.argument_checks import check_array, check_integer, check_integers
+from rnnjax.argument_checks import as_int32, check_array, check_integer, check_integers
 from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params
 from rnnjax.core.unroll import check_cell
@@ -60,7 +60,8 @@ def horizon(steps: Steps) -> jax.Array:
     """
     check_steps(steps)
     valid = steps.valid[..., None]
-    kept = jnp.where(valid, steps.f, 0).sum(axis=tuple(range(steps.valid.ndim))) / jnp.maximum(valid.sum(), 1)
+    count = jnp.maximum(valid.sum(), 1).astype(steps.f.dtype)
+    kept = jnp.where(valid, steps.f, 0).sum(axis=tuple(range(steps.valid.ndim))) / count
     return 1 / (1 - kept)
 
 
@@ -97,6 +98,7 @@ def padding_read(xs: jax.Array, lengths: jax.Array, *, shortest: int = 3) -> jax
     check_array("xs", xs, "(T, B, D)")
     check_integers("lengths", lengths, xs.shape[1:2], 0, xs.shape[0])
     check_integer("shortest", shortest, 1)
+    lengths = as_int32(lengths)
     at_end, at_start = (_equal_at_end(inputs, lengths, shortest) for inputs in (xs, flip_valid(xs, lengths)))
     steps = jnp.arange(xs.shape[0])[:, None]
     before = steps < (lengths - at_end - 1)[None, :]  # without the change in front of the end

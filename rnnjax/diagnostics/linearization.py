@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import check_array, check_integers, describe
+from rnnjax.argument_checks import as_int32, check_array, check_integers, describe
 from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params, check_state
 from rnnjax.core.unroll import check_cell, unroll
@@ -62,7 +62,7 @@ def linearise(
     valid = jnp.ones(xs.shape[:-1], bool)
     if lengths is not None:
         t = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * jnp.ndim(lengths))
-        valid = t < jnp.asarray(lengths)[None]
+        valid = t < as_int32(lengths)[None]
         xs = jnp.where(valid[..., None], xs, 0)
     before = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states)
     before = jax.tree.map(lambda a: a.astype(cell.state_dtype), before)
@@ -142,6 +142,8 @@ def flip_valid(tree: PyTree, lengths: jax.Array) -> PyTree:
     for a in jax.tree.leaves(tree):
         check_array("every array of tree", a, "(T, B, ...)")
         check_integers("lengths", lengths, a.shape[1:2], 0, a.shape[0])
+
+    lengths = as_int32(lengths)
 
     def flip(a: jax.Array) -> jax.Array:
         t = jnp.arange(a.shape[0])[:, None]

@@ -66,8 +66,10 @@ def loss_decay(
         return pull(cell, params, step, cotangents), safe_norm(memory_gradient(cell, cotangents, step.r))
 
     zeros = jax.tree.map(lambda a: jnp.zeros((sources, *a.shape[1:]), a.dtype), read)
-    _, norms = jax.lax.scan(body, zeros, (jnp.arange(len(strength)), steps, read), reverse=True)  # (T, S, B)
-    before = chosen[None] - jnp.arange(len(strength))[:, None, None]  # the step at each lag
+    _, norms = jax.lax.scan(
+        body, zeros, (jnp.arange(len(strength), dtype=jnp.int32), steps, read), reverse=True
+    )  # (T, S, B)
+    before = chosen[None] - jnp.arange(len(strength), dtype=jnp.int32)[:, None, None]  # the step at each lag
     exists = (before >= 0) & usable[None]
     return jnp.where(exists, jnp.take_along_axis(norms, jnp.clip(before, 0), axis=0), 0), exists
 
@@ -94,7 +96,7 @@ def _source_steps(strength: jax.Array, sources: int) -> jax.Array:
     known = jnp.where(jnp.isfinite(strength), strength, 0)
     largest = known.max(axis=0)
     running = jnp.cumsum(known / jnp.where(largest > 0, largest, 1)[None], axis=0)
-    parts = jnp.arange(1, sources)[:, None, None] / sources
+    parts = (jnp.arange(1, sources) / sources).astype(running.dtype)[:, None, None]
     inner = jnp.argmax(running[None] >= parts * running[None, -1:], axis=1)
     last = len(strength) - 1 - jnp.argmax(known[::-1] > 0, axis=0)
     inner = jnp.where(jnp.take_along_axis(known, inner, axis=0) > 0, inner, last[None])

@@ -45,7 +45,7 @@ def omega(cell: Cell, params: Params, steps: Steps, cotangents: CellState) -> ja
 def _norm(state: CellState) -> jax.Array:
     """Euclidean norm over the fields and features of a state, with gradient 0 at 0."""
     square = sum(jnp.sum(a**2, axis=-1) for a in state)
-    return jnp.sqrt(jnp.where(square > 0, square, 1)) * (square > 0)
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
 def flossing(cell: Cell, params: Params, steps: Steps, *, count: int) -> jax.Array:

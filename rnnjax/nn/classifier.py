@@ -80,8 +80,8 @@ class SequenceClassifier(nn.Module):
             The final state of the recurrent part, and logits (B, classes), or (B, T, classes) of every step.
 
         Raises:
-            ValueError: as ``RNN``; or numbers in place of ids or the reverse, ids outside the vocabulary, or examples
-                of length 0 where outputs are pooled (values are checked where they are not traced).
+            ValueError: as ``RNN``; or numbers in place of ids or the reverse, or ids outside the vocabulary
+                (values are checked where they are not traced).
         """
         self._check(inputs, lengths)
         xs = self._vectors(inputs) if self.vocabulary else inputs
@@ -107,9 +107,8 @@ class SequenceClassifier(nn.Module):
             check_array("inputs", inputs, "(B, T)")
             check_integers("inputs", inputs, inputs.shape, 0, self.vocabulary - 1)
         if lengths is not None:
-            least = 0 if self.pooling in ("last", "every") else 1  # pooling needs at least one output
             check_no_mask(lengths)
-            check_integers("lengths", lengths, inputs.shape[:1], least, inputs.shape[1])
+            check_integers("lengths", lengths, inputs.shape[:1], 0, inputs.shape[1])
 
     def _vectors(self, tokens: jax.Array) -> jax.Array:
         """Word vectors (B, T, E) of ``tokens`` (B, T)."""

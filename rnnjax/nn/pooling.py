@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rnnjax.argument_checks import as_int32
 from rnnjax.nn.recurrent import BidirectionalState
 from rnnjax.typing import PyTree, States
 
@@ -23,7 +24,8 @@ class Attention(nn.Module):
     def __call__(self, ys: jax.Array, valid: jax.Array) -> jax.Array:
         """The pooled outputs; ``valid`` (B, T) is False past an example's end."""
         scores = nn.Dense(1, use_bias=False)(jnp.tanh(nn.Dense(ys.shape[-1])(ys)))[..., 0]
-        weights = jax.nn.softmax(jnp.where(valid, scores, -jnp.inf), axis=1)
+        lowest = jnp.finfo(scores.dtype).min  # not -inf, which would be NaN where an example has no step
+        weights = jnp.where(valid, jax.nn.softmax(jnp.where(valid, scores, lowest), axis=1), 0)
         return jnp.einsum("bt,btf->bf", weights, ys)
 
 
@@ -35,15 +37,19 @@ def pooled(pooling: Pooling, final: States, ys: jax.Array, lengths: jax.Array | 
             and "attention" pool the outputs of all valid steps.
         final: the recurrent part's final state.
         ys: (B, T, F) outputs of the recurrent part.
-        lengths: (B,) valid steps, at least 1; None means T.
+        lengths: (B,) valid steps; None means T. An example without steps is pooled to zeros, with no gradient.
     """
     if pooling == "last":
         return final_output(final)
-    valid = jnp.ones(ys.shape[:2], bool) if lengths is None else jnp.arange(ys.shape[1])[None, :] < lengths[:, None]
+    valid = jnp.ones(ys.shape[:2], bool)
+    if lengths is not None:
+        valid = jnp.arange(ys.shape[1])[None, :] < as_int32(lengths)[:, None]
     if pooling == "mean":
-        return jnp.where(valid[..., None], ys, 0).sum(axis=1) / valid.sum(axis=1)[:, None]
+        steps = jnp.maximum(valid.sum(axis=1), 1)[:, None].astype(ys.dtype)
+        return jnp.where(valid[..., None], ys, 0).sum(axis=1) / steps
     if pooling == "max":
-        return jnp.where(valid[..., None], ys, -jnp.inf).max(axis=1)
+        largest = jnp.where(valid[..., None], ys, jnp.finfo(ys.dtype).min).max(axis=1)
+        return jnp.where(valid.any(axis=1)[:, None], largest, 0)
     attended: PyTree = Attention(name="attention")(ys, valid)
     return attended
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from rnnjax.analysis.capture import Loss
 from rnnjax.analysis.measure import LayerMeasurements, measure, nonfinite_origin
+from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
 from rnnjax.cells import Cell
 from rnnjax.config.training import TrainingSettings
 from rnnjax.diagnostics.alarms.evidence import Origin
@@ -39,7 +40,8 @@ class Programs(NamedTuple):
     The others work on one member and one device:
 
     ``init[cell](key) -> state``: the state before the first step.
-    ``measure(params, batch) -> (losses, layers)``: (B,), and ``LayerMeasurements`` of each recurrent layer.
+    ``measure(params, batch) -> (losses, layers)``: (B,), and ``LayerMeasurements`` of each recurrent layer, to be given
+    to ``show_nonfinite``.
     ``origin(state, key, batch) -> origin``: where a training step makes the first number that is not finite, with the
     ``key`` of ``TracedHParams``; compiled when it is called.
     """
@@ -132,11 +134,11 @@ def build_programs(
 
 def _measure_layers(loss: Loss, params: ModelParams, batch: Batch) -> tuple[jax.Array, tuple[LayerMeasurements, ...]]:
     measurements = measure(loss, params, batch)
-    return measurements.losses, measurements.layers
+    return hide_nonfinite((measurements.losses, measurements.layers))
 
 
 def _origin(model: nn.Module, program_kind: ProgramKind, state: TrainState, key: np.ndarray, batch: Batch) -> Origin:
     carry = carry_before_step(state, program_kind.restart_every, key, jax.numpy.arange(len(batch.weights)))
-    return nonfinite_origin(
-        jax.jit(partial(measure, make_loss(model, program_kind.objective, carry)))(state.params, batch)
-    )
+    loss = make_loss(model, program_kind.objective, carry)
+    measured = jax.jit(lambda params, batch: hide_nonfinite(measure(loss, params, batch)))(state.params, batch)
+    return nonfinite_origin(show_nonfinite(measured))

@@ -1,11 +1,11 @@
 """The diagnosis of a run, before and after its training, on the same validation examples each time."""
 
 import flax.linen as nn
-import jax
 import numpy as np
 
 from rnnjax.analysis.diagnosis import Diagnosis, TextAttribution, WordSwaps
 from rnnjax.analysis.layer_diagnosis import layer_diagnosis
+from rnnjax.analysis.nonfinite_outputs import show_nonfinite
 from rnnjax.analysis.word_attribution import logits_along, swap_words, word_connectivity
 from rnnjax.data.dataset import SPECIAL_WORDS, UNKNOWN, Dataset, Objective
 from rnnjax.training.compile import Programs
@@ -32,7 +32,7 @@ def diagnose_member(programs: Programs, dataset: Dataset, params: ModelParams, s
         params: of its model.
         step: training steps after which the model had these parameters.
     """
-    losses, layers = jax.device_get(programs.measure(params, diagnosis_batch(dataset)))
+    losses, layers = show_nonfinite(programs.measure(params, diagnosis_batch(dataset)))
     return Diagnosis(
         step=step,
         examples=len(losses),

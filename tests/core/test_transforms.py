@@ -202,8 +202,29 @@ def test_autodiff_has_forward_mode_and_second_derivatives(x64, name):
     assert_close(hessian_product, differences, 1e-7)
 
 
-def test_fused_refuses_forward_mode():
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "push",
+    [
+        lambda loss, params: jax.jvp(loss, (params,), (params,))[1],
+        lambda loss, params: jax.jit(lambda p: jax.jvp(loss, (p,), (p,))[1])(params),
+        lambda loss, params: jax.jvp(jax.vmap(loss), *[(jax.tree.map(lambda a: a[None], params),)] * 2)[1][0],
+        lambda loss, params: sum(
+            jnp.vdot(a, b) for a, b in zip(*map(jax.tree.leaves, (jax.jacfwd(loss)(params), params)), strict=True)
+        ),
+    ],
+    ids=["jvp", "jit of jvp", "jvp of vmap", "jacfwd"],
+)
+def test_forward_mode_needs_no_option(x64, name, push):
+    """The directional derivative along the parameters themselves, against the fused gradient."""
+    cell = CELLS[name]
+    params, data = make_params(cell), make_data(cell)
+    dots = jax.tree.map(jnp.vdot, single_device_gradients(name)[0], params)
+    assert_close(push(lambda p: make_loss(cell)(p, data), params), sum(jax.tree.leaves(dots)), 1e-12)
+
+
+def test_fused_says_so_where_jit_hides_forward_mode():
     cell = CELLS["LSTM"].replace(param_dtype=jnp.float32)
     params, data = make_params(cell), make_data(cell)
     with pytest.raises(TypeError, match="custom_vjp"):
-        jax.jvp(lambda p: make_loss(cell)(p, data), (params,), (params,))
+        jax.jvp(jax.jit(lambda p: make_loss(cell)(p, data)), (params,), (params,))

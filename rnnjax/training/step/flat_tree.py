@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
 from rnnjax.typing import AnyArray, PyTree
 
 
@@ -16,14 +17,14 @@ from rnnjax.typing import AnyArray, PyTree
 class FlatTree:
     """All N numbers of a pytree."""
 
-    numbers: AnyArray  # (N,)
+    numbers: AnyArray  # (N,), see ``hide_nonfinite``
     structure: jax.tree_util.PyTreeDef
     arrays: tuple[jax.ShapeDtypeStruct, ...]  # shape and dtype of each leaf, in order
 
     def unpack(self) -> PyTree:
         """The tree, with numpy arrays as leaves."""
         ends = np.cumsum([math.prod(a.shape) for a in self.arrays])
-        parts = np.split(np.asarray(self.numbers), ends[:-1])
+        parts = np.split(show_nonfinite(self.numbers), ends[:-1])
         arrays = [part.reshape(a.shape).astype(a.dtype) for part, a in zip(parts, self.arrays, strict=True)]
         return jax.tree.unflatten(self.structure, arrays)
 
@@ -34,5 +35,5 @@ def flatten_tree(tree: PyTree) -> FlatTree:
     Integers survive only where they are small enough for that dtype: below 2²⁴ for float32.
     """
     arrays, structure = jax.tree.flatten(tree)
-    numbers = jnp.concatenate([a.ravel().astype(jnp.result_type(*arrays)) for a in arrays])
+    numbers = hide_nonfinite(jnp.concatenate([a.ravel().astype(jnp.result_type(*arrays)) for a in arrays]))
     return FlatTree(numbers, structure, tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays))
