@@ -171,7 +171,7 @@ def test_series_of_one_step(cell, tmp_path):
     assert layer.by_lag["m"].q50 == pytest.approx([expected], rel=1e-4)
     assert layer.omega == 0
     assert np.isfinite(layer.lyapunov.exponents).all()
-    assert set(result.plot()) == {"paths", "shares", "gates", "flow"}
+    assert set(result.plot()) == {"decay", "paths", "shares", "gates", "flow"}
     assert result.save(tmp_path / "page.html").stat().st_size > 10_000
 
 
