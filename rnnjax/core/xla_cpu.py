@@ -168,7 +168,7 @@ def chunk_length(cell: Cell, xs: jax.Array) -> int:
     appended, see ``pad_steps``. All steps where T or N is a symbol of ``jax.export``.
     """
     steps, rows, _ = xs.shape
-    if not (isinstance(steps, int) and isinstance(rows, int)):
+    if not all(isinstance(size, int) for size in (steps, rows)):
         return steps
     most = max(FEWEST_STEPS, CACHE_BYTES // (rows * len(cell.gates) * cell.features * cell.state_dtype.itemsize))
     if most >= steps:
