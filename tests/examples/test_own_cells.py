@@ -209,4 +209,4 @@ def test_diagnose_gives_a_report(tmp_path):
         console.print(result.summary())
     assert "CoupledLSTM rnn" in console.export_text()
     page = result.save(tmp_path / "page.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 8  # four figures, wide and narrow
+    assert page.count("data:image/png;base64,") == 10  # five figures, wide and narrow

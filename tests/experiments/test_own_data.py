@@ -147,10 +147,10 @@ def test_sequences_of_one_step(flags, tmp_path, monkeypatch):
 
 
 def test_a_pipe_is_refused_before_it_is_waited_for(tmp_path, capsys):
-    os.mkfifo(tmp_path / "a.txt")
-    for command in ("characters --file", "text --train", "series --train"):
-        line = error_line(f"{command} {tmp_path / 'a.txt'} {SMALL}", tmp_path, capsys)
-        assert "a.txt cannot be read (it is a pipe, not a regular file); give a readable file." in line
+    for command, name in (("characters --file", "a.txt"), ("text --train", "a.csv"), ("series --train", "a.npz")):
+        os.mkfifo(tmp_path / name)
+        line = error_line(f"{command} {tmp_path / name} {SMALL}", tmp_path, capsys)
+        assert f"{name} cannot be read (it is a pipe, not a regular file); give a readable file." in line
 
 
 def test_the_content_of_a_folder_counts_when_a_run_is_continued(tmp_path):

@@ -86,7 +86,8 @@ def test_help_names_the_commands(capsys, monkeypatch):
     assert "run folders" in help_of(["report"], capsys, monkeypatch)
     text = help_of(["explain"], capsys, monkeypatch)
     assert re.search(r"PATH .*run folder, finished or not.*\(required\)", text)
-    assert re.search(r"--text STR .*the text.*\(required\)", text)
+    assert re.search(r"--text \{None\}\|STR .*text", text)
+    assert re.search(r"--example \{None\}\|INT .*test", text)
 
 
 def test_help_waits_for_no_heavy_import():

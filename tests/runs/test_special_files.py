@@ -15,14 +15,14 @@ from rnnjax.runs.checkpoint_store import CheckpointStore
 from rnnjax.runs.folder import run_folder
 from rnnjax.runs.json_io import read_json, read_records, write_bytes
 from rnnjax.runs.merge import merge_runs
-from rnnjax.runs.reader import load_run, read_config, read_vocabulary
+from rnnjax.runs.reader import load_run, read_config, read_model, read_vocabulary
 from rnnjax.runs.writer import MemberWriter, rewind_member
 
 MEMBER = "members/lstm-seed0"
 RUN_FILES = ("config.json", "environment.json", "task.json", "vocabulary.json")
 MEMBER_FILES = (
-    "member.json", "metrics.jsonl", "gradients.jsonl", "params.msgpack", "result.json", "diagnosis-start.json",
-    "diagnosis-end.json", "diverged.json", "failure.json",
+    "member.json", "model.json", "vocabulary.json", "metrics.jsonl", "gradients.jsonl", "params.msgpack",
+    "result.json", "diagnosis-start.json", "diagnosis-end.json", "diverged.json", "failure.json",
 )  # fmt: skip
 FILES = (*RUN_FILES, *(f"{MEMBER}/{name}" for name in MEMBER_FILES))
 FOLDERS = ("members", MEMBER)
@@ -89,8 +89,11 @@ def test_no_special_file_is_read_or_copied(shards, tmp_path, name, kind):
         with pytest.raises(OSError, match=reason):
             read_regular(path, 1 << 20, follow_links=False)
     else:
-        read = read_vocabulary if name == "vocabulary.json" else load_run
-        assert refusal(read, shards[0]).startswith(f"'{path}' cannot be read ({reason}")
+        read = {
+            "vocabulary.json": lambda: read_vocabulary(path.parent),
+            "model.json": lambda: read_model(shards[0], path.parent),
+        }.get(path.name, lambda: load_run(shards[0]))
+        assert refusal(read).startswith(f"'{path}' cannot be read ({reason}")
     assert reason in refusal(merge_runs, shards, tmp_path / "out")
     copied = [p for p in (tmp_path / "out").rglob("*") if p.is_file() and b"a key of" in p.read_bytes()]
     assert copied == []

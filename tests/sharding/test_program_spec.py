@@ -54,7 +54,7 @@ def train_pair(pair, folder, *rates, progress=lambda done, loss: None):
 def without_origin(pair):
     """The search for the origin would be compiled for seconds."""
     origin = Origin("forward", "recurrent", "h", 0, None)
-    return pair._replace(programs=pair.programs._replace(origin=lambda state, batch: origin))
+    return pair._replace(programs=pair.programs._replace(origin=lambda state, key, batch: origin))
 
 
 @pytest.mark.parametrize("broken", [0, 1])

@@ -8,6 +8,7 @@ import pytest
 from sequences import assert_same
 
 from rnnjax.analysis.layer_diagnosis import layer_diagnosis
+from rnnjax.analysis.nonfinite_outputs import show_nonfinite
 from rnnjax.analysis.word_attribution import word_connectivity
 from rnnjax.data.dataset import UNKNOWN
 from rnnjax.runs.codec import encode
@@ -38,7 +39,7 @@ def test_the_first_validation_examples_are_diagnosed(tiny, params):
     split = tiny.dataset.validation
     batch = Batch(split.inputs[:32], split.lengths[:32], split.labels[:32], np.ones(32, np.float32))
     assert (diagnosis.step, diagnosis.examples) == (7, 32)
-    losses, (layer,) = tiny.programs.measure(params, batch)
+    losses, (layer,) = show_nonfinite(tiny.programs.measure(params, batch))
     expected = jax.jit(make_loss(tiny.model))(params, batch)
     assert diagnosis.loss == pytest.approx(float(expected.mean()), rel=1e-4)
     np.testing.assert_allclose(losses, expected, rtol=1e-5)

@@ -88,6 +88,7 @@ def test_the_files_that_a_study_writes(tiny, specs, compiled, tmp_path):
         "steps": 20,
         "baseline": None,
         "clip": 1.0,
+        "last_step_only": True,
     }
     assert read_json(tmp_path / "task.json") == {
         "step": "word",

@@ -11,10 +11,17 @@ from sequences import assert_close, assert_same
 
 import rnnjax
 from rnnjax.data.dataset import Objective
+from rnnjax.training.step import train_step
 from rnnjax.training.step.losses import score
 from rnnjax.training.step.optimizer import make_optimizer
 from rnnjax.training.step.state import Batch, TrainState, traced_hparams
 from rnnjax.training.step.train_step import make_train_step
+
+
+@pytest.fixture(autouse=True)
+def no_random_restarts(monkeypatch):
+    """These are tested in ``tests/training/test_carried.py``."""
+    monkeypatch.setattr(train_step, "RESTART_SHARE", 0.0)
 
 
 def make_step(cell, restart_every, log_gradients=False):
