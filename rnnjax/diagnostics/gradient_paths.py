@@ -24,7 +24,7 @@ from rnnjax.argument_checks import is_array
 from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params, check_state
 from rnnjax.diagnostics.gradients import safe_norm
-from rnnjax.diagnostics.linearization import Steps, check_steps_of, recurrent_blocks
+from rnnjax.diagnostics.linearization import Steps, check_steps_of, memory_gradient, recurrent_blocks
 from rnnjax.typing import CellState, PyTree
 
 
@@ -75,7 +75,7 @@ def paths(cell: Cell, params: Params, steps: Steps, ct_states: CellState) -> Pat
         ct_past_end, belt, entered, via = carry
         ct = jax.tree.map(jnp.add, ct, ct_past_end)
         r = step.r[..., None, :]
-        direct = ct[-1] + step.r * ct[0] if separate else ct[0]
+        direct = memory_gradient(cell, ct, step.r)
         enters = entered + (r * via if separate else via)
         dh = ct[0] + via.sum(axis=-2)
         memory = direct + belt + enters.sum(axis=-2)

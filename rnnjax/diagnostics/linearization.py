@@ -119,8 +119,7 @@ def pull(cell: Cell, params: Params, steps: Steps, cotangents: CellState) -> Cel
     check_steps_of(cell, steps)
     check_params(cell, params)
     check_state(cell, "cotangents", cotangents, steps.f.shape)
-    ct_h = cotangents[0]
-    dm = ct_h if not cell.has_separate_memory else cotangents[-1] + steps.r * ct_h
+    ct_h, dm = cotangents[0], memory_gradient(cell, cotangents, steps.r)
     dz = steps.u * dm[..., None, :]
     if cell.has_separate_memory:
         dz = dz + steps.o * ct_h[..., None, :]
@@ -128,6 +127,17 @@ def pull(cell: Cell, params: Params, steps: Steps, cotangents: CellState) -> Cel
     back_m = steps.f * dm
     back = cell.make_state(back_h, back_m) if cell.has_separate_memory else cell.State(back_h + back_m)
     return jax.tree.map(lambda a, b: jnp.where(steps.valid[..., None], a, b), back, cotangents)
+
+
+def memory_gradient(cell: Cell, cotangents: CellState, r: jax.Array) -> jax.Array:
+    """∂L/∂m_t, through the output too, from ∂L/∂(state after step t) with h and memory as independent variables.
+
+    Args:
+        cell: the cell.
+        cotangents: ``cell.State`` of (..., H).
+        r: (..., H) ∂h_t/∂m_t, see ``Steps``.
+    """
+    return cotangents[-1] + r * cotangents[0] if cell.has_separate_memory else cotangents[0]
 
 
 def flip_valid(tree: PyTree, lengths: jax.Array) -> PyTree:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from rnnjax.cells import Cell, Params
 from rnnjax.cells.validation import check_params, check_state
 from rnnjax.core.taps import safe_norm
-from rnnjax.diagnostics.linearization import Steps, check_steps_of, pull
+from rnnjax.diagnostics.linearization import Steps, check_steps_of, memory_gradient, pull
 from rnnjax.typing import CellState, PyTree
 
 SOURCES = 8  # steps whose own loss is followed back, of each example
@@ -84,11 +84,6 @@ def read_at_steps(steps: Steps, ct_states: CellState) -> CellState:
         return jnp.where((t == last)[..., None], at_last[None], jnp.where((t < last)[..., None], ct, 0))
 
     return jax.tree.map(fold, ct_states)
-
-
-def memory_gradient(cell: Cell, cotangents: CellState, r: jax.Array) -> jax.Array:
-    """The derivative with respect to the memory, through the output too, from that with respect to the state."""
-    return cotangents[-1] + r * cotangents[0] if cell.has_separate_memory else cotangents[0]
 
 
 def _source_steps(strength: jax.Array, sources: int) -> jax.Array:

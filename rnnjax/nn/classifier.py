@@ -18,7 +18,7 @@ from rnnjax.argument_checks import (
 )
 from rnnjax.nn.dropout import drop_by_row, if_training
 from rnnjax.nn.pooling import POOLINGS, Pooling, pooled
-from rnnjax.nn.recurrent import is_time_major, reads_backwards
+from rnnjax.nn.recurrent import Bidirectional, Stack, is_time_major
 from rnnjax.typing import States, Taps
 
 
@@ -124,7 +124,7 @@ class SequenceClassifier(nn.Module):
         It does not with pooling over steps or an output at every step, nor where a layer reads backwards, whose last
         step is the first of the sequence.
         """
-        return self.pooling == "last" and not reads_backwards(self.recurrent)
+        return self.pooling == "last" and not _reads_backwards(self.recurrent)
 
     def initial_state(self, batch: int) -> States:
         """The recurrent part's state before the first step."""
@@ -151,3 +151,10 @@ def drop_words(
 
     mask = jax.vmap(jax.vmap(kept, (None, 0)))(rows, words)
     return jnp.where(mask[..., None], xs / (1.0 - rate), 0)
+
+
+def _reads_backwards(module: object) -> bool:
+    """Whether any layer in ``module`` reads its sequence from the end."""
+    if isinstance(module, Stack):
+        return any(map(_reads_backwards, module.layers))
+    return isinstance(module, Bidirectional) or getattr(module, "reverse", False)

@@ -244,10 +244,3 @@ def is_time_major(module: object) -> bool:
     if isinstance(module, Bidirectional):
         return is_time_major(module.forward_rnn) or is_time_major(module.backward_rnn)
     return getattr(module, "time_major", False)
-
-
-def reads_backwards(module: object) -> bool:
-    """Whether any layer in ``module`` reads its sequence from the end."""
-    if isinstance(module, Stack):
-        return any(map(reads_backwards, module.layers))
-    return isinstance(module, Bidirectional) or getattr(module, "reverse", False)

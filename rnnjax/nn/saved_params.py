@@ -11,7 +11,8 @@ from rnnjax.errors import UserError
 from rnnjax.regular_files import read_regular
 from rnnjax.typing import ModelParams
 
-MOST_BYTES = 1 << 33  # of a file
+MOST_BYTES = 1 << 33  # of a file whose model does not say how many numbers a step has
+MOST_NAMES = 1 << 20  # bytes of a file of parameters beside its numbers
 
 
 def read_params(model: nn.Module, path: Path) -> ModelParams:
@@ -20,9 +21,15 @@ def read_params(model: nn.Module, path: Path) -> ModelParams:
     Raises:
         UserError: they are damaged, or of another model.
     """
+    reads_ids = bool(getattr(model, "vocabulary", 0))
+    expected = _expected(model, np.zeros((1, 1), np.int32)) if reads_ids else None
+    numbers = sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(expected))
     try:
-        params = flax.serialization.msgpack_restore(read_regular(path, MOST_BYTES, follow_links=False))
-        if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, _expected(model, params)):
+        content = read_regular(path, 2 * numbers + MOST_NAMES if reads_ids else MOST_BYTES, follow_links=False)
+        params = flax.serialization.msgpack_restore(content)
+        if expected is None:
+            expected = _expected(model, np.zeros((1, 1, _features(params)), np.float32))
+        if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected):
             return params
         what = "their shapes are not those of the run's flags and vocabulary"
     except (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError) as error:
@@ -30,10 +37,12 @@ def read_params(model: nn.Module, path: Path) -> ModelParams:
     raise UserError(f"The parameters in '{path}' are damaged ({what}); remove the folder around them or run again.")
 
 
-def _expected(model: nn.Module, params: ModelParams) -> ModelParams:
-    """Shapes of the parameters of ``model``; for the features that it reads see the input kernels in ``params``."""
-    if getattr(model, "vocabulary", 0):
-        return jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1), np.int32))["params"]
+def _expected(model: nn.Module, inputs: np.ndarray) -> ModelParams:
+    """Shapes and dtypes of the parameters of ``model`` for such inputs."""
+    return jax.eval_shape(model.init, jax.random.key(0), inputs)["params"]
+
+
+def _features(params: ModelParams) -> int:
+    """The numbers of a step, which the first input kernel reads."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    features = next(np.shape(leaf)[0] for keys, leaf in leaves if keys[-1].key == "w_x")
-    return jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 1, features), np.float32))["params"]
+    return next(np.shape(leaf)[0] for keys, leaf in leaves if keys[-1].key == "w_x")

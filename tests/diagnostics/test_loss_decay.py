@@ -118,7 +118,9 @@ def linear_model(reads, both_ways, objective):
     return rnnjax.diagnose(model, params, xs, loss)
 
 
-@pytest.mark.parametrize("objective", ["binary", "classes", "number"])
+@pytest.mark.parametrize(
+    "objective", ["binary", *(pytest.param(o, marks=pytest.mark.slow) for o in ("classes", "number"))]
+)
 @pytest.mark.parametrize("both_ways", [False, True], ids=["forward", "both ways"])
 @pytest.mark.parametrize("reads", READS)
 def test_half_life_and_reach_of_a_linear_recurrence_are_those_of_its_factor(reads, both_ways, objective):

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from synthetic_run import write_member, write_run
+from synthetic_run import write_member, write_run, write_task
 
 from rnnjax.errors import UserError
 from rnnjax.runs.reader import load_run
@@ -83,3 +83,25 @@ def test_damage_is_one_sentence_that_names_the_place(tmp_path, name, content):
         load_run(run)
     assert str((run / name).parent) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "varied", "objective", "expected"),
+    [
+        ({}, {}, "binary", True),
+        ({"architecture": {"pooling": "last", "bidirectional": False}}, {}, "binary", True),
+        ({"architecture": {"pooling": "mean"}}, {}, "binary", False),
+        ({"architecture": {"bidirectional": True}}, {}, "classes", False),
+        ({"architecture": {"pooling": "mean"}}, {"pooling": "last"}, "binary", True),
+        ({}, {"pooling": "max"}, "binary", False),
+        ({}, {}, "symbols", False),
+    ],
+)
+def test_older_runs_say_in_their_flags_whether_the_loss_reads_the_last_step_alone(
+    tmp_path, flags, varied, objective, expected
+):
+    run = write_run(tmp_path / "run", flags={"seeds": [0], **flags})
+    write_task(run, objective, "word", "review")
+    write_member(run, "GRU", varied=varied)
+    (member,) = load_run(run).members
+    assert member.last_step_only == expected
