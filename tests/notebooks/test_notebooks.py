@@ -69,7 +69,7 @@ def test_the_gradient_of_the_readers_own_model(execute, tmp_path):
     text = printed(book)
     assert all(name in text for name in ("SimpleRNN", "LSTM", "GRU, chrono"))
     assert "dead memory: " in text
-    assert pictures(book) == 8  # by lag; four of diagnose; belt, Jacobians, exponents
+    assert pictures(book) == 9  # by lag; five of diagnose; belt, Jacobians, exponents
     assert complaints(book) == []
     assert (tmp_path / "diagnosis.html").exists()
 
