@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rnnjax.nn.classifier import SequenceClassifier
     from rnnjax.nn.recurrent import RNN, Bidirectional, Stack
     from rnnjax.prediction import load
+    from rnnjax.scans.observation import observe
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ __all__ = [
     "from_linen",
     "from_torch",
     "load",
+    "observe",
     "unroll",
 ]
 
@@ -47,6 +49,7 @@ _HOME = {
     "SequenceClassifier": "rnnjax.nn.classifier",
     "diagnose": "rnnjax.diagnosis",
     "load": "rnnjax.prediction",
+    "observe": "rnnjax.scans.observation",
     "unroll": "rnnjax.core.unroll",
 }
 

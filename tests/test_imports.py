@@ -16,7 +16,7 @@ FLOORS = (
     ("rnnjax/cells/", "rnnjax/data/"),
     ("rnnjax/core/",),
     ("rnnjax/nn/",),
-    ("rnnjax/diagnostics/", "rnnjax/interop/"),
+    ("rnnjax/diagnostics/", "rnnjax/interop/", "rnnjax/scans/"),
     ("rnnjax/analysis/", "rnnjax/config/"),
     ("rnnjax/runs/", "rnnjax/sharding/", "rnnjax/distributed/"),
     ("rnnjax/training/step/",),

@@ -15,7 +15,7 @@ from rnnjax.analysis.marked_program import MarkedCall, Perturbation, evaluate
 from rnnjax.argument_checks import describe, is_array
 from rnnjax.cells import Cell, Params
 from rnnjax.diagnostics.linearization import flip_valid
-from rnnjax.nn.layer_marks import marking
+from rnnjax.nn.layer_marks import CALLS, marking
 from rnnjax.typing import CellState, PyTree
 
 Loss = Callable[[PyTree, PyTree], jax.Array]  # (params, batch) -> the loss of each example (B,)
@@ -106,7 +106,7 @@ def _trace(loss: Loss, params: PyTree, batch: PyTree) -> tuple[Program, list[Mar
         refused.append(describe(losses))
         return jnp.zeros(())
 
-    with marking(True):
+    with marking(CALLS):
         traced = jax.make_jaxpr(loss_of_arrays)(params, batch)
     arguments = jax.tree.leaves((params, batch))
 

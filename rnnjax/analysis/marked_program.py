@@ -65,7 +65,7 @@ def evaluate(
     """Results of a program, and the calls of recurrent layers in it in order, those of all branches included.
 
     Args:
-        program: from ``jax.make_jaxpr`` under ``layer_marks.marking(True)``.
+        program: from ``jax.make_jaxpr`` under ``layer_marks.marking(CALLS)``.
         arguments: its arguments, flat.
         perturbations: one for each call.
 
@@ -94,7 +94,8 @@ class _Calls:
         added = None if self.perturbations is None else self.perturbations[len(self.found)]
         if mark.info is not None:
             self._inputs = mark
-            return mark.passed if added is None else mark.passed + added.xs
+            xs, taps = mark.passed
+            return mark.passed if added is None else (xs + added.xs, taps)
         inputs, self._inputs = self._inputs, None
         if inputs is None or inputs.info is None or len(inputs.mapped) != len(mark.mapped):
             raise ValueError(
@@ -102,7 +103,7 @@ class _Calls:
                 "be told apart; map over inputs, states or parameters, or write the loss without jax.vmap"
             )
         (lengths, state), (final, ys) = inputs.noted, mark.passed
-        call = MarkedCall(inputs.info, inputs.mapped, 0, inputs.weights, inputs.passed, lengths, state, final, ys)
+        call = MarkedCall(inputs.info, inputs.mapped, 0, inputs.weights, inputs.passed[0], lengths, state, final, ys)
         self.found.append(jax.tree.map(jnp.asarray, call))  # constants of a program may be arrays of NumPy
         return mark.passed if added is None else jax.tree.map(jnp.add, mark.passed, (added.final, added.ys))
 

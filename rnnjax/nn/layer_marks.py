@@ -1,6 +1,7 @@
 """Marks of the calls of recurrent layers in a traced program, for diagnostics.
 
-``RNN`` marks what it reads and what it returns while a program is traced under ``marking(True)``. A mark is a
+``RNN`` marks what it reads and what it returns while a program is traced under ``marking(CALLS)``, and the taps that it
+adds to its states too under ``marking(TAPS)``, zeros where it has none. A mark is a
 primitive of JAX that returns its first operands unchanged, so it stays in the program wherever a transformation puts
 the layer: in the body of ``jax.jit``, ``jax.checkpoint`` or ``lax.scan``. Under ``jax.vmap`` its arrays get the mapped
 axis in front. ``analysis.marked_program`` reads the marks.
@@ -15,9 +16,10 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from rnnjax.cells import Cell, Params
-from rnnjax.typing import CellState, PyTree
+from rnnjax.typing import CellState, PyTree, Taps
 
-marking = jax.make_user_context(False)  # part of the key of JAX's caches: what was traced before has no marks
+CALLS, TAPS = "calls", "taps"
+marking = jax.make_user_context(None)  # part of the key of JAX's caches: what was traced before has no marks
 
 
 class LayerInfo(NamedTuple):
@@ -32,7 +34,7 @@ class LayerInfo(NamedTuple):
 class Mark(NamedTuple):
     """The operands of a mark."""
 
-    passed: PyTree  # what the layer goes on with: its inputs, or its final state and outputs
+    passed: PyTree  # what the layer goes on with: its inputs and taps, or its final state and outputs
     noted: PyTree
     weights: PyTree
     info: LayerInfo | None  # None after the layer, where only ``passed`` is there
@@ -40,13 +42,15 @@ class Mark(NamedTuple):
 
 
 def mark_inputs(
-    info: LayerInfo, params: Params, xs: jax.Array, lengths: jax.Array | None, state: CellState | None
-) -> jax.Array:
-    """``xs`` (T, ..., D), marked with all that a layer reads; None stands for full lengths and for zeros."""
+    info: LayerInfo, params: Params, xs: jax.Array, lengths: jax.Array | None, state: CellState | None, taps: Taps
+) -> tuple[jax.Array, Taps]:
+    """``xs`` (T, ..., D) and taps, marked with all that a layer reads; None stands for full lengths and for zeros."""
     steps, *batch_shape = xs.shape[:-1]
+    if marking.value == TAPS and taps is None:
+        taps = info.cell.initial_state(xs.shape[:-1])
     lengths = jnp.full(batch_shape, steps, jnp.int32) if lengths is None else lengths
     state = info.cell.initial_state(tuple(batch_shape)) if state is None else state
-    marked: jax.Array = _mark(xs, (lengths, state), params, info)
+    marked: tuple[jax.Array, Taps] = _mark((xs, taps), (lengths, state), params, info)
     return marked
 
 

@@ -85,7 +85,7 @@ class RNN(nn.Module):
             xs, taps = jax.tree.map(lambda a: jnp.moveaxis(a, -2, 0), (xs, taps))
         if marking.value:
             info = LayerInfo("/".join(self.path) or "rnn", self.cell, self.reverse, self.time_major)
-            xs = mark_inputs(info, params, xs, lengths, state)
+            xs, taps = mark_inputs(info, params, xs, lengths, state, taps)
         steps, *batch_shape, in_features = xs.shape
 
         def scan(dropout: DropoutMasks = NO_DROPOUT) -> tuple[States, States]:

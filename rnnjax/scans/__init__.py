@@ -1,0 +1,1 @@
+"""Every ``lax.scan`` of a traced JAX program: where it stands, and arrays added to its carries."""

@@ -1,0 +1,97 @@
+"""``rnnjax.observe``: the gradient at every step of every scan of a function, which need not be changed for it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.argument_checks import describe
+from rnnjax.nn.layer_marks import TAPS, marking
+from rnnjax.scans.evaluate import evaluate
+from rnnjax.scans.sites import Site, find_sites
+from rnnjax.typing import PyTree
+
+SiteTaps = dict[str, tuple[jax.Array | None, ...]]
+
+
+class Observation(NamedTuple):
+    """What ``observe(fun)(*args)`` returns.
+
+    Attributes:
+        tapped: ``tapped(taps, *args)`` is ``fun(*args)`` where the taps are zero.
+        taps: zeros, by the name of each site that can be seen: an array (outer..., T, ...) for each array of its carry,
+            None for one that is not differentiable.
+        sites: all scans of ``fun``, also those that cannot be seen.
+    """
+
+    tapped: Callable[..., PyTree]
+    taps: SiteTaps
+    sites: tuple[Site, ...]
+
+
+def observe(fun: Callable[..., PyTree]) -> Callable[..., Observation]:
+    """Make the carries of all scans in ``fun`` visible to ``jax.grad``.
+
+        tapped, taps, sites = rnnjax.observe(loss)(params, batch)
+        gradients = jax.grad(tapped)(taps, params, batch)
+
+    ``gradients[site.name]`` then holds, for each array of the carry of that scan, the total derivative ∂L/∂carry_t at
+    every step t, with all paths through later steps and through what the scan outputs: (outer..., T, ...), where
+    ``outer`` are the lengths of the scans around it. Together with the gradient of the parameters it takes one
+    backward pass: ``jax.grad(tapped, argnums=(0, 1))``.
+
+    Args:
+        fun: any function that JAX can trace: of plain JAX, Flax, Equinox, Haiku. Its scans may stand inside
+            ``jax.jit``, ``jax.vmap``, ``jax.checkpoint``, ``lax.cond`` and other scans. Layers of ``rnnjax.RNN`` are
+            seen through their own taps.
+
+    Returns:
+        A function of the arguments of ``fun``, which traces it and returns ``Observation``. It may be called inside
+        of ``jax.jit``, for example in a training step.
+
+    Raises:
+        ValueError: ``fun`` is not a function; from the returned function, an argument holds something that is no array.
+    """
+    if not callable(fun):
+        raise ValueError(f"fun must be a function, got {describe(fun)}")
+
+    def observed(*args: PyTree, **kwargs: PyTree) -> Observation:
+        _check_arrays(args, kwargs)
+        with marking(TAPS):
+            program, shapes = jax.make_jaxpr(fun, return_shape=True)(*args, **kwargs)
+        sites = find_sites(program)
+        expected = jax.tree.map(jnp.shape, (args, kwargs))
+        paths = {site.name: site.path for site in sites if site.hidden is None}
+
+        def tapped(taps: SiteTaps, *args: PyTree, **kwargs: PyTree) -> PyTree:
+            if jax.tree.map(jnp.shape, (args, kwargs)) != expected:
+                raise ValueError(
+                    "tapped is made for arguments of the shapes that observe was called with; call observe again"
+                )
+            if unknown := taps.keys() - paths.keys():
+                raise ValueError(f"taps has {min(unknown)!r}, which is no site; there are {', '.join(paths) or 'none'}")
+            at_paths = {paths[name]: of_site for name, of_site in taps.items()}
+            results = evaluate(program, jax.tree.leaves((args, kwargs)), at_paths)
+            return jax.tree.unflatten(jax.tree.structure(shapes), results)
+
+        return Observation(tapped, {site.name: _zero_taps(site) for site in sites if site.hidden is None}, sites)
+
+    return observed
+
+
+def _zero_taps(site: Site) -> tuple[jax.Array | None, ...]:
+    leading = (*site.outer, site.length)
+    return tuple(None if a is None else jnp.zeros((*leading, *a.shape), a.dtype) for a in site.carry)
+
+
+def _check_arrays(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    for name, tree in (*((f"argument {i}", arg) for i, arg in enumerate(args)), *kwargs.items()):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            try:
+                jax.typeof(leaf)
+            except TypeError:
+                raise ValueError(
+                    f"{name}{jax.tree_util.keystr(path)} must be an array, got {describe(leaf)}; leave it out of the "
+                    "arguments, as in rnnjax.observe(lambda params, batch: loss(params, batch, config))"
+                ) from None
