@@ -7,7 +7,7 @@ for it; every equation without a site in it is evaluated as it is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,18 +18,36 @@ from rnnjax.scans.equations import CALLS, CHECKPOINTS, bind, inner_programs, is_
 from rnnjax.scans.sites import Path
 
 Addends = Sequence[jax.Array | None]  # one for each array of a carry, or for each result of a program
-AtPaths = Mapping[Path, Addends]
+
+
+class Added(NamedTuple):
+    """What is added at a site; arrays have a leading axis for each scan around it."""
+
+    carry: Addends = ()  # (..., T, ...) for each array of the carry, at every step
+    results: Addends | None = None  # for each array of the final carry and of the outputs; the site is then recorded
+
+
+class Recorded(NamedTuple):
+    """What a scan read; arrays have a leading axis for each scan around it, except those that are the same for all."""
+
+    consts: list[Any]
+    carry: list[Any]  # before the first step
+    xs: list[Any]
+
+
+AtPaths = Mapping[Path, Added]
+Records = dict[Path, Recorded]
 
 
 def evaluate(
     program: ClosedJaxpr, arguments: Sequence[Any], taps: AtPaths, added: Addends = (), path: Path = ()
-) -> list[Any]:
-    """Results of a program.
+) -> tuple[list[Any], Records]:
+    """Results of a program, and what its recorded sites read.
 
     Args:
         program: from ``jax.make_jaxpr`` under ``layer_marks.marking(TAPS)``, or a part of such a program.
         arguments: its arguments, flat.
-        taps: by the path of a site, for each array of the carry an array (outer..., T, ...) to add, or None.
+        taps: what is added, by the path of a site.
         added: for each of the first results an array to add where the result is made, or None.
         path: of the program, if it is a part of another one.
     """
@@ -46,30 +64,68 @@ def evaluate(
     def value(atom: Any) -> Any:
         return atom.val if is_literal(atom) else values[atom]
 
+    records: Records = {}
     for i, eqn in enumerate(jaxpr.eqns):
         here = (*path, i)
         inputs = [value(atom) for atom in eqn.invars]
         below = {site: arrays for site, arrays in taps.items() if site[: len(here)] == here}
         of_results = [made.get(v) for v in eqn.outvars]
-        name = eqn.primitive.name
-        if name in (*CALLS, *CHECKPOINTS) and (below or _any(of_results)):
-            results = _call(eqn, inputs, below, of_results, here)
-        elif name == "cond" and (below or _any(of_results)):
-            results = _cond(eqn, inputs, below, of_results, here)
+        look_into = _OPENED.get(eqn.primitive.name)
+        if look_into is not None and (below or _any(of_results)):
+            results, inside = look_into(eqn, inputs, below, of_results, here)
         else:
-            if not below:
-                results = bind(eqn, inputs)
-            elif eqn.primitive is mark_p:
-                results = _layer(eqn, inputs, below[here])
-            else:
-                results = _scan(eqn, inputs, below, here)
+            results, inside = _scan_or_layer(eqn, inputs, below, here) if below else (bind(eqn, inputs), {})
             results = [a if b is None else a + b for a, b in zip(results, of_results, strict=True)]
         values.update(zip(eqn.outvars, results, strict=True))
-    return [value(v) + at_exit[i] if i in at_exit else value(v) for i, v in enumerate(jaxpr.outvars)]
+        records |= inside
+    return [value(v) + at_exit[i] if i in at_exit else value(v) for i, v in enumerate(jaxpr.outvars)], records
 
 
 def _any(arrays: Addends) -> bool:
     return any(a is not None for a in arrays)
+
+
+def _call(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path: Path) -> tuple[list[Any], Records]:
+    """A program in ``jax.jit``, evaluated in its place, or in ``jax.checkpoint``, unless sites in it are recorded."""
+    (inner,) = inner_programs(eqn)
+
+    def run(inputs: list[Any], taps: AtPaths, added: Addends) -> tuple[list[Any], Records]:
+        return evaluate(inner, inputs, taps, added, (*path, 0))
+
+    if eqn.primitive.name in CHECKPOINTS and not any(site.results is not None for site in taps.values()):
+        run = jax.checkpoint(run, policy=eqn.params["policy"], prevent_cse=eqn.params["prevent_cse"])
+    return run(inputs, taps, added)
+
+
+def _cond(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path: Path) -> tuple[list[Any], Records]:
+    """A conditional; what is added in branches that are not taken gets a gradient of 0, and their records are zeros."""
+    index, *operands = inputs
+
+    def branch(k: int, inner: ClosedJaxpr) -> Callable[..., tuple[list[Any], Records]]:
+        return lambda operands, taps, added: evaluate(inner, operands, taps, added, (*path, k))
+
+    branches = [branch(k, inner) for k, inner in enumerate(inner_programs(eqn))]
+    shapes = [jax.eval_shape(run, operands, taps, added)[1] for run in branches]
+
+    def with_zeros(run: Callable[..., tuple[list[Any], Records]]) -> Callable[..., tuple[list[Any], Records]]:
+        def run_one(*arguments: Any) -> tuple[list[Any], Records]:
+            results, records = run(*arguments)
+            others = {site: record for of_branch in shapes for site, record in of_branch.items()}
+            return results, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), others) | records
+
+        return run_one
+
+    results: tuple[list[Any], Records] = jax.lax.switch(
+        index, [with_zeros(run) for run in branches], operands, taps, added
+    )
+    return results
+
+
+_OPENED = {**dict.fromkeys((*CALLS, *CHECKPOINTS), _call), "cond": _cond}
+
+
+def _scan_or_layer(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, path: Path) -> tuple[list[Any], Records]:
+    return (_layer(eqn, inputs, taps[path].carry), {}) if eqn.primitive is mark_p else _scan(eqn, inputs, taps, path)
 
 
 def _layer(eqn: JaxprEqn, inputs: list[Any], taps: Addends) -> list[Any]:
@@ -80,40 +136,28 @@ def _layer(eqn: JaxprEqn, inputs: list[Any], taps: Addends) -> list[Any]:
     return jax.tree.leaves((xs, [a + b for a, b in zip(jax.tree.leaves(own), moved, strict=True)]))
 
 
-def _call(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path: Path) -> list[Any]:
-    """A program in ``jax.jit``, evaluated in its place, or in ``jax.checkpoint``."""
-    (inner,) = inner_programs(eqn)
-
-    def run(inputs: list[Any], taps: AtPaths, added: Addends) -> list[Any]:
-        return evaluate(inner, inputs, taps, added, (*path, 0))
-
-    if eqn.primitive.name in CHECKPOINTS:
-        run = jax.checkpoint(run, policy=eqn.params["policy"], prevent_cse=eqn.params["prevent_cse"])
-    return run(inputs, taps, added)
-
-
-def _cond(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path: Path) -> list[Any]:
-    """A conditional; the taps of the branches that are not taken get a gradient of 0."""
-    index, *operands = inputs
-
-    def branch(k: int, inner: ClosedJaxpr) -> Callable[..., list[Any]]:
-        return lambda operands, taps, added: evaluate(inner, operands, taps, added, (*path, k))
-
-    branches = [branch(k, inner) for k, inner in enumerate(inner_programs(eqn))]
-    results: list[Any] = jax.lax.switch(index, branches, operands, taps, added)
-    return results
-
-
-def _scan(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, path: Path) -> list[Any]:
+def _scan(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, path: Path) -> tuple[list[Any], Records]:
     (body,) = inner_programs(eqn)
     consts, carry, xs = scan_parts(eqn, inputs)
-    own, below = taps.get(path, ()), {site: arrays for site, arrays in taps.items() if site != path}
+    own, below = taps.get(path, Added()), {site: arrays for site, arrays in taps.items() if site != path}
+    shared: dict[Path, list[Any]] = {}  # constants of recorded scans that are constants of this scan too
 
-    def step(carry: list[Any], slices: Any) -> tuple[list[Any], list[Any]]:
+    def step(carry: list[Any], slices: Any) -> tuple[list[Any], Any]:
         xs_t, own_t, below_t = slices
-        results = evaluate(body, [*consts, *carry, *xs_t], below_t, own_t, (*path, 0))
-        return results[: len(carry)], results[len(carry) :]
+        results, records = evaluate(body, [*consts, *carry, *xs_t], below_t, own_t, (*path, 0))
+        for site, record in records.items():
+            shared[site] = [a if any(a is b for b in consts) else None for a in record.consts]
+            varying = [a if b is None else None for a, b in zip(record.consts, shared[site], strict=True)]
+            records[site] = record._replace(consts=varying)
+        return results[: len(carry)], (results[len(carry) :], records)
 
     options = {name: eqn.params[name] for name in ("length", "reverse", "unroll")}
-    carry, ys = jax.lax.scan(step, carry, (xs, own, below), **options)
-    return [*carry, *ys]
+    final, (ys, records) = jax.lax.scan(step, carry, (xs, own.carry, below), **options)
+    results = [*final, *ys]
+    for site, record in records.items():
+        all_consts = [a if b is None else b for a, b in zip(record.consts, shared[site], strict=True)]
+        records[site] = record._replace(consts=all_consts)
+    if own.results is not None:
+        records[path] = Recorded(consts, carry, xs)
+        results = [a if b is None else a + b for a, b in zip(results, own.results, strict=True)]
+    return results, records

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr
 
 from rnnjax.argument_checks import describe
 from rnnjax.nn.layer_marks import TAPS, marking
-from rnnjax.scans.evaluate import evaluate
+from rnnjax.scans.evaluate import Added, evaluate
 from rnnjax.scans.sites import Site, find_sites
 from rnnjax.typing import PyTree
 
@@ -58,8 +59,7 @@ def observe(fun: Callable[..., PyTree]) -> Callable[..., Observation]:
 
     def observed(*args: PyTree, **kwargs: PyTree) -> Observation:
         _check_arrays(args, kwargs)
-        with marking(TAPS):
-            program, shapes = jax.make_jaxpr(fun, return_shape=True)(*args, **kwargs)
+        program, shapes = trace(fun, *args, **kwargs)
         sites = find_sites(program)
         expected = jax.tree.map(jnp.shape, (args, kwargs))
         paths = {site.name: site.path for site in sites if site.hidden is None}
@@ -71,13 +71,20 @@ def observe(fun: Callable[..., PyTree]) -> Callable[..., Observation]:
                 )
             if unknown := taps.keys() - paths.keys():
                 raise ValueError(f"taps has {min(unknown)!r}, which is no site; there are {', '.join(paths) or 'none'}")
-            at_paths = {paths[name]: of_site for name, of_site in taps.items()}
-            results = evaluate(program, jax.tree.leaves((args, kwargs)), at_paths)
+            at_paths = {paths[name]: Added(of_site) for name, of_site in taps.items()}
+            results, _ = evaluate(program, jax.tree.leaves((args, kwargs)), at_paths)
             return jax.tree.unflatten(jax.tree.structure(shapes), results)
 
         return Observation(tapped, {site.name: _zero_taps(site) for site in sites if site.hidden is None}, sites)
 
     return observed
+
+
+def trace(fun: Callable[..., PyTree], *args: PyTree, **kwargs: PyTree) -> tuple[ClosedJaxpr, PyTree]:
+    """A function as a program in which layers of rnnjax can be seen, and the shapes of its results."""
+    with marking(TAPS):
+        traced: tuple[ClosedJaxpr, PyTree] = jax.make_jaxpr(fun, return_shape=True)(*args, **kwargs)
+    return traced
 
 
 def _zero_taps(site: Site) -> tuple[jax.Array | None, ...]:
