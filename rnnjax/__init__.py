@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rnnjax.nn.classifier import SequenceClassifier
     from rnnjax.nn.recurrent import RNN, Bidirectional, Stack
     from rnnjax.prediction import load
+    from rnnjax.scan_gradients import gradient_flow
     from rnnjax.scans.observation import observe
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ __all__ = [
     "from_keras",
     "from_linen",
     "from_torch",
+    "gradient_flow",
     "load",
     "observe",
     "unroll",
@@ -48,6 +50,7 @@ _HOME = {
     "NnxRNN": "rnnjax.interop.nnx",
     "SequenceClassifier": "rnnjax.nn.classifier",
     "diagnose": "rnnjax.diagnosis",
+    "gradient_flow": "rnnjax.scan_gradients",
     "load": "rnnjax.prediction",
     "observe": "rnnjax.scans.observation",
     "unroll": "rnnjax.core.unroll",

@@ -6,27 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from rnnjax.analysis.capture import NoRecurrentLayerError
 from rnnjax.analysis.diagnosis import Diagnosis
 from rnnjax.analysis.layer_diagnosis import layer_diagnosis
+from rnnjax.analysis.loss_arguments import check_concrete, check_numeric
 from rnnjax.analysis.measure import Measurements, measure, nonfinite_origin
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
+from rnnjax.analysis.scan_diagnosis import ScanDiagnosis, diagnose_scans
 from rnnjax.argument_checks import check_floats, check_lengths, describe
 from rnnjax.cells import Cell
 from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, Origin, check
 from rnnjax.nn.recurrent import RNN
-from rnnjax.report.diagnosis_report import Figures, figures, rich_summary, write_page
+from rnnjax.report.diagnosis_report import Figures, Summary, diagnosis_summary, figures, rich_summary, write_page
 from rnnjax.report.summary.diagnosis import by_lag as quantile_by_lag
 from rnnjax.report.summary.diagnosis import has_belt, mean_keep
 from rnnjax.runtime.blas import one_blas_thread
-from rnnjax.typing import CellState, ModelParams, PyTree
+from rnnjax.scan_alarms import scan_alarms
+from rnnjax.typing import AnyArray, CellState, ModelParams, PyTree
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,22 +38,29 @@ class Result:
 
     Attributes:
         examined: all that was measured: losses (B,) of the examples, and for each recurrent layer its linearised
-            steps, the paths of its gradient, the gradient of its inputs, and the quantities derived from them.
+            steps, the paths of its gradient, the gradient of its inputs, and the quantities derived from them. For
+            scans that are no layers of rnnjax: the scans found, and the quantities derived from each.
         diagnosis: the derived quantities as numpy arrays in float64, cut at the longest example.
         alarms: what is wrong, if anything is.
+        notes: what could not be measured, and why.
     """
 
-    examined: Measurements
+    examined: Measurements | ScanDiagnosis
     diagnosis: Diagnosis
     alarms: tuple[Alarm, ...]
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> Table:
         """A table with a row for each recurrent layer and with the alarms, for ``rich.print`` or a notebook."""
-        return rich_summary(self.diagnosis, self.alarms)
+        return rich_summary(self._summary)
 
     def plot(self) -> Figures:
-        """Matplotlib figures by name: "decay", "paths", "shares", "gates", "flow"."""
-        return figures(self.diagnosis)
+        """Matplotlib figures by name: "decay", "paths", "shares", "gates" (where there are any), "flow"."""
+        return figures(self._summary)
+
+    @property
+    def _summary(self) -> Summary:
+        return diagnosis_summary(self.diagnosis, self.alarms, self.notes)
 
     def save(self, path: str | Path) -> Path:
         """Write table, alarms and figures as one HTML page that needs no other file; return its path.
@@ -58,28 +68,23 @@ class Result:
         Raises:
             ValueError: there cannot be a file of that name, or it cannot be written.
         """
-        if not isinstance(path, str | Path) or not str(path).strip():
-            raise ValueError(f"path must be the name of the page to write, as 'diagnosis.html', got {describe(path)}")
-        path = Path(path)
-        try:
-            if path.is_dir():
-                raise ValueError(f"path must be a file, but '{path}' is a folder; write to '{path / 'diagnosis.html'}'")
-            if not path.parent.is_dir():
-                raise ValueError(f"there is no folder '{path.parent}' to write '{path.name}' to; make it first")
-            return write_page(path, self.diagnosis, self.alarms)
-        except OSError as error:
-            raise ValueError(f"'{path}' cannot be written ({error.strerror}); choose another place") from error
+        return write_page(path, self._summary)
 
 
-def diagnose(model: nn.Module | Cell, params: PyTree, batch: PyTree, loss: Callable[..., jax.Array]) -> Result:
+def diagnose(
+    model: Any, params: PyTree, batch: PyTree, loss: Callable[..., jax.Array], *, resets: AnyArray | None = None
+) -> Result:
     """Measure how the gradient of ``loss`` travels through every recurrent layer of a network.
 
         result = rnnjax.diagnose(model, params, batch, loss)
         rich.print(result.summary())
 
+    Where the loss uses no ``rnnjax.RNN``, every ``lax.scan`` in it is measured, whoever wrote it: see
+    ``rnnjax.observe``. Each array of its carry that a step computes anew is then a state with a row of its own.
+
     Args:
-        model: a Flax module that uses ``rnnjax.RNN`` somewhere, or a bare cell.
-        params: the first argument of ``loss``; for a cell, its parameters.
+        model: what the loss applies, such as a Flax module; or a bare cell of rnnjax.
+        params: the first argument of ``loss``, arrays in any structure; for a cell, its parameters.
         batch: the second argument of ``loss``, arrays in any structure; for a cell, the inputs xs (T, B, D), or the
             pair (xs, lengths).
         loss: ``loss(params, batch)`` applies the module and returns the loss of each example (B,), before any mean;
@@ -87,31 +92,49 @@ def diagnose(model: nn.Module | Cell, params: PyTree, batch: PyTree, loss: Calla
             ``jax.vmap``, and so may the module and its layers, also by Flax (``nn.remat``, ``nn.jit``, ``nn.vmap``,
             ``nn.scan``, ``nn.cond``). For a cell, ``loss(final, ys)`` of its final state, each (B, H), and its outputs
             (T, B, H).
+        resets: (T, B) truth values, the steps before which a scan resets its state, as at the beginning of an episode;
+            there is an alarm if a gradient crosses one. Only for scans that are no layers of rnnjax.
 
     Returns:
         Gradients of each example's own loss, not of the mean. It takes one compilation and one run, about ten
         seconds for 500 steps of 32 examples and 128 units on two CPU cores.
 
     Raises:
-        ValueError: the loss is not one number for each example, no recurrent layer is called, one is called inside a
-            transformation that cannot be looked into (such as ``jax.custom_vjp``), an argument has another type or
-            shape than described here, or ``diagnose`` itself is called inside of a transformation.
+        ValueError: the loss is not one number for each example, there is no recurrence in it that can be seen, a layer
+            of rnnjax is called inside a transformation that cannot be looked into (such as ``jax.custom_vjp``), an
+            argument has another type or shape than described here, or ``diagnose`` itself is called inside of a
+            transformation.
     """
     _check_arguments(model, params, batch, loss)
-    _check_concrete((params, batch, jnp.zeros(())))  # the last one is traced wherever jax.jit traces
+    check_concrete("diagnose", (params, batch, jnp.zeros(())))  # the last one is traced wherever jax.jit traces
     if isinstance(model, Cell):
         params = {"cell": {k: v for k, v in params._asdict().items() if v is not None}}
         loss = _loss_through_module(model, loss)
     # no spinner in a notebook, where rich would need ipywidgets for it
     terminal = Console(stderr=True, force_jupyter=False, force_terminal=sys.stderr.isatty())
     with terminal.status("measuring how the gradient travels"), one_blas_thread():
-        measured = jax.jit(lambda params, batch: hide_nonfinite(measure(loss, params, batch)))(params, batch)
-        _check_concrete(measured)
+        try:
+            if resets is not None:
+                raise NoRecurrentLayerError
+            measured = jax.jit(lambda params, batch: hide_nonfinite(measure(loss, params, batch)))(params, batch)
+        except NoRecurrentLayerError:
+            return _result_of_scans(diagnose_scans(loss, params, batch, resets=resets))
+        check_concrete("diagnose", measured)
         examined = _called(jax.device_put(show_nonfinite(measured)))
     losses = np.asarray(examined.losses)
     layers = tuple(layer_diagnosis(layer) for layer in examined.layers)
     diagnosis = Diagnosis(step=0, examples=len(losses), loss=float(losses.mean()), layers=layers)
     return Result(examined, diagnosis, _alarms(examined, diagnosis))
+
+
+def _result_of_scans(examined: ScanDiagnosis) -> Result:
+    if not examined.layers:
+        raise ValueError("resets are for scans that are no layers of rnnjax, and the loss has none; leave them out")
+    if examined.losses.ndim == 0:
+        raise ValueError("the loss must be one number for each example, got (); return it before taking the mean")
+    losses = examined.losses
+    diagnosis = Diagnosis(step=0, examples=len(losses), loss=float(losses.mean()), layers=examined.layers)
+    return Result(examined, diagnosis, scan_alarms(examined), examined.notes)
 
 
 def _called(examined: Measurements) -> Measurements:
@@ -122,17 +145,11 @@ def _called(examined: Measurements) -> Measurements:
 
 def _check_arguments(model: Any, params: PyTree, batch: PyTree, loss: Any) -> None:
     """ValueError for an argument that is wrong, as far as that is known before anything is traced."""
-    if not isinstance(model, Cell) and (isinstance(model, type) or not callable(model)):
+    if not isinstance(model, Cell) and (isinstance(model, type) or not (callable(model) or hasattr(model, "apply"))):
         raise ValueError(f"model must be a Flax module or a cell such as rnnjax.LSTM(128), got {describe(model)}")
     if not callable(loss):
         raise ValueError(f"loss must be a function, got {describe(loss)}")
-    for name, tree in (("params", params), ("batch", batch)):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_list_of_numbers):
-            if not _is_numeric(leaf):
-                hint = "; make an array of it with jnp.asarray" if isinstance(leaf, list) else ""
-                raise ValueError(
-                    f"{name}{jax.tree_util.keystr(path)} must be an array of numbers, got {describe(leaf)}{hint}"
-                )
+    check_numeric(params=params, batch=batch)
     if isinstance(model, Cell):
         xs, lengths = _inputs_and_lengths(batch)
         check_floats("batch", xs, "(T, B, D)")
@@ -140,30 +157,9 @@ def _check_arguments(model: Any, params: PyTree, batch: PyTree, loss: Any) -> No
         check_lengths(lengths, xs.shape[1:2], xs.shape[0])
 
 
-def _check_concrete(tree: PyTree) -> None:
-    """ValueError where an array is traced, so that there are no numbers to return."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree)):
-        raise ValueError(
-            "diagnose cannot be called inside jax.jit, jax.grad, jax.vmap or another transformation, where there are "
-            "no numbers yet; call it outside of them (it compiles its own program)"
-        )
-
-
 def _inputs_and_lengths(batch: PyTree) -> tuple[Any, Any]:
     """The inputs xs of a cell, and their lengths or None."""
     return tuple(batch) if isinstance(batch, tuple | list) and len(batch) == 2 else (batch, None)
-
-
-def _is_list_of_numbers(node: Any) -> bool:
-    """Whether it is a list, also of lists, of numbers of Python."""
-    return isinstance(node, list) and bool(node) and all(isinstance(a, int | float) for a in jax.tree.leaves(node))
-
-
-def _is_numeric(leaf: Any) -> bool:
-    """Whether JAX can make an array of it."""
-    if isinstance(leaf, np.ndarray | np.generic):
-        return leaf.dtype.kind not in "OSUMm"
-    return isinstance(leaf, jax.Array | bool | int | float | complex)
 
 
 def _loss_through_module(

@@ -13,7 +13,7 @@ from sequences import normal_like
 
 import rnnjax
 from rnnjax.diagnostics import half_life
-from rnnjax.report.diagnosis_report import rich_summary
+from rnnjax.report.diagnosis_report import diagnosis_summary, rich_summary
 
 STEPS, BATCH, INPUTS, UNITS = 40, 6, 3, 8
 XS = normal_like(jax.ShapeDtypeStruct((STEPS, BATCH, INPUTS), jnp.float32), 0)
@@ -268,5 +268,5 @@ def test_a_name_is_not_read_as_a_style(branches):
     diagnosis = branches[0].diagnosis
     layers = tuple(msgspec.structs.replace(layer, name="[red]rnn[/]") for layer in diagnosis.layers)
     console = Console(width=140, record=True, file=io.StringIO())
-    console.print(rich_summary(msgspec.structs.replace(diagnosis, layers=layers), ()))
+    console.print(rich_summary(diagnosis_summary(msgspec.structs.replace(diagnosis, layers=layers), ())))
     assert console.export_text().count("GRU [red]rnn[/]") == 2

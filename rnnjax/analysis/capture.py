@@ -21,6 +21,10 @@ from rnnjax.typing import CellState, PyTree
 Loss = Callable[[PyTree, PyTree], jax.Array]  # (params, batch) -> the loss of each example (B,)
 
 
+class NoRecurrentLayerError(ValueError):
+    """A loss calls no ``rnnjax.RNN``."""
+
+
 @flax.struct.dataclass
 class LayerCall:
     """The arguments of one call of an ``RNN``; arrays are time-major, in the order in which the layer reads the steps.
@@ -58,8 +62,9 @@ def record_calls(loss: Loss, params: PyTree, batch: PyTree) -> tuple[jax.Array, 
         batch: its second argument.
 
     Raises:
-        ValueError: the loss is not one number for each example, no recurrent layer was called, or one was called
-            inside a transformation that cannot be looked into.
+        NoRecurrentLayerError: no recurrent layer was called.
+        ValueError: the loss is not one number for each example, or a layer was called inside a transformation that
+            cannot be looked into.
     """
     program, _ = _trace(loss, params, batch)
     losses, calls = program(None)
@@ -116,7 +121,7 @@ def _trace(loss: Loss, params: PyTree, batch: PyTree) -> tuple[Program, list[Mar
 
     losses, calls = jax.eval_shape(program, None)
     if not calls:
-        raise ValueError(
+        raise NoRecurrentLayerError(
             "the loss called no rnnjax.RNN, so there is no recurrent layer to measure; apply the model in the loss, as "
             "in model.apply({'params': params}, batch), and make its layers of rnnjax.RNN(cell)"
         )

@@ -5,6 +5,8 @@ import numpy as np
 
 from rnnjax.analysis.diagnosis import JacobianProducts, LagQuantiles, LayerDiagnosis, LyapunovEstimate
 from rnnjax.analysis.measure import LayerMeasurements, product_lengths
+from rnnjax.diagnostics.lyapunov import Lyapunov
+from rnnjax.typing import AnyArray
 
 LYAPUNOV_POINTS = 50  # at which the running estimate of the largest exponent is kept
 
@@ -21,11 +23,6 @@ def layer_diagnosis(measurements: LayerMeasurements) -> LayerDiagnosis:
     layer = jax.tree.map(np.asarray, measurements)
     cell = layer.cell
     lags = int(layer.longest)
-    lags_of_products = product_lengths(len(layer.count))
-    kept = [k for k, lag in enumerate(lags_of_products) if lag <= lags]
-    products = layer.product[kept].astype(np.float64) / np.log(10)
-    largest = layer.lyapunov.running[:lags].max(axis=-1)
-    points = np.unique(np.linspace(0, lags - 1, LYAPUNOV_POINTS).round().astype(int)) if lags else np.arange(0)
     return LayerDiagnosis(
         name=layer.name,
         cell=type(cell).__name__,
@@ -33,10 +30,7 @@ def layer_diagnosis(measurements: LayerMeasurements) -> LayerDiagnosis:
         gates=cell.gates,
         units=cell.features,
         count=layer.count[:lags].astype(np.int64),
-        by_lag={
-            name: LagQuantiles(q10=q10[:lags], q50=q50[:lags], q90=q90[:lags])
-            for name, (q10, q50, q90) in ((n, table.astype(np.float64)) for n, table in layer.by_lag.items())
-        },
+        by_lag=lag_quantiles(layer.by_lag, lags),
         saturation=None
         if layer.saturation is None
         else dict(zip(cell.gates, layer.saturation.astype(np.float64).tolist(), strict=True)),
@@ -45,13 +39,29 @@ def layer_diagnosis(measurements: LayerMeasurements) -> LayerDiagnosis:
         belt_share=float(layer.belt_share),
         omega=float(layer.omega),
         padding_read=float(layer.padding_read),
-        lyapunov=LyapunovEstimate(
-            exponents=-np.sort(-layer.lyapunov.exponents.astype(np.float64)),
-            steps=points + 1,
-            largest=largest[points].astype(np.float64),
-        ),
+        lyapunov=lyapunov_estimate(layer.lyapunov, lags),
         last_step_only=bool(layer.last_step_only),
-        singular=JacobianProducts(
-            lag=np.array(lags_of_products, np.int64)[kept], largest=products[:, 0], smallest=products[:, 1]
-        ),
+        singular=jacobian_products(layer.product, len(layer.count), lags),
     )
+
+
+def lag_quantiles(by_lag: dict[str, AnyArray], lags: int) -> dict[str, LagQuantiles]:
+    """Quantiles (3, T) by lag as records, cut at ``lags``."""
+    tables = {name: np.asarray(table, np.float64)[:, :lags] for name, table in by_lag.items()}
+    return {name: LagQuantiles(q10=q10, q50=q50, q90=q90) for name, (q10, q50, q90) in tables.items()}
+
+
+def lyapunov_estimate(lyapunov: Lyapunov, lags: int) -> LyapunovEstimate:
+    """Exponents, largest first, and the running estimate of the largest at up to 50 of the ``lags`` steps."""
+    points = np.unique(np.linspace(0, lags - 1, LYAPUNOV_POINTS).round().astype(int)) if lags else np.arange(0)
+    largest = np.asarray(lyapunov.running, np.float64)[:lags].max(axis=-1)
+    exponents = -np.sort(-np.asarray(lyapunov.exponents, np.float64))
+    return LyapunovEstimate(exponents=exponents, steps=points + 1, largest=largest[points])
+
+
+def jacobian_products(product: AnyArray, steps: int, lags: int) -> JacobianProducts:
+    """Natural logarithms of extreme singular values (P, 2) as log10, of the products of up to ``lags`` factors."""
+    lengths = product_lengths(steps)
+    kept = [k for k, lag in enumerate(lengths) if lag <= lags]
+    logs = np.asarray(product)[kept].astype(np.float64) / np.log(10)
+    return JacobianProducts(lag=np.array(lengths, np.int64)[kept], largest=logs[:, 0], smallest=logs[:, 1])

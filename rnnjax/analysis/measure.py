@@ -87,7 +87,7 @@ def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: Layer
     cell, params, lengths = call.cell, call.params, call.lengths
     count, curves = _curves(cell, steps, parts, lengths)
     decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, gradients.ct_states))
-    curves["decay"] = _quantiles(*decay)
+    curves["decay"] = quantiles_over_examples(*decay)
     averaged = (jnp.arange(len(count)) > 0) & (4 * count >= count[0])
     shares = jnp.where(averaged, curves["belt_share"][1], jnp.nan)
 
@@ -126,11 +126,11 @@ def _curves(cell: Cell, steps: Steps, parts: Paths, lengths: jax.Array) -> tuple
         if gates is not None:
             values[f"gate {name}"] = gates[..., k, :].mean(axis=-1)
     table, exists = jax.vmap(by_lag, (0, None))(jnp.stack(list(values.values())), lengths)  # (quantities, T, B)
-    quantiles = _quantiles(table, exists)
+    quantiles = quantiles_over_examples(table, exists)
     return exists[0].sum(axis=-1), {name: quantiles[:, i] for i, name in enumerate(values)}
 
 
-def _quantiles(values: jax.Array, exists: jax.Array) -> jax.Array:
+def quantiles_over_examples(values: jax.Array, exists: jax.Array) -> jax.Array:
     """Quantiles over the last axis where ``exists``, NaN where nothing does: (..., N) → (3, ...)."""
     known = jnp.where(exists, values, jnp.nan)
     return jnp.nanquantile(known, jnp.array(QUANTILES, values.dtype), axis=-1)

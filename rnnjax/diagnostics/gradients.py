@@ -133,7 +133,7 @@ def half_life(norms: np.ndarray) -> float:
         >>> round(half_life(0.5 ** (np.arange(40) / 3)), 6)
         3.0
     """
-    norms = _curve(norms)
+    norms = curve_of_norms(norms)
     lags = np.flatnonzero(np.isfinite(norms) & (norms > np.finfo(np.float32).tiny))
     if len(lags) < 2:
         return float("nan")
@@ -147,14 +147,14 @@ def reach(norms: np.ndarray, share: float = 0.01) -> int:
     Raises:
         ValueError: as ``half_life``, or ``share`` is not above 0 and at most 1.
     """
-    norms = _curve(norms)
+    norms = curve_of_norms(norms)
     if not is_number(share) or not 0 < share <= 1:
         raise ValueError(f"share must be above 0 and at most 1, as 0.01 for 1%, got {describe(share)}")
     far = np.flatnonzero(np.isfinite(norms) & (norms > 0) & (norms >= share * norms[:1]))
     return int(far[-1]) if len(far) else 0
 
 
-def _curve(norms: object) -> np.ndarray:
+def curve_of_norms(norms: object) -> np.ndarray:
     """Norms by lag as float64."""
     try:
         curve = np.asarray(norms, np.float64)

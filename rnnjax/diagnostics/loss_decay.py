@@ -11,6 +11,8 @@ the gradient of what the loss reads at step t alone. Where the loss reads the la
 total.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -53,14 +55,12 @@ def loss_decay(
     check_state(cell, "ct_states", ct_states, steps.f.shape)
     read = read_at_steps(steps, ct_states)
     strength = safe_norm(memory_gradient(cell, read, steps.r))  # (T, B)
-    chosen = _source_steps(strength, sources)  # (S, B)
-    at_source = jnp.take_along_axis(strength, chosen, axis=0)
-    usable = (at_source > 0) & jnp.isfinite(at_source)
-    scale = jnp.where(usable, 1 / jnp.where(usable, at_source, 1), 0)[..., None]  # (S, B, 1)
+    chosen = source_steps(strength, sources)
+    scale, usable = chosen.scale[..., None], chosen.usable[..., None]
 
     def body(cotangents: CellState, inputs: PyTree) -> tuple[CellState, jax.Array]:
         t, step, read_here = inputs
-        starts = (chosen == t)[..., None] & usable[..., None]
+        starts = (chosen.steps == t)[..., None] & usable
         cotangents = jax.tree.map(lambda ct, new: ct + jnp.where(starts, new[None] * scale, 0), cotangents, read_here)
         step = _for_every_source(step, sources)
         return pull(cell, params, step, cotangents), safe_norm(memory_gradient(cell, cotangents, step.r))
@@ -69,8 +69,22 @@ def loss_decay(
     _, norms = jax.lax.scan(
         body, zeros, (jnp.arange(len(strength), dtype=jnp.int32), steps, read), reverse=True
     )  # (T, S, B)
-    before = chosen[None] - jnp.arange(len(strength), dtype=jnp.int32)[:, None, None]  # the step at each lag
-    exists = (before >= 0) & usable[None]
+    return by_source_lag(norms, chosen)
+
+
+class Sources(NamedTuple):
+    """The steps whose own loss is followed back, each (S, B)."""
+
+    steps: jax.Array
+    scale: jax.Array  # 1 / the strength at the step, 0 where it is not usable
+    usable: jax.Array  # whether the strength is finite and above 0
+
+
+def by_source_lag(norms: jax.Array, sources: Sources) -> tuple[jax.Array, jax.Array]:
+    """Norms (T, S, B) of steps in the order of the lag from each source, and whether there is such a step."""
+    steps = jnp.arange(len(norms), dtype=jnp.int32)[:, None, None]
+    before = sources.steps[None] - steps  # the step at each lag
+    exists = (before >= 0) & sources.usable[None]
     return jnp.where(exists, jnp.take_along_axis(norms, jnp.clip(before, 0), axis=0), 0), exists
 
 
@@ -86,8 +100,8 @@ def read_at_steps(steps: Steps, ct_states: CellState) -> CellState:
     return jax.tree.map(fold, ct_states)
 
 
-def _source_steps(strength: jax.Array, sources: int) -> jax.Array:
-    """The steps (S, B) at which the running sum of ``strength`` (T, B) reaches 1/S, 2/S, ... of the whole."""
+def source_steps(strength: jax.Array, sources: int = SOURCES) -> Sources:
+    """The steps at which the running sum of ``strength`` (T, B) reaches 1/S, 2/S, ... of the whole."""
     known = jnp.where(jnp.isfinite(strength), strength, 0)
     largest = known.max(axis=0)
     running = jnp.cumsum(known / jnp.where(largest > 0, largest, 1)[None], axis=0)
@@ -95,7 +109,10 @@ def _source_steps(strength: jax.Array, sources: int) -> jax.Array:
     inner = jnp.argmax(running[None] >= parts * running[None, -1:], axis=1)
     last = len(strength) - 1 - jnp.argmax(known[::-1] > 0, axis=0)
     inner = jnp.where(jnp.take_along_axis(known, inner, axis=0) > 0, inner, last[None])
-    return jnp.concatenate([inner, last[None]]).astype(jnp.int32)
+    steps = jnp.concatenate([inner, last[None]]).astype(jnp.int32)
+    at_source = jnp.take_along_axis(strength, steps, axis=0)
+    usable = (at_source > 0) & jnp.isfinite(at_source)
+    return Sources(steps, jnp.where(usable, 1 / jnp.where(usable, at_source, 1), 0), usable)
 
 
 def _for_every_source(step: Steps, sources: int) -> Steps:

@@ -1,4 +1,4 @@
-"""What the scans of a loss read, and the gradients at their results: enough to follow a gradient through their steps."""
+"""What the scans of a loss read, and the gradients at their results: enough to follow a gradient step by step."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,21 +58,32 @@ class ScanCall:
 
     def of_each_run(self, function: Callable[[Run], PyTree]) -> PyTree:
         """``function`` of every run, one after the other; its results stacked, (R, ...)."""
-        leaves, tree = jax.tree.flatten(self.arrays)
-        varying = [a.ndim > rank for a, rank in zip(leaves, self._ranks(), strict=True)]
-        merged = [self._merge(a, rank) for a, rank, own in zip(leaves, self._ranks(), varying, strict=True) if own]
+        if not self.site.outer:
+            return jax.tree.map(lambda a: a[None], function(self.first_run()))
+        varying, fill = self._split()
+        return jax.lax.map(lambda arrays: function(fill(arrays)), varying)
 
-        def run(of_run: list[Any]) -> PyTree:
+    def first_run(self) -> Run:
+        """The only run, or that at the first step of the scans around it."""
+        varying, fill = self._split()
+        return fill([a[0] for a in varying])
+
+    def _split(self) -> tuple[list[jax.Array], Callable[[list[Any]], Run]]:
+        """The arrays that vary over runs, (R, ...), and the function that makes a run of those of one."""
+        leaves, tree = jax.tree.flatten(self.arrays)
+        ranks = self._ranks()
+        varies = [a.ndim > rank for a, rank in zip(leaves, ranks, strict=True)]
+        varying = [self._merge(a, rank) for a, rank, own in zip(leaves, ranks, varies, strict=True) if own]
+
+        def fill(of_run: list[Any]) -> Run:
             own = iter(of_run)
-            filled = [next(own) if varies else a for a, varies in zip(leaves, varying, strict=True)]
+            filled = [next(own) if varies_here else a for a, varies_here in zip(leaves, varies, strict=True)]
             consts, carry, xs, ct_final, ct_ys = jax.tree.unflatten(tree, filled)
             if self.site.reverse:
                 xs, ct_ys = jax.tree.map(lambda a: a[::-1], (xs, ct_ys))
-            return function(Run(self.body, self.site.length, consts, carry, xs, ct_final, ct_ys))
+            return Run(self.body, self.site.length, consts, carry, xs, ct_final, ct_ys)
 
-        if not self.site.outer:
-            return jax.tree.map(lambda a: a[None], run([]))
-        return jax.lax.map(run, merged)
+        return varying, fill
 
     def _ranks(self) -> list[int]:
         """The number of axes that each array has in one run."""

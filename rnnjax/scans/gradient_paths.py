@@ -96,19 +96,25 @@ def gradient_paths(run: Run) -> Paths:
         from_later, from_belt = later  # at the new carry
         at_end = [jnp.where(t == last, ct, 0) for ct in ct_final]
         zeros = [jnp.zeros_like(ct) for ct in ct_ys_t]
-        direct = pull(run, carry, xs_t, at_end, ct_ys_t)
-        detour_too = pull(run, carry, xs_t, from_later, zeros)
-        belt = pull(run, carry, xs_t, from_belt, zeros)
-        arriving = [a + b for a, b in zip(from_belt, at_end, strict=True)]
-        along_belt = pull(run, carry, xs_t, arriving, ct_ys_t, belt=True)
-        incoming = [a + b for a, b in zip(direct.incoming, detour_too.incoming, strict=True)]
-        detour = [a - b for a, b in zip(detour_too.made, belt.made, strict=True)]
-        return (incoming, along_belt.incoming), Paths(direct.made, belt.made, detour, incoming)
+        arriving = _stack((at_end, ct_ys_t), (from_later, zeros), (from_belt, zeros))
+        pulled = jax.vmap(lambda ct: pull(run, carry, xs_t, *ct))(arriving)
+        direct, of_later, belt = ([a[i] for a in pulled.made] for i in range(3))
+        incoming = [a[0] + a[1] for a in pulled.incoming]
+        reached_by_belt = [a + b for a, b in zip(from_belt, at_end, strict=True)]
+        along_belt = pull(run, carry, xs_t, reached_by_belt, ct_ys_t, belt=True)
+        detour = [a - b for a, b in zip(of_later, belt, strict=True)]
+        return (incoming, along_belt.incoming), Paths(direct, belt, detour, incoming)
 
-    start = [jnp.zeros_like(run.carry[i]) for i in which]
+    nothing = [jnp.zeros_like(run.carry[i]) for i in which]
+    start = nothing, nothing
     paths: Paths
-    _, paths = jax.lax.scan(step, (start, start), (jnp.arange(run.length), run.carries(), run.xs, ct_ys), reverse=True)
+    _, paths = jax.lax.scan(step, start, (jnp.arange(run.length), run.carries(), run.xs, ct_ys), reverse=True)
     return paths
+
+
+def _stack(*trees: Any) -> Any:
+    """Trees of arrays as one tree of arrays with an axis in front."""
+    return jax.tree.map(lambda *arrays: jnp.stack(arrays), *trees)
 
 
 def _pairs(program: ClosedJaxpr, arguments: Sequence[Pair], added: Sequence[Any]) -> list[Pair]:

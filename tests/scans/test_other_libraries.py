@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax_cells import CELLS
+from sequences import normal_like
 
 import rnnjax
-from tests.scans.flax_cells import CELLS
-from tests.sequences import normal_like
 
 B, T, D = 3, 7, 2
 

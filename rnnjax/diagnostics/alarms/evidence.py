@@ -38,8 +38,10 @@ class Evidence:
         keep: share of the memory that the gates keep at a step of the measured examples, the mean over steps.
         saturation: for each gate, the share of (step, unit) pairs at which its slope is nearly 0.
         belt_share: (L,) median share of the gradient that travelled along the belt alone, by lag; NaN at lag 0.
+        ours: whether the cell is one of rnnjax, so that remedies can name its options.
         has_belt: whether ∂m_t/∂m_{t-1} at fixed z is anything but 0 (False for a SimpleRNN).
         padding_read: share of the steps read that look like padding.
+        crossing: largest gradient that crosses a reset of the state, as a share of the largest gradient.
         gradient_norms: (steps,) global norm of the parameters' gradient before clipping, of every training step.
         clip: the norm at which gradients are clipped; 0 for no clipping.
         losses: (steps,) training loss, of every training step.
@@ -59,8 +61,10 @@ class Evidence:
     keep: float | None = None
     saturation: Mapping[str, float] | None = None
     belt_share: Floats | None = None
+    ours: bool = True
     has_belt: bool = False
     padding_read: float | None = None
+    crossing: float | None = None
     gradient_norms: Floats | None = None
     clip: float = 0.0
     losses: Floats | None = None

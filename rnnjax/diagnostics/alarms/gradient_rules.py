@@ -68,9 +68,17 @@ def vanishing(evidence: Evidence) -> Alarm | None:
     horizon = farthest + 1
     cells = f"rnnjax.LSTM(..., chrono={horizon}) or rnnjax.GRU(..., chrono={horizon})"
     penalty = "or add the penalty rnnjax.diagnostics.flossing to the loss, which holds the gradient up."
-    if evidence.has_belt:
+    if not evidence.ours:
+        remedy = (
+            f"Start with the gate open that keeps the state, by a bias of log {horizon} for a memory as long as this."
+        )
+        if not evidence.has_belt:
+            advice = "Let the state go on along a path without a matrix product, as the cell state of an LSTM does."
+            remedy = f"{advice} {remedy}"
+        actions: tuple[Action, ...] = ()
+    elif evidence.has_belt:
         remedy = f"Start with the keep gate open, as in {cells}; {penalty}"
-        actions: tuple[Action, ...] = (Action("chrono", horizon), Action("flossing"))
+        actions = (Action("chrono", horizon), Action("flossing"))
     else:
         remedy = (
             f"Use a cell whose memory has its own path through time, such as {cells}; or start from the identity "
@@ -94,6 +102,9 @@ def exploding(evidence: Evidence) -> Alarm | None:
     )
     clipped = () if evidence.clip else (Action("clip", 1.0),)
     actions = (Action("orthogonal_scale", 0.9), *clipped, Action("omega"))
+    if not evidence.ours:
+        remedy = f"Scale the recurrent weights down, as an orthogonal matrix times 0.9, {clip}or let the state decay."
+        actions = ()
     moments = _moments(evidence.curves)
     if moments is not None:
         with np.errstate(over="ignore"):

@@ -21,7 +21,7 @@ LONG_ENOUGH = 100  # steps of training, so that the last part is an average over
 GAIN = 0.02  # share of the chance-level loss; see plateau
 LONG_MEMORY = 200  # steps: the chrono initialisation that remedies propose where no length was measured
 KEEP_GATE_OPEN = "rnnjax.LSTM(..., forget_bias=1) or rnnjax.GRU(..., forget_bias=1)"
-KEEP_GATE_ACTIONS = (Action("forget_bias", 1.0), Action("chrono", LONG_MEMORY))
+KEEP_GATE_ACTIONS: tuple[Action, ...] = (Action("forget_bias", 1.0), Action("chrono", LONG_MEMORY))
 
 
 def not_finite(evidence: Evidence) -> Alarm | None:
@@ -62,6 +62,20 @@ def padding_read(evidence: Evidence) -> Alarm | None:
     )
     remedy = "Pass every example's length: lengths= of rnnjax.unroll, rnnjax.RNN and rnnjax.SequenceClassifier."
     return Alarm("padding read", evidence.label, sentence, remedy, {"padding_read": float(share)})
+
+
+def crosses_reset(evidence: Evidence) -> Alarm | None:
+    """A gradient crosses a step at which the state is reset; it must be exactly 0, so any that is not is a fault."""
+    share = evidence.crossing
+    if share is None or share == 0:
+        return None
+    amount = "a gradient that is not finite" if not np.isfinite(share) else f"{percent(share)} of the largest gradient"
+    sentence = f"{evidence.label}: {amount} crosses a step at which the state is reset."
+    remedy = (
+        "Replace the state that comes in before it is read, as in jnp.where(reset, initial_state, state): what is "
+        "multiplied by 0 afterwards, or reset one step late, still depends on the episode before."
+    )
+    return Alarm("crosses a reset", evidence.label, sentence, remedy, {"share": float(np.nan_to_num(share))})
 
 
 def forget_bias(evidence: Evidence) -> Alarm | None:
@@ -113,7 +127,11 @@ def dead_memory(evidence: Evidence) -> Alarm | None:
         f"{plural(evidence.unit)} comes along its belt, the rest through the recurrent weights, as in a SimpleRNN."
     )
     remedy = f"Start with the keep gate open: {KEEP_GATE_OPEN}, or chrono={LONG_MEMORY} instead of forget_bias."
-    return Alarm("dead memory", evidence.label, sentence, remedy, {"belt_share": share}, KEEP_GATE_ACTIONS)
+    actions = KEEP_GATE_ACTIONS
+    if not evidence.ours:
+        remedy = "Start with the gate open that keeps the state: a bias of 1, or more for longer memories."
+        actions = ()
+    return Alarm("dead memory", evidence.label, sentence, remedy, {"belt_share": share}, actions)
 
 
 def saturated(evidence: Evidence) -> Alarm | None:

@@ -11,6 +11,7 @@ from rnnjax.diagnostics.alarms.evidence import Action, Alarm, Evidence, Origin
 from rnnjax.diagnostics.alarms.gradient_rules import exploding, vanishing
 from rnnjax.diagnostics.alarms.layer_rules import (
     clipping,
+    crosses_reset,
     dead_memory,
     forget_bias,
     not_finite,
@@ -24,6 +25,7 @@ __all__ = ["RULES", "Action", "Alarm", "Evidence", "Origin", "check"]
 RULES: tuple[Callable[[Evidence], Alarm | None], ...] = (  # causes before effects, so the plateau is last
     not_finite,
     padding_read,
+    crosses_reset,
     exploding,
     vanishing,
     dead_memory,

@@ -80,9 +80,9 @@ def diagnosed(groups: SeedGroups) -> list[tuple[SeedGroup, int, str]]:
 
 
 def has_belt(layer: LayerDiagnosis) -> bool:
-    """Whether the layer has a conveyor belt: ∂m_t/∂m_{t-1} at fixed z is not 0 everywhere."""
-    keep = layer.by_lag.get("keep")
-    return layer.keep_at_bias > 0 or (keep is not None and bool((keep.q90 > 0).any()))
+    """Whether the layer has a conveyor belt: ∂m_t/∂m_{t-1} at fixed z, or a gradient along it, is not 0 everywhere."""
+    known = (layer.by_lag.get(name) for name in ("keep", "belt"))
+    return layer.keep_at_bias > 0 or any(levels is not None and bool((levels.q90 > 0).any()) for levels in known)
 
 
 def mean_keep(layer: LayerDiagnosis) -> float | None:

@@ -1,0 +1,61 @@
+"""The decay over lag of the gradient of one step's own loss in any scan: ``diagnostics.loss_decay`` without a cell."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.diagnostics.gradients import safe_norm
+from rnnjax.diagnostics.loss_decay import SOURCES, by_source_lag, source_steps
+from rnnjax.scans.calls import Arrays, Run
+from rnnjax.scans.carries import batch_axis, by_example
+from rnnjax.scans.gradient_paths import pull, states
+
+
+def example_norms(a: jax.Array, batch: int | None, leading: int = 1) -> jax.Array:
+    """‖·‖ of each step and example, (L..., B), in single precision at least; see ``by_example``."""
+    rows = by_example(a, batch, leading)
+    return safe_norm(rows.astype(jnp.promote_types(rows.dtype, jnp.float32)))
+
+
+def scan_decay(run: Run, k: int, direct: jax.Array, batch: int | None) -> tuple[jax.Array, jax.Array]:
+    """How the gradient of single steps' own losses fades on its way back, at one array of the carry.
+
+    As ``diagnostics.loss_decay``: the steps that are followed are chosen by the strength of their direct gradient.
+
+    Args:
+        run: the scan.
+        k: which of the differentiable arrays of the carry.
+        direct: (T, ...) its direct gradient, from ``gradient_paths``.
+        batch: number of examples B; None where they cannot be told apart, which counts as one.
+
+    Returns:
+        ``norms`` relative to lag 0 and ``exists``, both (T, S, B).
+    """
+    chosen = source_steps(example_norms(direct, batch))
+    ct_final = [ct for ct in run.ct_final if ct is not None]
+    ct_ys = [ct for ct in run.ct_ys if ct is not None]
+
+    def at_sources(ct: jax.Array, starts: jax.Array) -> jax.Array:
+        """(S, ...): the gradient at the examples whose source is this step, each scaled to a strength of 1."""
+        factor = jnp.where(starts, chosen.scale, 0).astype(ct.dtype)  # (S, B)
+        axis = batch_axis(ct.shape, batch)
+        if axis is None:
+            return factor.max(axis=1).reshape(-1, *(1,) * ct.ndim) * ct[None]
+        shape = [1] * ct.ndim
+        shape[axis] = ct.shape[axis]
+        return factor.reshape(-1, *shape) * ct[None]
+
+    def step(from_later: Arrays, inputs: Any) -> tuple[Arrays, jax.Array]:
+        t, carry, xs_t, ct_ys_t = inputs
+        starts = (chosen.steps == t) & chosen.usable
+        at_end = [at_sources(ct, starts & (t == run.length - 1)) for ct in ct_final]
+        arriving = [a + b for a, b in zip(from_later, at_end, strict=True)]
+        outputs = [at_sources(ct, starts) for ct in ct_ys_t]
+        back = jax.vmap(lambda ct, ys: pull(run, carry, xs_t, ct, ys))(arriving, outputs)
+        return back.incoming, example_norms(back.made[k], batch)
+
+    start = [jnp.zeros((SOURCES, *run.carry[i].shape), run.carry[i].dtype) for i in states(run)]
+    inputs = (jnp.arange(run.length), run.carries(), run.xs, ct_ys)
+    _, norms = jax.lax.scan(step, start, inputs, reverse=True)
+    return by_source_lag(norms, chosen)

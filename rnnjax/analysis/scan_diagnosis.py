@@ -1,0 +1,154 @@
+"""The diagnosis of the scans of any loss: its arguments checked, its program measured, the results as arrays."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnnjax.analysis.diagnosis import LayerDiagnosis
+from rnnjax.analysis.layer_diagnosis import jacobian_products, lag_quantiles, lyapunov_estimate
+from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
+from rnnjax.analysis.scan_measure import ScanMeasurements, StateMeasurements, measure_scans
+from rnnjax.argument_checks import check_integers, describe
+from rnnjax.scans.observation import trace
+from rnnjax.scans.sites import Site, find_sites
+from rnnjax.typing import PyTree
+
+
+class ScanDiagnosis(NamedTuple):
+    """What was measured of all scans of a loss.
+
+    Attributes:
+        losses: (B,), or () where the loss is one number for all examples.
+        examples: B; 1 where they cannot be told apart.
+        sites: all scans, also those that cannot be seen.
+        scans: measurements of those that can.
+        layers: for each array of a carry that is a state, the same as the diagnosis of a layer.
+        notes: sentences on what was left out.
+    """
+
+    losses: np.ndarray
+    examples: int
+    sites: tuple[Site, ...]
+    scans: tuple[ScanMeasurements, ...]
+    layers: tuple[LayerDiagnosis, ...]
+    notes: tuple[str, ...]
+
+
+def diagnose_scans(
+    loss: Callable[..., jax.Array],
+    params: PyTree,
+    batch: PyTree,
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    resets: Any = None,
+    jacobians: bool = True,
+) -> ScanDiagnosis:
+    """Measure every scan of ``loss(params, batch)``; the arguments are those of ``measure_scans``.
+
+    Raises:
+        ValueError: the loss is neither one number for each example nor one number, it runs no scan that can be seen,
+            or lengths, mask and resets have another shape.
+    """
+    program, shape = trace(loss, params, batch)
+    _check_loss(shape)
+    sites = find_sites(program)
+    seen = [site for site in sites if site.hidden is None and site.layer is None]
+    if not any(site.hidden is None for site in sites):
+        raise ValueError(_nothing_to_see(sites))
+    examples = shape.shape[0] if shape.shape else _number_of_examples(seen, batch)
+    lengths, mask, resets = _checked_masks(seen, examples, lengths, mask, resets)
+
+    def measure(arguments: list[Any], lengths: Any, mask: Any, resets: Any) -> Any:
+        return hide_nonfinite(
+            measure_scans(program, sites, arguments, examples, lengths, mask, resets, jacobians=jacobians)
+        )
+
+    measured = jax.jit(measure)(jax.tree.leaves((params, batch)), lengths, mask, resets)
+    losses, scans = jax.device_get(show_nonfinite(measured))
+    layers = tuple(_layer(scan, state) for scan in scans for state in scan.states)
+    notes = [f"{site.name} cannot be seen: {site.hidden}." for site in sites if site.hidden is not None]
+    notes += [f"Left out of {scan.site.name}: {why}." for scan in scans for why in scan.left_out]
+    if seen and not layers:
+        raise ValueError(f"no carry of a scan holds a state: {' '.join(notes) or 'the scans have no steps.'}")
+    return ScanDiagnosis(np.asarray(losses), examples or 1, sites, scans, layers, tuple(notes))
+
+
+def state_name(scan: ScanMeasurements, state: StateMeasurements) -> str:
+    """The site's name, with the index of the array where the carry has several states."""
+    return scan.site.name if len(scan.states) == 1 else f"{scan.site.name} carry[{state.index}]"
+
+
+def _check_loss(shape: Any) -> None:
+    if not isinstance(shape, jax.ShapeDtypeStruct) or len(shape.shape) > 1:
+        raise ValueError(
+            "the loss must be one number for each example, (B,), or their mean, got "
+            f"{shape.shape if isinstance(shape, jax.ShapeDtypeStruct) else describe(shape)}"
+        )
+    if not jnp.issubdtype(shape.dtype, jnp.floating):
+        raise ValueError(f"the loss must hold floating-point numbers, got {shape.dtype}; return what is differentiated")
+
+
+def _nothing_to_see(sites: tuple[Site, ...]) -> str:
+    hidden = [f"{site.name} cannot be seen: {site.hidden}" for site in sites if site.hidden is not None]
+    reason = "; ".join(hidden) or "it runs no jax.lax.scan whose carry holds floating-point numbers"
+    return f"there is no recurrence to measure in the loss: {reason}"
+
+
+def _number_of_examples(sites: list[Site], batch: PyTree) -> int | None:
+    """Under a mean loss: the first size of an axis of a carry that is also that of a first, or second, axis of data."""
+    shapes = [jnp.shape(a) for a in jax.tree.leaves(batch)]
+    for axis in (0, 1):
+        sizes = {shape[axis] for shape in shapes if len(shape) > axis}
+        for site in sites:
+            matching = [n for a in site.carry if a is not None for n in a.shape if n in sizes]
+            if matching:
+                return matching[0]
+    return None
+
+
+def _checked_masks(
+    sites: list[Site], examples: int | None, lengths: Any, mask: Any, resets: Any
+) -> tuple[Any, Any, Any]:
+    """As arrays; ValueError for another shape or dtype."""
+    if lengths is not None and mask is not None:
+        raise ValueError("give lengths or a mask, not both")
+    if lengths is not None:
+        if examples is None:
+            raise ValueError("lengths cannot be used where the carry has no axis of the examples; return their losses")
+        check_integers("lengths", lengths, (examples,), 0, max(site.length for site in sites))
+        lengths = jnp.asarray(lengths)
+    steps = sorted({site.length for site in sites})
+    for name, value in (("mask", mask), ("resets", resets)):
+        shape = np.shape(value)
+        if value is not None and (len(shape) != 2 or shape[0] not in steps or shape[1] != (examples or 1)):
+            raise ValueError(
+                f"{name} must be (T, B) of truth values, with T of {', '.join(map(str, steps))} and "
+                f"B = {examples or 1}, got {describe(value)}"
+            )
+    return lengths, *(None if a is None else jnp.asarray(a, bool) for a in (mask, resets))
+
+
+def _layer(scan: ScanMeasurements, state: StateMeasurements) -> LayerDiagnosis:
+    lags = int(scan.longest)
+    nan = float("nan")
+    return LayerDiagnosis(
+        name=state_name(scan, state),
+        cell="scan",
+        reverse=scan.site.reverse,
+        gates=(),
+        units=state.features,
+        count=np.asarray(state.count[:lags], np.int64),
+        by_lag=lag_quantiles(state.by_lag, lags),
+        keep_at_bias=nan,
+        horizon=nan,
+        belt_share=float(state.belt_share),
+        omega=nan,
+        padding_read=nan,
+        lyapunov=None if scan.lyapunov is None else lyapunov_estimate(scan.lyapunov, lags),
+        singular=None if scan.product is None else jacobian_products(scan.product, scan.site.length, lags),
+        last_step_only=bool(state.last_step_only),
+    )

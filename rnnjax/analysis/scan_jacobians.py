@@ -1,0 +1,73 @@
+"""Step Jacobians, their products, and Lyapunov exponents of any scan: ``diagnostics`` without a cell."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rnnjax.analysis.measure import product_lengths
+from rnnjax.diagnostics.jacobians import extreme_singular_values
+from rnnjax.diagnostics.lyapunov import Lyapunov
+from rnnjax.scans.calls import Arrays, Run
+from rnnjax.scans.carries import by_example
+from rnnjax.scans.gradient_paths import states
+
+
+def scan_dynamics(run: Run, kept: tuple[int, ...], batch: int | None, lengths: jax.Array) -> tuple[Lyapunov, jax.Array]:
+    """Lyapunov exponents (S,) and products of step Jacobians (P, 2) of the longest example of a run."""
+    b = jnp.argmax(lengths[: batch or 1])
+    length, carries = lengths[b], run.carries()
+
+    def jacobian(carry: Any, xs_t: Any) -> jax.Array:
+        return state_jacobian(run, carry, xs_t, kept, batch, b)
+
+    def step(q: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
+        t, carry, xs_t = inputs
+        after, triangle = jnp.linalg.qr(jacobian(carry, xs_t) @ q)
+        growth = jnp.log(jnp.abs(jnp.diagonal(triangle)))
+        return jnp.where(t < length, after, q), jnp.where(t < length, growth, 0)
+
+    shape = jax.eval_shape(jacobian, *jax.tree.map(lambda a: a[0], (carries, run.xs)))
+    t = jnp.arange(run.length)
+    _, growth = jax.lax.scan(step, jnp.eye(len(shape), dtype=shape.dtype), (t, carries, run.xs))
+    running = jnp.cumsum(growth, axis=0) / jnp.minimum(t + 1, jnp.maximum(length, 1))[:, None]
+
+    counts = product_lengths(run.length)
+    backward = length - 1 - jnp.arange(counts[-1])  # from the last step; clipped indices end in NaN below
+    last = jax.tree.map(lambda a: a[jnp.clip(backward, 0)], (carries, run.xs))
+    jacobians = jax.lax.map(lambda of_step: jacobian(*of_step), last)
+    values = extreme_singular_values(jnp.swapaxes(jacobians, -1, -2), counts)  # transposed, J_end is the first factor
+    product = jnp.where(length >= jnp.array(counts)[:, None], jnp.stack(values, axis=-1), jnp.nan)
+    return Lyapunov(running[-1], running), product
+
+
+def state_jacobian(
+    run: Run, carry: Arrays, xs_t: Arrays, kept: tuple[int, ...], batch: int | None, b: Any
+) -> jax.Array:
+    """J_t = ∂(state after the step)/∂(state before it) of one example, (S, S).
+
+    Args:
+        run: the scan.
+        carry: before the step.
+        xs_t: inputs of the step.
+        kept: which of the differentiable arrays of the carry make the state, one after the other.
+        batch: number of examples, or None.
+        b: index of the example.
+    """
+    which = states(run)
+    before = [carry[i] for i in which]
+
+    def of_example(arrays: Arrays) -> jax.Array:
+        rows = [by_example(arrays[k], batch, leading=0) for k in kept]
+        return jnp.concatenate([row[jnp.minimum(b, len(row) - 1)] for row in rows])
+
+    def step(incoming: Arrays) -> jax.Array:
+        full = list(carry)
+        for i, a in zip(which, incoming, strict=True):
+            full[i] = a
+        new, _ = run.step(full, xs_t)
+        return of_example([new[i] for i in which])
+
+    after, vjp = jax.vjp(step, before)
+    (rows,) = jax.vmap(vjp)(jnp.eye(len(after), dtype=after.dtype))
+    return jax.vmap(of_example)(rows)
