@@ -21,6 +21,9 @@ class FlaxMGU(rnnjax.Cell):
     State: ClassVar[type] = MinimalGatedUnitState
     reset: bool = True
 
+    def init_bias(self, key):
+        return (jnp.zeros(2 * self.features, self.param_dtype),) * 2
+
     def gate_values(self, z_x, z_h):
         (f_x, n_x), (f_h, n_h) = (jnp.split(z, 2, axis=-1) for z in (z_x, z_h))
         f = jax.nn.sigmoid(f_x + f_h)

@@ -50,7 +50,8 @@ def state_jacobian(
         run: the scan.
         carry: before the step.
         xs_t: inputs of the step.
-        kept: which of the differentiable arrays of the carry make the state, one after the other.
+        kept: which of the differentiable arrays of the carry make the state. The last one comes first: in Flax's LSTM
+            that is h, as in the cells of rnnjax; estimates of Lyapunov exponents on a finite length depend on it.
         batch: number of examples, or None.
         b: index of the example.
     """
@@ -58,7 +59,7 @@ def state_jacobian(
     before = [carry[i] for i in which]
 
     def of_example(arrays: Arrays) -> jax.Array:
-        rows = [by_example(arrays[k], batch, leading=0) for k in kept]
+        rows = [by_example(arrays[k], batch, leading=0) for k in reversed(kept)]
         return jnp.concatenate([row[jnp.minimum(b, len(row) - 1)] for row in rows])
 
     def step(incoming: Arrays) -> jax.Array:

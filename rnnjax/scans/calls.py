@@ -136,7 +136,8 @@ def backpropagate(
     for site in seen:
         results, carried = gradients[site.path].results, len(site.carry)
         (body,) = inner_programs(equations[site.path])
-        calls.append(ScanCall(site, body, (*records[site.path], results[:carried], results[carried:])))
+        read = jax.tree.map(jnp.asarray, records[site.path])  # constants of a program may be numbers of Python
+        calls.append(ScanCall(site, body, (*read, results[:carried], results[carried:])))
     return losses, tuple(calls)
 
 

@@ -33,6 +33,7 @@ class Site:
         source: file and line of the user's program, as "model.py:41"; "" where it is not known.
         length: T, the number of its steps.
         carry: shape and dtype of each array of the carry; None for one that is not differentiable (an integer, a key).
+            JAX itself takes arrays that are passed on unchanged out of it.
         reverse: whether it runs from its last step to its first.
         outer: lengths of the scans around it, outermost first: it runs once for each of their steps.
         within: what encloses it, outermost first, as "jit train", "checkpoint", "scan of 7 steps", "branch 1 of cond".
