@@ -6,6 +6,8 @@ import tomllib
 import types
 from pathlib import Path
 
+import flax.linen as nn
+import jax
 import numpy as np
 import rich
 from test_imports import FLOORS
@@ -24,13 +26,22 @@ def test_the_readme_is_short():
 
 
 def test_every_example_has_its_test_below():
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
 
 
 def test_the_example_runs_and_prints_a_half_life(capsys):
     exec(compile(EXAMPLES[0], "README.md", "exec"), {})
     half_life = float(re.search(r"halves every ([0-9.]+) steps", capsys.readouterr().out)[1])
     assert 1 < half_life < 50
+
+
+def test_three_lines_look_into_two_layers_of_flax(capsys):
+    namespace = {"jax": jax, "nn": nn, "rich": rich, "rnnjax": rnnjax, "xs": np.ones((3, 12, 2), np.float32)}
+    assert len(EXAMPLES[1].strip().splitlines()) == 3
+    exec(compile(EXAMPLES[1], "README.md", "exec"), namespace)
+    printed = capsys.readouterr().out
+    assert "half-life" in printed
+    assert printed.count("carry[0]") == printed.count("carry[1]") == 2
 
 
 def test_a_network_of_pytorch_is_diagnosed(tmp_path, monkeypatch, capsys):
@@ -46,7 +57,7 @@ def test_a_network_of_pytorch_is_diagnosed(tmp_path, monkeypatch, capsys):
         "rnnjax": rnnjax,
         "rich": rich,
     }
-    exec(compile(EXAMPLES[1], "README.md", "exec"), namespace)
+    exec(compile(EXAMPLES[2], "README.md", "exec"), namespace)
     assert len(namespace["result"].diagnosis.layers) == 4
     assert "LSTM" in capsys.readouterr().out
     assert (tmp_path / "diagnosis.html").exists()

@@ -15,7 +15,7 @@ from pages import DOCS, ROOT, blocks, page_name, read
 from rnnjax.cells import registry
 
 PAGES_WITH_CODE = [page for page in sorted(DOCS.rglob("*.md")) if any(blocks(page, "python"))]
-SLOW_CALLS = ("launch.main(", "rnnjax.diagnose(")  # blocks that take more than a moment
+SLOW_CALLS = ("launch.main(", "rnnjax.diagnose(", "rnnjax.gradient_flow(")  # blocks that take more than a moment
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
