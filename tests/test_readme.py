@@ -7,6 +7,7 @@ import types
 from pathlib import Path
 
 import numpy as np
+import pytest
 import rich
 from test_imports import FLOORS
 
@@ -33,6 +34,7 @@ def test_the_example_runs_and_prints_a_half_life(capsys):
     assert 1 < half_life < 50
 
 
+@pytest.mark.slow  # four directions are compiled; what it is made of is tested in tests/interop/ and test_diagnosis.py
 def test_a_network_of_pytorch_is_diagnosed(tmp_path, monkeypatch, capsys):
     """With the recorded weights of a two-layer bidirectional LSTM in place of PyTorch's module."""
     arrays = np.load(ROOT / "tests/interop/origins.npz")
