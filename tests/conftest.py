@@ -4,9 +4,12 @@ XLA compiles with few optimizations, here and in the processes that tests start,
 variables: most programs of the tests take longer to compile than to run.
 """
 
+import contextlib
+import ctypes
 import os
 import signal
 from importlib.metadata import version
+from pathlib import Path
 
 os.environ.setdefault(
     "XLA_FLAGS",
@@ -29,6 +32,26 @@ jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.devices()  # starts the backend, after which the number of devices is fixed
+
+
+MOST_MEMORY = 2 << 30  # bytes
+
+
+def resident_bytes():
+    """The memory of this process, where Linux tells it."""
+    with contextlib.suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory():
+    """Compiled programs, of which the files of tests share few, are dropped after a file when they have become many."""
+    yield
+    if resident_bytes() > MOST_MEMORY:
+        jax.clear_caches()
+        with contextlib.suppress(AttributeError):  # of the GNU C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture

@@ -171,15 +171,17 @@ def test_series_of_one_step(cell, tmp_path):
     assert layer.by_lag["m"].q50 == pytest.approx([expected], rel=1e-4)
     assert layer.omega == 0
     assert np.isfinite(layer.lyapunov.exponents).all()
-    assert set(result.plot()) == {"decay", "paths", "shares", "gates", "flow"}
-    assert result.save(tmp_path / "page.html").stat().st_size > 10_000
+    if len(state) == 2:  # figures take seconds
+        assert result.save(tmp_path / "page.html").read_text(encoding="utf-8").count("data:image/png;base64,") == 10
+        assert set(result.plot()) == {"decay", "paths", "shares", "gates", "flow"}
 
 
 def test_inputs_and_lengths_may_be_a_list():
     cell, lengths = rnnjax.GRU(3), np.array([3, 2, 1, 3, 3, 2])
-    as_list, as_tuple = (diagnose_cell(cell, kind([XS[:3], lengths])) for kind in (list, tuple))
-    np.testing.assert_array_equal(as_list.examined.paths[0].memory, as_tuple.examined.paths[0].memory)
-    assert list(as_list.diagnosis.layers[0].count) == [6, 5, 3]
+    result = diagnose_cell(cell, [XS[:3], lengths])
+    final, _ = rnnjax.unroll(cell, cell.init(jax.random.key(0), INPUTS), XS[:3], lengths=lengths)
+    np.testing.assert_allclose(result.examined.losses, last_output(final, None), rtol=1e-6)
+    assert list(result.diagnosis.layers[0].count) == [6, 5, 3]
 
 
 @pytest.mark.parametrize("within", ["jit of batch", "jit of params", "jit of nothing", "vmap", "grad"])

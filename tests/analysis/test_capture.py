@@ -18,17 +18,15 @@ def zero_taps(model):
     return model.zero_taps(B, T) if isinstance(model, Twice) else model.recurrent.zero_taps(B, T)
 
 
+SLOW = [("classifier", False), ("classifier, stack", False), ("all at once, time-major", True), ("pooled", True)]
 CASES = [
-    ("classifier", False),
     ("classifier, bidirectional", True),
     ("classifier, stack", True),
-    ("classifier, stack", False),
-    ("pooled", True),
     ("pooled, reverse", True),
     ("all at once", False),
-    ("all at once, time-major", True),
     ("all at once, time-major and reverse", True),
     ("twice", True),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW),
 ]
 
 
@@ -73,7 +71,15 @@ def test_what_the_loss_asks_of_a_layer_leads_to_the_totals_of_its_taps(x64, name
         assert all(np.any(a != 0) for a in found)
 
 
-@pytest.mark.parametrize(("name", "ragged"), [case for case in CASES if case[0][:3] in ("poo", "all")])
+@pytest.mark.parametrize(
+    ("name", "ragged"),
+    [
+        ("pooled, reverse", True),
+        ("all at once", False),
+        ("all at once, time-major and reverse", True),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW[2:]),
+    ],
+)
 def test_the_gradient_of_a_layer_s_input_is_autodiff_s(x64, name, ragged):
     *_, (found,), expected = measured(name, ragged)
     assert_close(found, expected, 1e-12)

@@ -23,9 +23,16 @@ def norm_arrays(tree):
     return jax.tree.map(lambda tap: tap.norm[..., 0], tree, is_leaf=is_norm_tap)
 
 
-@pytest.mark.parametrize("chunk", [None, 3])
-@pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("name", CELLS)
+def cases():
+    """Every cell, options and, of the fused pass, length of chunks; those that repeat quicker ones are slow tests."""
+    for name in CELLS:
+        for options in OPTIONS:
+            for chunk in (None,) if "autodiff" in options else (None, 3):
+                quick = name == "LSTM" or (options, chunk) in [("fused", 3), ("stored every third", None)]
+                yield pytest.param(name, options, chunk, marks=() if quick else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("name", "options", "chunk"), list(cases()))
 def test_the_gradient_is_the_norm_of_the_gradient_of_plain_taps(x64, set_chunk_length, name, options, chunk):
     if chunk:
         set_chunk_length(chunk)

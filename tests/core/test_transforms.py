@@ -202,25 +202,33 @@ def test_autodiff_has_forward_mode_and_second_derivatives(x64, name):
     assert_close(hessian_product, differences, 1e-7)
 
 
-@pytest.mark.parametrize("name", NAMES)
+PUSHES = {
+    "jvp": lambda loss, params: jax.jvp(loss, (params,), (params,))[1],
+    "jit of jvp": lambda loss, params: jax.jit(lambda p: jax.jvp(loss, (p,), (p,))[1])(params),
+    "jvp of vmap": lambda loss, params: jax.jvp(
+        jax.vmap(loss), *[(jax.tree.map(lambda a: a[None], params),)] * 2
+    )[1][0],
+    "jacfwd": lambda loss, params: sum(
+        jnp.vdot(a, b) for a, b in zip(*map(jax.tree.leaves, (jax.jacfwd(loss)(params), params)), strict=True)
+    ),
+}  # fmt: skip
+QUICK = [("jvp", "LSTM"), ("jit of jvp", "GRU"), ("jvp of vmap", "LSTM"), ("jacfwd", "GRU")]
+
+
 @pytest.mark.parametrize(
-    "push",
+    ("how", "name"),
     [
-        lambda loss, params: jax.jvp(loss, (params,), (params,))[1],
-        lambda loss, params: jax.jit(lambda p: jax.jvp(loss, (p,), (p,))[1])(params),
-        lambda loss, params: jax.jvp(jax.vmap(loss), *[(jax.tree.map(lambda a: a[None], params),)] * 2)[1][0],
-        lambda loss, params: sum(
-            jnp.vdot(a, b) for a, b in zip(*map(jax.tree.leaves, (jax.jacfwd(loss)(params), params)), strict=True)
-        ),
+        pytest.param(how, name, marks=() if (how, name) in QUICK else pytest.mark.slow)
+        for how in PUSHES
+        for name in NAMES
     ],
-    ids=["jvp", "jit of jvp", "jvp of vmap", "jacfwd"],
 )
-def test_forward_mode_needs_no_option(x64, name, push):
+def test_forward_mode_needs_no_option(x64, how, name):
     """The directional derivative along the parameters themselves, against the fused gradient."""
     cell = CELLS[name]
     params, data = make_params(cell), make_data(cell)
     dots = jax.tree.map(jnp.vdot, single_device_gradients(name)[0], params)
-    assert_close(push(lambda p: make_loss(cell)(p, data), params), sum(jax.tree.leaves(dots)), 1e-12)
+    assert_close(PUSHES[how](lambda p: make_loss(cell)(p, data), params), sum(jax.tree.leaves(dots)), 1e-12)
 
 
 def test_fused_says_so_where_jit_hides_forward_mode():

@@ -34,9 +34,18 @@ CASES = {
 }
 
 
+def slow_unless(quick, *values):
+    """A case of the slow tests, unless ``quick``."""
+    return pytest.param(*values, marks=() if quick else pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("name", "case"),
-    [(name, case) for name in CELLS for case in CASES]
+    [
+        slow_unless(name == "LSTM" or case in ("ragged", "stored every third"), name, case)
+        for name in CELLS
+        for case in CASES
+    ]
     + [(name, "ragged") for name in VARIANTS]
     + [("SimpleRNN relu", "stored every third")],
 )
@@ -48,9 +57,15 @@ def test_fused_equals_autodiff_in_float64(x64, name, case):
     assert all(np.any(a != 0) and a.dtype == jnp.float64 for a in jax.tree.leaves(fused))
 
 
-@pytest.mark.parametrize("steps", [STEPS, STEPS - 1])  # divisible by 2, and not
-@pytest.mark.parametrize("case", ["bare", "two batch dimensions, reverse", "stored every fourth"])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    ("name", "case", "steps"),
+    [
+        slow_unless(name == "LSTM" or (case[:3] == "two" and steps < STEPS), name, case, steps)
+        for name in CELLS
+        for case in ("bare", "two batch dimensions, reverse", "stored every fourth")
+        for steps in (STEPS, STEPS - 1)  # divisible by 2, and not
+    ],
+)
 def test_fused_equals_autodiff_in_chunks(x64, set_chunk_length, name, case, steps):
     set_chunk_length(2)
     cell, (batch_shape, given, options) = ZONED[name], CASES[case]
@@ -67,9 +82,15 @@ READ = {
 }
 
 
-@pytest.mark.parametrize("given", ["", "lengths state taps"])
-@pytest.mark.parametrize("read", READ)
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    ("name", "read", "given"),
+    [
+        slow_unless(name == "LSTM" or (given and read in ("final", "the memory of states")), name, read, given)
+        for name in CELLS
+        for read in READ
+        for given in ("", "lengths state taps")
+    ],
+)
 def test_fused_equals_autodiff_where_the_loss_reads_only_some_outputs(x64, name, read, given):
     arguments, other = make_case(CELLS[name], (4,), given)
     fused, autodiff = fused_and_autodiff(CELLS[name], arguments, other, READ[read])
@@ -97,7 +118,7 @@ def test_chunk_length(cell, shape, expected):
     assert chunk_length(cell, jnp.zeros((*shape, 3))) == expected
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [slow_unless(name == "LSTM", name) for name in CELLS])
 def test_fused_equals_autodiff_in_float32(optimized, name):
     cell = CELLS[name].replace(features=16, param_dtype=jnp.float32)
     arguments, other = make_case(cell, (4,), "lengths state taps", steps=50, lengths=(0, 50, 31, 1))

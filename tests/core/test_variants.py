@@ -43,16 +43,33 @@ def expected_results(name, case):
     return jax.device_get(run(*make_case(CELLS[name], BATCH, given)))
 
 
+QUICK = [("LSTM", "ragged"), ("LSTM", "bare"), ("GRU", "ragged, reverse"), ("SimpleRNN", "stored every third")]
+OTHERS = [(name, case) for name in sorted(CELLS) for case in sorted(CASES) if (name, case) not in QUICK]
+
+
+def check_variant(variant, name, case):
+    given, options = CASES[case]
+    run = variant(functools.partial(gradient_and_outputs, CELLS[name], **options), n_devices=2)
+    actual = jax.device_get(run(*make_case(CELLS[name], BATCH, given)))
+    chex.assert_tree_all_finite(actual)
+    assert_close(actual, expected_results(name, case), 1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+class OtherUnrollTest(chex.TestCase):
+    @chex.all_variants
+    @parameterized.parameters(*OTHERS)
+    def test_fused_equals_autodiff(self, name, case):
+        check_variant(self.variant, name, case)
+
+
 @pytest.mark.usefixtures("x64")
 class UnrollTest(chex.TestCase):
     @chex.all_variants
-    @parameterized.product(name=sorted(CELLS), case=sorted(CASES))
+    @parameterized.parameters(*QUICK)
     def test_fused_equals_autodiff(self, name, case):
-        given, options = CASES[case]
-        run = self.variant(functools.partial(gradient_and_outputs, CELLS[name], **options), n_devices=2)
-        actual = jax.device_get(run(*make_case(CELLS[name], BATCH, given)))
-        chex.assert_tree_all_finite(actual)
-        assert_close(actual, expected_results(name, case), 1e-12)
+        check_variant(self.variant, name, case)
 
     @chex.variants(with_jit=True, without_jit=True, with_pmap=True)
     @parameterized.parameters(*sorted(CELLS))
@@ -78,6 +95,6 @@ class UnrollTest(chex.TestCase):
 def test_every_variant_has_its_tests():
     """With fewer than two devices chex would skip pmap."""
     assert jax.device_count() >= 2
-    names = [name for name in dir(UnrollTest) if name.startswith("test_fused_equals_autodiff")]
+    names = [name for tests in (UnrollTest, OtherUnrollTest) for name in dir(tests) if name.startswith("test_fused")]
     for variant in chex.ChexVariantType:
         assert sum(name.endswith(str(variant)) for name in names) == len(CELLS) * len(CASES)

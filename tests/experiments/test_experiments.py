@@ -40,6 +40,7 @@ def test_adding_numbers_with_a_curriculum_and_pooling(tmp_path):
     assert result["validation_loss"] == min(losses)
 
 
+@pytest.mark.slow
 def test_copying_answers_at_every_step(tmp_path):
     task, _ = run_to_completion(f"copying {SMALL} --cells simple --steps 3 --delay 2 {DEEP}", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("step", "sequence", "symbols")
@@ -47,6 +48,7 @@ def test_copying_answers_at_every_step(tmp_path):
     assert read_json(tmp_path / "run" / "vocabulary.json") == ["<blank>", *"abcdefgh", "<go>"]
 
 
+@pytest.mark.slow
 def test_temporal_order_trains_cells_by_recipes(tmp_path):
     cells = "--cells simple:omega=0.5"
     task, _ = run_to_completion(f"temporal {SMALL} {cells} --steps 3 --length 12", tmp_path / "run")
@@ -79,6 +81,7 @@ def digits(monkeypatch):
     return arguments
 
 
+@pytest.mark.slow
 def test_mnist_row_by_row(digits, tmp_path):
     flags = f"--cells simple --by row --train-examples 17 --data-dir {tmp_path}"
     task, _ = run_to_completion(f"mnist {SMALL} {flags}", tmp_path / "run")

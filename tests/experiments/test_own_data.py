@@ -83,6 +83,7 @@ def make_series(path, labels, *, ragged):
     return path
 
 
+@pytest.mark.slow
 def test_series_of_unlike_lengths_with_classes(tmp_path):
     train = make_series(tmp_path / "train.npz", np.array(["low", "mid", "high"] * 14), ragged=True)
     flags = f"--train {train} --validation 0.2 --test-share 0.2 --pooling max --sweep cell.init=chrono"

@@ -107,6 +107,7 @@ RUN = (
 )
 
 
+@pytest.mark.slow
 def test_a_small_study_runs_from_flags_to_map(tmp_path):
     folder = tmp_path / "run"
     with contextlib.redirect_stdout(io.StringIO()):

@@ -73,8 +73,11 @@ def make_params_of_attention():
     return normal_like(shapes, 3)
 
 
-@pytest.mark.parametrize("pooling", [*POOLINGS, "every"])
-@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize(
+    ("directions", "pooling"),
+    [(2, pooling) for pooling in (*POOLINGS, "every")]
+    + [(1, "last"), *(pytest.param(1, p, marks=pytest.mark.slow) for p in (*POOLINGS[1:], "every"))],
+)
 def test_the_classifier_reads_what_its_pooling_says(x64, pooling, directions):
     cell = rnnjax.GRU(H, **WIDE)
     model = make_model(rnnjax.RNN(cell) if directions == 1 else both_ways(cell), pooling=pooling)

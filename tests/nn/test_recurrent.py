@@ -103,7 +103,7 @@ def wide_rnn(**options):
     "module",
     [
         wide_rnn(),
-        wide_rnn(time_major=True),
+        pytest.param(wide_rnn(time_major=True), marks=pytest.mark.slow),
         rnnjax.Stack([wide_rnn(time_major=True), wide_rnn(time_major=True)], dropout=0.5),
         rnnjax.Stack([rnnjax.Bidirectional(wide_rnn(), wide_rnn(reverse=True)), wide_rnn()], dropout=0.5),
     ],

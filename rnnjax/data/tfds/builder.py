@@ -193,10 +193,16 @@ def read_split(
 
 @contextlib.contextmanager
 def quiet_tfds() -> Iterator[ModuleType]:
-    """The module tensorflow_datasets, imported here since that takes a second, without progress bars and log lines."""
+    """The module tensorflow_datasets, imported here since that takes a second, without progress bars and log lines.
+
+    Nor does a builder look for the description of a data set in TFDS's bucket, for which it makes a temporary folder
+    that it never removes.
+    """
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
+    info = tfds.core.DatasetInfo
+    look_up, info.initialize_from_bucket = info.initialize_from_bucket, lambda self: None
     log = logging.getLogger("absl")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -204,3 +210,4 @@ def quiet_tfds() -> Iterator[ModuleType]:
         yield tfds
     finally:
         log.setLevel(level)
+        info.initialize_from_bucket = look_up

@@ -3,6 +3,7 @@ import logging
 import os
 import socket
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -59,6 +60,15 @@ def test_the_same_archive_gives_the_same_records_and_only_our_lines_are_printed(
         assert path.read_bytes() == (prepared_folder(tmp_path) / path.name).read_bytes()
     assert capfd.readouterr() == (f"reading {archive}\npreparing 24 reviews in {tmp_path}\n", "")
     assert caplog.messages == []
+
+
+def test_the_folder_for_temporary_files_is_left_empty(make_archive, reviews, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    make_archive(tmp_path, reviews)
+    prepare_imdb(tmp_path, silent)
+    assert tree(temporary) == []
 
 
 def extract(folder, reviews):
