@@ -162,7 +162,7 @@ def physics_rollout():
 MODELS = {  # name -> the model, and the states that are to be found in it
     "actor-critic": (actor_critic, ["ActorCritic/ScannedGRU_0"]),
     "equinox": (equinox_classifier, None),
-    "haiku": (haiku_language_model, [f"dynamic_unroll carry[{i}]" for i in range(4)]),
+    "haiku": (haiku_language_model, None),
     "nnx": (nnx_seq2seq, None),
     "physics": (physics_rollout, None),
 }
