@@ -16,7 +16,7 @@ from jax.sharding import AxisType, Mesh
 from rnnjax.config.execution import Execution
 from rnnjax.errors import UserError
 from rnnjax.runtime.malloc import configure_malloc
-from rnnjax.sharding.layout import Layout, MeshLayout, PmapLayout, Program, ahead_of_time
+from rnnjax.sharding.layout import Layout, MeshLayout, PmapLayout, Program
 from rnnjax.sharding.program_spec import MemberLoop, ProgramSpec
 from rnnjax.typing import PyTree
 
@@ -133,7 +133,7 @@ def compile_in_parallel(
     gc.disable()
     try:
         futures: dict[Name, Future[Program]] = {
-            name: pool.submit(ahead_of_time(jax.jit(function), arguments))
+            name: pool.submit(jax.jit(function).lower(*arguments).compile)
             for name, (function, arguments) in single_device.items()
         }
         futures |= {name: pool.submit(layout.lower(spec)) for name, spec in specs.items()}

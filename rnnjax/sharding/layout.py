@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import jax
 import numpy as np
@@ -86,11 +86,9 @@ class MeshLayout:
     def lower(self, spec: ProgramSpec) -> Callable[[], Program]:  # noqa: D102
         arguments = tuple(map(partial(_member_shapes, self._padded_members), spec.roles, spec.arguments))
         specs = tuple(map(partial(_map_with_role, self._spec), spec.roles, arguments))
-        # without jit JAX wants all axes
-        axis_names = {"member", "data"} | ({"model"} if jax.config.jax_disable_jit else set())
         function = jax.shard_map(
             map_members(spec.function, spec.roles, self.member_loop),
-            mesh=self.mesh, in_specs=specs, axis_names=axis_names, check_vma=False,
+            mesh=self.mesh, in_specs=specs, axis_names={"member", "data"}, check_vma=False,
             out_specs=tuple(P("member") if like is None else specs[like] for like in spec.results_like),
         )  # fmt: skip
         in_shardings = tuple(map(partial(_map_with_role, self._sharding), spec.roles, arguments))
@@ -99,7 +97,7 @@ class MeshLayout:
         jitted = jax.jit(
             function, in_shardings=in_shardings, out_shardings=out_shardings, donate_argnums=spec.donate_argnums
         )
-        return ahead_of_time(jitted, arguments)
+        return jitted.lower(*arguments).compile
 
     def _is_row_sharded(self, shape: tuple[int, ...]) -> bool:
         """Whether the rows of a member's array are divided over the data axis; never over several processes."""
@@ -175,15 +173,7 @@ class PmapLayout:
 
             return _map_with_role(device_shape, role, tree)
 
-        return ahead_of_time(program, tuple(map(device_shapes, spec.roles, axes, shapes)))
-
-
-def ahead_of_time(program: Any, arguments: tuple[PyTree, ...]) -> Callable[[], Program]:
-    """Trace a result of ``jax.jit`` or ``jax.pmap`` for such arguments; return what compiles it.
-
-    Under ``jax_disable_jit``, in which JAX calls no compiled programs, it stays as it is.
-    """
-    return (lambda: program) if jax.config.jax_disable_jit else program.lower(*arguments).compile
+        return program.lower(*map(device_shapes, spec.roles, axes, shapes)).compile
 
 
 def _map_with_role(function: Callable[[ShardingRole, Leaf], PyTree], roles: Roles, tree: PyTree) -> PyTree:

@@ -17,10 +17,11 @@ MODES = {
     "warnings are errors": ((), {"PYTHONWARNINGS": "error"}),
 }
 LIBRARY = ["tests/modes/smoke.py"]
-LAUNCH = (
-    "launch.py adding --length 3 --steps 2 --cells lstm --features 3 --seeds 1 --batch-size 1000"
-    " --log-gradients-every 1 --validate-every 0 --compilation-cache off"
-).split()
+SMALL = (
+    "adding --length 3 --steps 2 --cells lstm --features 3 --seeds 1 --batch-size 1000 --log-gradients-every 1"
+    " --validate-every 0 --compilation-cache off"
+)
+LAUNCH = ["launch.py", *SMALL.split()]
 USES = [(mode, LIBRARY) for mode in MODES] + [(mode, LAUNCH) for mode in MODES if mode != "strict promotion of dtypes"]
 
 

@@ -105,8 +105,8 @@ FOLDERS = [
     ),
     (
         "predict huge-model good.csv",
-        "'huge-model/members/lstm-seed0/model.json' is damaged, it describes no model of rnnjax (its whole numbers must "
-        "be at most 2147483647); restore it or run again.",
+        "'huge-model/members/lstm-seed0/model.json' is damaged, it describes no model of rnnjax (its whole numbers "
+        "must be at most 2147483647); restore it or run again.",
     ),
     (
         "explain nowhere --text film",
