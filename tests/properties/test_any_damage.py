@@ -109,7 +109,7 @@ def check(good, tmp_path, name, damage):
             assert f"'{path}" in sentence or "was written by a newer rnnjax" in sentence
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(damage=DAMAGE)
 def test_damage_is_read_or_named(good, tmp_path, no_figures, damage):
     check(good, tmp_path, *damage)
