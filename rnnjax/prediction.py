@@ -20,6 +20,7 @@ from rnnjax.data.vocabulary import encode
 from rnnjax.errors import UserError
 from rnnjax.nn.description import model_from_description
 from rnnjax.nn.saved_params import read_params
+from rnnjax.runs.codec import damaged
 from rnnjax.runs.json_io import read_json
 from rnnjax.runs.member_schema import MemberInfo, ModelRecord
 from rnnjax.runs.reader import member_folders, read_config, read_model
@@ -178,7 +179,10 @@ def _member(path: Path, folder: Path) -> TrainedMember:
     try:
         model = model_from_description(record.model)
     except ValueError as error:
-        raise UserError(f"'{folder / MODEL}' is damaged, {error}; restore it or run again.") from None
+        raise damaged(folder / MODEL, str(error)) from None
+    names, answers = len(record.classes), {Objective.BINARY: 2, Objective.CLASSES: getattr(model, "classes", 0)}
+    if names and names != answers.get(record.objective, names):
+        raise damaged(folder / MODEL, f"classes: {names} names, expected {answers[record.objective]}")
     return TrainedMember(info.label, info.seed, model, read_params(model, folder / PARAMS), vocabulary, record)
 
 

@@ -303,6 +303,36 @@ def test_a_damaged_run_is_one_sentence(file, content, message, runs, tmp_path):
         rnnjax.load(copy).predict(["a film"])
 
 
+@pytest.mark.parametrize(
+    ("run", "change", "message"),
+    [
+        ("texts", {"classes": ["good"]}, "classes: 1 names, expected 2"),
+        ("classes", {"classes": ["a", "b"]}, "classes: 2 names, expected 3"),
+        (
+            "texts",
+            {"preprocessing": {"kind": "words", "max_length": -1, "keep": "last"}},
+            "preprocessing.max_length: exp",
+        ),
+        (
+            "classes",
+            {"preprocessing": {"kind": "numbers", "mean": [1.0], "deviation": []}},
+            "preprocessing: mean and dev",
+        ),
+        (
+            "texts",
+            {"model": {"class": "LSTM", "features": 2**31}},
+            "it describes no model of rnnjax .its whole numbers",
+        ),
+    ],
+)
+def test_a_model_that_could_not_predict_is_named(run, change, message, runs, tmp_path):
+    copy = copied(runs / run, tmp_path)
+    path = next(copy.rglob("model.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UserError, match=f"model.json' is damaged, {message}"):
+        rnnjax.load(copy)
+
+
 def test_nothing_is_overwritten(runs, tmp_path, capsys):
     (tmp_path / "notes.csv").write_text("precious")
     for out, message in (("notes.csv", "exists; name another file"), ("notes.txt", "must end in .csv or .jsonl")):

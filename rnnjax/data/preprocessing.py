@@ -1,6 +1,6 @@
 """What was done to the inputs and labels of a data set, so that a trained model can be given new ones."""
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 import numpy as np
@@ -19,7 +19,7 @@ class WordPreprocessing(msgspec.Struct, frozen=True, kw_only=True, tag_field="ki
         keep: which of them.
     """
 
-    max_length: int
+    max_length: Annotated[int, msgspec.Meta(ge=1)]
     keep: Keep
 
 
@@ -37,6 +37,10 @@ class SeriesPreprocessing(msgspec.Struct, frozen=True, eq=False, kw_only=True, t
     deviation: Floats
     label_mean: float = 0.0
     label_deviation: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.deviation):
+            raise ValueError("mean and deviation are of unequal length")
 
     @classmethod
     def fit(cls, steps: np.ndarray, labels: np.ndarray | None) -> "SeriesPreprocessing":

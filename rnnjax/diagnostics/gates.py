@@ -105,7 +105,8 @@ def padding_read(xs: jax.Array, lengths: jax.Array, *, shortest: int = 3) -> jax
     repeats = ((xs == jnp.roll(xs, -1, axis=0)).all(axis=-1) & before).sum()
     rate = (repeats + 1) / (before.sum() + 1)
     chosen = at_end > 0  # K of B examples, in one of B over K ways
-    log_chance = jnp.where(chosen, at_end - 1, 0).sum() * jnp.log(rate) + _log_binomial(len(lengths), chosen.sum())
+    repeated = jnp.where(chosen, at_end - 1, 0).sum().astype(rate.dtype)
+    log_chance = repeated * jnp.log(rate) + _log_binomial(len(lengths), chosen.sum().astype(rate.dtype))
     share = jnp.maximum(at_end.sum() - 2 * at_start.sum(), 0) / jnp.maximum(lengths.sum(), 1)
     return jnp.where(log_chance < jnp.log(CHANCE), share, 0)
 
@@ -119,7 +120,7 @@ def _equal_at_end(xs: jax.Array, lengths: jax.Array, shortest: int) -> jax.Array
     valid = steps < lengths[None, :]
     last = jnp.take_along_axis(xs, jnp.maximum(lengths - 1, 0)[None, :, None], axis=0)
     equals_last = (xs == last).all(axis=-1) & valid
-    run = (jnp.cumprod((equals_last | ~valid)[::-1], axis=0)[::-1] * valid).sum(axis=0)
+    run = jnp.where(valid, jnp.cumprod((equals_last | ~valid)[::-1], axis=0)[::-1], 0).sum(axis=0)
     return jnp.where((run >= shortest) & (run < lengths) & (equals_last.sum(axis=0) == run), run, 0)
 
 

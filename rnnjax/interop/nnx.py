@@ -5,6 +5,7 @@ from typing import Literal
 
 import jax
 
+from rnnjax.argument_checks import describe
 from rnnjax.cells import Cell, Params
 from rnnjax.interop.carry import from_flax_carry, output_dtype, to_flax_carry
 from rnnjax.nn.recurrent import RNN
@@ -38,6 +39,9 @@ class NnxRNN(nnx.Module):
         time_major: sequences, taps and outputs are (T, B, ...) instead of (B, T, ...).
         backward: how gradients are computed, see ``rnnjax.unroll``.
         store_every: store only every k-th state for the backward pass, see ``rnnjax.unroll``.
+
+    Raises:
+        ValueError: ``cell`` is no cell, or ``rngs`` no ``nnx.Rngs``.
     """
 
     def __init__(
@@ -51,8 +55,10 @@ class NnxRNN(nnx.Module):
         backward: Literal["fused", "autodiff"] = "fused",
         store_every: int | None = None,
     ) -> None:
-        params = cell.init(rngs.params(), in_features)
         self.layer = RNN(cell, reverse=reverse, time_major=time_major, backward=backward, store_every=store_every)
+        if not isinstance(rngs, nnx.Rngs):
+            raise ValueError(f"rngs must be the result of flax.nnx.Rngs, as nnx.Rngs(0), got {describe(rngs)}")
+        params = cell.init(rngs.params(), in_features)
         self.w_x, self.w_h, self.b = nnx.Param(params.w_x), nnx.Param(params.w_h), nnx.Param(params.b)
         self.b_h = None if params.b_h is None else nnx.Param(params.b_h)
 

@@ -17,6 +17,7 @@ CLASSES = {
     for kind in (SequenceClassifier, Stack, Bidirectional, RNN, SimpleRNN, LSTM, GRU, Glorot, Orthogonal, Identity)
 }
 KIND = "class"
+LARGEST = 2**31 - 1  # of the whole numbers of a model: words, units, steps
 
 
 def describe_model(model: nn.Module) -> JSONObject | None:
@@ -66,4 +67,6 @@ def _from_json(value: JSONValue) -> Any:
     if isinstance(value, dict):
         kind = CLASSES[value[KIND]]
         return kind(**{name: _field(name, item) for name, item in value.items() if name != KIND})
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError(f"it describes no model of rnnjax (its whole numbers must be at most {LARGEST})")
     return tuple(map(_from_json, value)) if isinstance(value, list) else value

@@ -11,7 +11,7 @@ from rnnjax.errors import UserError
 from rnnjax.regular_files import read_regular
 from rnnjax.typing import ModelParams
 
-MOST_BYTES = 1 << 33  # of a file whose model does not say how many numbers a step has
+MOST_BYTES = 1 << 33  # of a file of parameters
 MOST_NAMES = 1 << 20  # bytes of a file of parameters beside its numbers
 
 
@@ -22,18 +22,19 @@ def read_params(model: nn.Module, path: Path) -> ModelParams:
         UserError: they are damaged, or of another model.
     """
     reads_ids = bool(getattr(model, "vocabulary", 0))
-    expected = _expected(model, np.zeros((1, 1), np.int32)) if reads_ids else None
-    numbers = sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(expected))
     try:
-        content = read_regular(path, 2 * numbers + MOST_NAMES if reads_ids else MOST_BYTES, follow_links=False)
+        expected = _expected(model, np.zeros((1, 1), np.int32)) if reads_ids else None
+        numbers = sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(expected))
+        limit = min(2 * numbers + MOST_NAMES, MOST_BYTES) if reads_ids else MOST_BYTES
+        content = read_regular(path, limit, follow_links=False)
         params = flax.serialization.msgpack_restore(content)
         if expected is None:
             expected = _expected(model, np.zeros((1, 1, _features(params)), np.float32))
         if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected):
             return params
         what = "their shapes are not those of the run's flags and vocabulary"
-    except (ValueError, TypeError, LookupError, AttributeError, OSError, RecursionError) as error:
-        what = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    except (ValueError, TypeError, LookupError, AttributeError, OSError, OverflowError, RecursionError) as error:
+        what = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     raise UserError(f"The parameters in '{path}' are damaged ({what}); remove the folder around them or run again.")
 
 

@@ -42,6 +42,8 @@ def decode(value: JSONValue, kind: type[T], path: Path, line: int | None = None)
         return msgspec.convert(value, kind, dec_hook=_decode_array)
     except msgspec.ValidationError as error:
         raise damaged(path, _reason(str(error), kind), line) from None
+    except UnicodeEncodeError:  # in a name, or in a text of which only some are allowed
+        raise damaged(path, "a name with half a surrogate pair", line) from None
 
 
 def damaged(path: Path, reason: str, line: int | None = None) -> UserError:

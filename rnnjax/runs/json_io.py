@@ -19,6 +19,7 @@ from rnnjax.typing import JSONObject, JSONValue
 MOST_BYTES = 1 << 28  # of a file with one JSON value
 MOST_RECORD_BYTES = 1 << 33  # of a file of records
 MOST_LINE_BYTES = 1 << 26
+MOST_DEPTH = 64  # of lists and objects inside each other, far below the depth at which Python's own calls end
 
 
 class RecordWriter:
@@ -85,7 +86,18 @@ def _parsed(text: str, path: Path, number: int | None = None, *, any_text: bool 
         raise damaged(path, f"not valid JSON ({error})", number) from error
     if field is not None:
         raise damaged(path, f"{field + ': ' if field else ''}a text with half a surrogate pair", number)
+    if text.count("[") + text.count("{") > MOST_DEPTH and _is_deep(value):
+        raise damaged(path, f"lists and objects in it are more than {MOST_DEPTH} deep", number)
     return value
+
+
+def _is_deep(value: JSONValue) -> bool:
+    """Whether lists and objects are inside each other more than ``MOST_DEPTH`` times."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        containers = [item for item in level if isinstance(item, list | dict)]
+        level = [inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)]
+    return any(isinstance(item, list | dict) for item in level)
 
 
 def read_json(path: Path, kind: Any = JSONObject, *, any_text: bool = False) -> Any:

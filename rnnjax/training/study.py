@@ -58,7 +58,8 @@ def run_study(folder: Path, specs: Sequence[RunSpec], execution: Execution, view
         outcomes = (read_outcome(member_folder(folder, spec.name)) for spec in specs)
         return bool(broadcast_from_first(all(outcome is not None for outcome in outcomes)))
 
-    with signal_handler() as signals, one_blas_thread():
+    compiled = jax.disable_jit(False)  # also where JAX_DISABLE_JIT is set: programs are compiled for their devices
+    with signal_handler() as signals, one_blas_thread(), compiled:
         for planned in plan_ensembles(specs):
             if ended(planned):
                 continue

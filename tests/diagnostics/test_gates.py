@@ -139,7 +139,13 @@ def test_both_biases_of_a_gru_count(x64):
     np.testing.assert_allclose(kept, sigmoid(params.b[u] + params.b_h[u]), rtol=1e-12)
 
 
-def test_padding_that_is_read_is_a_run_of_equal_inputs_at_the_end():
+@pytest.mark.parametrize("promotion", ["standard", "strict"])
+def test_padding_that_is_read_is_a_run_of_equal_inputs_at_the_end(promotion):
+    with jax.numpy_dtype_promotion(promotion):
+        check_padding_read()
+
+
+def check_padding_read():
     xs = np.random.default_rng(0).normal(size=(10, 4, 3)).astype(np.float32)
     true = np.array([4, 10, 8, 5])
     for b, n in enumerate(true):

@@ -26,9 +26,10 @@ def by_hand(gradients, lengths, weights):
     return norms, exists
 
 
-def test_norms_by_lag_are_those_of_a_loop():
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64", "uint8", "uint16", "uint32"])
+def test_norms_by_lag_are_those_of_a_loop(dtype):
     gradients = np.random.default_rng(0).normal(size=(T, B, H)).astype(np.float32)
-    norms, exists = norms_by_lag(jnp.array(gradients), jnp.array(LENGTHS), jnp.array(WEIGHTS))
+    norms, exists = norms_by_lag(jnp.array(gradients), LENGTHS.astype(dtype), jnp.array(WEIGHTS))
     expected, expected_exists = by_hand(gradients, LENGTHS, WEIGHTS)
     np.testing.assert_allclose(norms, expected, rtol=1e-6)
     np.testing.assert_array_equal(exists, expected_exists)

@@ -1,5 +1,6 @@
 """The layer of ``flax.nnx`` beside ``rnnjax.RNN`` with the same parameters, and the sentence where there is no nnx."""
 
+import re
 import subprocess
 import sys
 
@@ -200,3 +201,15 @@ except ImportError as error:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("flax.nnx of flax ")
     assert "install a flax that fits this jax, or use rnnjax.RNN" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("cell", "rngs", "message"),
+    [
+        ("lstm", None, "cell must be a cell such as rnnjax.LSTM(128), got 'lstm'"),
+        (rnnjax.LSTM(4), 0, "rngs must be the result of flax.nnx.Rngs, as nnx.Rngs(0), got 0"),
+    ],
+)
+def test_what_is_no_cell_or_no_rngs_is_named(nnx, cell, rngs, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        rnnjax.NnxRNN(cell, INPUTS, rngs=nnx.Rngs(0) if rngs is None else rngs)

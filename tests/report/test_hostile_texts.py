@@ -1,5 +1,6 @@
 """Control characters and formulas in names reach neither terminal nor page raw; unusable records are named."""
 
+import csv
 import io
 import json
 
@@ -31,6 +32,22 @@ def test_a_report_of_hostile_names_shows_them_escaped(tmp_path):
     out = io.StringIO()
     Terminal(file=out, force_terminal=False, width=200).print(rich_table(load_run(run)))
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & {*out.getvalue()}
+
+
+def test_the_table_as_csv_acts_on_neither_terminal_nor_spreadsheet(tmp_path):
+    run = write_run(tmp_path / "run")
+    formula = "=1+1\x1b[2J\r\n"
+    write_member(run, "LSTM", varied={formula: HOSTILE, "@b": "-2", "clip": -2.0})
+    path = next(run.glob("members/*/member.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"label": formula, "cell": "+\x9b"}))
+    write_report(run)
+    content = (run / "table.csv").read_bytes().decode()
+    assert not {*"\x1b\x07\x9b\r\u202e"} & {*content}
+    ((names, values),) = [[*csv.reader(io.StringIO(content))]]
+    row = dict(zip(names, values, strict=True))
+    shown = "'=1+1\\x1b[2J\\r\\n"
+    assert (row["label"], row["cell"]) == (shown, "'+\\x9b")
+    assert (row[shown], row["'@b"], row["clip"]) == ("$\\frac {x} \\x1b]0;title\\x07\\x9b31m\\u202e", "'-2", "-2")
 
 
 @pytest.mark.parametrize(

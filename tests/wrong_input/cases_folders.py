@@ -55,6 +55,14 @@ FOLDERS = [
         "'broken-member/members/lstm-seed0/member.json' is damaged, parameters is missing; restore it or run again.",
     ),
     (
+        "report deep-task",
+        "'deep-task/task.json' is damaged, lists and objects in it are more than 64 deep; restore it or run again.",
+    ),
+    (
+        "report broken-name",
+        "'broken-name/config.json' is damaged, a name with half a surrogate pair; restore it or run again.",
+    ),
+    (
         "report broken-result",
         "'broken-result/members/lstm-seed0/result.json' is damaged, not valid JSON (Expecting value: line 1 column 1 "
         "(char 0)); restore it or run again.",
@@ -94,6 +102,11 @@ FOLDERS = [
     (
         "predict trained good.csv --out few.csv",
         "'few.csv' exists; name another file with --out, or remove it.",
+    ),
+    (
+        "predict huge-model good.csv",
+        "'huge-model/members/lstm-seed0/model.json' is damaged, it describes no model of rnnjax (its whole numbers "
+        "must be at most 2147483647); restore it or run again.",
     ),
     (
         "explain nowhere --text film",

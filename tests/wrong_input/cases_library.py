@@ -23,6 +23,11 @@ CELLS = [
     ("rnnjax.Identity(float('inf'))", "scale must be a finite number, got inf"),
     ("SimpleRNN(5, activation='gelu')", "activation must be one of tanh, relu, got 'gelu'"),
     ("cell.init(0, 3)", "key must be one key from jax.random.key, got 0"),
+    (
+        "cell.init(old_key, 3)",
+        "key must be a raw key of JAX's default generator, shape (2,), or a key from jax.random.key, got uint32 of "
+        "shape (4,); make keys of another generator with jax.random.key(seed, impl=...)",
+    ),
     ("cell.init(key, 3.0)", "in_features must be a whole number of at least 1, got 3.0"),
     ("cell.step(params, state, xs[0, :, :2])", "x_t has 2 features, but params.w_x expects 3"),
     ("cell.step(params, state, xs[0].tolist())", "x_t must be an array (..., D), got list"),

@@ -70,6 +70,12 @@ def _runs(folder):
         "broken-failure": {"members/lstm-seed0/failure.json": {}},
         "broken-flags": {"config.json": {"experiment": "recall", "flags": [1]}},
         "broken-task": {"task.json": {"objective": "guess"}},
+        "deep-task": {"task.json": "[" * 65 + "]" * 65},
+        "broken-name": {"config.json": encode(experiment_to_config(SMALL)) | {"\ud83d": 1}},
+        "huge-model": {
+            "members/lstm-seed0/params.msgpack": b"",
+            "members/lstm-seed0/model.json": {"model": {"class": "LSTM", "features": 2**31}, "objective": "binary"},
+        },
         "broken-member": {"members/lstm-seed0/member.json": {name: MEMBER[name] for name in ("label", "cell", "seed")}},
         "broken-result": {"members/lstm-seed0/result.json": ""},
         "folder-for-file": {"members/lstm-seed0/metrics.jsonl": None},

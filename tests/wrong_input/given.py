@@ -46,6 +46,7 @@ def names() -> dict[str, Any]:
         "loss": lambda final, ys: final.h.sum(axis=-1),
         "model": model,
         "np": np,
+        "old_key": jax.random.PRNGKey(0, impl="rbg"),
         "params": params,
         "rnnjax": rnnjax,
         "square": np.zeros((T, H, H), np.float32),

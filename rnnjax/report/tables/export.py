@@ -19,7 +19,9 @@ from rnnjax.report.tables.fields import accuracy_at, farthest_distance
 from rnnjax.runs.member_schema import RegressionErrors
 from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.runs.schema import STAGES
+from rnnjax.runtime.console import one_line
 
+FORMULA = ("=", "+", "-", "@")  # how a cell begins that a spreadsheet calculates
 Value = str | int | float | None
 TYPES = {
     **{"label": pa.string(), "cell": pa.string(), "seed": pa.int64(), "parameters": pa.int64(), "steps": pa.int64()},
@@ -36,13 +38,15 @@ def swept_names(run: Run) -> tuple[str, ...]:
 def csv_text(run: Run) -> str:
     """One row for each member: fractions and plain numbers, an empty field for an unknown value.
 
-    Each swept setting has a column after the seed, with the prefix "swept_" where its name is taken.
+    Each swept setting has a column after the seed, with the prefix "swept_" where its name is taken. Control characters
+    in names are written as escapes, and an apostrophe goes before what a spreadsheet would calculate.
     """
     out = io.StringIO()
     table = records(run)
-    writer = csv.DictWriter(out, list(table[0]) if table else ["label"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: plain_text(value) for name, value in record.items()} for record in table)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(_inert, table[0] if table else ["label"]))
+    for record in table:
+        writer.writerow([_inert(value) if isinstance(value, str) else plain_text(value) for value in record.values()])
     return out.getvalue()
 
 
@@ -76,6 +80,11 @@ def plain_text(value: Value) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def _inert(text: str) -> str:
+    """``text`` that acts neither on a terminal nor, as a formula, on a spreadsheet."""
+    return one_line(f"'{text}" if text.startswith(FORMULA) else text)
 
 
 def _record(member: RunRecord, farthest: float | None, swept: tuple[str, ...]) -> dict[str, Value]:
