@@ -27,8 +27,9 @@ class LayerFigure:
 
 
 def title(layer: LayerDiagnosis) -> str:
-    """A layer's cell and name: "LSTM encoder/rnn (backwards)"."""
-    return f"{layer.cell} {layer.name}{' (backwards)' if layer.reverse else ''}"
+    """A layer's cell and name: "LSTM encoder/rnn (backwards)"; the name alone of a scan that is no layer of rnnjax."""
+    cell = f"{layer.cell} " if layer.gates else ""
+    return f"{cell}{layer.name}{' (backwards)' if layer.reverse else ''}"
 
 
 def draw(spec: LayerFigure, diagnosis: Diagnosis, columns: int) -> Figure:

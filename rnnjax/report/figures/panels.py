@@ -1,5 +1,6 @@
 """Parts that the figures of a diagnosis share: grids of panels, curves with a band over seeds, legends, axes."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -19,6 +20,7 @@ from rnnjax.runs.schema import Stage
 Dash = Literal["-", "--", ":"]
 STROKES: dict[Stage, tuple[Dash, float]] = {"start": ("--", 1.2), "end": ("-", 2.0)}
 WHEN: dict[Stage, str] = {"start": "at the start", "end": "after training"}
+LETTER = 0.095  # inches, the width of a bold letter of a panel's title on average
 BANDS = {
     "examples": "band: 8 of 10 {examples} (one seed)",
     "range": "band: between the two seeds",
@@ -71,8 +73,11 @@ def grid(
 
 
 def heading(panel: Axes, title: str, colour: str = style.INK) -> None:
-    """Set the title of a panel, at its left."""
-    panel.set_title(title, loc="left", fontsize=11, fontweight="bold", color=colour)
+    """Set the title of a panel, at its left, in as many lines as it takes."""
+    figure, grid = panel.figure, panel.get_gridspec()
+    inches = figure.get_figwidth() / (1 if grid is None else grid.ncols)
+    lines = textwrap.wrap(title, max(12, int(inches / LETTER)), break_on_hyphens=False)
+    panel.set_title("\n".join(lines), loc="left", fontsize=11, fontweight="bold", color=colour)
 
 
 def draw_curve(panel: Axes, curve: Curve, colour: str, line: Dash, width: float, shade: float) -> None:
