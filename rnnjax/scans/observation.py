@@ -61,11 +61,11 @@ def observe(fun: Callable[..., PyTree]) -> Callable[..., Observation]:
         _check_arrays(args, kwargs)
         program, shapes = trace(fun, *args, **kwargs)
         sites = find_sites(program)
-        expected = jax.tree.map(jnp.shape, (args, kwargs))
+        expected = _structure(args, kwargs)
         paths = {site.name: site.path for site in sites if site.hidden is None}
 
         def tapped(taps: SiteTaps, *args: PyTree, **kwargs: PyTree) -> PyTree:
-            if jax.tree.map(jnp.shape, (args, kwargs)) != expected:
+            if _structure(args, kwargs) != expected:
                 raise ValueError(
                     "tapped is made for arguments of the shapes that observe was called with; call observe again"
                 )
@@ -85,6 +85,11 @@ def trace(fun: Callable[..., PyTree], *args: PyTree, **kwargs: PyTree) -> tuple[
     with marking(TAPS):
         traced: tuple[ClosedJaxpr, PyTree] = jax.make_jaxpr(fun, return_shape=True)(*args, **kwargs)
     return traced
+
+
+def _structure(*arguments: PyTree) -> tuple[PyTree, list[tuple[int, ...]]]:
+    leaves, tree = jax.tree.flatten(arguments)
+    return tree, [jnp.shape(leaf) for leaf in leaves]
 
 
 def _zero_taps(site: Site) -> tuple[jax.Array | None, ...]:

@@ -12,9 +12,8 @@ T, H = 5, 3
 
 
 @pytest.fixture(autouse=True)
-def _x64():
-    with jax.enable_x64(True):
-        yield
+def _x64(x64):
+    return x64
 
 
 def add(state, tap):
