@@ -105,7 +105,8 @@ def _cond(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path:
         return lambda operands, taps, added: evaluate(inner, operands, taps, added, (*path, k))
 
     branches = [branch(k, inner) for k, inner in enumerate(inner_programs(eqn))]
-    shapes = [jax.eval_shape(run, operands, taps, added)[1] for run in branches]
+    recorded = any(site.results is not None for site in taps.values())
+    shapes = [jax.eval_shape(run, operands, taps, added)[1] if recorded else {} for run in branches]
 
     def with_zeros(run: Callable[..., tuple[list[Any], Records]]) -> Callable[..., tuple[list[Any], Records]]:
         def run_one(*arguments: Any) -> tuple[list[Any], Records]:
