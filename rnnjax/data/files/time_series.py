@@ -1,6 +1,7 @@
 """Data for classification or regression of time series from the user's own files."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from rnnjax.data.files.labels import (
 from rnnjax.data.files.series_reader import Series, read_series
 from rnnjax.data.preprocessing import SeriesPreprocessing
 from rnnjax.errors import UserError
+
+DECIMAL = re.compile(r" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *")
 
 
 def series_dataset_from_files(
@@ -61,6 +64,8 @@ def series_dataset_from_files(
     if series.has_numbers and np.ptp(series.labels) == 0:
         raise UserError(f"All labels of {train} are {series.labels[0]}; give series with different labels.")
     report(f"labels are classes: {quote_names(classes)}" if classes else "labels are numbers, which are standardised")
+    if classes and series.labels.dtype.kind == "U" and _are_decimals(classes):
+        report("these labels are text that reads as numbers; to predict them as numbers, save y.astype(float)")
     labels = _labels(series, classes, train, train)
     strata = labels if classes else np.zeros(len(labels), np.int32)
     parts = split_examples(strata, validation_fraction=validation_fraction, test_fraction=split_off, seed=seed)
@@ -97,6 +102,11 @@ def series_dataset_from_files(
         chance=chance,
         preprocessing=preprocessing,
     )
+
+
+def _are_decimals(names: Sequence[str]) -> bool:
+    """Whether all ``names`` read as numbers, at least one of them with decimals or an exponent."""
+    return all(map(DECIMAL.fullmatch, names)) and any(set(name) & set(".eE") for name in names)
 
 
 def _check_compatible(series: Series, test_series: Series, train: Path, test: Path) -> None:

@@ -43,6 +43,18 @@ def test_flat_and_padded_series_are_the_same_whatever_the_padding_holds(load):
             assert all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in zip(a[:3], b[:3], strict=True))
 
 
+@pytest.mark.parametrize(
+    ("names", "warned"),
+    [(["0.5", "-2e-3"], True), (["0", ".25"], True), (["0", "1"], False), (["0.5", "up"], False), (["3a", "e"], False)],
+)
+def test_labels_that_are_numbers_written_as_text_are_told_of(names, warned, load):
+    lines = []
+    dataset = load(x=np.concatenate(SERIES), lengths=LENGTHS, y=np.resize(names, len(LENGTHS)), progress=lines.append)
+    assert len(dataset.classes) == 2
+    hint = "these labels are text that reads as numbers; to predict them as numbers, save y.astype(float)"
+    assert (hint in lines) == warned
+
+
 def test_features_have_mean_0_and_deviation_1_over_the_valid_steps_of_training(load):
     dataset = load(x=padded(), lengths=LENGTHS, y=LABELS)
     train = dataset.train
