@@ -86,7 +86,7 @@ def _swaps(model: nn.Module, dataset: Dataset, params: ModelParams) -> WordSwaps
 
     Where the task plants a word in each text, that word is replaced by its opposite, in texts from the shortest to the
     longest distance of the word from the end. Elsewhere the word at a lag that grows from text to text is replaced by
-    the unknown word.
+    the unknown word; where it is that already, the nearest known one.
     """
     split = dataset.validation
     count = min(EXAMPLES, len(split.lengths))
@@ -98,6 +98,7 @@ def _swaps(model: nn.Module, dataset: Dataset, params: ModelParams) -> WordSwaps
     else:
         rows = np.argsort(split.lengths[:count], kind="stable")  # longer texts get larger lags
         lags = np.minimum(np.geomspace(1, split.inputs.shape[1], count).astype(int), split.lengths[rows] - 1)
+        lags = _nearest_known(split.inputs[rows], split.lengths[rows], lags)
         what = "a word for the unknown word"
     tokens, lengths = split.inputs[rows], split.lengths[rows]
     positions = lengths - 1 - lags
@@ -110,3 +111,11 @@ def _swaps(model: nn.Module, dataset: Dataset, params: ModelParams) -> WordSwaps
         measured=np.asarray(swaps.measured, np.float64),
         predicted=np.asarray(swaps.predicted, np.float64),
     )
+
+
+def _nearest_known(tokens: np.ndarray, lengths: np.ndarray, lags: np.ndarray) -> np.ndarray:
+    """For each text (N, T) the lag of the known word that is nearest to ``lags``, each (N,); the same without any."""
+    steps, wanted = np.arange(tokens.shape[1])[None], (lengths - 1 - lags)[:, None]
+    known = (steps < lengths[:, None]) & (tokens != UNKNOWN)
+    nearest = np.where(known, np.abs(steps - wanted), tokens.shape[1]).argmin(axis=1)
+    return np.where(known.any(axis=1), lengths - 1 - nearest, lags)

@@ -12,7 +12,7 @@ from rnnjax.analysis.nonfinite_outputs import show_nonfinite
 from rnnjax.analysis.word_attribution import word_connectivity
 from rnnjax.data.dataset import UNKNOWN
 from rnnjax.runs.codec import encode
-from rnnjax.training.diagnose_run import diagnose_member, diagnose_words, diagnosis_batch
+from rnnjax.training.diagnose_run import _nearest_known, diagnose_member, diagnose_words, diagnosis_batch
 from rnnjax.training.step.state import Batch
 from rnnjax.training.step.train_step import make_loss
 
@@ -129,3 +129,10 @@ def test_without_planted_words_a_word_at_a_growing_lag_becomes_the_unknown_one(t
     expected = measured(tiny, params, rows, split.lengths[rows] - 1 - lags, UNKNOWN)
     np.testing.assert_allclose(swaps.measured, expected, rtol=1e-3, atol=1e-5)
     assert swaps.predicted.dtype == np.float64
+
+
+def test_the_word_that_is_exchanged_is_known_where_there_is_one():
+    tokens = np.array([[5, 1, 1, 7, 0], [1, 1, 1, 0, 0], [4, 1, 6, 8, 9]])  # 1 is the unknown word, 0 padding
+    lags = _nearest_known(tokens, np.array([4, 3, 5]), np.array([1, 1, 1]))
+    np.testing.assert_array_equal(lags, [0, 1, 1])  # the 7; none is known; the 8 as wanted
+    np.testing.assert_array_equal(_nearest_known(tokens[:1], np.array([4]), np.array([2])), [3])  # the 5 is nearest
