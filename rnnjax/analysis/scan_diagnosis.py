@@ -94,7 +94,10 @@ def _check_loss(shape: Any) -> None:
 
 def _nothing_to_see(sites: tuple[Site, ...]) -> str:
     hidden = [f"{site.name} cannot be seen: {site.hidden}" for site in sites if site.hidden is not None]
-    reason = "; ".join(hidden) or "it runs no jax.lax.scan whose carry holds floating-point numbers"
+    reason = "; ".join(hidden) or (
+        "it runs no rnnjax.RNN and no jax.lax.scan whose carry holds floating-point numbers; apply the model in the "
+        "loss, as in model.apply({'params': params}, batch)"
+    )
     return f"there is no recurrence to measure in the loss: {reason}"
 
 

@@ -73,8 +73,8 @@ WHOLE = [
     ),
     (
         "rnnjax.diagnose(layer, variables, xs, lambda params, xs: xs.sum((1, 2)))",
-        "the loss called no rnnjax.RNN, so there is no recurrent layer to measure; apply the model in the loss, as in "
-        "model.apply({'params': params}, batch), and make its layers of rnnjax.RNN(cell)",
+        "there is no recurrence to measure in the loss: it runs no rnnjax.RNN and no jax.lax.scan whose carry holds "
+        "floating-point numbers; apply the model in the loss, as in model.apply({'params': params}, batch)",
     ),
     (
         "rnnjax.diagnose(layer, variables, xs.tolist(), loss)",
