@@ -47,11 +47,7 @@ def check_array(name: str, value: Any, axes: str) -> None:
     fewest = len(names) - ("..." in names)
     if value.ndim < fewest or ("..." not in names and value.ndim > fewest):
         raise ValueError(f"{name} must be {axes}, got {describe(value)}")
-    if not value.dtype.isnative:
-        raise ValueError(
-            f"{name} must be in the byte order of this machine, got {value.dtype.str} of shape {value.shape}; convert "
-            f"it with .astype({value.dtype.name!r})"
-        )
+    check_byte_order(name, value)
     if any(isinstance(size, int) and size == 0 for size in value.shape):
         raise ValueError(f"{name} must be {axes} without an axis of length 0, got {describe(value)}")
 
@@ -73,6 +69,7 @@ def check_integers(name: str, value: Any, shape: tuple[int, ...], least: int, mo
         raise ValueError(f"{name} must be an array of integers of shape {shape}, got {describe(value)}")
     if value.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {value.shape}")
+    check_byte_order(name, value)
     values = concrete_values(value)
     if values is None or values.size == 0:
         return
@@ -80,6 +77,15 @@ def check_integers(name: str, value: Any, shape: tuple[int, ...], least: int, mo
     if wrong.size:
         span = f"at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be {span}, got {wrong[0]}")
+
+
+def check_byte_order(name: str, value: Any) -> None:
+    """An array in the byte order of this machine, which files such as HDF5 and NetCDF may not have."""
+    if not value.dtype.isnative:
+        raise ValueError(
+            f"{name} must be in the byte order of this machine, got {value.dtype.str} of shape {value.shape}; convert "
+            f"it with .astype({value.dtype.name!r})"
+        )
 
 
 def as_int32(lengths: Any) -> jax.Array:

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnnjax.argument_checks import describe
+from rnnjax.argument_checks import check_byte_order, describe
 from rnnjax.typing import PyTree
 
 
@@ -18,6 +18,8 @@ def check_numeric(**trees: PyTree) -> None:
                 raise ValueError(
                     f"{name}{jax.tree_util.keystr(path)} must be an array of numbers, got {describe(leaf)}{hint}"
                 )
+            if isinstance(leaf, np.ndarray):
+                check_byte_order(f"{name}{jax.tree_util.keystr(path)}", leaf)
 
 
 def check_concrete(name: str, tree: PyTree) -> None:

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import ClosedJaxpr
 
-from rnnjax.argument_checks import describe
+from rnnjax.argument_checks import check_byte_order, describe
 from rnnjax.nn.layer_marks import TAPS, marking
 from rnnjax.scans.evaluate import Added, evaluate
 from rnnjax.scans.sites import Site, find_sites
@@ -100,6 +101,8 @@ def _zero_taps(site: Site) -> tuple[jax.Array | None, ...]:
 def _check_arrays(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     for name, tree in (*((f"argument {i}", arg) for i, arg in enumerate(args)), *kwargs.items()):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            if isinstance(leaf, np.ndarray):
+                check_byte_order(f"{name}{jax.tree_util.keystr(path)}", leaf)
             try:
                 jax.typeof(leaf)
             except TypeError:

@@ -211,3 +211,9 @@ def test_a_cell_advances_as_it_remembers_and_reads_out(x64, name, hold):
     m = cell.remember(z_x, z_h, state[-1], held) + tap[-1]
     expected = cell.make_state(cell.readout(z_x, z_h, m) + tap[0], m)
     assert_close(cell.advance(z_x, z_h, state[-1], hold=held, tap=tap), expected, 1e-15)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_integers_of_numpy_are_sizes(kind):
+    assert rnnjax.LSTM(kind(8)) == rnnjax.LSTM(8)
+    assert type(rnnjax.GRU(kind(8), chrono=kind(9)).features) is int

@@ -166,6 +166,13 @@ def test_arguments_that_are_no_arrays():
         rnnjax.observe(lambda xs, config: scan(xs))(XS, {"name": "adam"})
 
 
+def test_arrays_in_another_byte_order():
+    with pytest.raises(ValueError, match=r"^argument 0 must be in the byte order of this machine, got >f4 of shape"):
+        rnnjax.observe(scan)(XS.astype(">f4"))
+    with pytest.raises(ValueError, match=r"^batch\['xs'\] must be in the byte order of this machine, got >f4 of shape"):
+        rnnjax.gradient_flow(lambda params, batch: scan(batch["xs"]), 1.0, {"xs": XS.astype(">f4")})
+
+
 def test_taps_and_arguments_of_another_call():
     tapped, taps, _ = rnnjax.observe(scan)(XS)
     with pytest.raises(ValueError, match=r"^tapped is made for arguments of the shapes that observe was called with"):

@@ -45,6 +45,14 @@ UNROLL = [
         "convert numbers with .astype(jnp.float32)",
     ),
     ("unroll(cell, params, xs.astype(str))", "xs must hold floating-point numbers, got <U32 of shape (8, 4, 3)"),
+    (
+        "unroll(cell, params, xs.astype('>f4'))",
+        "xs must be in the byte order of this machine, got >f4 of shape (8, 4, 3); convert it with .astype('float32')",
+    ),
+    (
+        "unroll(cell, params, xs, lengths=np.array([8, 1, 0, 3], '>i4'))",
+        "lengths must be in the byte order of this machine, got >i4 of shape (4,); convert it with .astype('int32')",
+    ),
     ("unroll(cell, params, xs[0, 0])", "xs must be (T, ..., D), got float32 of shape (3,)"),
     (
         "unroll(cell, params, xs[:0])",
