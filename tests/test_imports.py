@@ -22,7 +22,7 @@ FLOORS = (
     ("rnnjax/training/step/",),
     ("rnnjax/training/", "rnnjax/report/"),
     ("rnnjax/scan_alarms",),
-    ("rnnjax/diagnosis", "rnnjax/prediction", "rnnjax/scan_gradients"),
+    ("rnnjax/diagnosis", "rnnjax/prediction", "rnnjax/scan_gradients", "rnnjax/training_log"),
     ("rnnjax/__init__",),
     ("experiments/",),
     ("launch",),
