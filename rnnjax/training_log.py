@@ -1,6 +1,5 @@
 """``rnnjax.TrainingLog``: losses and gradients of a training loop of one's own, as a run folder for a report."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.argument_checks import check_integer, check_integers, describe, is_array, is_number
+from rnnjax.argument_checks import check_integer, describe, is_array, is_number
 from rnnjax.cells.registry import slug_of
-from rnnjax.diagnostics.gradients import LagStatistics, lag_statistics, norms_by_lag
 from rnnjax.errors import UserError
+from rnnjax.logged_gradients import statistics_of_scans
 from rnnjax.regular_files import check_no_link
 from rnnjax.runs import schema
 from rnnjax.runs.folder import LEFT_BY_A_KILL, current_environment
@@ -55,14 +54,16 @@ class TrainingLog:
     Raises:
         ValueError: an argument has another type than described here, the folder holds something else, or this label
             and seed already.
-        UserError: a file in the folder is damaged, or another process writes this log.
+        UserError: a file in the folder is damaged.
     """
 
     def __init__(self, folder: str | Path, label: str, *, seed: int = 0, last_step_only: bool) -> None:
         if not isinstance(folder, str | Path) or not str(folder):
             raise ValueError(f"folder must be the path of a folder, got {describe(folder)}")
-        if not isinstance(label, str) or not label.strip():
-            raise ValueError(f"label must be a name, such as 'Flax LSTM', got {describe(label)}")
+        if not isinstance(label, str) or not label.strip() or not label.isprintable():
+            raise ValueError(
+                f"label must be a name in printable characters, such as 'Flax LSTM', got {describe(label)}"
+            )
         check_integer("seed", seed, -MOST_SEED, MOST_SEED)
         if not isinstance(last_step_only, bool):
             raise ValueError(f"last_step_only must be True or False, got {describe(last_step_only)}")
@@ -77,19 +78,14 @@ class TrainingLog:
             steps=None,
             last_step_only=last_step_only,
         )
-        with contextlib.ExitStack() as stack:
-            try:
-                _begin_run(Path(folder))
-                member = _member_folder(Path(folder), label, int(seed))
-                stack.enter_context(lock_folder(member, remedy="give another label, seed or folder"))
-                self._writer = MemberWriter(member, tensorboard=False)
-                stack.callback(self._writer.close)
-                self._writer.write_info(info)
-            except OSError as error:
-                raise ValueError(
-                    f"the folder '{folder}' cannot be written ({error.strerror}); give another one"
-                ) from None
-            self._open: contextlib.ExitStack | None = stack.pop_all()
+        try:
+            _begin_run(Path(folder))
+            self._writer: MemberWriter | None = MemberWriter(
+                _member_folder(Path(folder), label, int(seed)), tensorboard=False
+            )
+            self._writer.write_info(info)
+        except OSError as error:
+            raise ValueError(f"the folder '{folder}' cannot be written ({error.strerror}); give another one") from None
 
     def step(
         self,
@@ -106,21 +102,21 @@ class TrainingLog:
             step: updates before it, larger than that of the call before.
             loss: one number, the mean over the batch.
             gradients: by the name of a scan, for each array of its carry the gradient of ``loss``, (T, B, ...), or
-                None. Of a scan that runs from its last step to its first, turn the arrays round (``a[::-1]``); of one
-                inside of another scan, give one run of it.
-            lengths: (B,) integers, the steps of each example that count. If not given, they are all steps up to the
-                last one to which a gradient comes.
+                None; B is the same in all scans. Of a scan that runs from its last step to its first, turn the arrays
+                round (``a[::-1]``); of one inside of another scan, give one run of it.
+            lengths: (B,) integers, the steps of each example that count, where all scans have the same T. If not
+                given, they are all steps up to the last one to which a gradient comes.
             validation: the loss on held-out examples at this step, one number.
 
         Raises:
             ValueError: an argument has another type or shape than described here, or the log is closed.
         """
-        if self._open is None:
+        if self._writer is None:
             raise ValueError("the log is closed; begin another one with rnnjax.TrainingLog")
         check_integer("step", step, self._last_step + 1, MOST_SEED)
         value = _number("loss", loss)
         held_out = None if validation is None else _number("validation", validation)
-        measured = {} if gradients is None else _measured(gradients, lengths)
+        measured = {} if gradients is None else statistics_of_scans(gradients, lengths)
         self._last_step = int(step)
         self._writer.append_train(int(step), 0, value, NAN, NAN)
         if held_out is not None:
@@ -137,7 +133,7 @@ class TrainingLog:
 
         A second call does nothing.
         """
-        if self._open is None:
+        if self._writer is None:
             return
         loss, step = self._best or (NAN, None)
         self._writer.sync()
@@ -156,9 +152,9 @@ class TrainingLog:
         self._release()
 
     def _release(self) -> None:
-        if self._open is not None:
-            self._open.close()
-        self._open = None
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
 
     def __enter__(self) -> "TrainingLog":
         return self
@@ -223,49 +219,3 @@ def _number(name: str, value: Any) -> float:
     if not is_number(value) and not (is_array(value) and value.shape == () and jnp.isrealobj(value)):
         raise ValueError(f"{name} must be one number, got {describe(value)}")
     return float(value)
-
-
-def _measured(gradients: Any, lengths: Any) -> dict[str, dict[str, LagStatistics]]:
-    """The statistics by lag of each state of each scan, by their names."""
-    if not isinstance(gradients, Mapping):
-        raise ValueError(
-            "gradients must be what jax.grad gives with respect to the taps of rnnjax.observe, a dictionary of tuples, "
-            f"got {describe(gradients)}"
-        )
-    measured = {}
-    for name, arrays in gradients.items():
-        states = [(i, a) for i, a in enumerate(arrays) if a is not None and np.size(a)]
-        if not states:
-            continue
-        for _, array in states:
-            _check_gradient(name, array, states[0][1])
-        steps, examples = states[0][1].shape[:2]
-        if lengths is not None:
-            check_integers("lengths", lengths, (examples,), 0, steps)
-        names = ["carry"] if len(states) == 1 else [f"carry[{i}]" for i, _ in states]
-        statistics = jax.device_get(_statistics([a for _, a in states], lengths))
-        measured[str(name)] = dict(zip(names, statistics, strict=True))
-    return measured
-
-
-def _check_gradient(name: str, array: Any, first: Any) -> None:
-    if not is_array(array) or array.ndim < 2 or not jnp.issubdtype(array.dtype, jnp.floating):
-        raise ValueError(f"gradients[{name!r}] must hold floating-point arrays (T, B, ...), got {describe(array)}")
-    if array.shape[:2] != first.shape[:2]:
-        raise ValueError(
-            f"gradients[{name!r}] must hold arrays (T, B, ...) of the same T and B, got {describe(first)} and "
-            f"{describe(array)}"
-        )
-
-
-@jax.jit
-def _statistics(arrays: list[jax.Array], lengths: jax.Array | None) -> list[LagStatistics]:
-    """Norms by lag of each array (T, B, ...), of every example's own loss where the loss is their mean."""
-    flat = [a.reshape(*a.shape[:2], -1) for a in arrays]
-    steps, examples = flat[0].shape[:2]
-    if lengths is None:
-        reached = jnp.stack([(a != 0).any(axis=-1) for a in flat]).any(axis=0)
-        last = steps - jnp.argmax(reached[::-1], axis=0)
-        lengths = jnp.where(reached.any(axis=0), last, jnp.where(reached.any(), 0, steps))
-    weights = jnp.full(examples, 1 / examples)
-    return [lag_statistics(*norms_by_lag(a, lengths, weights)) for a in flat]

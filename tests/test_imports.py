@@ -21,7 +21,7 @@ FLOORS = (
     ("rnnjax/runs/", "rnnjax/sharding/", "rnnjax/distributed/"),
     ("rnnjax/training/step/",),
     ("rnnjax/training/", "rnnjax/report/"),
-    ("rnnjax/scan_alarms",),
+    ("rnnjax/scan_alarms", "rnnjax/logged_gradients"),
     ("rnnjax/diagnosis", "rnnjax/prediction", "rnnjax/scan_gradients", "rnnjax/training_log"),
     ("rnnjax/__init__",),
     ("experiments/",),

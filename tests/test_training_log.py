@@ -14,10 +14,12 @@ import optax
 import pytest
 from flax import nnx
 from page_reader import bare, outside
+from synthetic_run import write_member, write_run
 
 import rnnjax
 from rnnjax.diagnostics import half_life
 from rnnjax.errors import UserError
+from rnnjax.report.comparison import write_comparison
 from rnnjax.report.run_report import write_report
 from rnnjax.runs.reader import load_run
 
@@ -212,6 +214,15 @@ def test_a_loop_that_ends_with_an_error_has_not_finished(tmp_path):
     assert "the gradient adds up over the losses of many and has neither" in text
 
 
+def test_a_log_stands_beside_a_run_of_rnnjax_in_a_comparison(tmp_path):
+    run = write_run(tmp_path / "recall")
+    write_member(run, "LSTM", curves={"h": [0.9 ** np.arange(31)] * 2})
+    logged(tmp_path / "mine", gradients={"scan": (decaying(0.5),)})
+    text = text_of(write_comparison((run, tmp_path / "mine"), tmp_path / "page.html"))
+    assert "recall The LSTM judges 90.0% of the test reviews right." in text
+    assert "mine At the last logged step, Model has a training loss of 1.00." in text
+
+
 def test_a_vanishing_gradient_raises_an_alarm_whose_remedy_fits_any_model(tmp_path):
     logged(tmp_path / "run", gradients={"scan": (decaying(0.1),)})
     text = text_of(write_report(tmp_path / "run"))
@@ -232,6 +243,7 @@ WRONG = [
         r"gradients\['a'\] must hold floating-point arrays \(T, B, ...\), got",
     ),
     ({"gradients": {"a": (jnp.zeros((3, 2)), jnp.zeros((3, 4)))}}, "of the same T and B, got float32 of shape"),
+    ({"gradients": GRADIENT | {"b": (jnp.zeros((3, 7, 6)),)}}, r"gradients\['b'\] holds 7 examples and .* 6, expected"),
     ({"gradients": GRADIENT, "lengths": np.full(B, T + 1)}, f"lengths must be .* {T}"),
     ({"gradients": GRADIENT, "lengths": np.full(B + 1, T)}, "lengths must"),
 ]
@@ -269,7 +281,8 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
         begin(tmp_path / "run", "Other")
     for folder, label, options, sentence in (
         (3, "Model", {}, "folder must be the path of a folder, got 3"),
-        ("x", " ", {}, "label must be a name, such as 'Flax LSTM', got ' '"),
+        ("x", " ", {}, "label must be a name in printable characters, such as 'Flax LSTM', got ' '"),
+        ("x", "a\ud800", {}, "label must be a name in printable characters"),
         ("x", "Model", {"seed": 0.5}, "seed must be a whole number from .* got 0.5"),
         ("x", "Model", {"last_step_only": None}, "last_step_only must be True or False, got None"),
     ):

@@ -58,6 +58,7 @@ LOSS_CURVES = replace(
 )
 
 
+VALIDATION_LOSS_CURVES = replace(LOSS_CURVES, reading=LOSS_CURVES.reading.partition(";")[0] + ".")
 TRAINING_LOSS_CURVES = replace(
     LEARNING_CURVES,
     reading="Loss of the training batches at the logged steps. Thin lines are single seeds, thick lines their mean.",
@@ -72,6 +73,8 @@ def learning(groups: SeedGroups) -> FigureSection:
     """The learning curves: accuracy and loss, or the loss alone where it is the main score."""
     if curve_split(groups) == "training":
         return TRAINING_LOSS_CURVES
+    if loss_alone(groups):
+        return VALIDATION_LOSS_CURVES
     return LOSS_CURVES if by_loss(groups) else LEARNING_CURVES
 
 
