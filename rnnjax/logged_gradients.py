@@ -15,7 +15,7 @@ def statistics_of_scans(gradients: Any, lengths: Any) -> dict[str, dict[str, Lag
     """Mean and quantiles over examples of the norms by lag, by the names of scan and state ("carry", "carry[0]", ...).
 
     Args:
-        gradients: of a loss that is the mean over B examples, by scan: (T, B, ...) for each array of its carry, or None.
+        gradients: of a loss that is the mean over B examples, by scan: (T, B, ...), or None, for each array of a carry.
         lengths: (B,) integers, the steps of each example that count; None for all steps up to the last to which a
             gradient comes.
 
