@@ -18,7 +18,7 @@ from rnnjax.data.dataset import SPECIAL_WORDS, Dataset, Objective, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
 from rnnjax.nn.saved_params import read_params
-from rnnjax.runs.reader import read_config, read_task, read_vocabulary
+from rnnjax.runs.reader import read_config, read_objective, read_task, read_vocabulary
 from rnnjax.runs.schema import PARAMS, VOCABULARY, member_folder
 from rnnjax.training.run_spec import RunSpec
 from rnnjax.typing import ModelParams
@@ -78,8 +78,8 @@ def restore_run(path: Path) -> RestoredRun:
             differently, or a file in it is damaged.
     """
     config = read_config(path)
+    task_info, objective = read_task(path), read_objective(path)
     experiment = experiment_from_config(config)
-    task_info = read_task(path)
     study = run_specs(experiment, progress=lambda line: None)
     tasks = tuple(dict.fromkeys(spec.task for spec in study if isinstance(spec.task, Experiment)))
     for name in TEXT_FLAGS:
@@ -98,12 +98,12 @@ def restore_run(path: Path) -> RestoredRun:
     outputs = {Objective.CLASSES: len(task_info.classes), Objective.SYMBOLS: len(vocabulary)}
     members = []
     for spec, file in validated.values():
-        sizes = Sizes(len(vocabulary), 0, outputs.get(task_info.objective, 1))
+        sizes = Sizes(len(vocabulary), 0, outputs.get(objective, 1))
         if not reads_text(experiment):
             sizes = spec.make_dataset().sizes
         model = spec.make_model(sizes, spec.cell)
         members.append(RestoredMember(spec.label, spec.seed, model, read_params(model, file), spec.make_dataset))
-    return RestoredRun(tasks, vocabulary, task_info.sides, tuple(members), task_info.objective, task_info.classes)
+    return RestoredRun(tasks, vocabulary, task_info.sides, tuple(members), objective, task_info.classes)
 
 
 def encode_text(run: RestoredRun, text: str) -> EncodedText:

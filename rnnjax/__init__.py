@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rnnjax.prediction import load
     from rnnjax.scan_gradients import gradient_flow
     from rnnjax.scans.observation import observe
+    from rnnjax.training_log import TrainingLog
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ __all__ = [
     "SequenceClassifier",
     "SimpleRNN",
     "Stack",
+    "TrainingLog",
     "diagnose",
     "diagnostics",
     "from_keras",
@@ -49,6 +51,7 @@ _HOME = {
     **dict.fromkeys(("LinenCell", "from_keras", "from_linen", "from_torch"), "rnnjax.interop"),
     "NnxRNN": "rnnjax.interop.nnx",
     "SequenceClassifier": "rnnjax.nn.classifier",
+    "TrainingLog": "rnnjax.training_log",
     "diagnose": "rnnjax.diagnosis",
     "gradient_flow": "rnnjax.scan_gradients",
     "load": "rnnjax.prediction",

@@ -23,7 +23,7 @@ from rnnjax.nn.saved_params import read_params
 from rnnjax.runs.codec import damaged
 from rnnjax.runs.json_io import read_json
 from rnnjax.runs.member_schema import MemberInfo, ModelRecord
-from rnnjax.runs.reader import member_folders, read_config, read_model
+from rnnjax.runs.reader import member_folders, read_config, read_model, read_objective
 from rnnjax.runs.schema import MEMBER, MODEL, PARAMS
 from rnnjax.typing import Floats, ModelParams
 
@@ -159,6 +159,7 @@ def load(path: str | Path) -> TrainedRun:
     """
     path = Path(path)
     read_config(path)
+    read_objective(path)
     folders = [folder for folder in member_folders(path) if (folder / PARAMS).is_file()]
     if not folders:
         raise UserError(f"The run '{path}' has not validated any cell yet; wait until it has, or name another run.")

@@ -14,7 +14,7 @@ from rnnjax.report.html import render
 from rnnjax.report.interactive.embed import embed_figures
 from rnnjax.report.sections.diagnosis_figures import BELT_SHARE, LOSS_DECAY
 from rnnjax.report.sections.rendering import drawn_sections
-from rnnjax.report.sections.training_figures import GRADIENT_BY_LAG, GRADIENT_OVER_TRAINING, SCORES, learning
+from rnnjax.report.sections.training_figures import GRADIENT_BY_LAG, SCORES, learning, over_training
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables.summary_table import html_table
 from rnnjax.report.text.headline import headline, missing_parts
@@ -76,7 +76,7 @@ def _write(runs: dict[str, Run], out: Path) -> Path:
     merged = _merged(runs)
     groups = seed_groups(merged)
     scripts, interactive = embed_figures(groups)
-    figures = (SCORES, GRADIENT_BY_LAG, GRADIENT_OVER_TRAINING, LOSS_DECAY, BELT_SHARE, learning(groups))
+    figures = (SCORES, GRADIENT_BY_LAG, over_training(groups), LOSS_DECAY, BELT_SHARE, learning(groups))
     headlines = {name: headline(seed_groups(run)) for name, run in runs.items()}
     top = (
         render("headlines", headlines=headlines),

@@ -4,6 +4,7 @@ import enum
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -91,6 +92,8 @@ def _reason(message: str, kind: type) -> str:
 def _allowed_values(kind: type, field: str) -> list[str]:
     """The values that a field of a record may have, if it is an enum or a Literal; of a field within a field none."""
     annotation = get_type_hints(kind).get(field) if isinstance(kind, type) else None
+    if get_origin(annotation) is UnionType:
+        annotation = next((part for part in get_args(annotation) if part is not NoneType), None)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return [str(member.value) for member in annotation]
     return [repr(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []

@@ -69,7 +69,7 @@ def run_folder(
                 _refuse_other_flags(folder, difference)
             check_no_link(folder / MEMBERS)
             (folder / MEMBERS).mkdir(exist_ok=True)
-            environment = _current_environment(devices)
+            environment = current_environment(devices)
             if begun:
                 environment = _resumed(read_environment(folder), environment)
             write_environment(folder, environment)
@@ -152,7 +152,8 @@ def _resumed(first: Environment, current: Environment) -> Environment:
     return msgspec.structs.replace(first, resumed=(*first.resumed, environment_to_json(encode(current))))
 
 
-def _current_environment(devices: list[str]) -> Environment:
+def current_environment(devices: list[str]) -> Environment:
+    """On what this process trains; ``devices`` are a line each."""
     return Environment(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         command=shlex.join(sys.argv),

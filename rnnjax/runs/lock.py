@@ -19,10 +19,15 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}  # erro
 
 
 @contextlib.contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, *, wait: float = 0, remedy: str = "give another folder with --out") -> Iterator[None]:
     """Lock ``folder`` for this process; on a file system without locks, go on without one.
 
     The lock file stays when the lock is released, and names the process that held it last.
+
+    Args:
+        folder: of a run, or of a member.
+        wait: seconds for which it is tried.
+        remedy: what an error tells the user to do who does not want to wait.
 
     Raises:
         UserError: another process holds the lock.
@@ -30,14 +35,14 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     path = folder / LOCK
     check_regular(path)
-    lock = FileLock(path, timeout=0, fallback_to_soft=False)
+    lock = FileLock(path, timeout=wait, fallback_to_soft=False)
     try:
         lock.acquire()
         path.write_text(f"pid {os.getpid()} on {platform.node()}", encoding="utf-8")
     except Timeout:
         raise UserError(
             f"Another process ({_holder(path)}) is working in the run folder {folder}; wait until it has ended or "
-            "give another folder with --out."
+            f"{remedy}."
         ) from None
     except OSError as error:
         if error.errno not in NO_LOCKS:

@@ -1,5 +1,6 @@
 """The records in the folder of one member of a run; see ``schema`` for the files."""
 
+import re
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -11,6 +12,7 @@ from rnnjax.typing import Floats, Integers, JSONObject, Number
 
 Seed: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 SweptValue: TypeAlias = Seed | float | bool | str | None
+STATE = re.compile(r"h|c|carry(\[\d{1,3}\])?")  # of a gradient record
 
 
 class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,8 +23,8 @@ class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
         cell: name of the cell's class in lower case.
         seed: of the initial parameters, the order of the examples and dropout.
         varied: name of a swept flag -> its value.
-        parameters: numbers that are trained.
-        steps: updates of the whole training.
+        parameters: numbers that are trained; None where it is not known.
+        steps: updates of the whole training; None where it is not known.
         baseline: loss of the best answer that remembers nothing; None where it is not known.
         clip: the largest gradient norm that is let through, 0 for any; None in runs that did not write it.
         last_step_only: whether the loss reads the sequence at its last step alone; None in runs that did not write it.
@@ -32,8 +34,8 @@ class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
     cell: str
     seed: Seed
     varied: dict[str, SweptValue] = {}
-    parameters: Count
-    steps: Count
+    parameters: Count | None
+    steps: Count | None
     baseline: Finite | None = None
     clip: float | None = None
     last_step_only: bool | None = None
@@ -62,8 +64,8 @@ class TrainRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
         step: updates before it.
         epoch: from 0.
         loss: mean over the batch, in the unit of ``TaskInfo.loss``.
-        accuracy: a fraction.
-        gradient_norm: global norm of the parameters' gradient before clipping.
+        accuracy: a fraction; NaN where it was not measured.
+        gradient_norm: global norm of the parameters' gradient before clipping; NaN where it was not measured.
     """
 
     step: Count
@@ -113,12 +115,13 @@ MetricsRecord: TypeAlias = TrainRecord | ValidationRecord | UpdateRecord
 
 
 class GradientRecord(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """A line of ``gradients.jsonl``: the gradient of one state of one layer at a logged step, each array (L,) by lag.
+    """A line of ``gradients.jsonl``: the gradient of one state of a layer, or scan, at a step; each array (L,) by lag.
 
     Attributes:
         step: updates before it.
-        layer: from 0, the one that reads the inputs.
-        state: "h", or the LSTM's "c".
+        layer: from 0, the one that reads the inputs; of scans in the order of their names.
+        state: "h", or the LSTM's "c"; of a scan its "carry", or "carry[0]" and so on where it has several states.
+        name: of the scan; unset where the layer is one of rnnjax.
         count: examples that reach the lag, which is counted in time steps back from an example's last one.
         mean: of their ‖∂L_b/∂s_t‖, L_b being the example's own loss, before clipping.
         q10: quantile of the same, as ``q50`` and ``q90``.
@@ -126,7 +129,8 @@ class GradientRecord(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     step: Count
     layer: Count
-    state: Literal["h", "c"]
+    state: str
+    name: str | msgspec.UnsetType = msgspec.UNSET
     count: Integers
     mean: Floats
     q10: Floats
@@ -136,6 +140,8 @@ class GradientRecord(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     def __post_init__(self) -> None:
         if len({len(values) for values in (self.count, self.mean, self.q10, self.q50, self.q90)}) > 1:
             raise ValueError("count, mean, q10, q50 and q90 are of unequal length")
+        if not STATE.fullmatch(self.state):
+            raise ValueError(f"state: {self.state!r}, expected 'h', 'c', 'carry', or 'carry[0]' and so on")
 
 
 class AccuracyByDistance(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -154,12 +160,13 @@ class RunResult(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """``result.json``: what a finished member achieved; accuracies are fractions.
 
     Attributes:
-        test_loss: of the parameters of the best validation, as ``test_accuracy``.
+        test_loss: of the parameters of the best validation, as ``test_accuracy``; NaN where there was no test.
         test_accuracy: see above.
-        best_step: updates before the best validation.
+        best_step: updates before the best validation; None where there was none.
         validation_accuracy: of the best validation.
         validation_loss: likewise; NaN in runs that did not write it.
-        seconds: that the training steps took, those of members side by side divided among them.
+        seconds: that the training steps took, those of members side by side divided among them; NaN, as the speed and
+            the time to compile, where it was not measured.
         steps_per_second: of this member and those beside it together.
         compile_seconds: that its programs took to compile.
         accuracy_by_distance: where the task has distances, else None.
@@ -170,7 +177,7 @@ class RunResult(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     test_loss: Number
     test_accuracy: Number
-    best_step: Count
+    best_step: Count | None
     validation_accuracy: Number
     validation_loss: Number = float("nan")
     seconds: Number

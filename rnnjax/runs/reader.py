@@ -52,7 +52,7 @@ def load_run(path: Path) -> Run:
         experiment=config.experiment,
         flags=config.flags,
         environment=schema.environment_to_json(encode(environment)),
-        members=tuple(sorted(members, key=lambda member: (member.parameters, member.label, member.seed))),
+        members=tuple(sorted(members, key=lambda member: (member.parameters or 0, member.label, member.seed))),
         not_started=tuple(folder.name for folder in folders if folder not in started),
         task=task,
     )
@@ -90,6 +90,14 @@ def read_task(run: Path) -> TaskInfo:
     """What is learnt in the run; runs that are older than the file ask a yes-or-no question about reviews."""
     path = run / schema.TASK
     return read_json(path, TaskInfo) if os.path.lexists(path) else TaskInfo()
+
+
+def read_objective(run: Path) -> Objective:
+    """What the labels of the run's models are. Raises UserError also where it has no models, see ``TrainingLog``."""
+    objective = read_task(run).objective
+    if objective is None:
+        raise UserError(f"The run '{run}' is a log of losses and gradients, without a model; name another run.")
+    return objective
 
 
 def read_vocabulary(run: Path) -> tuple[str, ...] | None:
@@ -232,4 +240,5 @@ def _gradient_log(records: Sequence[GradientRecord]) -> GradientLog:
             row[: len(values)] = values
     count = tables.pop("count")
     curves = {name: np.where(count > 0, table, np.nan) for name, table in tables.items()}
-    return GradientLog(steps=np.array([record.step for record in records], np.int64), count=count, **curves)
+    name = "" if records[0].name is msgspec.UNSET else records[0].name
+    return GradientLog(steps=np.array([record.step for record in records], np.int64), count=count, name=name, **curves)

@@ -19,6 +19,8 @@ from rnnjax.typing import Floats, JSONObject
 class GradientLog:
     """Gradient norms of one state of one layer by lag: (S, L) at the logged ``steps`` (S,), NaN where no example is.
 
+    ``name`` is that of the scan, empty where the layer is one of rnnjax.
+
     ``mean`` and the quantiles are over the ``count`` examples that reach a lag, counted in time steps back from an
     example's last one. Where training has diverged they can be NaN or infinite although examples reach the lag.
     """
@@ -29,6 +31,7 @@ class GradientLog:
     q10: Floats
     q50: Floats
     q90: Floats
+    name: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +60,12 @@ class RunRecord:
         label: the cell and what a sweep varies; members of one label differ in their seed alone.
         cell: name of the cell's class in lower case.
         seed: of the initial parameters, the order of the examples and dropout.
-        parameters: numbers that are trained.
-        steps: updates of the whole training.
+        parameters: numbers that are trained; None where it is not known.
+        steps: updates of the whole training; None where it is not known.
         train: of every training step.
         gradient_norms: (steps,) global norm before clipping of the steps in ``train``.
         validation: of every validation.
-        gradients: (layer, state) -> its log, the state being "h" or the LSTM's "c".
+        gradients: (layer, state) -> its log, the state being "h", the LSTM's "c", or an array of the carry of a scan.
         result: None where training has not finished.
         updates: None where they were not logged.
         diagnoses: those that were written.
@@ -80,8 +83,8 @@ class RunRecord:
     label: str
     cell: str
     seed: int
-    parameters: int
-    steps: int
+    parameters: int | None
+    steps: int | None
     train: ScoreHistory
     gradient_norms: Floats
     validation: ScoreHistory

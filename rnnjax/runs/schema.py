@@ -125,7 +125,7 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
         step: what a sentence calls one time step.
         example: what a sentence calls one example.
         published: figures to compare with.
-        objective: what the labels are.
+        objective: what the labels are; None where nothing but the loss was recorded, see ``rnnjax.TrainingLog``.
         classes: names of the labels; none where they have no names.
         constant: accuracy of the best constant answer where classes differ in size, else None.
         loss: name and unit of the loss; empty in runs that did not write it.
@@ -138,7 +138,7 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     step: str = "word"
     example: str = "review"
     published: tuple[Published, ...] = ()
-    objective: Objective = Objective.BINARY
+    objective: Objective | None = Objective.BINARY
     classes: tuple[str, ...] = ()
     constant: Finite | None = msgspec.field(name="chance", default=None)
     loss: str = ""
@@ -158,7 +158,12 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def by_loss(self) -> bool:
         """Whether the loss is the main score, and not the share of right answers."""
-        return self.objective in (Objective.NUMBER, Objective.SYMBOLS)
+        return self.loss_alone or self.objective in (Objective.NUMBER, Objective.SYMBOLS)
+
+    @property
+    def loss_alone(self) -> bool:
+        """Whether nothing is known of the task but the loss."""
+        return self.objective is None
 
     @property
     def by_rmse(self) -> bool:

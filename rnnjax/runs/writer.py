@@ -139,9 +139,13 @@ class MemberWriter:
         ratios = {block: float(ratio) for block, ratio in updates.items()}
         self._append(UpdateRecord(step=step, epoch=epoch, ratios=ratios))
         for record in gradient_records(step, gradients):
-            self._gradients.append(record)
-            if self._events is not None:
-                self._events.add_gradients(record, decays=self._decays)
+            self.append_gradient(record)
+
+    def append_gradient(self, record: GradientRecord) -> None:
+        """Append the gradient of one state at a logged step."""
+        self._gradients.append(record)
+        if self._events is not None:
+            self._events.add_gradients(record, decays=self._decays)
 
     def _append(self, record: MetricsRecord) -> None:
         self._metrics.append(record)
@@ -196,19 +200,22 @@ def gradient_records(step: int, gradients: PyTree) -> list[GradientRecord]:
     records = []
     for path, statistics in leaves:
         layer = layers.setdefault(path[:-1], len(layers))
-        count, mean, quantiles = jax.tree.map(np.asarray, tuple(statistics))
-        lags = int(np.max(np.flatnonzero(count), initial=-1)) + 1
-        curves = {
-            "mean": mean,
-            **{f"q{round(100 * q)}": curve for q, curve in zip(QUANTILES, quantiles, strict=True)},
-        }
-        records.append(
-            GradientRecord(
-                step=step,
-                layer=layer,
-                state=path[-1].name,
-                count=count[:lags].astype(np.int64),
-                **{name: curve[:lags].astype(np.float64) for name, curve in curves.items()},
-            )
-        )
+        records.append(gradient_record(step, layer, path[-1].name, statistics))
     return records
+
+
+def gradient_record(
+    step: int, layer: int, state: str, statistics: LagStatistics, name: str | msgspec.UnsetType = msgspec.UNSET
+) -> GradientRecord:
+    """The record of one state at a logged step, see ``GradientRecord``; it ends at the last lag that an example has."""
+    count, mean, quantiles = jax.tree.map(np.asarray, tuple(statistics))
+    lags = int(np.max(np.flatnonzero(count), initial=-1)) + 1
+    curves = {"mean": mean, **{f"q{round(100 * q)}": curve for q, curve in zip(QUANTILES, quantiles, strict=True)}}
+    return GradientRecord(
+        step=step,
+        layer=layer,
+        state=state,
+        name=name,
+        count=count[:lags].astype(np.int64),
+        **{name: curve[:lags].astype(np.float64) for name, curve in curves.items()},
+    )

@@ -75,6 +75,19 @@ def test_the_gradient_of_the_readers_own_model(execute, tmp_path):
 
 
 @pytest.mark.slow
+def test_models_of_three_libraries_are_trained_and_drawn(execute, tmp_path):
+    book = execute("any_model.ipynb", tmp_path, RNNJAX_SMALL="1", PYTHONPATH=str(ROOT), JAX_PLATFORMS="cpu")
+    text = printed(book)
+    names = ("Flax LSTM", "nnx GRU", "Equinox GRU")
+    assert all(f"{name}: loss 0." in text or f"{name}: loss 1." in text for name in names)
+    assert "Linen/lstm carry[0]" in text
+    assert pictures(book) == 3  # by lag, over training, the loss
+    assert complaints(book) == []
+    (page,) = tmp_path.glob("any-model-*/report.html")
+    assert all(name in page.read_text(encoding="utf-8") for name in names)
+
+
+@pytest.mark.slow
 def test_recall_and_imdb_on_what_there_is(execute, tmp_path):
     """With the reviews if TFDS_DATA_DIR is set; otherwise the notebook reports that IMDB is left out."""
     real = "TFDS_DATA_DIR" in os.environ

@@ -26,16 +26,20 @@ from rnnjax.report.summary.task import nouns_of
 from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
-DASHES: dict[str, Literal["-", "--"]] = {"h": "-", "c": "--"}
+Dash = Literal["-", "--", ":", "-."]
+DASHES: dict[str, Dash] = {"h": "-", "c": "--"}
+OTHER_DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")  # of the arrays of a carry, in turn
 
 
 def layer_titles(groups: SeedGroups) -> list[tuple[SeedGroup, int, str]]:
     """Each group and layer that has a gradient log, with the title of its panel."""
-    return [
-        (group, layer, group.label if len(group.layers) == 1 else f"{group.label}, layer {layer + 1}")
-        for group in groups
-        for layer in group.layers
-    ]
+    return [(group, layer, _title(group, layer)) for group in groups for layer in group.layers]
+
+
+def _title(group: SeedGroup, layer: int) -> str:
+    if len(group.layers) == 1:
+        return group.label
+    return f"{group.label}, {group.scan_name(layer) or f'layer {layer + 1}'}"
 
 
 def gradient_by_lag(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
@@ -65,15 +69,17 @@ def gradient_by_lag(groups: SeedGroups, columns: int = style.WIDE) -> Figure | N
             lag = np.arange(len(norms.q50))
             low_edge, high_edge = style.log10(norms.q10), style.log10(norms.q90)
             panel.fill_between(lag, low_edge, high_edge, color=colour, alpha=0.2, linewidth=0)
-            panel.plot(lag, style.log10(norms.q50), color=colour, linewidth=1.8, linestyle=DASHES[state])
+            panel.plot(lag, style.log10(norms.q50), color=colour, linewidth=1.8, linestyle=_dash(state))
         if layer == 0:
             _mark_reach(panel, group, colours[group.label], nouns)
     figure.supxlabel(nouns.back, fontsize=10.5)
-    figure.supylabel(f"gradient norm at this {nouns.step}\n‖∂L/∂h‖", fontsize=10.5)
-    two_states = any(state == "c" for layer_bands in bands for state, _, _ in layer_bands)
+    states = sorted({state for layer_bands in bands for state, _, _ in layer_bands})
+    of_scans = any(state not in DASHES for state in states)
+    symbol = "∂L/∂carry" if of_scans else "∂L/∂h"
+    figure.supylabel(f"gradient norm at this {nouns.step}\n‖{symbol}‖", fontsize=10.5)
     columns_of_legend = 3 if columns == style.WIDE else 1
     figure.legend(
-        handles=_legend(two_states, all(group.finished for group, _, _ in entries), nouns),
+        handles=_legend(states, all(group.finished for group, _, _ in entries), nouns),
         loc="outside upper left",
         ncols=columns_of_legend,
         frameon=False,
@@ -109,17 +115,23 @@ def _mark_reach(panel: Axes, group: SeedGroup, colour: str, nouns: Nouns) -> Non
     panel.annotate(text, (reach, height), (9, 4), textcoords="offset points", fontsize=9, color=style.INK, va="bottom")
 
 
-def _legend(two_states: bool, finished: bool, nouns: Nouns) -> list[Line2D | Patch]:
+def _dash(state: str) -> Dash:
+    index = "".join(filter(str.isdecimal, state))
+    return DASHES[state] if state in DASHES else OTHER_DASHES[int(index or 0) % len(OTHER_DASHES)]
+
+
+def _legend(states: list[str], finished: bool, nouns: Nouns) -> list[Line2D | Patch]:
     last = "end of training" if finished else "last logged step"
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=style.FAINT, linewidth=1.8, label="start of training"),
         Line2D([], [], color=style.INK, linewidth=1.8, label=f"{last} (in the cell's colour)"),
         Patch(color=style.FAINT, alpha=0.35, linewidth=0, label=f"band: 8 of 10 {nouns.examples}"),
     ]
-    if two_states:
+    meaning = {"h": "h: output of the cell", "c": "c: memory of the LSTM (‖∂L/∂c‖)"}
+    named = [state for state in sorted(states, key=lambda state: (state != "h", state)) if state != "carry"]
+    if len(named) > 1:
         handles += [
-            Line2D([], [], color=style.INK, linestyle=DASHES["h"], label="h: output of the cell"),
-            Line2D([], [], color=style.INK, linestyle=DASHES["c"], label="c: memory of the LSTM (‖∂L/∂c‖)"),
+            Line2D([], [], color=style.INK, linestyle=_dash(state), label=meaning.get(state, state)) for state in named
         ]
     return handles
 

@@ -9,10 +9,21 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rnnjax.report.figures import style
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, accuracy_by_distance, mean
-from rnnjax.report.summary.task import baselines, by_loss, chance, chance_loss, error_name, nouns_of
+from rnnjax.report.summary.task import (
+    baselines,
+    by_loss,
+    chance,
+    chance_loss,
+    curve_scores,
+    curve_split,
+    error_name,
+    nouns_of,
+)
+from rnnjax.runs.run_record import RunRecord, ScoreHistory
 from rnnjax.typing import Floats
 
 MARKERS = "osD^vPX*"
+MOST_MARKERS = 60  # of a line, roughly
 Steps = tuple[Floats, Floats, Floats]
 MAX_OF_GUESSING = 3.0  # times the loss of guessing: higher losses are cut off, so that the others stay readable
 TENFOLD = 10.0  # ratio of the largest to the smallest loss from which the axis is logarithmic
@@ -38,9 +49,9 @@ def accuracy_against_distance(groups: SeedGroups, columns: int = style.WIDE) -> 
 def learning_curves(groups: SeedGroups, columns: int = style.WIDE) -> Figure | None:
     """Validation accuracy and loss against the training step; None where nothing was validated.
 
-    The loss alone, beside the baseline, where it is the main score.
+    The loss alone, beside the baseline, where it is the main score; see ``task.curve_split``.
     """
-    validated = [(group, by_step(group)) for group in groups if any(len(m.validation.steps) for m in group.members)]
+    validated = curves(groups)
     if not validated:
         return None
     if by_loss(groups):
@@ -75,7 +86,7 @@ def _losses(validated: list[tuple[SeedGroup, Steps]], groups: SeedGroups, column
         panel.set_yscale("log")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
     panel.set_xlabel("training step", fontsize=10.5)
-    panel.set_ylabel(f"{error_name(groups)} (validation)", fontsize=10.5)
+    panel.set_ylabel(f"{error_name(groups)} ({curve_split(groups)})", fontsize=10.5)
     _legend(figure, panel, columns)
     return figure
 
@@ -100,13 +111,18 @@ def highest_loss(groups: SeedGroups, losses: list[Floats]) -> float:
     return min(cut, 1.05 * max(levels, default=0)) or 1.0
 
 
-def by_step(group: SeedGroup) -> Steps:
-    """Steps (S,), accuracies and main losses (members, S), NaN where a member has no record."""
-    members = [member for member in group.members if len(member.validation.steps)]
-    steps = np.array(sorted({int(step) for member in members for step in member.validation.steps}), np.float64)
-    accuracies, losses = np.full((2, len(members), len(steps)), np.nan)
-    for row, member in enumerate(members):
-        scores = member.validation
+def curves(groups: SeedGroups) -> list[tuple[SeedGroup, Steps]]:
+    """Each group that has scores to draw: steps (S,), accuracies and main losses (members, S), NaN without a record."""
+    split = curve_split(groups)
+    scores = [(group, [(m, curve_scores(m, split)) for m in group.members]) for group in groups]
+    known = [(group, [(member, of) for member, of in pairs if len(of.steps)]) for group, pairs in scores]
+    return [(group, _by_step(pairs)) for group, pairs in known if pairs]
+
+
+def _by_step(pairs: list[tuple[RunRecord, ScoreHistory]]) -> Steps:
+    steps = np.array(sorted({int(step) for _, scores in pairs for step in scores.steps}), np.float64)
+    accuracies, losses = np.full((2, len(pairs), len(steps)), np.nan)
+    for row, (member, scores) in enumerate(pairs):
         at = np.searchsorted(steps, scores.steps)
         accuracies[row, at], losses[row, at] = scores.accuracy, member.task.main_error(scores.loss)
     return steps, accuracies, np.where(np.isfinite(losses), losses, np.nan)
@@ -127,6 +143,7 @@ def _seeds_and_mean(panel: Axes, x: Floats, values: Floats, colour: str, label: 
         color=colour,
         linewidth=width,
         marker=MARKERS[index % len(MARKERS)],
+        markevery=max(1, int(finite.sum()) // MOST_MARKERS),
         markersize=5,
         markeredgecolor="white",
         markeredgewidth=0.6,

@@ -7,10 +7,10 @@ from bokeh.models import ColumnDataSource, FixedTicker, Label, NumeralTickFormat
 from bokeh.plotting import figure
 
 from rnnjax.report.figures import style
-from rnnjax.report.figures.scores import Steps, by_step, chance_losses, highest_loss, logarithmic
+from rnnjax.report.figures.scores import Steps, chance_losses, curves, highest_loss, logarithmic
 from rnnjax.report.interactive.style import TEXT_COLOUR, add_hover, add_legend, dashes, new_plot
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, accuracy_by_distance, mean
-from rnnjax.report.summary.task import baselines, by_loss, chance, error_name, nouns_of
+from rnnjax.report.summary.task import baselines, by_loss, chance, curve_split, error_name, nouns_of
 from rnnjax.typing import Floats
 
 
@@ -53,7 +53,7 @@ def learning_curves(groups: SeedGroups) -> tuple[UIElement, ...]:
 
     The loss alone, beside the baseline, where it is the main score.
     """
-    validated = [(group, by_step(group)) for group in groups if any(len(m.validation.steps) for m in group.members)]
+    validated = curves(groups)
     if not validated:
         return ()
     if by_loss(groups):
@@ -86,7 +86,7 @@ def _losses(validated: list[tuple[SeedGroup, Steps]], groups: SeedGroups) -> fig
     pens, losses_of_baselines = _pens(groups), baselines(groups)
     log = logarithmic([losses for _, (_, _, losses) in validated], losses_of_baselines)
     scale = {"y_axis_type": "log"} if log else {}
-    plotted = new_plot("training step", f"{error_name(groups)} (validation)", 290, **scale)
+    plotted = new_plot("training step", f"{error_name(groups)} ({curve_split(groups)})", 290, **scale)
     value_format = ("training step", "{0.000e+0}")
     entries = [
         (group.label, _lines(plotted, pens[group.label], xs, losses, value_format))

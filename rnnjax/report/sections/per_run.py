@@ -9,9 +9,9 @@ from rnnjax.report.html import render
 from rnnjax.report.summary.diagnosis import diagnosed, layer_values
 from rnnjax.report.summary.gradient_decay import member_decay
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups
-from rnnjax.report.summary.task import nouns_of
+from rnnjax.report.summary.task import curve_split, nouns_of
 from rnnjax.report.tables.export import swept_names
-from rnnjax.report.tables.fields import Score, scores
+from rnnjax.report.tables.fields import Score, first_title, scores
 from rnnjax.runs.run_record import Run, RunRecord
 
 TITLE = "Every run"
@@ -22,15 +22,19 @@ def html(run: Run, groups: SeedGroups) -> Markup:
     swept = swept_names(run)
     if len(run.members) == len(groups) and not swept:
         return Markup()
-    belt = bool(diagnosed(groups))
+    belt, best = bool(diagnosed(groups)), curve_split(groups) == "validation"
     columns = scores(groups)
-    fixed = [*(column.title for column in columns), "best step", f"half-life at end, {nouns_of(groups).steps}"]
-    header = ["cell", *swept, "seed", *fixed, *(["belt share at end"] if belt else []), "status"]
-    rows = [_row(member, swept, columns, belt) for group in groups for member in group.members]
+    fixed = [
+        *(column.title for column in columns),
+        *(["best step"] if best else []),
+        f"half-life at end, {nouns_of(groups).steps}",
+    ]
+    header = [first_title(groups), *swept, "seed", *fixed, *(["belt share at end"] if belt else []), "status"]
+    rows = [_row(member, swept, columns, belt, best) for group in groups for member in group.members]
     return render("every_run", title=TITLE, count=len(run.members), table=document.table(header, rows))
 
 
-def _row(member: RunRecord, swept: tuple[str, ...], columns: list[Score], belt: bool) -> list[str]:
+def _row(member: RunRecord, swept: tuple[str, ...], columns: list[Score], belt: bool, best: bool) -> list[str]:
     result, decay = member.result, member_decay(member, "end")
     single = SeedGroup(member.label, (member,))
     shares = layer_values(single, "end", "belt_share")
@@ -39,7 +43,7 @@ def _row(member: RunRecord, swept: tuple[str, ...], columns: list[Score], belt: 
         *(str(member.varied.get(name, "–")) for name in swept),
         str(member.seed),
         *(column.field(single).value for column in columns),
-        "–" if result is None else f"{result.best_step:,}",
+        *(["–" if result is None or result.best_step is None else f"{result.best_step:,}"] if best else []),
         number(np.nan if decay is None else decay.half_life),
         *([short_percent(shares[0] if len(shares) else np.nan)] if belt else []),
         member.status,

@@ -6,7 +6,7 @@ from rnnjax.report.figures.gradients import gradient_by_lag, gradient_over_train
 from rnnjax.report.figures.scores import accuracy_against_distance, learning_curves
 from rnnjax.report.sections.figure_section import FigureSection
 from rnnjax.report.summary.seed_groups import SeedGroups
-from rnnjax.report.summary.task import by_loss
+from rnnjax.report.summary.task import by_loss, curve_split, loss_alone
 from rnnjax.report.text.gradients import by_lag_captions, over_training_captions
 from rnnjax.report.text.headline import distance_captions, learning_captions
 
@@ -58,6 +58,26 @@ LOSS_CURVES = replace(
 )
 
 
+VALIDATION_LOSS_CURVES = replace(LOSS_CURVES, reading=LOSS_CURVES.reading.partition(";")[0] + ".")
+TRAINING_LOSS_CURVES = replace(
+    LEARNING_CURVES,
+    reading="Loss of the training batches at the logged steps. Thin lines are single seeds, thick lines their mean.",
+)
+GRADIENT_OF_SCANS = replace(
+    GRADIENT_OVER_TRAINING,
+    reading=GRADIENT_OVER_TRAINING.reading.replace("the memory of the cell", "the first state of each scan"),
+)
+
+
 def learning(groups: SeedGroups) -> FigureSection:
     """The learning curves: accuracy and loss, or the loss alone where it is the main score."""
+    if curve_split(groups) == "training":
+        return TRAINING_LOSS_CURVES
+    if loss_alone(groups):
+        return VALIDATION_LOSS_CURVES
     return LOSS_CURVES if by_loss(groups) else LEARNING_CURVES
+
+
+def over_training(groups: SeedGroups) -> FigureSection:
+    """The gradient over the course of training: at the memory of cells, or at a state of other libraries' scans."""
+    return GRADIENT_OF_SCANS if loss_alone(groups) else GRADIENT_OVER_TRAINING

@@ -11,7 +11,7 @@ from rnnjax.runs.run_record import GradientLog, Run, RunRecord
 from rnnjax.runs.schema import Stage
 from rnnjax.typing import Floats
 
-StateKey = tuple[int, str]  # (layer, state), the state being "h" or the LSTM's "c"
+StateKey = tuple[int, str]  # (layer, state), see ``RunRecord.gradients``
 MIN_EXAMPLES, MIN_SHARE = 5, 0.1  # fewer examples at a lag, or a smaller share of the batch, are no measurement
 
 
@@ -41,6 +41,11 @@ class SeedGroup:
     def keys(self) -> tuple[StateKey, ...]:
         """The (layer, state) pairs that any reported member has logged."""
         return tuple(sorted({key for member in self.reported for key in member.gradients}))
+
+    def scan_name(self, layer: int) -> str:
+        """The name of a scan that was logged as this layer; empty where the layer is one of rnnjax."""
+        logs = (log for member in self.reported for (index, _), log in member.gradients.items() if index == layer)
+        return next((log.name for log in logs), "")
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -77,8 +82,9 @@ def lower_median(values: Floats | list[float]) -> Floats:
 
 
 def memory_key(member: RunRecord, layer: int = 0) -> StateKey:
-    """The key of a layer's memory: its state c where it was logged (LSTM), otherwise h."""
-    return (layer, "c") if (layer, "c") in member.gradients else (layer, "h")
+    """The key of a layer's memory: its state c where it was logged (LSTM), otherwise h; of a scan its first state."""
+    states = sorted(state for key_layer, state in member.gradients if key_layer == layer)
+    return (layer, states[0] if states else "h")  # "c" and "carry" come before "h"
 
 
 def log_row(log: GradientLog, when: Stage) -> int | None:

@@ -1,6 +1,7 @@
 """What depends on the task of the members: nouns, main score, baselines, and when a member beats its baseline."""
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from rnnjax.config.training import TrainingSettings
 from rnnjax.data.dataset import Objective
 from rnnjax.formatting import Nouns, common, loss
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups
-from rnnjax.runs.run_record import RunRecord
+from rnnjax.runs.run_record import RunRecord, ScoreHistory
 from rnnjax.runs.schema import TaskInfo
 from rnnjax.typing import Floats, JSONObject
 
@@ -31,6 +32,23 @@ def by_loss(groups: SeedGroups) -> bool:
     """Whether the loss is the main score of every task."""
     tasks = tasks_of(groups)
     return bool(tasks) and all(task.by_loss for task in tasks)
+
+
+def loss_alone(groups: SeedGroups) -> bool:
+    """Whether nothing is known of any task but the loss."""
+    tasks = tasks_of(groups)
+    return bool(tasks) and all(task.loss_alone for task in tasks)
+
+
+def curve_split(groups: SeedGroups) -> Literal["validation", "training"]:
+    """Whose losses learning curves show: those of training where only these were logged by a loop of one's own."""
+    validated = any(len(member.validation.steps) for group in groups for member in group.members)
+    return "training" if loss_alone(groups) and not validated else "validation"
+
+
+def curve_scores(member: RunRecord, split: Literal["validation", "training"]) -> ScoreHistory:
+    """The scores of a member that learning curves show."""
+    return member.train if split == "training" else member.validation
 
 
 def by_rmse(groups: SeedGroups) -> bool:

@@ -102,6 +102,8 @@ def _record(member: RunRecord, farthest: float | None, swept: tuple[str, ...]) -
         record[f"belt_share_{when}"] = _none_if_nan(shares[0]) if len(shares) else None
     for name in ("validation_accuracy", "test_accuracy", "test_loss", "validation_loss"):
         record[name] = None if member.result is None else _none_if_nan(getattr(member.result, name))
+    if member.task.loss_alone:
+        record["training_loss"] = float(member.train.loss[-1]) if len(member.train.loss) else None
     if member.task.objective is Objective.NUMBER:
         record |= _errors(member)
     record |= {"baseline": member.baseline, "steps_to_beat_baseline": _finite_steps_to_beat(member)}

@@ -23,7 +23,16 @@ from rnnjax.report.summary.seed_groups import (
     mean,
     results,
 )
-from rnnjax.report.summary.task import baselines, by_rmse, group_steps_to_beat, nouns_of, tasks_of
+from rnnjax.report.summary.task import (
+    baselines,
+    by_rmse,
+    curve_split,
+    group_steps_to_beat,
+    loss_alone,
+    nouns_of,
+    tasks_of,
+)
+from rnnjax.report.text.loss import best_losses, last_losses
 from rnnjax.runs.member_schema import RunResult
 from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
@@ -52,12 +61,25 @@ def header(groups: SeedGroups) -> list[str]:
     at = [] if farthest is None else [f"accuracy at {number(farthest)} {steps}"]
     decay = [f"{what} at {when}, {steps}" for what in ("reach", "half-life") for when in STAGES]
     belt = ["belt share at start", "belt share at end"] if diagnosed(groups) else []
-    return ["cell", *at, *(score.title for score in scores(groups)), *decay, *belt, "parameters", "steps/s"]
+    ends = ["parameters", "steps/s"] if has_ends(groups) else []
+    return [first_title(groups), *at, *(score.title for score in scores(groups)), *decay, *belt, *ends]
+
+
+def first_title(groups: SeedGroups) -> str:
+    """The title of the column of labels."""
+    return "model" if loss_alone(groups) else "cell"
+
+
+def has_ends(groups: SeedGroups) -> bool:
+    """Whether there are the last two columns, parameters and speed, which only trainings by rnnjax record."""
+    return not loss_alone(groups)
 
 
 def scores(groups: SeedGroups) -> list[Score]:
     """The columns of scores: accuracies, losses or errors, whichever is the main score; several where tasks differ."""
     tasks = tasks_of(groups)
+    if loss_alone(groups):
+        return [LAST_LOSS] if curve_split(groups) == "training" else [BEST_LOSS, LAST_LOSS]
     losses, accuracies = any(task.by_loss for task in tasks), not all(task.by_loss for task in tasks) or not tasks
     result = [*ERRORS] if any(task.by_rmse for task in tasks) else []
     if not by_rmse(groups):
@@ -70,12 +92,13 @@ def rows(groups: SeedGroups) -> list[list[Field]]:
     """One row for each label, its fields in the order of ``header``; a dash where nothing is known (yet)."""
     farthest, columns = farthest_distance(groups), scores(groups)
     moments: tuple[Stage, ...] = STAGES if diagnosed(groups) else ()
-    return [_row(group, farthest, columns, moments) for group in groups]
+    return [_row(group, farthest, columns, moments)[: None if has_ends(groups) else -2] for group in groups]
 
 
 def _row(
     group: SeedGroup, farthest: float | None, columns: list[Score], diagnosed_at: tuple[Stage, ...]
 ) -> list[Field]:
+    parameters = group.members[0].parameters
     finished, members = len(group.finished), len(group.members)
     seeds = f"{members} seed{'' if members == 1 else 's'}" + (f", {finished} finished" if finished < members else "")
     start, end = gradient_decays(group, "start"), gradient_decays(group, "end")
@@ -87,7 +110,7 @@ def _row(
         *(_reach_field(decays) for decays in (start, end)),
         *(seeds_field(group_half_lives(group, when), lower_median, number) for when in STAGES),
         *(_share_field(layer_values(group, when, "belt_share")) for when in diagnosed_at),
-        Field(f"{group.members[0].parameters:,}"),
+        Field("–" if parameters is None else f"{parameters:,}"),
         seeds_field(results(group, lambda result: result.steps_per_second), mean, number),
     ]
 
@@ -182,6 +205,12 @@ ERRORS = (
     Score("test MAE", "test\nMAE", _errors("test", "mae")),
     Score("test R²", "test\nR²", _errors("test", "r2")),
     Score("validation RMSE", "valida-\ntion", _errors("validation", "rmse")),
+)
+BEST_LOSS = Score(
+    "validation loss", "valida-\ntion", lambda group: seeds_field(best_losses(group), mean, loss, short_loss)
+)
+LAST_LOSS = Score(
+    "training loss", "training\nloss", lambda group: seeds_field(last_losses(group), mean, loss, short_loss)
 )
 STEPS_TO_BEAT = Score("steps to beat baseline", "baseline\nbeaten at", _steps_field)
 

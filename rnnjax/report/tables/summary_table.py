@@ -11,20 +11,29 @@ from rnnjax.formatting import join_list, number, percent
 from rnnjax.report import document
 from rnnjax.report.summary.diagnosis import diagnosed
 from rnnjax.report.summary.seed_groups import MIN_EXAMPLES, MIN_SHARE, SeedGroups, seed_groups
-from rnnjax.report.summary.task import BEATEN, baselines, by_rmse, nouns_of, tasks_of
-from rnnjax.report.tables.fields import Field, farthest_distance, header, rows, scores
+from rnnjax.report.summary.task import BEATEN, baselines, by_rmse, curve_split, loss_alone, nouns_of, tasks_of
+from rnnjax.report.tables.fields import Field, farthest_distance, first_title, has_ends, header, rows, scores
 from rnnjax.runs.run_record import Run
 
+MEMORY = "the cell's memory"
+STATE = "the first state of the first scan, by name,"
 NOTE = (
-    "Half-life: {steps} in which the gradient at the cell's memory halves (∞: it does not fade). "
+    "Half-life: {steps} in which the gradient at {memory} halves (∞: it does not fade). "
     "Reach: how many {steps} back it still has 1% of its strength at the last {step} (≥: as far as was measured). "
     "{many}"
     f"A distance counts as measured where at least {MIN_EXAMPLES} {{examples}} and {MIN_SHARE:.0%} of the training "
     f"batch are so long (of a batch under {MIN_EXAMPLES}: all). "
-    "Start and end: the first and the last logged step, with the parameters of that step; {scores} "
-    "of the parameters that were best in validation. "
+    "Start and end: the first and the last logged step, with the parameters of that step{scores}. "
     "Of several seeds: the median (of two the lower) for half-life and reach, the mean otherwise; below it the lowest "
     "and highest, or in square brackets the 95% interval of the mean (Student's t)."
+)
+SCORES = "; {scores} of the parameters that were best in validation"
+LOSSES = {
+    "training": "; the training loss is that of the last logged step",
+    "validation": "; the training loss is that of the last logged step, the validation loss the lowest",
+}
+MANY_LOGGED = (
+    "Where the loss reads more than the last {step}, the gradient adds up over the losses of many and has neither. "
 )
 MANY_STEPS = (
     "Where the loss reads more than the last {step}, both are of the gradient of one {step}'s own loss, counted from "
@@ -57,9 +66,12 @@ def note(groups: SeedGroups) -> str:
     kinds_of_scores = ["errors"] if any(task.by_rmse for task in tasks) else []
     kinds_of_scores += [f"losses ({kind})" if kind else "losses" for kind in kinds]
     kinds_of_scores += [] if by_rmse(groups) else ["accuracies, in percent,"]
-    scores = f"{join_list(kinds_of_scores)} are"
-    many = "" if all(group.last_step_only for group in groups) else MANY_STEPS
-    columns = NOTE.replace("{scores}", scores.replace("{", "{{").replace("}", "}}")).replace("{many}", many)
+    scores = SCORES.replace("{scores}", f"{join_list(kinds_of_scores)} are".replace("{", "{{").replace("}", "}}"))
+    many, memory = MANY_STEPS, MEMORY
+    if loss_alone(groups):
+        many, memory, scores = MANY_LOGGED, STATE, LOSSES[curve_split(groups)]
+    many = "" if all(group.last_step_only for group in groups) else many
+    columns = NOTE.replace("{scores}", scores).replace("{many}", many).replace("{memory}", memory)
     text = nouns.fill_template(columns + (BELT_NOTE if diagnosed(groups) else ""))
     with_accuracy = dict.fromkeys(task.objective for task in tasks if not task.by_rmse)
     notes = [ERROR_NOTE] if any(task.by_rmse for task in tasks) else []
@@ -94,14 +106,22 @@ def rich_table(run: Run) -> Table:
     at = [] if farthest is None else [f"at {number(farthest)}\n{nouns_of(groups).steps}"]
     belt = ["belt share\nstart→end"] if diagnosed(groups) else []
     columns = scores(groups)
-    speed = [] if len(columns) > 2 else ["steps/s"]
-    titles = ["cell", *at, *(column.short for column in columns), "reach\nstart→end", "half-life\nstart→end", *belt]
-    for index, title in enumerate([*titles, "para-\nmeters", *speed]):
+    ends = ["para-\nmeters", *([] if len(columns) > 2 else ["steps/s"])] if has_ends(groups) else []
+    titles = [
+        first_title(groups),
+        *at,
+        *(column.short for column in columns),
+        "reach\nstart→end",
+        "half-life\nstart→end",
+        *belt,
+    ]
+    for index, title in enumerate([*titles, *ends]):
         table.add_column(Text(title), justify="right" if index else "left", overflow="fold")
     for row in rows(groups):
-        first = len(row) - 2 - 2 * (2 + len(belt))
-        reach, *spread = (_joined(*row[index : index + 2]) for index in range(first, len(row) - 2, 2))
-        fields = (*row[:first], Field(reach.value), *spread, row[-2], *row[-1:][: len(speed)])
+        first = 1 + len(at) + len(columns)
+        last = first + 2 * (2 + len(belt))
+        reach, *spread = (_joined(*row[index : index + 2]) for index in range(first, last, 2))
+        fields = (*row[:first], Field(reach.value), *spread, *row[last : last + len(ends)])
         table.add_row(*(_two_lines(field) for field in fields))
     return table
 

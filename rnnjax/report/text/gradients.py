@@ -31,7 +31,7 @@ def by_lag_captions(groups: SeedGroups) -> list[Caption]:
     """Captions of the gradient by lag: its decay at the end and at the start of training."""
     by_group = [(group, gradient_decays(group, "start"), gradient_decays(group, "end")) for group in groups]
     return [
-        Caption(group.label, _both_moments(start, end, bool(group.finished), nouns_of((group,))))
+        Caption(group.label, _both_moments(start, end, group, nouns_of((group,))))
         if group.last_step_only
         else Caption(group.label, _many_steps(start, end, bool(group.finished), nouns_of((group,))))
         for group, start, end in by_group
@@ -52,13 +52,13 @@ def _many_steps(start: list[GradientDecay], end: list[GradientDecay], finished: 
     return f"{at_start}; {last} it {_decay_clause(end, nouns)}."
 
 
-def _both_moments(start: list[GradientDecay], end: list[GradientDecay], finished: bool, nouns: Nouns) -> str:
+def _both_moments(start: list[GradientDecay], end: list[GradientDecay], group: SeedGroup, nouns: Nouns) -> str:
+    name, (_, state) = group.scan_name(0), memory_key(group.reported[0])
+    gradient = f"the gradient at {'the ' if state == 'carry' else ''}{state} of {name}" if name else MEMORY_GRADIENT
     if not end:
-        return f"At the start of training {MEMORY_GRADIENT} {_decay_clause(start, nouns)}; nothing later is logged yet."
-    last = "end of training" if finished else "last logged step"
-    return (
-        f"At the {last} {MEMORY_GRADIENT} {_decay_clause(end, nouns)}. At the start it {_decay_clause(start, nouns)}."
-    )
+        return f"At the start of training {gradient} {_decay_clause(start, nouns)}; nothing later is logged yet."
+    last = "end of training" if group.finished else "last logged step"
+    return f"At the {last} {gradient} {_decay_clause(end, nouns)}. At the start it {_decay_clause(start, nouns)}."
 
 
 def _decay_clause(decays: list[GradientDecay], nouns: Nouns) -> str:

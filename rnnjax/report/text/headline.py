@@ -6,8 +6,8 @@ import numpy as np
 
 from rnnjax.formatting import MOST, Nouns, at_least, at_most, listed_briefly, loss, percent, percents
 from rnnjax.report.summary.seed_groups import SeedGroups, accuracy_by_distance, mean, results
-from rnnjax.report.summary.task import by_loss, chance, error_name, nouns_of
-from rnnjax.report.text.loss import best_loss, headline_by_loss, jumps
+from rnnjax.report.summary.task import by_loss, chance, curve_split, error_name, loss_alone, nouns_of
+from rnnjax.report.text.loss import best_loss, headline_by_loss, headline_of_losses, jumps, training_loss_captions
 from rnnjax.runs.run_record import Run, RunRecord, ScoreHistory
 
 SOLVED = 0.95  # accuracy from which a task counts as solved
@@ -34,6 +34,8 @@ def headline(groups: SeedGroups) -> str:
         if not at_farthest:
             return "The test accuracies are not numbers."
         return _by_accuracy(farthest, at_farthest, nouns_of(groups), _guessing_limit(groups))
+    if loss_alone(groups):
+        return headline_of_losses(groups)
     if by_loss(groups):
         return headline_by_loss(groups)
     tested = [(group, results(group, lambda result: result.test_accuracy)) for group in groups if group.finished]
@@ -102,7 +104,9 @@ def _accuracy_range(distance: np.ndarray, accuracies: np.ndarray, nouns: Nouns, 
 
 
 def learning_captions(groups: SeedGroups) -> list[Caption]:
-    """Captions of the learning curves: the best validation score and its step."""
+    """Captions of the learning curves: the best validation score and its step, or the first and last training loss."""
+    if curve_split(groups) == "training":
+        return [Caption(group.label, text) for group, text in training_loss_captions(groups)]
     scores = [(group, [best for member in group.members if (best := _best_validation(member))]) for group in groups]
     return [
         Caption(group.label, _best_score(best, error_name((group,)) if by_loss((group,)) else "") + jumps(group))
@@ -141,7 +145,8 @@ def missing_parts(run: Run, groups: SeedGroups) -> list[str]:
         elif not_finite:
             notes.append(f"{name} diverged: its loss was not a finite number at step {min(not_finite):,}.")
         if member.result is None and member.failure is None:
-            notes.append(f"{name} has not finished: its last record is of step {last:,} of {member.steps:,}.")
+            of = "" if member.steps is None else f" of {member.steps:,}"
+            notes.append(f"{name} has not finished: its last record is of step {last:,}{of}.")
         if not member.gradients:
             notes.append(f"{name} has no gradient log.")
     return notes

@@ -4,7 +4,7 @@ import numpy as np
 
 from rnnjax.formatting import join_list, listed_briefly, loss
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups, mean, results
-from rnnjax.report.summary.task import baselines, error_name
+from rnnjax.report.summary.task import baselines, curve_split, error_name
 from rnnjax.runs.run_record import RunRecord
 
 JUMP = 1.5  # times the best validation loss before, from which on a sentence tells of it
@@ -24,6 +24,47 @@ def headline_by_loss(groups: SeedGroups) -> str:
     nothing = list(baselines(groups))
     beside = f"{',' if others else ''} where remembering nothing gives {join_list(nothing)} at best" if nothing else ""
     return f"{first}{rest}{beside}."
+
+
+def headline_of_losses(groups: SeedGroups) -> str:
+    """The best validation loss of each model, best first, or, where none was validated, its last training loss."""
+    if curve_split(groups) == "training":
+        score, losses = (
+            "At the last logged step, {} has a training loss of {}",
+            [last_losses(group) for group in groups],
+        )
+    else:
+        score, losses = "{} has a validation loss of {}", [best_losses(group) for group in groups]
+    known = [(group.label, float(mean(v))) for group, v in zip(groups, losses, strict=True) if np.isfinite(v).any()]
+    if not known:
+        return "No loss is logged yet."
+    (best, lowest), *others = sorted(known, key=lambda pair: pair[1])
+    rest = f", {listed_briefly([f'{label} {loss(value)}' for label, value in others])}" if others else ""
+    return f"{score.format(best, loss(lowest))}{rest}."
+
+
+def training_loss_captions(groups: SeedGroups) -> list[tuple[SeedGroup, str]]:
+    """The first and the last training loss that each model logged, the mean over its seeds."""
+    captions = []
+    for group in groups:
+        logged = [member.train for member in group.members if len(member.train.loss)]
+        if logged:
+            first, last = (loss(float(np.mean([train.loss[end] for train in logged]))) for end in (0, -1))
+            captions.append(
+                (group, f"The training loss goes from {first} at its first logged step to {last} at its last.")
+            )
+    return captions
+
+
+def last_losses(group: SeedGroup) -> np.ndarray:
+    """The training loss at the last logged step of each member that has one (N,)."""
+    return np.array([member.train.loss[-1] for member in group.members if len(member.train.loss)], np.float64)
+
+
+def best_losses(group: SeedGroup) -> np.ndarray:
+    """The lowest validation loss of each member that has one (N,)."""
+    best = [best_loss(member) for member in group.members if len(member.validation.loss)]
+    return np.array([pair[0] for pair in best if pair is not None], np.float64)
 
 
 def main_test_errors(group: SeedGroup) -> np.ndarray:
