@@ -18,7 +18,7 @@ NAMES = {  # of primitives, as the user wrote them
     "custom_vjp_call": "jax.custom_vjp",
     "custom_vjp_call_jaxpr": "jax.custom_vjp",
     "pallas_call": "a Pallas kernel",
-    "rnn": "cuDNN's recurrent layer",
+    "rnn_fwd": "cuDNN's recurrent layer",
     "shard_map": "jax.shard_map",
     "while": "a while loop",
     "xla_pmap": "jax.pmap",

@@ -122,7 +122,7 @@ HIDDEN = {
     "custom_vjp_call": "it is inside jax.custom_vjp, whose backward pass is a function of its own and not that of the "
     "scan; take the decorator away to look into it",
     "pallas_call": "it is inside a Pallas kernel, which has no gradient of its steps",
-    "rnn": "cuDNN computes all steps in one call; use the library's plain recurrent layer to look into it",
+    "rnn_fwd": "cuDNN computes all steps in one call; use the library's plain recurrent layer to look into it",
     "shard_map": "it is inside jax.shard_map or jax.pmap; call rnnjax.observe inside of the mapped function",
     "while": "a while loop (also a fori_loop whose bounds are traced) has no gradient in reverse mode; use "
     "jax.lax.scan, or a fori_loop with constant bounds",
@@ -138,7 +138,7 @@ def _of_equation(eqn: JaxprEqn, here: _Around) -> Iterator[Site]:
         if any(map(is_differentiable, carry)):
             yield _site(eqn, here, hidden=here.hidden)
         here = here._replace(outer=(*here.outer, eqn.params["length"]))
-    elif name == "rnn" or (name == "while" and any(is_differentiable(v.aval) for v in eqn.outvars)):
+    elif name == "rnn_fwd" or (name == "while" and any(is_differentiable(v.aval) for v in eqn.outvars)):
         yield _site(eqn, here, hidden=HIDDEN[name])
     if name not in (*CALLS, *CHECKPOINTS, "scan", "cond"):
         reason = HIDDEN.get(name, f"it is inside {NAMES.get(name, name)}, which cannot be looked into")

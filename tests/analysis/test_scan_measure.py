@@ -50,9 +50,9 @@ def test_scans_of_flax_measure_like_our_layers(x64, name, pooled):
             if quantity == "belt_share" and name == "SimpleCell":
                 a, b = a[1:], b[1:]
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12, err_msg=f"{quantity} {level}")
-    np.testing.assert_allclose(memory.lyapunov.exponents, native.lyapunov.exponents, rtol=1e-9, atol=1e-10)
-    np.testing.assert_allclose(memory.lyapunov.largest, native.lyapunov.largest, rtol=1e-9, atol=1e-10)
-    np.testing.assert_allclose(memory.singular.largest, native.singular.largest, rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(memory.lyapunov.exponents, native.lyapunov.exponents, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(memory.lyapunov.largest, native.lyapunov.largest, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(memory.singular.largest, native.singular.largest, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(memory.singular.smallest, native.singular.smallest, rtol=1e-7, atol=1e-8)
     assert memory.last_step_only == native.last_step_only == (not pooled)
     if len(scans.layers) == 2:  # the output of an LSTM

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.experimental import pallas as pl
+from jax.extend.core import Primitive
 
 import rnnjax
 
@@ -58,7 +60,21 @@ def in_pmap(xs):
     return jax.pmap(lambda a: lax.scan(lambda h, x: (jnp.tanh(h + x), h), 0.0, a)[1].sum(), in_axes=1)(xs).sum()
 
 
+def in_pallas(xs):
+    def kernel(xs_ref, out_ref):
+        out_ref[...] = lax.fori_loop(0, 4, lambda t, h: jnp.tanh(h + xs_ref[t]), jnp.zeros(2))
+
+    return pl.pallas_call(kernel, out_shape=jax.ShapeDtypeStruct((2,), jnp.float32), interpret=True)(xs).sum()
+
+
+rnn_fwd_p = Primitive("rnn_fwd")  # as ``jax.experimental.rnn`` has it, which cannot be traced without a GPU
+rnn_fwd_p.def_abstract_eval(lambda xs: xs)
+rnn_fwd_p.def_impl(jnp.tanh)
+
+
 HIDDEN = {
+    "Pallas": (in_pallas, "it is inside a Pallas kernel, which has no gradient of its steps"),
+    "cuDNN": (lambda xs: rnn_fwd_p.bind(xs).sum(), "cuDNN computes all steps in one call; use the library's plain"),
     "custom_vjp": (own_rule, "it is inside jax.custom_vjp, whose backward pass is a function of its own"),
     "custom_jvp": (own_derivative, "it is inside jax.custom_jvp, whose derivative is a function of its own"),
     "while loop": (while_loop, "a while loop (also a fori_loop whose bounds are traced) has no gradient in reverse"),
