@@ -13,9 +13,13 @@ from rnnjax.scans.gradient_paths import pull, states
 
 
 def example_norms(a: jax.Array, batch: int | None, leading: int = 1) -> jax.Array:
-    """‖·‖ of each step and example, (L..., B), in single precision at least; see ``by_example``."""
+    """‖·‖ of each step and example, (L..., B), in single precision at least; see ``by_example``.
+
+    An array that all examples share, such as a running mean, has the same norm for each.
+    """
     rows = by_example(a, batch, leading)
-    return safe_norm(rows.astype(jnp.promote_types(rows.dtype, jnp.float32)))
+    norms = safe_norm(rows.astype(jnp.promote_types(rows.dtype, jnp.float32)))
+    return jnp.broadcast_to(norms, (*norms.shape[:-1], batch or 1))
 
 
 def scan_decay(run: Run, k: int, direct: jax.Array, batch: int | None) -> tuple[jax.Array, jax.Array]:

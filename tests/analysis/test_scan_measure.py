@@ -124,6 +124,27 @@ def test_what_is_no_state_is_left_out_with_the_reason():
     ]
 
 
+def test_a_state_that_all_examples_share():
+    """A running mean over the batch, (F,), beside the state of each example, (B, F)."""
+
+    def loss(scale, xs):
+        def step(carry, x):
+            h, mean = carry
+            mean = 0.5 * mean + scale * x.mean(0)
+            return (0.9 * h + x - mean[None], mean), None
+
+        return jax.lax.scan(step, (xs[0], xs[0, 0]), xs)[0][0].sum(1)
+
+    scans = diagnose_scans(loss, jnp.float32(1), inputs(0, (6, 3, 2)).astype(np.float32), jacobians=True)
+    own, shared = scans.scans[0].states
+    np.testing.assert_allclose(own.norms, np.broadcast_to(2**0.5 * 0.9 ** np.arange(6)[::-1, None], (6, 3)), rtol=1e-5)
+    assert shared.norms.shape == (6, 3)
+    # ∂(sum over 3 examples)/∂mean_t, from steps t..5: -3·Σ_k 0.5^k·0.9^(5-t-k)
+    expected = [3 * 2**0.5 * sum(0.5**k * 0.9 ** (5 - t - k) for k in range(6 - t)) for t in range(6)]
+    np.testing.assert_allclose(shared.norms[:, 0], expected, rtol=1e-5)
+    assert len(scans.layers[0].lyapunov.exponents) == 4
+
+
 def test_a_state_that_is_passed_on_unchanged_is_left_out():
     """JAX itself takes such arrays out of a carry where it sees it."""
     body = jax.make_jaxpr(lambda h, fixed, x: (h + fixed * x, fixed))(*np.ones((3, 2), np.float32))
