@@ -50,7 +50,9 @@ def scan_dynamics(
 def state_jacobian(
     run: Run, carry: Arrays, xs_t: Arrays, kept: tuple[int, ...], batch: int | None, b: Any
 ) -> jax.Array:
-    """J_t = ∂(state after the step)/∂(state before it) of one example, (S, S).
+    """J_t = ∂(state after the step)/∂(state before it) of one example, (S, S), in single precision at least.
+
+    A complex number counts as two real ones.
 
     Args:
         run: the scan.
@@ -77,4 +79,6 @@ def state_jacobian(
 
     after, vjp = jax.vjp(step, before)
     (rows,) = jax.vmap(vjp)(jnp.eye(len(after), dtype=after.dtype))
-    return jax.vmap(of_example)(rows)
+    rows = [a.conj() for a in rows]  # JAX's gradient of a real number with respect to x + iy is ∂/∂x - i ∂/∂y
+    jacobian = jax.vmap(of_example)(rows)
+    return jacobian.astype(jnp.promote_types(jacobian.dtype, jnp.float32))

@@ -124,6 +124,47 @@ def test_what_is_no_state_is_left_out_with_the_reason():
     ]
 
 
+def test_the_jacobian_of_a_complex_state_is_that_of_its_two_parts(x64):
+    """z ← (w·z + z̄²/4)·v of one example, with respect to (Re z, Im z) of two units."""
+    w, v = np.array([0.3 + 0.5j, -0.2j]), 0.7 - 0.4j
+
+    def step(z, x):
+        return (w[None] * z + z.conj() ** 2 / 4) * v + x, None
+
+    xs = inputs(0, (5, 1, 2)) + 1j * inputs(1, (5, 1, 2))
+
+    def loss(scale, xs):
+        return (jnp.abs(jax.lax.scan(step, jnp.zeros((1, 2), complex), scale * xs)[0]) ** 2).sum(1)
+
+    scans = diagnose_scans(loss, np.float64(1), xs)
+    state, product, jacobians = np.zeros((1, 2), complex), np.eye(4), []
+    for x in xs:
+
+        def parts(real, x=x):
+            new, _ = step(jnp.asarray(real[:, ::2] + 1j * real[:, 1::2]), x)
+            return jnp.stack([new.real, new.imag], axis=-1).reshape(-1)
+
+        real = np.stack([state.real, state.imag], axis=-1).reshape(1, 4)
+        jacobians.append(np.asarray(jax.jacobian(parts)(real)).reshape(4, 4))
+        product = jacobians[-1] @ product
+        state = np.asarray(step(state, x)[0])
+    _, growth = np.linalg.slogdet(product)
+    np.testing.assert_allclose(scans.layers[0].lyapunov.exponents.sum(), growth / 5, rtol=1e-10)
+    singular = scans.layers[0].singular
+    expected = [np.linalg.norm(np.linalg.multi_dot(jacobians[-1 : -p - 1 : -1]), 2) for p in (2, 4)]
+    np.testing.assert_allclose(singular.largest[1:], np.log10(expected), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision(dtype):
+    def loss(scale, xs):
+        return jax.lax.scan(lambda h, x: (h * jnp.asarray(0.5, dtype) + x, None), xs[0], scale * xs)[0].sum(1)
+
+    scans = diagnose_scans(loss, jnp.asarray(1, dtype), jnp.ones((8, 3, 2), dtype))
+    np.testing.assert_allclose(scans.layers[0].lyapunov.exponents, np.log([0.5, 0.5]), rtol=1e-3)
+    np.testing.assert_allclose(scans.layers[0].by_lag["decay"].q50, 0.5 ** np.arange(8), rtol=1e-2)
+
+
 def test_a_state_that_all_examples_share():
     """A running mean over the batch, (F,), beside the state of each example, (B, F)."""
 
