@@ -180,6 +180,18 @@ def test_where_the_first_number_that_is_not_finite_arises():
     assert alarms[0].name == "not finite"
     assert "in the forward pass, in test_scan_gradients.py:" in alarms[0].sentence
     assert alarms[0].sentence.endswith("at timestep 5.")
+    assert "rnnjax." not in alarms[0].remedy
+
+
+def test_a_scan_to_which_no_gradient_comes_is_told_of(tmp_path):
+    def loss(factor, xs):
+        return jax.lax.stop_gradient(scan(factor, xs)[0]).sum(1) + factor
+
+    result = rnnjax.diagnose(loss, jnp.float32(0.9), XS, loss)
+    (name,) = (layer.name for layer in result.diagnosis.layers)
+    assert result.notes == (f"No gradient of the loss comes to {name}.",)
+    assert result.alarms == ()
+    assert f"No gradient of the loss comes to {name}." in result.save(tmp_path / "page.html").read_text("utf-8")
 
 
 def test_layers_of_rnnjax_and_scans_side_by_side():

@@ -72,6 +72,9 @@ def diagnose_scans(
     layers = tuple(_layer(scan, state) for scan in scans for state in scan.states)
     notes = [f"{site.name} cannot be seen: {site.hidden}." for site in sites if site.hidden is not None]
     notes += [f"Left out of {scan.site.name}: {why}." for scan in scans for why in scan.left_out]
+    notes += [
+        f"No gradient of the loss comes to {scan.site.name}." for scan in scans if scan.states and not scan.longest
+    ]
     if seen and not layers:
         raise ValueError(f"no carry of a scan holds a state: {' '.join(notes) or 'the scans have no steps.'}")
     return ScanDiagnosis(np.asarray(losses), examples or 1, sites, scans, layers, tuple(notes))
@@ -151,7 +154,7 @@ def _layer(scan: ScanMeasurements, state: StateMeasurements) -> LayerDiagnosis:
         belt_share=float(state.belt_share),
         omega=nan,
         padding_read=nan,
-        lyapunov=None if scan.lyapunov is None else lyapunov_estimate(scan.lyapunov, lags),
+        lyapunov=None if scan.lyapunov is None or not lags else lyapunov_estimate(scan.lyapunov, lags),
         singular=None if scan.product is None else jacobian_products(scan.product, scan.site.length, lags),
         last_step_only=bool(state.last_step_only),
     )

@@ -37,12 +37,10 @@ def not_finite(evidence: Evidence) -> Alarm | None:
         f"{evidence.label}: the first number that is not finite arose in the {origin.phase} pass{when}, {where}{at}."
     )
     clip = "" if evidence.clip else "clip the gradient's global norm at 1 (optax.clip_by_global_norm), "
-    remedy = (
-        f"Use a smaller learning rate, {clip}or scale the recurrent weights down, as in "
-        "rnnjax.SimpleRNN(..., recurrent_init=rnnjax.Orthogonal(0.9))."
-    )
+    example = ", as in rnnjax.SimpleRNN(..., recurrent_init=rnnjax.Orthogonal(0.9))" if evidence.ours else ""
+    remedy = f"Use a smaller learning rate, {clip}or scale the recurrent weights down{example}."
     clipped = () if evidence.clip else (Action("clip", 1.0),)
-    actions = (Action("learning_rate"), *clipped, Action("orthogonal_scale", 0.9))
+    actions = (Action("learning_rate"), *clipped, Action("orthogonal_scale", 0.9)) if evidence.ours else ()
     known = {name: value for name, value in origin._asdict().items() if value is not None}
     return Alarm("not finite", evidence.label, sentence, remedy, known, actions)
 
