@@ -204,22 +204,7 @@ def _encode(member: TrainedMember, examples: Sequence[str] | Sequence[np.ndarray
         texts = [str(text) for text in examples]
         return Encoded(*encode(texts, member.vocabulary, max_length=preprocessing.max_length, keep=preprocessing.keep))
     preprocessing = cast(SeriesPreprocessing, preprocessing)
-    features = len(preprocessing.mean)
-    series = [np.asarray(example, np.float64) for example in examples]
-    series = [one[:, None] if one.ndim == 1 else one for one in series]
-    for i, one in enumerate(series):
-        if one.ndim != 2 or one.shape[1] != features or not len(one):
-            raise ValueError(
-                f"example {i} must be (T, {features}){' or (T,)' if features == 1 else ''} with at least one step, as "
-                f"the run was trained on {features} features a step, got the shape {np.shape(examples[i])}"
-            )
-        if not np.isfinite(one).all():
-            raise ValueError(f"example {i} holds NaN or infinity")
-    lengths = np.array([len(one) for one in series], np.int32)
-    inputs = np.zeros((len(series), lengths.max(), features), np.float32)
-    for row, one in zip(inputs, series, strict=True):
-        row[: len(one)] = preprocessing.scale_steps(one)
-    return Encoded(inputs, lengths)
+    return Encoded(*preprocessing.pad(examples))
 
 
 def _predict(members: tuple[TrainedMember, ...], examples: Sequence[str] | Sequence[np.ndarray]) -> Prediction:

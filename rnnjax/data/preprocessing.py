@@ -1,6 +1,7 @@
 """What was done to the inputs and labels of a data set, so that a trained model can be given new ones."""
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import numpy as np
@@ -55,6 +56,29 @@ class SeriesPreprocessing(msgspec.Struct, frozen=True, eq=False, kw_only=True, t
             label_mean=float(labels.mean()),
             label_deviation=label_deviation,
         )
+
+    def pad(self, examples: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """N series, each (T, D), or (T,) where D is 1, scaled and padded to (N, T, D), and their lengths (N,).
+
+        Raises:
+            ValueError: a series of another shape, of no step, or with a number that is not finite.
+        """
+        features = len(self.mean)
+        series = [np.asarray(example, np.float64) for example in examples]
+        series = [one[:, None] if one.ndim == 1 else one for one in series]
+        for i, one in enumerate(series):
+            if one.ndim != 2 or one.shape[1] != features or not len(one):
+                raise ValueError(
+                    f"example {i} must be (T, {features}){' or (T,)' if features == 1 else ''} with at least one step, "
+                    f"as the run was trained on {features} features a step, got the shape {np.shape(examples[i])}"
+                )
+            if not np.isfinite(one).all():
+                raise ValueError(f"example {i} holds NaN or infinity")
+        lengths = np.array([len(one) for one in series], np.int32)
+        inputs = np.zeros((len(series), lengths.max(), features), np.float32)
+        for row, one in zip(inputs, series, strict=True):
+            row[: len(one)] = self.scale_steps(one)
+        return inputs, lengths
 
     def scale_steps(self, values: np.ndarray) -> np.ndarray:
         """``values`` (..., D), standardised."""
