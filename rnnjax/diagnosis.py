@@ -128,8 +128,6 @@ def diagnose(
 
 
 def _result_of_scans(examined: ScanDiagnosis) -> Result:
-    if not examined.layers:
-        raise ValueError("resets are for scans that are no layers of rnnjax, and the loss has none; leave them out")
     if examined.losses.ndim == 0:
         raise ValueError("the loss must be one number for each example, got (); return it before taking the mean")
     losses = examined.losses

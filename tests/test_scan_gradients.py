@@ -208,6 +208,15 @@ def test_layers_of_rnnjax_and_scans_side_by_side():
     assert [norms.shape for norms in flow.norms.values()] == [(T, B), (T, B)]
 
 
+@pytest.mark.parametrize("options", [{"lengths": np.ones(B, int)}, {"mask": np.ones((T, B), bool)}])
+def test_lengths_for_layers_of_rnnjax_alone(options):
+    layer, xs = rnnjax.RNN(rnnjax.SimpleRNN(2)), XS.swapaxes(0, 1)
+    params = layer.init(jax.random.key(0), xs)
+    sentence = "^lengths, mask and resets are for scans that are no layers of rnnjax, and the loss has none; give"
+    with pytest.raises(ValueError, match=sentence):
+        rnnjax.gradient_flow(lambda params, xs: layer.apply(params, xs)[0].h.sum(1), params, xs, **options)
+
+
 def test_hidden_scans_are_named_below_the_table():
     @jax.custom_vjp
     def hidden(xs):

@@ -11,28 +11,14 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Primitive
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from rnnjax.cells import Params
 from rnnjax.nn.layer_marks import LayerInfo, Mark, mark_p, read_mark
+from rnnjax.scans.equations import CALLS, CHECKPOINTS, NAMES, bind, inner_programs, scan_parts
 from rnnjax.typing import CellState, PyTree
 
-OPENED = {
-    "jit",
-    "pjit",
-    "closed_call",
-    "core_call",
-    "checkpoint",
-    "remat2",
-}  # their program is evaluated in their place
-NAMES = {  # of primitives, as the user wrote them
-    "custom_jvp_call": "jax.custom_jvp",
-    "custom_vjp_call": "jax.custom_vjp",
-    "custom_vjp_call_jaxpr": "jax.custom_vjp",
-    "shard_map": "jax.shard_map",
-    "while": "a while loop",
-    "xla_pmap": "jax.pmap",
-}
+OPENED = CALLS | CHECKPOINTS  # their program is evaluated in their place
 
 
 @flax.struct.dataclass
@@ -116,28 +102,22 @@ def _run(program: Jaxpr, consts: Sequence[Any], arguments: Sequence[Any], calls:
 
     for eqn in program.eqns:
         inputs = [value(atom) for atom in eqn.invars]
-        with eqn.ctx.manager:
-            if eqn.primitive is mark_p:
-                results: Any = jax.tree.leaves(calls.read(read_mark(inputs, **eqn.params)))
-            elif _count(eqn) == 0:
-                results = _bind(eqn.primitive, inputs, eqn.params)
-            else:
+        if eqn.primitive is mark_p:
+            results = jax.tree.leaves(calls.read(read_mark(inputs, **eqn.params)))
+        elif _count(eqn) == 0:
+            results = bind(eqn, inputs)
+        else:
+            with eqn.ctx.manager:
                 results = _look_into(eqn, inputs, calls)
-        values.update(zip(eqn.outvars, results if eqn.primitive.multiple_results else [results], strict=True))
+        values.update(zip(eqn.outvars, results, strict=True))
     return [value(atom) for atom in program.outvars]
-
-
-def _bind(primitive: Primitive, inputs: list[Any], params: dict[str, Any]) -> Any:
-    bound: Any = primitive.get_bind_params(params)
-    functions, params = bound if isinstance(bound, tuple) else ((), bound)  # a tuple before jax 0.10
-    return primitive.bind(*functions, *inputs, **params)
 
 
 def _look_into(eqn: Any, inputs: list[Any], calls: _Calls) -> list[Any]:
     """Results of an equation with marks in its inner program."""
     name = eqn.primitive.name
     if name in OPENED:
-        (inner,) = _inner_programs(eqn)
+        (inner,) = inner_programs(eqn)
         return _run(inner.jaxpr, inner.consts, inputs, calls)
     if name == "scan":
         return _scan(eqn, inputs, calls)
@@ -151,12 +131,9 @@ def _look_into(eqn: Any, inputs: list[Any], calls: _Calls) -> list[Any]:
 
 
 def _scan(eqn: Any, inputs: list[Any], calls: _Calls) -> list[Any]:
-    if "ft_in" in eqn.params:  # in newer versions of jax
-        consts, carried, _ = (len(list(part)) for part in eqn.params["ft_in"].unpack())
-    else:
-        consts, carried = eqn.params["num_consts"], eqn.params["num_carry"]
-    shared, carry, xs = inputs[:consts], inputs[consts : consts + carried], inputs[consts + carried :]
-    (body,) = _inner_programs(eqn)
+    shared, carry, xs = scan_parts(eqn, inputs)
+    carried = len(carry)
+    (body,) = inner_programs(eqn)
 
     def step(carry: list[Any], scanned: Any) -> tuple[list[Any], Any]:
         xs, perturbations = scanned
@@ -202,7 +179,7 @@ def _switch(eqn: Any, inputs: list[Any], calls: _Calls) -> list[Any]:
 
 def _count(eqn: Any) -> int:
     """Number of calls of recurrent layers in the inner programs of an equation."""
-    return sum(map(_count_marks, _inner_programs(eqn)))
+    return sum(map(_count_marks, inner_programs(eqn)))
 
 
 def _count_marks(program: ClosedJaxpr) -> int:
@@ -211,16 +188,9 @@ def _count_marks(program: ClosedJaxpr) -> int:
 
 def _layers(eqn: Any) -> Iterator[str]:
     """Names of the layers that the inner programs of an equation call."""
-    for program in _inner_programs(eqn):
+    for program in inner_programs(eqn):
         for inner in program.jaxpr.eqns:
             if inner.primitive is not mark_p:
                 yield from _layers(inner)
             elif inner.params["info"] is not None:
                 yield inner.params["info"].name
-
-
-def _inner_programs(eqn: Any) -> list[ClosedJaxpr]:
-    """The programs among the parameters of an equation."""
-    values = [v for value in eqn.params.values() for v in (value if isinstance(value, tuple | list) else [value])]
-    closed = [ClosedJaxpr(v, ()) if isinstance(v, Jaxpr) else v for v in values]
-    return [v for v in closed if isinstance(v, ClosedJaxpr)]

@@ -120,6 +120,11 @@ def _checked_masks(
     sites: list[Site], examples: int | None, lengths: Any, mask: Any, resets: Any
 ) -> tuple[Any, Any, Any]:
     """As arrays; ValueError for another shape or dtype."""
+    if not sites and any(value is not None for value in (lengths, mask, resets)):
+        raise ValueError(
+            "lengths, mask and resets are for scans that are no layers of rnnjax, and the loss has none; give a layer "
+            "of rnnjax its own lengths"
+        )
     if lengths is not None and mask is not None:
         raise ValueError("give lengths or a mask, not both")
     if lengths is not None:

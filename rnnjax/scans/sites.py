@@ -78,7 +78,7 @@ def find_sites(program: ClosedJaxpr) -> tuple[Site, ...]:
     """All sites of a program in its order, hidden ones included.
 
     Args:
-        program: from ``jax.make_jaxpr`` under ``layer_marks.marking("taps")``, so that layers of rnnjax are seen.
+        program: from ``jax.make_jaxpr`` under ``layer_marks.marking(TAPS)``, so that layers of rnnjax are seen.
     """
     sites = list(_find(program.jaxpr, _Around()))
     count: dict[str, int] = {}
