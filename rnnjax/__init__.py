@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnjax import diagnostics
-    from rnnjax.cells import GRU, LSTM, Cell, Glorot, Identity, Orthogonal, Params, SimpleRNN
+    from rnnjax.cells import GRU, LSTM, Cell, ElementwiseCell, Glorot, Identity, Orthogonal, Params, SimpleRNN
     from rnnjax.core.unroll import unroll
     from rnnjax.diagnosis import diagnose
     from rnnjax.interop import LinenCell, from_keras, from_linen, from_torch
@@ -25,6 +25,7 @@ __all__ = [
     "RNN",
     "Bidirectional",
     "Cell",
+    "ElementwiseCell",
     "Glorot",
     "Identity",
     "LinenCell",
@@ -46,7 +47,10 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("GRU", "LSTM", "Cell", "Glorot", "Identity", "Orthogonal", "Params", "SimpleRNN"), "rnnjax.cells"),
+    **dict.fromkeys(
+        ("GRU", "LSTM", "Cell", "ElementwiseCell", "Glorot", "Identity", "Orthogonal", "Params", "SimpleRNN"),
+        "rnnjax.cells",
+    ),
     **dict.fromkeys(("RNN", "Bidirectional", "Stack"), "rnnjax.nn.recurrent"),
     **dict.fromkeys(("LinenCell", "from_keras", "from_linen", "from_torch"), "rnnjax.interop"),
     "NnxRNN": "rnnjax.interop.nnx",

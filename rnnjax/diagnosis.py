@@ -20,7 +20,8 @@ from rnnjax.analysis.measure import Measurements, measure, nonfinite_origin
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
 from rnnjax.analysis.scan_diagnosis import ScanDiagnosis, diagnose_scans
 from rnnjax.argument_checks import check_floats, check_lengths, describe
-from rnnjax.cells import Cell
+from rnnjax.cells import Cell, ElementwiseCell
+from rnnjax.cells.params import to_dict
 from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, Origin, check
 from rnnjax.nn.recurrent import RNN
@@ -108,7 +109,7 @@ def diagnose(
     _check_arguments(model, params, batch, loss)
     check_concrete("diagnose", (params, batch, jnp.zeros(())))  # the last one is traced wherever jax.jit traces
     if isinstance(model, Cell):
-        params = {"cell": {k: v for k, v in params._asdict().items() if v is not None}}
+        params = {"cell": to_dict(params)}
         loss = _loss_through_module(model, loss)
     # no spinner in a notebook, where rich would need ipywidgets for it
     terminal = Console(stderr=True, force_jupyter=False, force_terminal=sys.stderr.isatty())
@@ -151,7 +152,8 @@ def _check_arguments(model: Any, params: PyTree, batch: PyTree, loss: Any) -> No
     if isinstance(model, Cell):
         xs, lengths = _inputs_and_lengths(batch)
         check_floats("batch", xs, "(T, B, D)")
-        check_params(model, params, xs.shape[-1])
+        if isinstance(model, ElementwiseCell):
+            check_params(model, params, xs.shape[-1])
         check_lengths(lengths, xs.shape[1:2], xs.shape[0])
 
 

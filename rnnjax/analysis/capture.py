@@ -13,7 +13,8 @@ import numpy as np
 
 from rnnjax.analysis.marked_program import MarkedCall, Perturbation, evaluate
 from rnnjax.argument_checks import describe, is_array
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import ElementwiseCell, Params
+from rnnjax.core.unroll import reset_before
 from rnnjax.diagnostics.linearization import flip_valid
 from rnnjax.nn.layer_marks import CALLS, marking
 from rnnjax.typing import CellState, PyTree
@@ -36,12 +37,13 @@ class LayerCall:
     """
 
     name: str = flax.struct.field(pytree_node=False)  # path of the module, with slashes
-    cell: Cell = flax.struct.field(pytree_node=False)
+    cell: ElementwiseCell = flax.struct.field(pytree_node=False)
     reverse: bool = flax.struct.field(pytree_node=False)
     time_major: bool = flax.struct.field(pytree_node=False)  # whether the module is; the arrays here always are
     params: Params
     xs: jax.Array  # (T, N, D)
     lengths: jax.Array  # (N,); all 0 in a branch of a conditional that was not taken
+    resets: jax.Array | None  # (T, N) bool, where there are any
     state: CellState  # cell.State of (N, H)
 
 
@@ -152,12 +154,17 @@ def _layer_calls(marked: MarkedCall) -> list[LayerCall]:
     all_xs = _by_call(marked, marked.xs, axes_before_batch=1)
     all_states = _by_call(marked, marked.state)
     all_lengths = _by_call(marked, marked.lengths, axes_after_batch=0)
+    all_resets = _by_call(marked, marked.resets, axes_before_batch=1, axes_after_batch=0)
     calls = []
-    for index, xs, state, lengths in zip(_indices(marked), all_xs, all_states, all_lengths, strict=True):
-        xs = flip_valid(xs, lengths) if reverse else xs
+    for index, xs, state, lengths, resets in zip(
+        _indices(marked), all_xs, all_states, all_lengths, all_resets, strict=True
+    ):
+        if resets is not None:
+            resets = reset_before(resets, jnp.arange(len(xs))[:, None] < lengths, reverse)
+        xs, resets = flip_valid((xs, resets), lengths) if reverse else (xs, resets)
         numbered = name + "".join(f"[{i}]" for i in index)
         params = _at(index, marked.params)
-        calls.append(LayerCall(numbered, cell, reverse, time_major, params, xs, lengths, state))
+        calls.append(LayerCall(numbered, cell, reverse, time_major, params, xs, lengths, resets, state))
     return calls
 
 

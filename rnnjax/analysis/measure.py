@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.analysis.capture import LayerCall, LayerGradients, Loss, backpropagate
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.diagnostics.gates import gate_values, horizon, keep_at_bias, padding_read, saturation
 from rnnjax.diagnostics.gradient_paths import Paths, paths, share
@@ -41,7 +41,7 @@ class LayerMeasurements:
     """
 
     name: str = flax.struct.field(pytree_node=False)  # path of the module, with slashes
-    cell: Cell = flax.struct.field(pytree_node=False)
+    cell: ElementwiseCell = flax.struct.field(pytree_node=False)
     reverse: bool = flax.struct.field(pytree_node=False)
     count: jax.Array  # (T,) examples that have each lag
     by_lag: dict[str, jax.Array]  # each (3, T), see above
@@ -77,7 +77,7 @@ def measure(loss: Loss, params: PyTree, batch: PyTree) -> Measurements:
         batch: its second argument.
     """
     losses, calls, gradients = backpropagate(loss, params, batch)
-    steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths) for c in calls)
+    steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths, resets=c.resets) for c in calls)
     parts = tuple(paths(c.cell, c.params, s, g.ct_states) for c, s, g in zip(calls, steps, gradients, strict=True))
     layers = tuple(_measure_layer(*layer) for layer in zip(calls, steps, parts, gradients, strict=True))
     return Measurements(losses, calls, steps, parts, gradients, layers)
@@ -85,7 +85,7 @@ def measure(loss: Loss, params: PyTree, batch: PyTree) -> Measurements:
 
 def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: LayerGradients) -> LayerMeasurements:
     cell, params, lengths = call.cell, call.params, call.lengths
-    count, curves = _curves(cell, steps, parts, lengths)
+    count, curves = _curves(cell, params, steps, parts, lengths)
     decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, gradients.ct_states))
     curves["decay"] = quantiles_over_examples(*decay)
     averaged = (jnp.arange(len(count)) > 0) & (4 * count >= count[0])
@@ -100,7 +100,7 @@ def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: Layer
         count=count,
         by_lag=curves,
         last_step_only=~(by_lag(safe_norm(parts.direct), lengths)[0][1:] > 0).any(),
-        saturation=saturation(cell, steps),
+        saturation=saturation(cell, params, steps),
         keep_at_bias=keep_at_bias(cell, params).mean(),
         horizon=jnp.median(horizon(steps)),
         belt_share=jnp.nanmean(shares),
@@ -112,14 +112,16 @@ def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: Layer
     )
 
 
-def _curves(cell: Cell, steps: Steps, parts: Paths, lengths: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+def _curves(
+    cell: ElementwiseCell, params: Params, steps: Steps, parts: Paths, lengths: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Number of examples that have each lag (T,), and quantiles over them (3, T) of every quantity of ``by_lag``."""
     values = {"m": safe_norm(parts.memory), "belt": safe_norm(parts.belt), "detour": safe_norm(parts.detour)}
     if cell.has_separate_memory:
         values = {"h": safe_norm(parts.state[0]), **values}
     values["belt_share"] = share(parts.belt, parts.detour)
     values["keep"] = steps.f.mean(axis=-1)
-    gates = gate_values(cell, steps)
+    gates = gate_values(cell, params, steps)
     for k, name in enumerate(cell.gates):
         values[f"enters {name}"] = safe_norm(parts.enters[..., k, :])
         values[f"into {name}"] = safe_norm(parts.dz_x[..., k, :])
@@ -141,7 +143,7 @@ def product_lengths(steps: int) -> tuple[int, ...]:
     return tuple(2**k for k in range(min(steps, LONGEST_PRODUCT).bit_length()))
 
 
-def _products(cell: Cell, params: Params, steps: Steps, length: jax.Array) -> jax.Array:
+def _products(cell: ElementwiseCell, params: Params, steps: Steps, length: jax.Array) -> jax.Array:
     """Log largest and smallest singular value of ∂s_end/∂s_{end-p}, (P, 2), of one example; NaN where it is shorter."""
     counts = product_lengths(len(steps.f))
     backward = length - 1 - jnp.arange(counts[-1])  # from the last step; clipped indices end in NaN below

@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
-from rnnjax.cells import Cell, Params, SimpleRNN
+from rnnjax.cells import ElementwiseCell, Params, SimpleRNN
 from rnnjax.interop.convert import build, check_mapping, check_shapes, infer_cell, pack
 from rnnjax.interop.torch_state import check_no_checkpoint, layer_weights, recurrent_keys
 from rnnjax.typing import ModelParams
@@ -93,7 +93,7 @@ def _check_start(state_dict: Mapping[str, Any], prefix: str) -> None:
         raise ValueError(f"The state dict has no {name} under the prefix {prefix!r}{hint}.")
 
 
-def _params(cell: type[Cell], arrays: Mapping[str, np.ndarray], end: str) -> Params:
+def _params(cell: type[ElementwiseCell], arrays: Mapping[str, np.ndarray], end: str) -> Params:
     """Parameters of one direction of one layer, whose names end in ``end``."""
     weights = [arrays[f"weight_{kind}{end}"].T for kind in ("ih", "hh")]
     return pack(cell, *weights, *[arrays.get(f"bias_{kind}{end}") for kind in ("ih", "hh")])
