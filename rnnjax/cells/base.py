@@ -100,7 +100,7 @@ class Cell:
         """The parameters that ``init_dict`` turned into nested dicts.
 
         Raises:
-            ValueError: names or shapes are not those of this cell.
+            ValueError: names are not those of this cell's parameters; shapes are not checked.
         """
         expected = jax.eval_shape(lambda: self.init(jax.random.key(0), in_features))
         return from_dict(f"the parameters of {type(self).__name__} under 'cell'", expected, params)

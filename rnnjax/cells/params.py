@@ -37,12 +37,10 @@ def from_dict(name: str, expected: PyTree, params: Any) -> PyTree:
         params: nested dicts.
 
     Raises:
-        ValueError: other names or shapes than those of ``expected``.
+        ValueError: other names than those of ``expected``; shapes are not checked.
     """
     names = to_dict(expected)
     if not isinstance(names, Mapping):
-        if getattr(params, "shape", None) != expected.shape:
-            raise ValueError(f"{name} must have shape {expected.shape}, got {describe(params)}")
         return params
     if not isinstance(params, Mapping) or set(params) != set(names):
         given = (", ".join(map(str, params)) if isinstance(params, Mapping) else describe(params)) or "none"

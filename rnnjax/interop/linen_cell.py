@@ -39,8 +39,8 @@ class LinenCell(nn.RNNCellBase):
 
         Args:
             carry: the pair (c, h) of an LSTM, otherwise h; each (..., H).
-            inputs: (..., D), any leading batch shape; or the pair of that and resets (...) bool, true where an episode
-                begins, so that the step starts from zeros.
+            inputs: (..., D), any leading batch shape; or, under ``nn.scan``, the pair of that and resets (...) bool,
+                true where an episode begins, so that the step starts from ``cell.initial_state``.
 
         Returns:
             The new carry, and the output h (..., H).

@@ -24,7 +24,7 @@ def cell_params(module: nn.Module, cell: Cell, in_features: int) -> PyTree:
 
 
 def _check(cell: Cell, params: object, in_features: int) -> None:
-    """Raise ValueError unless ``params`` are this cell's parameters as dicts, for inputs of ``in_features``."""
+    """Raise ValueError unless ``params`` fit an elementwise cell; ``unroll`` checks those of other cells."""
     structured = cell.params_from_dict(params, in_features)
     if isinstance(cell, ElementwiseCell):
         check_params(cell, structured, in_features)

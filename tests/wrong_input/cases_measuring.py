@@ -20,7 +20,7 @@ DIAGNOSTICS = [
         "steps must be the result of rnnjax.diagnostics.linearise, got float32 of shape (8, 4, 3)",
     ),
     (
-        "gate_values(GRU(5), gru_params, steps)",
+        "gate_values(GRU(5), params, steps)",
         "steps are of a cell with 4 gates and 5 units, but GRU(5) has 3 and 5",
     ),
     ("horizon(None)", "steps must be the result of rnnjax.diagnostics.linearise, got None"),
