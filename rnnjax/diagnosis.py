@@ -93,8 +93,7 @@ def diagnose(
             ``jax.vmap``, and so may the module and its layers, also by Flax (``nn.remat``, ``nn.jit``, ``nn.vmap``,
             ``nn.scan``, ``nn.cond``). For a cell, ``loss(final, ys)`` of its final state, each (B, H), and its outputs
             (T, B, H).
-        resets: (T, B) truth values, the steps before which a scan resets its state, as at the beginning of an episode;
-            there is an alarm if a gradient crosses one. Only for scans that are no layers of rnnjax.
+        resets: (T, B) truth values, the steps at which an episode begins; there is an alarm if a gradient crosses one.
 
     Returns:
         Gradients of each example's own loss, not of the mean. It takes one compilation and one run, about ten
@@ -115,15 +114,17 @@ def diagnose(
     terminal = Console(stderr=True, force_jupyter=False, force_terminal=sys.stderr.isatty())
     with terminal.status("measuring how the gradient travels"), one_blas_thread():
         try:
-            if resets is not None:
-                raise NoRecurrentLayerError
-            measured = jax.jit(lambda params, batch: hide_nonfinite(measure(loss, params, batch)))(params, batch)
+            begins = None if resets is None else jnp.asarray(resets, bool)
+            measured = jax.jit(lambda *arguments: hide_nonfinite(measure(loss, *arguments)))(params, batch, begins)
         except NoRecurrentLayerError:
             return _result_of_scans(diagnose_scans(loss, params, batch, resets=resets))
         check_concrete("diagnose", measured)
         examined = _called(jax.device_put(show_nonfinite(measured)))
     losses = np.asarray(examined.losses)
     layers = tuple(layer_diagnosis(layer) for layer in examined.layers)
+    if resets is not None and all(layer.crossing is None for layer in layers):
+        shapes = sorted({call.xs.shape[:2] for call in examined.calls})
+        raise ValueError(f"resets must be (T, B) of truth values, with T and B of {shapes}, got {describe(resets)}")
     diagnosis = Diagnosis(step=0, examples=len(losses), loss=float(losses.mean()), layers=layers)
     return Result(examined, diagnosis, _alarms(examined, diagnosis))
 
@@ -190,6 +191,7 @@ def _alarms(examined: Measurements, diagnosis: Diagnosis) -> tuple[Alarm, ...]:
             belt_share=quantile_by_lag(layer, "belt_share"),
             has_belt=has_belt(layer),
             padding_read=layer.padding_read,
+            crossing=layer.crossing,
         )
         alarms += check(evidence)
     origin = _origin(examined)

@@ -4,6 +4,7 @@ They are read from the traced program of a loss, in which ``rnnjax.RNN`` marks i
 works without a change, and so do transformations of JAX and of Flax around the model, a part of it, or the loss.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import flax.struct
@@ -43,7 +44,7 @@ class LayerCall:
     params: Params
     xs: jax.Array  # (T, N, D)
     lengths: jax.Array  # (N,); all 0 in a branch of a conditional that was not taken
-    resets: jax.Array | None  # (T, N) bool, where there are any
+    resets: jax.Array | None  # (T, N) bool, the steps before which the layer resets its state, where there are any
     state: CellState  # cell.State of (N, H)
 
 
@@ -159,13 +160,19 @@ def _layer_calls(marked: MarkedCall) -> list[LayerCall]:
     for index, xs, state, lengths, resets in zip(
         _indices(marked), all_xs, all_states, all_lengths, all_resets, strict=True
     ):
-        if resets is not None:
-            resets = reset_before(resets, jnp.arange(len(xs))[:, None] < lengths, reverse)
-        xs, resets = flip_valid((xs, resets), lengths) if reverse else (xs, resets)
+        xs = flip_valid(xs, lengths) if reverse else xs
         numbered = name + "".join(f"[{i}]" for i in index)
         params = _at(index, marked.params)
-        calls.append(LayerCall(numbered, cell, reverse, time_major, params, xs, lengths, resets, state))
+        call = LayerCall(numbered, cell, reverse, time_major, params, xs, lengths, None, state)
+        calls.append(call if resets is None else dataclasses.replace(call, resets=in_reading_order(call, resets)))
     return calls
+
+
+def in_reading_order(call: LayerCall, resets: jax.Array) -> jax.Array:
+    """First steps of episodes (T, N) as the steps before which a layer must reset, in the order in which it reads."""
+    before = reset_before(resets, jnp.arange(len(resets))[:, None] < call.lengths[None], call.reverse)
+    ordered: jax.Array = flip_valid(before, call.lengths) if call.reverse else before
+    return ordered
 
 
 def _indices(marked: MarkedCall) -> Iterator[tuple[int, ...]]:

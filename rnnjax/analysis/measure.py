@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.analysis.capture import LayerCall, LayerGradients, Loss, backpropagate
+from rnnjax.analysis.capture import LayerCall, LayerGradients, Loss, backpropagate, in_reading_order
 from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.diagnostics.gates import gate_values, horizon, keep_at_bias, padding_read, saturation
 from rnnjax.diagnostics.gradient_paths import Paths, paths, share
 from rnnjax.diagnostics.gradients import QUANTILES, by_lag, safe_norm
 from rnnjax.diagnostics.jacobians import extreme_singular_values, step_jacobians
-from rnnjax.diagnostics.linearization import Steps, linearise
+from rnnjax.diagnostics.linearization import Steps, linearise, pull
 from rnnjax.diagnostics.loss_decay import loss_decay
 from rnnjax.diagnostics.lyapunov import Lyapunov, lyapunov_spectrum
 from rnnjax.diagnostics.nonfinite import first_not_finite
@@ -55,6 +55,7 @@ class LayerMeasurements:
     lyapunov: Lyapunov  # exponents (S,) and running estimates (T, S) of the longest example
     product: jax.Array  # (P, 2) log largest and smallest singular value over its last 1, 2, 4, ... steps
     longest: jax.Array  # () length of the longest example
+    crossing: jax.Array | None  # () largest gradient across the beginning of an episode, as a share of the largest
 
 
 class Measurements(NamedTuple):
@@ -68,22 +69,25 @@ class Measurements(NamedTuple):
     layers: tuple[LayerMeasurements, ...]
 
 
-def measure(loss: Loss, params: PyTree, batch: PyTree) -> Measurements:
+def measure(loss: Loss, params: PyTree, batch: PyTree, resets: jax.Array | None = None) -> Measurements:
     """Measure every recurrent layer that ``loss`` calls; the caller compiles it.
 
     Args:
         loss: (params, batch) -> the loss of each example (B,), through a Flax model that uses ``rnnjax.RNN``.
         params: its first argument.
         batch: its second argument.
+        resets: (T, B) bool, the first steps of episodes, which no gradient should cross; for layers of T steps.
     """
     losses, calls, gradients = backpropagate(loss, params, batch)
     steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths, resets=c.resets) for c in calls)
     parts = tuple(paths(c.cell, c.params, s, g.ct_states) for c, s, g in zip(calls, steps, gradients, strict=True))
-    layers = tuple(_measure_layer(*layer) for layer in zip(calls, steps, parts, gradients, strict=True))
+    layers = tuple(_measure_layer(*layer, resets) for layer in zip(calls, steps, parts, gradients, strict=True))
     return Measurements(losses, calls, steps, parts, gradients, layers)
 
 
-def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: LayerGradients) -> LayerMeasurements:
+def _measure_layer(
+    call: LayerCall, steps: Steps, parts: Paths, gradients: LayerGradients, resets: jax.Array | None
+) -> LayerMeasurements:
     cell, params, lengths = call.cell, call.params, call.lengths
     count, curves = _curves(cell, params, steps, parts, lengths)
     decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, gradients.ct_states))
@@ -109,7 +113,23 @@ def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: Layer
         lyapunov=lyapunov_spectrum(cell, params, longest_steps),
         product=_products(cell, params, longest_steps, lengths[longest]),
         longest=lengths[longest],
+        crossing=_crossing(call, steps, parts, resets),
     )
+
+
+def _crossing(call: LayerCall, steps: Steps, parts: Paths, resets: jax.Array | None) -> jax.Array | None:
+    """The largest norm of ∂L/∂(state before the first step of an episode), through that step, relative to that of "m".
+
+    None where no ``resets`` (T, B) are given, or those of sequences of another length.
+    """
+    T, N = call.xs.shape[:2]
+    if resets is None or resets.ndim != 2 or resets.shape[0] != T or N % resets.shape[1]:
+        return None
+    first = in_reading_order(call, jnp.tile(resets, (1, N // resets.shape[1])))
+    first = first.at[0].set(False)  # before it is the state that the layer starts from
+    before = jnp.concatenate(pull(call.cell, call.params, steps, parts.state), axis=-1)
+    largest = safe_norm(parts.memory).max()
+    return jnp.where(first, safe_norm(before), 0).max() / jnp.where(largest > 0, largest, 1)
 
 
 def _curves(

@@ -59,6 +59,7 @@ class Dataset(NamedTuple):
     chance: float | None = None  # its accuracy, if classes differ in size
     explained: bool = True  # whether word attribution is measured after training, if inputs are words
     preprocessing: Preprocessing | None = None  # what was done to texts or series from files
+    episode_words: tuple[int, ...] = ()  # ids with which an episode inside of a sequence begins
     carried: bool = False  # whether examples are consecutive windows of one sequence, with the state carried over
 
     @property
