@@ -26,14 +26,15 @@ from rnnjax.diagnostics.loss_decay import loss_decay
 from rnnjax.diagnostics.lyapunov import Lyapunov, lyapunov_spectrum
 from rnnjax.diagnostics.nonfinite import NotFinite, first_not_finite
 from rnnjax.diagnostics.regularizers import flossing, omega
+from rnnjax.diagnostics.stationary.points import FixedPoints, fixed_points
 from rnnjax.diagnostics.truncation import truncation_length
 from rnnjax.diagnostics.updates import update_ratios
 
 __all__ = [
-    "QUANTILES", "Action", "Alarm", "Evidence", "LagStatistics", "Lyapunov", "NotFinite", "Origin", "Paths",
-    "SingularValues", "Steps", "by_lag", "check", "extreme_singular_values", "first_not_finite", "flip_valid",
-    "flossing", "gate_values", "half_life", "horizon", "keep_at_bias", "lag_statistics", "linearise", "loss_decay",
-    "lyapunov_spectrum", "norms_by_lag", "omega", "padding_read", "paths", "product_singular_values", "pull", "reach",
-    "safe_norm", "saturation", "seed_interval", "share", "singular_values", "step_jacobians", "truncation_length",
-    "update_ratios",
+    "QUANTILES", "Action", "Alarm", "Evidence", "FixedPoints", "LagStatistics", "Lyapunov", "NotFinite", "Origin",
+    "Paths", "SingularValues", "Steps", "by_lag", "check", "extreme_singular_values", "first_not_finite",
+    "fixed_points", "flip_valid", "flossing", "gate_values", "half_life", "horizon", "keep_at_bias", "lag_statistics",
+    "linearise", "loss_decay", "lyapunov_spectrum", "norms_by_lag", "omega", "padding_read", "paths",
+    "product_singular_values", "pull", "reach", "safe_norm", "saturation", "seed_interval", "share", "singular_values",
+    "step_jacobians", "truncation_length", "update_ratios",
 ]  # fmt: skip

@@ -44,6 +44,39 @@ DIAGNOSTICS = [
         "updates must have the structure of params, PyTreeDef({'v': *}), got PyTreeDef({'w': *})",
     ),
     ("seed_interval(xs, confidence=95)", "confidence must be between 0 and 1, as 0.95 for 95%, got 95"),
+    (
+        "fixed_points('tanh', xs[0], xs[0, 0])",
+        "step must be a function (state, x) -> state, got 'tanh'",
+    ),
+    ("fixed_points(lambda h, x: h, [], xs[0, 0])", "candidates must hold at least one array (N, ...), got list"),
+    (
+        "fixed_points(lambda h, x: h, lengths[:, None], xs[0, 0])",
+        "candidates must hold numbers in float32 or float64, or complex ones, got int32 of shape (4, 1); convert them "
+        "with .astype(jnp.float32)",
+    ),
+    (
+        "fixed_points(lambda h, x: h, (xs[0], xs[0, :3]), xs[0, 0])",
+        "candidates must have one leading axis N in all arrays, got shapes (4, 3), (3, 3)",
+    ),
+    ("fixed_points(lambda h, x: h, xs[0], 0.0)", "inputs must be an array (D,), got 0.0"),
+    (
+        "fixed_points(lambda h, x: h, xs[0], xs[0, :3])",
+        "inputs must have a row for each of 4 candidates, got float32 of shape (3, 3)",
+    ),
+    (
+        "fixed_points(lambda h, x: cell.step(params, h, x), state, xs[0, 0])",
+        "step must return a state of the structure of the candidates, "
+        "PyTreeDef(CustomNode(namedtuple[LSTMState], [*, *])), got "
+        "PyTreeDef((CustomNode(namedtuple[LSTMState], [*, *]), *)); of a cell's step that is the first result: "
+        "lambda state, x: cell.step(params, state, x)[0]",
+    ),
+    (
+        "fixed_points(lambda h, x: h[None], xs[0], xs[0, 0])",
+        "step must return a state of the shapes and dtypes that it was given, without a batch axis: for float32 of "
+        "shape (3,) it returned float32 of shape (1, 3)",
+    ),
+    ("fixed_points(lambda h, x: h, xs[0], xs[0, 0], region=0)", "region must be a number above 0, got 0"),
+    ("fixed_points(lambda h, x: h, xs[0], xs[0, 0], steps=-1)", "steps must be a whole number of at least 0, got -1"),
     ("check({'label': 'LSTM'})", "evidence must be a rnnjax.diagnostics.Evidence, got dict"),
 ]
 
