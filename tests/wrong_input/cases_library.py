@@ -70,6 +70,12 @@ UNROLL = [
         "xs must be (T, ..., D) without an axis of length 0, got float32 of shape (8, 0, 3)",
     ),
     ("unroll(cell, params, xs[..., :2])", "xs has 2 features, but params.w_x expects 3"),
+    (
+        "unroll(cell, params, xs, backend='associative')",
+        "backend='associative' needs a cell that is linear in its state, such as rnnjax.MinGRU(128), got LSTM; use "
+        "backend='scan'",
+    ),
+    ("unroll(cell, params, xs, backend='parallel')", "backend must be one of scan, associative, got 'parallel'"),
     ("unroll(GRU(5), params, xs)", "params.w_h must have shape (5, 15) for GRU(5), got float32 of shape (5, 20)"),
     ("unroll(LSTM(6), params, xs)", "params.w_h must have shape (6, 24) for LSTM(6), got float32 of shape (5, 20)"),
     (
