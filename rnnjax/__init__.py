@@ -5,7 +5,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnjax import diagnostics
-    from rnnjax.cells import GRU, LSTM, Cell, ElementwiseCell, Glorot, Identity, Orthogonal, Params, SimpleRNN
+    from rnnjax.cells import (
+        CTRNN,
+        GRU,
+        JANET,
+        LSTM,
+        Cell,
+        ElementwiseCell,
+        Glorot,
+        Identity,
+        IndRNN,
+        MinGRU,
+        MinLSTM,
+        Orthogonal,
+        Params,
+        PeepholeLSTM,
+        SimpleRNN,
+    )
     from rnnjax.core.unroll import unroll
     from rnnjax.diagnosis import diagnose
     from rnnjax.interop import LinenCell, from_keras, from_linen, from_torch
@@ -20,7 +36,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CTRNN",
     "GRU",
+    "JANET",
     "LSTM",
     "RNN",
     "Bidirectional",
@@ -28,9 +46,13 @@ __all__ = [
     "ElementwiseCell",
     "Glorot",
     "Identity",
+    "IndRNN",
     "LinenCell",
+    "MinGRU",
+    "MinLSTM",
     "Orthogonal",
     "Params",
+    "PeepholeLSTM",
     "SequenceClassifier",
     "SimpleRNN",
     "Stack",
@@ -48,7 +70,23 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(
-        ("GRU", "LSTM", "Cell", "ElementwiseCell", "Glorot", "Identity", "Orthogonal", "Params", "SimpleRNN"),
+        (
+            "CTRNN",
+            "GRU",
+            "JANET",
+            "LSTM",
+            "Cell",
+            "ElementwiseCell",
+            "Glorot",
+            "Identity",
+            "IndRNN",
+            "MinGRU",
+            "MinLSTM",
+            "Orthogonal",
+            "Params",
+            "PeepholeLSTM",
+            "SimpleRNN",
+        ),
         "rnnjax.cells",
     ),
     **dict.fromkeys(("RNN", "Bidirectional", "Stack"), "rnnjax.nn.recurrent"),

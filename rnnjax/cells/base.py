@@ -67,6 +67,39 @@ class Cell:
         """
         raise NotImplementedError
 
+    def linear_coefficients(self, params: PyTree, xs: jax.Array) -> tuple[CellState, CellState]:
+        """The coefficients of a cell that is linear in its state: state_t = a_t·state_{t-1} + b_t, elementwise.
+
+        A cell that defines them can be evaluated in parallel over time: ``rnnjax.unroll(..., backend="associative")``.
+
+        Args:
+            params: from ``init``.
+            xs: (T, ..., D).
+
+        Returns:
+            a and b, both in the named tuple of the state, arrays (T, ..., *); or of shapes that broadcast to these, as
+            (*) for what is the same at every step.
+        """
+        raise NotImplementedError
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the cell is linear in its state: whether it defines ``linear_coefficients``."""
+        return type(self).linear_coefficients is not Cell.linear_coefficients
+
+    def outputs(self, params: PyTree, states: CellState, xs: jax.Array) -> jax.Array:
+        """The outputs of a linear cell whose output is not the field h of its state, for all steps at once.
+
+        Args:
+            params: from ``init``.
+            states: after each step, arrays (T, ..., *).
+            xs: (T, ..., D).
+
+        Returns:
+            ys (T, ..., F).
+        """
+        raise NotImplementedError
+
     def noise(self, key: jax.Array, steps: int) -> PyTree:
         """Random numbers of one example for a training pass over ``steps`` = T steps, arrays (T, *); None if unused."""
         return None

@@ -72,7 +72,7 @@ def gradient_norms(totals: Taps) -> Taps:
 def zeros_for_norm_taps(taps: Taps, state: CellState) -> Taps:
     """Zeros like the arrays (N, *) of ``state`` for each ``NormTap``, which gets the norm of their gradient as its own.
 
-    Other taps are unchanged.
+    Other taps are unchanged. For stacked states (T, N, *) and taps (T, N, 1) it gets those of all steps.
     """
     if taps is None:
         return None
@@ -85,7 +85,7 @@ def zeros_for_norm_taps(taps: Taps, state: CellState) -> Taps:
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _zeros(norm: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-    zeros = jnp.repeat(jnp.zeros_like(norm), math.prod(shape[1:]), axis=-1)
+    zeros = jnp.repeat(jnp.zeros_like(norm), math.prod(shape[norm.ndim - 1 :]), axis=-1)
     return zeros.reshape(shape).astype(dtype)
 
 
@@ -94,15 +94,15 @@ def _zeros_forward(norm: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) ->
 
 
 def _zeros_backward(shape: tuple[int, ...], dtype: DTypeLike, like: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
-    return (norms_of_rows(gradient)[:, None].astype(like.dtype),)
+    return (norms_of_rows(gradient, like.ndim - 1)[..., None].astype(like.dtype),)
 
 
 _zeros.defvjp(_zeros_forward, _zeros_backward)
 
 
-def norms_of_rows(arrays: jax.Array) -> jax.Array:
-    """‖a‖₂ of each entry (*) of arrays (N, *), real or complex: (N,)."""
-    rows = arrays.reshape(arrays.shape[0], -1) if arrays.ndim != 2 else arrays
+def norms_of_rows(arrays: jax.Array, axes: int = 1) -> jax.Array:
+    """‖a‖₂ of each entry (*) of arrays (N, *), real or complex: (N,); with 2 ``axes``, of (T, N, *): (T, N)."""
+    rows = arrays.reshape(*arrays.shape[:axes], -1) if arrays.ndim != axes + 1 else arrays
     if jnp.iscomplexobj(rows):
         rows = jnp.concatenate([rows.real, rows.imag], axis=-1)
     return safe_norm(rows)

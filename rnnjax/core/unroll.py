@@ -1,6 +1,7 @@
-"""``unroll``: a cell over a sequence, with lengths, direction, dropout, taps and a choice of backward pass."""
+"""``unroll``: a cell over a sequence, with lengths, direction, dropout, taps and a choice of how it is computed."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from rnnjax.argument_checks import as_int32
 from rnnjax.cells import Cell, DropoutMasks, ElementwiseCell
 from rnnjax.cells.dropout import NO_DROPOUT
+from rnnjax.core.associative import associative_scan
 from rnnjax.core.batch_sharding import divide_alike, vary_alike
 from rnnjax.core.fused import fused_scan
 from rnnjax.core.scan import ScanInputs, map_steps, mask_padding, pad_steps, plain_scan
@@ -31,6 +33,7 @@ def unroll(
     backward: Literal["fused", "autodiff"] = "fused",
     dropout: DropoutMasks = NO_DROPOUT,
     store_every: int | None = None,
+    backend: Literal["scan", "associative"] = "scan",
 ) -> tuple[Any, Any]:
     """Run ``cell`` over the first axis of ``xs``; like ``lax.scan``, return the final carry first.
 
@@ -69,6 +72,11 @@ def unroll(
             k ≈ √(T·S/(Z + S)) ("fused"; "autodiff" stores more for each step). Not counted: the inputs and, where they
             are used, the returned states and the taps, T·B·(D + S·H + S·H), a byte for each T·B·H of a zoneout mask,
             and as much again for a padded copy where k does not divide T.
+        backend: "scan" computes one step after the other; "associative" all steps in parallel, in about 2·log2(T)
+            rounds, for cells that are linear in their state (MinGRU, MinLSTM and those that define
+            ``linear_coefficients``). Both give the same numbers up to rounding. "associative" needs more operations,
+            and with "fused" its backward pass is a second such scan. With ``store_every``, segments of k steps follow
+            each other and each is computed in parallel.
 
     Returns:
         ``final`` and ``states``, the state after the last valid step, arrays (..., H), and that after every step,
@@ -76,11 +84,12 @@ def unroll(
 
     Raises:
         ValueError: shapes or dtypes that do not fit together, an axis of length 0, lengths out of range (checked
-            where they are not traced), or an invalid ``backward`` or ``store_every``.
+            where they are not traced), an invalid ``backward``, ``store_every`` or ``backend``, or
+            "associative" for a cell that is not linear in its state.
     """
     final, states, _ = unroll_with_outputs(
         cell, params, xs, state, lengths=lengths, resets=resets, reverse=reverse, taps=taps, backward=backward,
-        dropout=dropout, store_every=store_every,
+        dropout=dropout, store_every=store_every, backend=backend,
     )  # fmt: skip
     return final, states
 
@@ -98,12 +107,13 @@ def unroll_with_outputs(
     backward: Literal["fused", "autodiff"] = "fused",
     dropout: DropoutMasks = NO_DROPOUT,
     store_every: int | None = None,
+    backend: Literal["scan", "associative"] = "scan",
 ) -> tuple[Any, Any, jax.Array]:
     """``unroll`` with the outputs ys (T, ..., F) as a third result.
 
     Where the state has a field h, they are its values; else past an example's end they are 0.
     """
-    check_unroll(cell, params, xs, state, lengths, resets, taps, dropout, backward, store_every)
+    check_unroll(cell, params, xs, state, lengths, resets, taps, dropout, backward, store_every, backend)
     steps, batch_shape = xs.shape[0], xs.shape[1:-1]
     initial = cell.initial_state(batch_shape)
     state = initial if state is None else state
@@ -134,8 +144,11 @@ def unroll_with_outputs(
         inputs = map_steps(_flip, inputs)
 
     params, inputs, state = vary_alike((params, inputs, state))
-    fused = isinstance(cell, ElementwiseCell) and backward == "fused" and not _in_forward_mode((params, inputs, state))
-    final, states, ys = _scan_segments(fused_scan if fused else plain_scan, cell, params, inputs, state, store_every)
+    fused = backward == "fused" and not _in_forward_mode((params, inputs, state))
+    scan: Scan = fused_scan if fused and isinstance(cell, ElementwiseCell) else plain_scan
+    if backend == "associative":
+        scan = partial(associative_scan, fused=fused)
+    final, states, ys = _scan_segments(scan, cell, params, inputs, state, store_every)
     if reverse:
         states, ys = jax.tree.map(_flip, (states, ys))
     final = jax.tree.map(lambda a: a.reshape(*batch_shape, *a.shape[1:]), final)

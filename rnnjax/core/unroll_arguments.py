@@ -13,6 +13,7 @@ from rnnjax.core.taps import has_norm_taps, tap_arrays
 from rnnjax.typing import PyTree
 
 BACKWARD = ("fused", "autodiff")
+BACKEND = ("scan", "associative")
 
 
 def check_cell(cell: Any) -> None:
@@ -31,6 +32,20 @@ def check_elementwise(cell: Any) -> None:
         )
 
 
+def check_linear(cell: Cell) -> None:
+    """Raise ValueError unless ``cell`` is linear in its state and its outputs follow from all states at once."""
+    if not cell.is_linear:
+        raise ValueError(
+            "backend='associative' needs a cell that is linear in its state, such as rnnjax.MinGRU(128), got "
+            f"{type(cell).__name__}; use backend='scan'"
+        )
+    if type(cell).outputs is Cell.outputs and not hasattr(cell.initial_state(), "h"):
+        raise ValueError(
+            f"backend='associative' needs {type(cell).__name__}.outputs, as its output is not the field h of its "
+            "state; define it, or use backend='scan'"
+        )
+
+
 def check_unroll(
     cell: Any,
     params: PyTree,
@@ -42,10 +57,12 @@ def check_unroll(
     dropout: Any,
     backward: str,
     store_every: Any,
+    backend: str,
 ) -> None:
     """Check that all arguments of ``unroll`` fit together."""
-    if backward not in BACKWARD:
-        raise ValueError(f"backward must be one of {', '.join(BACKWARD)}, got {backward!r}")
+    for name, value, choices in (("backward", backward, BACKWARD), ("backend", backend, BACKEND)):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
     if store_every is not None and not (is_integer(store_every) and store_every >= 1):
         raise ValueError(f"store_every must be a positive number of steps, got {store_every!r}")
     check_cell(cell)
@@ -53,6 +70,10 @@ def check_unroll(
     batch_shape = xs.shape[1:-1]
     if not isinstance(dropout, DropoutMasks):
         raise ValueError(f"dropout must be what {type(cell).__name__}.dropout_masks gives, got {describe(dropout)}")
+    if backend == "associative":
+        check_linear(cell)
+        if dropout.noise is not None:
+            raise ValueError(f"backend='associative' is without noise, which {type(cell).__name__} has; use 'scan'")
     check_lengths(lengths, batch_shape, xs.shape[0])
     if isinstance(cell, ElementwiseCell):
         _check_elementwise_arrays(cell, params, xs, state, taps, dropout)

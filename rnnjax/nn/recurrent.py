@@ -5,8 +5,7 @@ All recurrent modules have the same signature, so they nest:
     final, ys = module(xs, lengths=..., state=..., taps=..., train=...)
 
 ``final`` and ``state`` have the same structure, so the final state of a part of a stream can be the initial state of
-the next part (truncated backpropagation). ``module.zero_taps(batch, steps)`` makes zeros to differentiate with respect
-to.
+the next part (truncated backpropagation). ``module.zero_taps(batch, steps)`` makes the zeros for ``taps``.
 
 Shapes: B examples, T steps, D inputs, H features of the cell. Batch-major inputs may have several batch axes; steps are
 the last axis but one, as in ``flax.linen.RNN``. Time-major, steps are the first axis.
@@ -41,6 +40,7 @@ class RNN(nn.Module):
         time_major: sequences, taps and outputs are (T, B, ...) instead of (B, T, ...).
         backward: how gradients are computed, see ``rnnjax.unroll``.
         store_every: store only every k-th state for the backward pass, see ``rnnjax.unroll``.
+        backend: "associative" computes a cell that is linear in its state in parallel over time, see ``rnnjax.unroll``.
     """
 
     cell: Cell
@@ -48,6 +48,7 @@ class RNN(nn.Module):
     time_major: bool = False
     backward: Literal["fused", "autodiff"] = "fused"
     store_every: int | None = None
+    backend: Literal["scan", "associative"] = "scan"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,8 +75,7 @@ class RNN(nn.Module):
             state: of arrays (B, H) to start from; None starts from ``cell.initial_state``, zeros.
             taps: zeros (B, T, H) from ``zero_taps``.
             train: draw the cell's dropout and zoneout masks from the "dropout" random stream.
-            rows: (B,) index of each example in the whole batch, where ``xs`` is a shard of it; used by dropout. None
-                stands for 0..B-1.
+            rows: (B,) index of each example in the whole batch of which ``xs`` is a shard, for dropout; None: 0..B-1.
 
         Returns:
             The state after each example's last valid step, and outputs (B, T, H).
@@ -88,9 +88,8 @@ class RNN(nn.Module):
         batch_axes = xs.ndim - 2
         if not self.time_major:
             xs, taps, resets = jax.tree.map(lambda a: jnp.moveaxis(a, batch_axes, 0), (xs, taps, resets))
-        marked = False
-        if marking.value and isinstance(self.cell, ElementwiseCell):  # other cells are seen as any other scan
-            marked = True
+        # cells that are not elementwise are seen as any other scan
+        if marked := marking.value and isinstance(self.cell, ElementwiseCell):
             info = LayerInfo("/".join(self.path) or "rnn", self.cell, self.reverse, self.time_major)
             xs, taps = mark_inputs(info, params, xs, lengths, resets, state, taps)
         steps, *batch_shape, in_features = xs.shape
@@ -98,7 +97,7 @@ class RNN(nn.Module):
         def scan(dropout: DropoutMasks = NO_DROPOUT) -> tuple[States, jax.Array]:
             final, _, ys = unroll_with_outputs(
                 self.cell, params, xs, state, lengths=lengths, resets=resets, reverse=self.reverse, taps=taps,
-                dropout=dropout, backward=self.backward, store_every=self.store_every,
+                dropout=dropout, backward=self.backward, store_every=self.store_every, backend=self.backend,
             )  # fmt: skip
             return final, ys
 
@@ -108,8 +107,7 @@ class RNN(nn.Module):
             return scan(self.cell.dropout_masks(key, indices, in_features, steps))
 
         final, ys = if_training(self, train, scan_with_dropout, scan) if self.cell.is_random else scan()
-        if marked:
-            final, ys = mark_outputs(final, ys)
+        final, ys = mark_outputs(final, ys) if marked else (final, ys)
         return final, ys if self.time_major else jnp.moveaxis(ys, 0, batch_axes)
 
     def initial_state(self, batch: int) -> States:
