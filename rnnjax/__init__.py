@@ -5,7 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnjax import diagnostics
-    from rnnjax.cells import GRU, LSTM, Cell, ElementwiseCell, Glorot, Identity, Orthogonal, Params, SimpleRNN
+    from rnnjax.cells import (
+        GRU,
+        LRU,
+        LSTM,
+        SLSTM,
+        Cell,
+        CoRNN,
+        ElementwiseCell,
+        Glorot,
+        Identity,
+        LayerNormLSTM,
+        Orthogonal,
+        Params,
+        ProjectedLSTM,
+        SimpleRNN,
+    )
     from rnnjax.core.unroll import unroll
     from rnnjax.diagnosis import diagnose
     from rnnjax.interop import LinenCell, from_keras, from_linen, from_torch
@@ -21,16 +36,21 @@ __version__ = "0.1.0"
 
 __all__ = [
     "GRU",
+    "LRU",
     "LSTM",
     "RNN",
+    "SLSTM",
     "Bidirectional",
     "Cell",
+    "CoRNN",
     "ElementwiseCell",
     "Glorot",
     "Identity",
+    "LayerNormLSTM",
     "LinenCell",
     "Orthogonal",
     "Params",
+    "ProjectedLSTM",
     "SequenceClassifier",
     "SimpleRNN",
     "Stack",
@@ -51,6 +71,7 @@ _HOME = {
         ("GRU", "LSTM", "Cell", "ElementwiseCell", "Glorot", "Identity", "Orthogonal", "Params", "SimpleRNN"),
         "rnnjax.cells",
     ),
+    **dict.fromkeys(("LRU", "SLSTM", "CoRNN", "LayerNormLSTM", "ProjectedLSTM"), "rnnjax.cells"),
     **dict.fromkeys(("RNN", "Bidirectional", "Stack"), "rnnjax.nn.recurrent"),
     **dict.fromkeys(("LinenCell", "from_keras", "from_linen", "from_torch"), "rnnjax.interop"),
     "NnxRNN": "rnnjax.interop.nnx",

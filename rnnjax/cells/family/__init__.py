@@ -1,0 +1,1 @@
+"""Further cells of the literature, one file each."""
