@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import check_integer, check_key, check_rate, describe
+from rnnjax.argument_checks import check_integer, check_key, check_rate
 from rnnjax.cells.base import Cell
 from rnnjax.cells.dropout import NO_DROPOUT, DropoutMasks, draw_masks
-from rnnjax.cells.initializers import Glorot, Initializer, Orthogonal
+from rnnjax.cells.initializers import Glorot, Initializer, Orthogonal, check_initializer, packed_kernel
 from rnnjax.cells.params import Params
 from rnnjax.cells.validation import check_step
 from rnnjax.typing import CellState, PyTree
@@ -57,9 +57,7 @@ class ElementwiseCell(Cell):
         for name in ("input_dropout", "recurrent_dropout", "zoneout"):
             check_rate(name, getattr(self, name))
         for name in ("kernel_init", "recurrent_init"):
-            init = getattr(self, name)
-            if not callable(init) or isinstance(init, type):
-                raise ValueError(f"{name} must be an initializer such as rnnjax.Orthogonal(), got {describe(init)}")
+            check_initializer(name, getattr(self, name))
         if not self.recurrent_kernel and self.recurrent_dropout:
             raise ValueError(f"{type(self).__name__} has no recurrent kernel, so recurrent_dropout must be 0")
 
@@ -142,8 +140,7 @@ class ElementwiseCell(Cell):
         key_x, key_h, key_b = jax.random.split(key, 3)
 
         def kernel(init: Initializer, key: jax.Array, rows: int) -> jax.Array:
-            keys = jax.random.split(key, len(self.gates))
-            return jnp.concatenate([init(k, (rows, self.features), self.param_dtype) for k in keys], axis=1)
+            return packed_kernel(init, key, (rows, self.features), len(self.gates), self.param_dtype)
 
         w_x = kernel(self.kernel_init, key_x, in_features)
         w_h = kernel(self.recurrent_init, key_h, self.features) if self.recurrent_kernel else None
