@@ -13,7 +13,7 @@ from rnnjax.report.interactive.embed import embed_figures
 from rnnjax.report.sections import alarms, per_run, solved, texts, trainability
 from rnnjax.report.sections.diagnosis_figures import FIGURES
 from rnnjax.report.sections.rendering import Section, drawn_sections
-from rnnjax.report.sections.training_figures import GRADIENT_BY_LAG, SCORES, learning, over_training
+from rnnjax.report.sections.training_figures import GRADIENT_BY_LAG, SCORE_BY_START, SCORES, learning, over_training
 from rnnjax.report.summary.seed_groups import SeedGroups, seed_groups
 from rnnjax.report.tables import published
 from rnnjax.report.tables.export import csv_text, parquet_bytes
@@ -57,6 +57,7 @@ def _write(run: Run) -> Path:
         *solved.sections(run),
         *(section for sweep in swept for section in drawn_sections((sweep.figure,), sweep.series, interactive, folder)),
         *drawn_sections((SCORES, over_training(shown)), shown, interactive, folder),
+        *drawn_sections((SCORE_BY_START,), groups, interactive, folder),
         *texts.sections(run, shown),
         *drawn_sections((*FIGURES, learning(shown)), shown, interactive, folder),
     ]

@@ -57,7 +57,9 @@ def _shade(hue: str, index: int) -> str:
     return to_hex((red, green, blue)).upper()
 
 
-def panels(count: int, columns: int, height: float, share_y: bool = True) -> tuple[Figure, list[Axes]]:
+def panels(
+    count: int, columns: int, height: float, *, share_x: bool = True, share_y: bool = True
+) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels that share their axes, each ``height`` inches high."""
     across = 2 if (count, columns) == (4, WIDE) else min(columns, count)  # two rows of two rather than three and one
     rows = -(-count // across)
@@ -65,7 +67,7 @@ def panels(count: int, columns: int, height: float, share_y: bool = True) -> tup
         figsize=(INCHES[columns], rows * height + (1.5 if rows == 1 else 0.9)), dpi=DOTS[columns], layout="constrained"
     )
     FigureCanvasAgg(figure)
-    grid = figure.subplots(rows, across, sharex=True, sharey=share_y, squeeze=False)
+    grid = figure.subplots(rows, across, sharex=share_x, sharey=share_y, squeeze=False)
     axes = list(grid.flat)
     for unused in axes[count:]:
         unused.remove()

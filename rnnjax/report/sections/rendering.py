@@ -66,7 +66,7 @@ def drawn_sections(
             alt=" ".join(f"{caption.label}: {caption.text}" for caption in captions),
             live=live,
             captions=captions,
-            colours=style.colours([group.label for group in groups]),
+            colours={c.label: style.INK for c in captions} | style.colours([group.label for group in groups]),
             source=figure.source,
             file="" if folder is None else f"{folder.name}/{figure.name}.png",
         )

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 from rnnjax.report.figures.gradients import gradient_by_lag, gradient_over_training
+from rnnjax.report.figures.score_by_start import score_by_start
 from rnnjax.report.figures.scores import accuracy_against_distance, learning_curves
 from rnnjax.report.sections.figure_section import FigureSection
 from rnnjax.report.summary.seed_groups import SeedGroups
 from rnnjax.report.summary.task import by_loss, curve_split, loss_alone
 from rnnjax.report.text.gradients import by_lag_captions, over_training_captions
-from rnnjax.report.text.headline import distance_captions, learning_captions
+from rnnjax.report.text.headline import distance_captions, learning_captions, score_by_start_captions
 
 SCORES = FigureSection(
     "accuracy_by_distance",
@@ -41,6 +42,15 @@ GRADIENT_OVER_TRAINING = FigureSection(
     gradient_over_training,
     over_training_captions,
     "members/*/gradients.jsonl",
+)
+SCORE_BY_START = FigureSection(
+    "score_by_start",
+    "What the start says about the end",
+    "Each point is a cell, the mean of its seeds: across, the half-life of its gradient and the belt's share of it "
+    "before training; upwards, its test score after training.",
+    score_by_start,
+    score_by_start_captions,
+    "members/*/diagnosis-start.json, gradients.jsonl and result.json",
 )
 LEARNING_CURVES = FigureSection(
     "learning_curves",

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnjax.formatting import MOST, Nouns, at_least, at_most, listed_briefly, loss, percent, percents
+from rnnjax.report.summary.score_by_start import rank_correlation, starts_and_scores
 from rnnjax.report.summary.seed_groups import SeedGroups, accuracy_by_distance, mean, results
 from rnnjax.report.summary.task import by_loss, chance, curve_split, error_name, loss_alone, nouns_of
 from rnnjax.report.text.loss import best_loss, headline_by_loss, headline_of_losses, jumps, training_loss_captions
@@ -154,3 +155,13 @@ def missing_parts(run: Run, groups: SeedGroups) -> list[str]:
 
 def _steps_not_finite(scores: ScoreHistory) -> np.ndarray:
     return scores.steps[~np.isfinite(scores.loss)]
+
+
+def score_by_start_captions(groups: SeedGroups) -> list[Caption]:
+    """How well the start predicts what is learnt: rank correlations over the cells."""
+    points, losses = starts_and_scores(groups), by_loss(groups)
+    names = {"half_life": "half-life", "belt_share": "belt share"}
+    known = {name: r for key, name in names.items() if not np.isnan(r := rank_correlation(points, key, losses))}
+    clauses = [f"{r:+.2f} with the {name} at the start" for name, r in known.items()]
+    text = f"Spearman's rank correlation of what is learnt: {' and '.join(clauses)} (1: the same order, 0: none)."
+    return [Caption(f"{len(points)} cells", text)] if clauses else []
