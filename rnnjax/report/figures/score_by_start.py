@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
 from rnnjax.report.figures import style
 from rnnjax.report.figures.scores import MARKERS
@@ -20,25 +20,32 @@ def score_by_start(groups: SeedGroups, columns: int = style.WIDE) -> Figure | No
     points = starts_and_scores(groups)
     if not points:
         return None
-    by_half_life = [point for point in points if np.isfinite(point.half_life) and point.half_life > 0]
-    by_share = [point for point in points if np.isfinite(point.belt_share)]
+    endless = 3 * max((point.half_life for point in points if np.isfinite(point.half_life)), default=1.0)
+    half_lives = {point: min(point.half_life, endless) for point in points if point.half_life > 0}
+    shares = {point: point.belt_share for point in points if np.isfinite(point.belt_share)}
     figure, axes = style.panels(2, columns, height=3.4, share_x=False)
     colours = style.colours([point.label for point in points])
     order = {point.label: index for index, point in enumerate(points)}
-    for panel, shown, x in ((axes[0], by_half_life, "half_life"), (axes[1], by_share, "belt_share")):
-        for point in shown:
+    for panel, shown in zip(axes, (half_lives, shares), strict=True):
+        for point, x in shown.items():
             panel.plot(
-                getattr(point, x), point.score, MARKERS[order[point.label] % len(MARKERS)],
+                x, point.score, MARKERS[order[point.label] % len(MARKERS)],
                 color=colours[point.label], markersize=8, markeredgecolor="white", label=point.label,
             )  # fmt: skip
     _axes(axes, groups, [point.score for point in points])
-    handles = {handle.get_label(): handle for panel in axes for handle in panel.get_lines()}
+    if any(np.isinf(point.half_life) for point in points):
+        axes[0].axvline(endless, color=style.FAINT, linewidth=1, linestyle=":", zorder=0)
+        axes[0].annotate("∞", (endless, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=11)
+    handles = {label: line for panel in axes for line, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     style.legend(figure, list(handles.values()), columns, 5 if columns == style.WIDE else 2, points=9.5)
     return figure
 
 
 def _axes(axes: list[Axes], groups: SeedGroups, scores: list[float]) -> None:
     axes[0].set_xscale("log")
+    axes[0].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes[0].xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_xlabel(f"half-life at the start, {nouns_of(groups).steps}", fontsize=10.5)
     axes[1].set_xlabel("belt share at the start", fontsize=10.5)
     axes[1].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

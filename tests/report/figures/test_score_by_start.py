@@ -48,6 +48,7 @@ def test_the_figure_has_a_point_for_each_cell(tmp_path):
         assert [line.get_ydata()[0] for line in panel.get_lines()] == pytest.approx([s for _, s in CELLS.values()])
     assert half_lives.get_xscale() == "log"
     assert half_lives.get_xlabel() == "half-life at the start, words"
+    assert not half_lives.texts
     (caption,) = score_by_start_captions(groups)
     assert caption.label == "5 cells"
     assert caption.text.startswith("Spearman's rank correlation of what is learnt: +1.00 with the half-life")
@@ -68,3 +69,12 @@ def test_the_page_shows_it(tmp_path):
     page = write_report(run).read_text()
     assert "What the start says about the end" in page
     assert (run / "figures" / "score_by_start.png").exists()
+
+
+def test_a_half_life_without_end_is_beyond_all_others(tmp_path):
+    groups = seed_groups(load_run(write_cells(tmp_path / "run", CELLS | {"Cell 5": (1.0, 0.7)})))
+    half_lives = score_by_start(groups).axes[0]
+    (mark,) = half_lives.texts
+    assert mark.get_text() == "∞"
+    drawn = {line.get_label(): line.get_xdata()[0] for line in half_lives.get_lines()}
+    assert drawn["Cell 5"] > max(x for label, x in drawn.items() if label in CELLS)
