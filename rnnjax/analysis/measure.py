@@ -1,5 +1,6 @@
 """All measurements of a model's recurrent layers on one batch."""
 
+import dataclasses
 from typing import NamedTuple
 
 import flax.struct
@@ -14,12 +15,14 @@ from rnnjax.diagnostics.gates import gate_values, horizon, keep_at_bias, padding
 from rnnjax.diagnostics.gradient_paths import Paths, paths, share
 from rnnjax.diagnostics.gradients import QUANTILES, by_lag, safe_norm
 from rnnjax.diagnostics.jacobians import extreme_singular_values, step_jacobians
-from rnnjax.diagnostics.linearization import Steps, linearise
+from rnnjax.diagnostics.linearization import Steps, linearise, linearise_steps
 from rnnjax.diagnostics.loss_decay import loss_decay
 from rnnjax.diagnostics.lyapunov import Lyapunov, lyapunov_spectrum
 from rnnjax.diagnostics.nonfinite import first_not_finite
 from rnnjax.diagnostics.regularizers import omega
-from rnnjax.typing import PyTree
+from rnnjax.scans.calls import Arrays, ScanCall
+from rnnjax.scans.known_cells import AtSteps, KnownCell
+from rnnjax.typing import CellState, PyTree
 
 LONGEST_PRODUCT = 128  # steps of a product of step Jacobians
 
@@ -79,14 +82,63 @@ def measure(loss: Loss, params: PyTree, batch: PyTree) -> Measurements:
     losses, calls, gradients = backpropagate(loss, params, batch)
     steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths) for c in calls)
     parts = tuple(paths(c.cell, c.params, s, g.ct_states) for c, s, g in zip(calls, steps, gradients, strict=True))
-    layers = tuple(_measure_layer(*layer) for layer in zip(calls, steps, parts, gradients, strict=True))
+    layers = tuple(
+        _measure_layer(c, s, s, p, g.ct_states) for c, s, p, g in zip(calls, steps, parts, gradients, strict=True)
+    )
     return Measurements(losses, calls, steps, parts, gradients, layers)
 
 
-def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: LayerGradients) -> LayerMeasurements:
+def measure_known_cell(
+    call: ScanCall, known: KnownCell, read: AtSteps, direct: Arrays, total: Arrays
+) -> LayerMeasurements:
+    """Measurements of a scan of a cell of Flax, as those of a layer of rnnjax with the same equations.
+
+    Args:
+        call: the scan, of R runs.
+        known: its cell.
+        read: what the cell reads and makes, each (R, T, ..., F).
+        direct: the direct gradient of each array of the cell's carry, from ``gradient_paths``; (R, T, ..., H).
+        total: its total gradient.
+
+    Returns:
+        ``LayerMeasurements``; examples are the rows of all runs, their steps those up to the last to which a gradient
+        comes.
+    """
+    cell, params = known.cell(call.first_run())
+
+    def rows(a: jax.Array) -> jax.Array:  # (T, N, F)
+        return jnp.moveaxis(a, 0, 1).reshape(a.shape[1], -1, a.shape[-1])
+
+    def state(arrays: Arrays) -> CellState:  # the carry of Flax's cells has the memory first
+        return cell.State(*(rows(a).astype(cell.state_dtype) for a in reversed(arrays)))
+
+    xs, before, after, resets = rows(read.xs), state(read.before), state(read.after), read.reset
+    reached = jnp.stack([(rows(a) != 0).any(axis=-1) for a in total]).any(axis=0)
+    t = jnp.arange(len(xs))[:, None]
+    lengths = jnp.max(jnp.where(reached, t + 1, 0), axis=0).astype(jnp.int32)
+    own = linearise_steps(cell, params, xs, before, after, t < lengths[None])
+    steps, keeps = own, jnp.ones((1, 1, 1), bool)
+    if resets is not None:  # no gradient goes from such a step to the state before it
+        keeps = ~rows(resets[..., None])
+        steps = own._replace(f=own.f * keeps, u=own.u * keeps[..., None, :], o=own.o * keeps[..., None, :])
+    ct = state(direct)
+    if cell.has_separate_memory:  # what reads the memory alone, and not the output made of it
+        ct = ct._replace(**{ct._fields[-1]: ct[-1] - own.r * ct[0]})
+    first = jax.tree.map(lambda a: a[0], before)
+    layer = LayerCall(call.site.name, cell, call.site.reverse, True, params, xs, lengths, first)
+    measured = _measure_layer(layer, own, steps, paths(cell, params, steps, ct), ct)
+    if resets is None:
+        return measured
+    longest = jnp.argmax(lengths)  # Lyapunov exponents are averages over the steps that do not begin anew
+    counted = jax.tree.map(lambda a: a[:, longest], own._replace(valid=own.valid & keeps[..., 0]))
+    return dataclasses.replace(measured, lyapunov=lyapunov_spectrum(cell, params, counted))
+
+
+def _measure_layer(call: LayerCall, own: Steps, steps: Steps, parts: Paths, ct_states: CellState) -> LayerMeasurements:
+    """``own`` are the cell's steps, and ``steps`` those that the gradient goes through: others where it begins anew."""
     cell, params, lengths = call.cell, call.params, call.lengths
-    count, curves = _curves(cell, steps, parts, lengths)
-    decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, gradients.ct_states))
+    count, curves = _curves(cell, own, parts, lengths)
+    decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, ct_states))
     curves["decay"] = quantiles_over_examples(*decay)
     averaged = (jnp.arange(len(count)) > 0) & (4 * count >= count[0])
     shares = jnp.where(averaged, curves["belt_share"][1], jnp.nan)
@@ -100,9 +152,9 @@ def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: Layer
         count=count,
         by_lag=curves,
         last_step_only=~(by_lag(safe_norm(parts.direct), lengths)[0][1:] > 0).any(),
-        saturation=saturation(cell, steps),
+        saturation=saturation(cell, own),
         keep_at_bias=keep_at_bias(cell, params).mean(),
-        horizon=jnp.median(horizon(steps)),
+        horizon=jnp.median(horizon(own)),
         belt_share=jnp.nanmean(shares),
         omega=omega(cell, params, steps, parts.state).mean(),
         padding_read=padding_read(call.xs, lengths),

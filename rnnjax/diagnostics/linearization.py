@@ -65,6 +65,22 @@ def linearise(
         valid = t < as_int32(lengths)[None]
         xs = jnp.where(valid[..., None], xs, 0)
     before = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states)
+    return linearise_steps(cell, params, xs, before, states, valid)
+
+
+def linearise_steps(
+    cell: Cell, params: Params, xs: jax.Array, before: CellState, states: CellState, valid: jax.Array
+) -> Steps:
+    """The elementwise partials of steps whose states are known.
+
+    Args:
+        cell: the cell.
+        params: its parameters.
+        xs: (T, ..., D).
+        before: ``cell.State`` of (T, ..., H), the state before each step.
+        states: the state after each step.
+        valid: (T, ...) bool, see ``Steps``.
+    """
     before = jax.tree.map(lambda a: a.astype(cell.state_dtype), before)
     z_x = cell.project(xs, params.w_x, params.b)
     z_h = cell.project(before[0], params.w_h, params.b_h)

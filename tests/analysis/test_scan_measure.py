@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax_cells import CELLS
+from flax_cells import CELLS, check_equal
 from sequences import normal_like
 
 import rnnjax
@@ -43,21 +43,23 @@ def both(name, pooled):
 )
 def test_scans_of_flax_measure_like_our_layers(x64, name, pooled):
     scans, native = both(name, pooled)
-    memory = scans.layers[0]
+    (layer,), (scan,) = scans.layers, scans.scans
+    assert layer.cell == name.split()[0]
+    check_equal(layer, native)
+    memory = scan.states[0].by_lag  # the same of the scan as of one whose cell is not known
     for quantity in ("m", "belt", "detour", "decay", "belt_share"):
-        for level in ("q10", "q50", "q90"):
-            a, b = (getattr(layer.by_lag[quantity], level) for layer in (memory, native))
-            if quantity == "belt_share" and name == "SimpleCell":
-                a, b = a[1:], b[1:]
-            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12, err_msg=f"{quantity} {level}")
-    np.testing.assert_allclose(memory.lyapunov.exponents, native.lyapunov.exponents, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(memory.lyapunov.largest, native.lyapunov.largest, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(memory.singular.largest, native.singular.largest, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(memory.singular.smallest, native.singular.smallest, rtol=1e-7, atol=1e-8)
-    assert memory.last_step_only == native.last_step_only == (not pooled)
-    if len(scans.layers) == 2:  # the output of an LSTM
-        np.testing.assert_allclose(scans.layers[1].by_lag["m"].q50, native.by_lag["h"].q50, rtol=1e-10)
-        assert (scans.layers[1].by_lag["belt"].q90 == 0).all()
+        for level, values in zip(("q10", "q50", "q90"), memory[quantity], strict=True):
+            first = int(quantity == "belt_share" and name == "SimpleCell")
+            np.testing.assert_allclose(
+                values[first:], getattr(native.by_lag[quantity], level)[first:], rtol=1e-10, atol=1e-12
+            )
+    exponents = -np.sort(-np.asarray(scan.lyapunov.exponents))
+    np.testing.assert_allclose(exponents, native.lyapunov.exponents, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(scan.product[:, 0] / np.log(10), native.singular.largest, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(scan.product[:, 1] / np.log(10), native.singular.smallest, rtol=1e-7, atol=1e-8)
+    if len(scan.states) == 2:  # the output of an LSTM
+        np.testing.assert_allclose(scan.states[1].by_lag["m"][1], native.by_lag["h"].q50, rtol=1e-10)
+        assert (scan.states[1].by_lag["belt"][2] == 0).all()
 
 
 def decaying(xs, factor=0.9, reverse=False):
