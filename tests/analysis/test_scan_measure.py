@@ -157,6 +157,32 @@ def test_the_jacobian_of_a_complex_state_is_that_of_its_two_parts(x64):
     np.testing.assert_allclose(singular.largest[1:], np.log10(expected), rtol=1e-9)
 
 
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_random_keys_that_a_scan_in_a_branch_reads(impl):
+    """A key among the constants, the steps' inputs and the carry of a scan, which may run or not."""
+
+    def loss(scale, batch):
+        xs, taken, key = batch
+
+        def noisy(xs):
+            def step(carry, inputs):
+                h, own = carry
+                x, of_step = inputs
+                noise = sum(jax.random.normal(k, ()) for k in (key, own, of_step))
+                return (0.5 * h + scale * x + noise, own), None
+
+            start = jnp.zeros(xs.shape[1:]), jax.random.fold_in(key, 1)
+            return jax.lax.scan(step, start, (xs, jax.random.split(key, len(xs))))[0][0].sum(1)
+
+        return jax.lax.cond(taken, noisy, lambda xs: xs[0].sum(1), xs)
+
+    for taken in (True, False):
+        batch = np.ones((6, 3, 2), np.float32), taken, jax.random.key(0, impl=impl)
+        (scan,) = diagnose_scans(loss, jnp.float32(1), batch, jacobians=False).scans
+        norms = 2**0.5 * 0.5 ** np.arange(6)[::-1] if taken else np.full(6, np.nan)
+        np.testing.assert_allclose(scan.states[0].norms, np.broadcast_to(norms[:, None], (6, 3)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_half_precision(dtype):
     def loss(scale, xs):
