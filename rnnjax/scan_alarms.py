@@ -4,7 +4,7 @@ from rnnjax.analysis.scan_diagnosis import ScanDiagnosis, state_name
 from rnnjax.analysis.scan_measure import ScanMeasurements
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, Origin, check
 from rnnjax.diagnostics.gradients import reach
-from rnnjax.report.summary.diagnosis import by_lag, has_belt
+from rnnjax.report.summary.diagnosis import by_lag, has_belt, mean_keep
 
 
 def scan_alarms(examined: ScanDiagnosis) -> tuple[Alarm, ...]:
@@ -13,15 +13,19 @@ def scan_alarms(examined: ScanDiagnosis) -> tuple[Alarm, ...]:
     alarms: list[Alarm] = []
     for scan in examined.scans:
         of_states = []
-        for state in scan.states:
-            layer = layers[state_name(scan, state)]
+        for name in [scan.site.name] if scan.layer is not None else [state_name(scan, state) for state in scan.states]:
+            layer = layers[name]
             evidence = Evidence(
-                label=f"scan {layer.name}",
+                label=f"{scan.module or 'scan'} {layer.name}",
                 unit="step",
                 curves=by_lag(layer, "decay")[None],
                 last_step_only=bool(layer.last_step_only),
+                keep_at_bias=None if scan.layer is None else layer.keep_at_bias,
+                keep=mean_keep(layer),
+                saturation=layer.saturation,
                 belt_share=by_lag(layer, "belt_share"),
                 has_belt=has_belt(layer),
+                padding_read=None if scan.layer is None else layer.padding_read,
                 ours=False,
             )
             of_states.append((reach(by_lag(layer, "decay")), check(evidence)))

@@ -6,6 +6,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import rnnjax
 from examples.minimal_gated_unit import MinimalGatedUnitState
@@ -64,3 +65,21 @@ CELLS = {  # name -> (Flax's cell, from its parameters to ours)
     "MGUCell": (nn.MGUCell(UNITS, **WIDE), from_mgu(True)),
     "MGUCell without reset": (nn.MGUCell(UNITS, reset_gate=False, **WIDE), from_mgu(False)),
 }
+
+
+def check_equal(layer, native):
+    """All that was measured of a layer, gates included; the name of the cell is Flax's."""
+    assert layer.gates == native.gates
+    assert layer.units == native.units
+    assert layer.count.tolist() == native.count.tolist()
+    assert layer.by_lag.keys() == native.by_lag.keys()
+    for quantity, levels in native.by_lag.items():
+        for level in ("q10", "q50", "q90"):
+            a, b = (getattr(of_layer, level) for of_layer in (layer.by_lag[quantity], levels))
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12, err_msg=f"{quantity} {level}")
+    for quantity in ("keep_at_bias", "horizon", "belt_share", "omega", "padding_read"):
+        np.testing.assert_allclose(getattr(layer, quantity), getattr(native, quantity), rtol=1e-10, err_msg=quantity)
+    assert layer.saturation == native.saturation
+    assert layer.last_step_only == native.last_step_only
+    np.testing.assert_allclose(layer.lyapunov.exponents, native.lyapunov.exponents, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(layer.singular.largest, native.singular.largest, rtol=1e-10, atol=1e-10)

@@ -150,12 +150,39 @@ def test_diagnose_measures_the_scans_of_a_model_without_our_layers(tmp_path):
     params = model.init(jax.random.key(0), xs)
     result = rnnjax.diagnose(model, params, xs, lambda params, xs: model.apply(params, xs) ** 2)
     names = [layer.name for layer in result.diagnosis.layers]
-    assert names == ["Classifier/bottom carry[0]", "Classifier/bottom carry[1]", "Classifier/top"]
-    assert list(result.plot()) == ["decay", "paths", "shares", "flow"]
+    assert names == ["Classifier/bottom", "Classifier/top"]
+    assert list(result.plot()) == ["decay", "paths", "shares", "gates", "flow"]
+    assert "LSTMCell" in text_of(result.summary())
+    assert "horizon" in text_of(result.summary())
+    page = result.save(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Classifier/top" in page
+    assert "through 2 recurrent layers, measured on" in page
+
+
+def test_what_is_shown_of_states_of_an_unknown_cell(tmp_path):
+    def loss(scale, xs):
+        def step(carry, x):
+            c, h = carry
+            c = 0.5 * c + jnp.tanh(scale * x + h @ jnp.full((2, 2), 0.3))
+            return (c, jnp.tanh(c)), None
+
+        zeros = jnp.zeros(xs.shape[1:])
+        return jax.lax.scan(step, (zeros, zeros), xs)[0][1].sum(1)
+
+    result = rnnjax.diagnose(loss, jnp.float32(1), XS[..., :2], loss)
+    assert [layer.name.split(" ")[1] for layer in result.diagnosis.layers] == ["carry[0]", "carry[1]"]
+    figures = result.plot()
+    assert [(name, len(figure.axes)) for name, figure in figures.items()] == [
+        ("decay", 2),
+        ("paths", 2),
+        ("shares", 1),  # h has no belt
+        ("flow", 1),  # the exponents are those of the whole state
+    ]
     text = text_of(result.summary())
     assert "largest λ" in text
     assert "horizon" not in text
-    assert "Classifier/top" in result.save(tmp_path / "page.html").read_text(encoding="utf-8")
+    page = result.save(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "through 2 states of scans, measured on" in page
 
 
 def test_alarms_of_an_unknown_cell_name_no_options_of_ours():

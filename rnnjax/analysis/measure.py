@@ -19,7 +19,7 @@ from rnnjax.diagnostics.loss_decay import loss_decay
 from rnnjax.diagnostics.lyapunov import Lyapunov, lyapunov_spectrum
 from rnnjax.diagnostics.nonfinite import first_not_finite
 from rnnjax.diagnostics.regularizers import omega
-from rnnjax.typing import PyTree
+from rnnjax.typing import CellState, PyTree
 
 LONGEST_PRODUCT = 128  # steps of a product of step Jacobians
 
@@ -81,16 +81,25 @@ def measure(loss: Loss, params: PyTree, batch: PyTree, resets: jax.Array | None 
     losses, calls, gradients = backpropagate(loss, params, batch)
     steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths, resets=c.resets) for c in calls)
     parts = tuple(paths(c.cell, c.params, s, g.ct_states) for c, s, g in zip(calls, steps, gradients, strict=True))
-    layers = tuple(_measure_layer(*layer, resets) for layer in zip(calls, steps, parts, gradients, strict=True))
+    layers = tuple(
+        measure_layer(c, s, s, p, g.ct_states, resets)
+        for c, s, p, g in zip(calls, steps, parts, gradients, strict=True)
+    )
     return Measurements(losses, calls, steps, parts, gradients, layers)
 
 
-def _measure_layer(
-    call: LayerCall, steps: Steps, parts: Paths, gradients: LayerGradients, resets: jax.Array | None
+def measure_layer(
+    call: LayerCall,
+    own: Steps,
+    steps: Steps,
+    parts: Paths,
+    ct_states: CellState,
+    resets: jax.Array | None = None,
 ) -> LayerMeasurements:
+    """``own`` are the cell's steps, and ``steps`` those that the gradient goes through: others where it begins anew."""
     cell, params, lengths = call.cell, call.params, call.lengths
-    count, curves = _curves(cell, params, steps, parts, lengths)
-    decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, gradients.ct_states))
+    count, curves = _curves(cell, params, own, parts, lengths)
+    decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, ct_states))
     curves["decay"] = quantiles_over_examples(*decay)
     averaged = (jnp.arange(len(count)) > 0) & (4 * count >= count[0])
     shares = jnp.where(averaged, curves["belt_share"][1], jnp.nan)
@@ -104,9 +113,9 @@ def _measure_layer(
         count=count,
         by_lag=curves,
         last_step_only=~(by_lag(safe_norm(parts.direct), lengths)[0][1:] > 0).any(),
-        saturation=saturation(cell, params, steps),
+        saturation=saturation(cell, params, own),
         keep_at_bias=keep_at_bias(cell, params).mean(),
-        horizon=jnp.median(horizon(steps)),
+        horizon=jnp.median(horizon(own)),
         belt_share=jnp.nanmean(shares),
         omega=omega(cell, params, steps, parts.state).mean(),
         padding_read=padding_read(call.xs, lengths),

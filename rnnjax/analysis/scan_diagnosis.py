@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 
 from rnnjax.analysis.diagnosis import LayerDiagnosis
-from rnnjax.analysis.layer_diagnosis import jacobian_products, lag_quantiles, lyapunov_estimate
+from rnnjax.analysis.layer_diagnosis import jacobian_products, lag_quantiles, layer_diagnosis, lyapunov_estimate
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
 from rnnjax.analysis.scan_measure import ScanMeasurements, StateMeasurements, measure_scans
 from rnnjax.argument_checks import check_integers, describe
@@ -25,7 +26,8 @@ class ScanDiagnosis(NamedTuple):
         examples: B; 1 where they cannot be told apart.
         sites: all scans, also those that cannot be seen.
         scans: measurements of those that can.
-        layers: for each array of a carry that is a state, the same as the diagnosis of a layer.
+        layers: for each scan of a known cell of Flax, and of other scans for each array of the carry that is a state,
+            the same as the diagnosis of a layer.
         notes: sentences on what was left out.
     """
 
@@ -69,7 +71,7 @@ def diagnose_scans(
 
     measured = jax.jit(measure)(jax.tree.leaves((params, batch)), lengths, mask, resets)
     losses, scans = jax.device_get(show_nonfinite(measured))
-    layers = tuple(_layer(scan, state) for scan in scans for state in scan.states)
+    layers = tuple(layer for scan in scans for layer in _layers(scan))
     notes = [f"{site.name} cannot be seen: {site.hidden}." for site in sites if site.hidden is not None]
     notes += [f"Left out of {scan.site.name}: {why}." for scan in scans for why in scan.left_out]
     notes += [
@@ -141,6 +143,13 @@ def _checked_masks(
                 f"B = {examples or 1}, got {describe(value)}"
             )
     return lengths, *(None if a is None else jnp.asarray(a, bool) for a in (mask, resets))
+
+
+def _layers(scan: ScanMeasurements) -> tuple[LayerDiagnosis, ...]:
+    """One layer for a scan of a known cell, as of a layer of rnnjax; for another, one for each state."""
+    if scan.layer is None or scan.module is None:
+        return tuple(_layer(scan, state) for state in scan.states)
+    return (msgspec.structs.replace(layer_diagnosis(scan.layer), cell=scan.module),)
 
 
 def _layer(scan: ScanMeasurements, state: StateMeasurements) -> LayerDiagnosis:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr
 
-from rnnjax.analysis.measure import quantiles_over_examples
+from rnnjax.analysis.known_cell_measure import measure_known_cell
+from rnnjax.analysis.measure import LayerMeasurements, quantiles_over_examples
 from rnnjax.analysis.scan_decay import example_norms, scan_decay
 from rnnjax.analysis.scan_jacobians import scan_dynamics
 from rnnjax.diagnostics.gradient_paths import share
@@ -17,7 +18,9 @@ from rnnjax.diagnostics.lyapunov import Lyapunov
 from rnnjax.scans.calls import Run, ScanCall, backpropagate
 from rnnjax.scans.carries import by_example, why_no_state
 from rnnjax.scans.gradient_paths import gradient_paths
+from rnnjax.scans.known_cells import known_cell
 from rnnjax.scans.sites import Site
+from rnnjax.typing import PyTree
 
 MOST_NUMBERS = 1024  # in the state of an example, up to which its Jacobians are measured
 
@@ -47,6 +50,8 @@ class ScanMeasurements:
     site: Site = flax.struct.field(pytree_node=False)
     left_out: tuple[str, ...] = flax.struct.field(pytree_node=False)  # why, of the other arrays of the carry
     states: tuple[StateMeasurements, ...]  # none where all arrays are left out, or where there are no steps
+    module: str | None = flax.struct.field(pytree_node=False)  # the class of Flax whose cell the scan is of, if any
+    layer: LayerMeasurements | None  # of such a cell, as of a layer of rnnjax with its equations
     longest: jax.Array  # () steps of the longest example
     lyapunov: Lyapunov | None  # exponents (S,) and running estimates (T, S) of the longest example of the first run
     product: jax.Array | None  # (P, 2) log largest and smallest singular value over its last 1, 2, 4, ... steps
@@ -108,9 +113,10 @@ def _measure(
     left_out = tuple(f"carry[{i}], {reason}" for i, reason in enumerate(reasons) if reason is not None)
     if not kept or site.length == 0:
         none = jnp.int32(-1)
-        return ScanMeasurements(site, left_out, (), jnp.int32(0), None, None, None, none, none)
+        return ScanMeasurements(site, left_out, (), None, None, jnp.int32(0), None, None, None, none, none)
+    known = known_cell(call, [differentiable[k] for k in kept]) if jacobians else None
 
-    def of_run(run: Run) -> tuple[list[_Norms], jax.Array, jax.Array]:
+    def of_run(run: Run) -> tuple[list[_Norms], jax.Array, jax.Array, PyTree]:
         paths = gradient_paths(run)
         norms = []
         for k in kept:
@@ -118,9 +124,11 @@ def _measure(
             total, belt, detour, direct = (example_norms(part[k], batch) for part in parts)
             norms.append(_Norms(total, belt, detour, direct, *scan_decay(run, k, paths.direct[k], batch)))
         incoming = safe_norm(jnp.stack([example_norms(paths.incoming[k], batch) for k in kept], axis=-1))
-        return norms, incoming, _finite_states(run, [differentiable[k] for k in kept])
+        direct_and_total = ([part[k] for k in kept] for part in (paths.direct, paths.total))
+        of_cell = None if known is None else (known.at_steps(run), *direct_and_total)
+        return norms, incoming, _finite_states(run, [differentiable[k] for k in kept]), of_cell
 
-    *of_steps, finite = call.of_each_run(of_run)
+    *of_steps, finite, of_cell = call.of_each_run(of_run)
     norms, incoming = jax.tree.map(_runs_side_by_side, tuple(of_steps))
     steps = _valid_steps(norms, _of_runs(site, valid, incoming))
     lengths = _last(steps) + 1
@@ -138,6 +146,8 @@ def _measure(
         site=site,
         left_out=left_out,
         states=tuple(states),
+        module=None if known is None else known.name,
+        layer=None if known is None else measure_known_cell(call, known, *of_cell),
         longest=lengths.max(),
         lyapunov=lyapunov,
         product=product,

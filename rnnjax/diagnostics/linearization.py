@@ -77,10 +77,37 @@ def linearise(
         valid = t < as_int32(lengths)[None]
         xs = jnp.where(valid[..., None], xs, 0)
     before = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states)
+    if resets is None:
+        return linearise_steps(cell, params, xs, before, states, valid)
+    reset = jnp.asarray(resets, bool) & valid
+    before = jax.tree.map(
+        lambda one, a: jnp.where(reset[..., None], jnp.expand_dims(one, range(a.ndim - 1)), a),
+        cell.initial_state(), before,
+    )  # fmt: skip
+    return cut_at(linearise_steps(cell, params, xs, before, states, valid), reset)
+
+
+def cut_at(steps: Steps, resets: jax.Array) -> Steps:
+    """``steps`` of which those at ``resets`` (T, ...) pass nothing on of the state before them: f, u and o are 0."""
+    resets = resets[..., None]
+    f, u, o = jnp.where(resets, 0, steps.f), *(jnp.where(resets[..., None], 0, a) for a in (steps.u, steps.o))
+    return steps._replace(f=f, u=u, o=o)
+
+
+def linearise_steps(
+    cell: ElementwiseCell, params: Params, xs: jax.Array, before: CellState, states: CellState, valid: jax.Array
+) -> Steps:
+    """The elementwise partials of steps whose states are known.
+
+    Args:
+        cell: the cell.
+        params: its parameters.
+        xs: (T, ..., D).
+        before: ``cell.State`` of (T, ..., H), the state that each step reads.
+        states: the state after each step.
+        valid: (T, ...) bool, see ``Steps``.
+    """
     before = jax.tree.map(lambda a: a.astype(cell.state_dtype), before)
-    reset = None if resets is None else (jnp.asarray(resets, bool) & valid)[..., None]
-    if reset is not None:
-        before = jax.tree.map(lambda one, a: jnp.where(reset, one, a), cell.initial_state(), before)
     z_x = cell.project(xs, params.w_x, params.b)
     z_h = cell.project_state(params, before[0])
 
@@ -89,8 +116,6 @@ def linearise(
     _, pull_readout = jax.vjp(lambda z_x, z_h, m: cell.readout(z_x, z_h, m, *own), z_x, z_h, states[-1])
     ones = jnp.ones_like(before[-1])  # m_t is elementwise, so pulling ones back gives every partial
     (u_x, u, f), (o_x, o, r) = pull_remember(ones), pull_readout(ones)
-    if reset is not None:
-        f, u, o = (jnp.where(reset, 0, a) for a in (f, u, o))
 
     def by_gate(a: jax.Array) -> jax.Array:
         return a.reshape(*a.shape[:-1], len(cell.gates), cell.features)

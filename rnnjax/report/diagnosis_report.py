@@ -48,8 +48,7 @@ def diagnosis_summary(diagnosis: Diagnosis, alarms: tuple[Alarm, ...], notes: tu
     }  # fmt: skip
     rows = [_row(layer) for layer in diagnosis.layers]
     kept = [i for i in range(len(columns)) if i < 3 or any(row[i] != UNKNOWN for row in rows)]
-    gated = any(layer.gates for layer in diagnosis.layers)
-    names = ("decay", "paths", "shares", "gates", "flow") if gated else ("decay", "paths", "shares", "flow")
+    names = tuple(name for name in ("decay", "paths", "shares", "gates", "flow") if FIGURES[name].panels(diagnosis))
     return Summary(
         diagnosis,
         {name: unit for i, (name, unit) in enumerate(columns.items()) if i in kept},
@@ -150,19 +149,25 @@ def write_page(path: str | Path, summary: Summary) -> Path:
 
 def _page(summary: Summary) -> str:
     diagnosis = summary.diagnosis
-    count = len(diagnosis.layers)
     first, *others = (_section(name, diagnosis) for name in summary.figures)
     return document.document(
         kind="diagnosis",
         title="rnnjax: diagnosis",
-        headline=f"How the gradient travels through {count} recurrent layer{'' if count == 1 else 's'}, "
-        f"measured on {diagnosis.examples} examples",
+        headline=f"How the gradient travels through {_counted(diagnosis)}, measured on {diagnosis.examples} examples",
         top=document.table([Field(name, unit) for name, unit in summary.columns.items()], summary.rows)
         + document.notes("Not measured", summary.notes),
         lead=[first],
         alarms=alarm_box([AlarmText(alarm.name, alarm.sentence, alarm.remedy) for alarm in summary.alarms]),
         sections=others,
     )
+
+
+def _counted(diagnosis: Diagnosis) -> str:
+    """As "2 recurrent layers", or "1 recurrent layer and 2 states of other scans"."""
+    layers = sum(bool(layer.gates) for layer in diagnosis.layers)
+    states = len(diagnosis.layers) - layers
+    counts = [f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in ((layers, "recurrent layer"), (states, "state")) if n]
+    return f"{' and '.join(counts)} of other scans" if layers and states else f"{counts[0]}{' of scans' * (not layers)}"
 
 
 def _section(name: str, diagnosis: Diagnosis) -> Section:

@@ -68,6 +68,12 @@ class ScanCall:
         varying, fill = self._split()
         return fill([a[0] for a in varying])
 
+    @property
+    def shared_consts(self) -> frozenset[int]:
+        """The constants of the body that are the same in all runs, by index."""
+        consts = zip(self.arrays[0], self._ranks(), strict=False)
+        return frozenset(i for i, (a, rank) in enumerate(consts) if a.ndim == rank)
+
     def _split(self) -> tuple[list[jax.Array], Callable[[list[Any]], Run]]:
         """The arrays that vary over runs, (R, ...), and the function that makes a run of those of one."""
         leaves, tree = jax.tree.flatten(self.arrays)

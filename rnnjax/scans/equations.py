@@ -88,6 +88,11 @@ def is_traced_in(eqn: JaxprEqn, function: str) -> bool:
     return any(frame.function_name == function and _is_library(frame.file_name) for frame in _frames(eqn))
 
 
+def is_traced_at(eqn: JaxprEqn, file_name: str, first_line: int) -> bool:
+    """Whether an equation was traced in the function that begins at a line of a file."""
+    return any(frame.file_name == file_name and frame.function_start_line == first_line for frame in _frames(eqn))
+
+
 def _frames(eqn: JaxprEqn) -> list[Any]:
     """The calls of Python, innermost first, in which an equation was traced."""
     traceback: Any = eqn.source_info.traceback

@@ -112,7 +112,7 @@ def _cond(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path:
         def run_one(*arguments: Any) -> tuple[list[Any], Records]:
             results, records = run(*arguments)
             others = {site: record for of_branch in shapes for site, record in of_branch.items()}
-            return results, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), others) | records
+            return results, jax.tree.map(_zeros, others) | records
 
         return run_one
 
@@ -120,6 +120,20 @@ def _cond(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path:
         index, [with_zeros(run) for run in branches], operands, taps, added
     )
     return results
+
+
+def _zeros(shape: Any) -> jax.Array:
+    """Zeros of a shape and dtype; a random key of zeros where it is a key."""
+    if not jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):
+        return jnp.zeros(shape.shape, shape.dtype)
+    kinds = []
+
+    def data_of(key: jax.Array) -> jax.Array:
+        kinds.append(jax.random.key_impl(key))
+        return jax.random.key_data(key)
+
+    data = jax.eval_shape(data_of, shape)
+    return jax.random.wrap_key_data(jnp.zeros(data.shape, data.dtype), impl=kinds[0])
 
 
 _OPENED = {**dict.fromkeys((*CALLS, *CHECKPOINTS), _call), "cond": _cond}

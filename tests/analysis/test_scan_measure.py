@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax_cells import CELLS
+from flax_cells import CELLS, check_equal
 from sequences import normal_like
 
 import rnnjax
@@ -43,21 +43,23 @@ def both(name, pooled):
 )
 def test_scans_of_flax_measure_like_our_layers(x64, name, pooled):
     scans, native = both(name, pooled)
-    memory = scans.layers[0]
+    (layer,), (scan,) = scans.layers, scans.scans
+    assert layer.cell == name.split()[0]
+    check_equal(layer, native)
+    memory = scan.states[0].by_lag  # the same of the scan as of one whose cell is not known
     for quantity in ("m", "belt", "detour", "decay", "belt_share"):
-        for level in ("q10", "q50", "q90"):
-            a, b = (getattr(layer.by_lag[quantity], level) for layer in (memory, native))
-            if quantity == "belt_share" and name == "SimpleCell":
-                a, b = a[1:], b[1:]
-            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12, err_msg=f"{quantity} {level}")
-    np.testing.assert_allclose(memory.lyapunov.exponents, native.lyapunov.exponents, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(memory.lyapunov.largest, native.lyapunov.largest, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(memory.singular.largest, native.singular.largest, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(memory.singular.smallest, native.singular.smallest, rtol=1e-7, atol=1e-8)
-    assert memory.last_step_only == native.last_step_only == (not pooled)
-    if len(scans.layers) == 2:  # the output of an LSTM
-        np.testing.assert_allclose(scans.layers[1].by_lag["m"].q50, native.by_lag["h"].q50, rtol=1e-10)
-        assert (scans.layers[1].by_lag["belt"].q90 == 0).all()
+        for level, values in zip(("q10", "q50", "q90"), memory[quantity], strict=True):
+            first = int(quantity == "belt_share" and name == "SimpleCell")
+            np.testing.assert_allclose(
+                values[first:], getattr(native.by_lag[quantity], level)[first:], rtol=1e-10, atol=1e-12
+            )
+    exponents = -np.sort(-np.asarray(scan.lyapunov.exponents))
+    np.testing.assert_allclose(exponents, native.lyapunov.exponents, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(scan.product[:, 0] / np.log(10), native.singular.largest, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(scan.product[:, 1] / np.log(10), native.singular.smallest, rtol=1e-7, atol=1e-8)
+    if len(scan.states) == 2:  # the output of an LSTM
+        np.testing.assert_allclose(scan.states[1].by_lag["m"][1], native.by_lag["h"].q50, rtol=1e-10)
+        assert (scan.states[1].by_lag["belt"][2] == 0).all()
 
 
 def decaying(xs, factor=0.9, reverse=False):
@@ -153,6 +155,32 @@ def test_the_jacobian_of_a_complex_state_is_that_of_its_two_parts(x64):
     singular = scans.layers[0].singular
     expected = [np.linalg.norm(np.linalg.multi_dot(jacobians[-1 : -p - 1 : -1]), 2) for p in (2, 4)]
     np.testing.assert_allclose(singular.largest[1:], np.log10(expected), rtol=1e-9)
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_random_keys_that_a_scan_in_a_branch_reads(impl):
+    """A key among the constants, the steps' inputs and the carry of a scan, which may run or not."""
+
+    def loss(scale, batch):
+        xs, taken, key = batch
+
+        def noisy(xs):
+            def step(carry, inputs):
+                h, own = carry
+                x, of_step = inputs
+                noise = sum(jax.random.normal(k, ()) for k in (key, own, of_step))
+                return (0.5 * h + scale * x + noise, own), None
+
+            start = jnp.zeros(xs.shape[1:]), jax.random.fold_in(key, 1)
+            return jax.lax.scan(step, start, (xs, jax.random.split(key, len(xs))))[0][0].sum(1)
+
+        return jax.lax.cond(taken, noisy, lambda xs: xs[0].sum(1), xs)
+
+    for taken in (True, False):
+        batch = np.ones((6, 3, 2), np.float32), taken, jax.random.key(0, impl=impl)
+        (scan,) = diagnose_scans(loss, jnp.float32(1), batch, jacobians=False).scans
+        norms = 2**0.5 * 0.5 ** np.arange(6)[::-1] if taken else np.full(6, np.nan)
+        np.testing.assert_allclose(scan.states[0].norms, np.broadcast_to(norms[:, None], (6, 3)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])

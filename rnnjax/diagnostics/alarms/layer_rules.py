@@ -21,6 +21,7 @@ LONG_ENOUGH = 100  # steps of training, so that the last part is an average over
 GAIN = 0.02  # share of the chance-level loss; see plateau
 LONG_MEMORY = 200  # steps: the chrono initialisation that remedies propose where no length was measured
 KEEP_GATE_OPEN = "rnnjax.LSTM(..., forget_bias=1) or rnnjax.GRU(..., forget_bias=1)"
+OPEN_ANY = "Start with the gate open that keeps the state: a bias of 1, or more for longer memories."  # cells not ours
 KEEP_GATE_ACTIONS: tuple[Action, ...] = (Action("forget_bias", 1.0), Action("chrono", LONG_MEMORY))
 
 
@@ -59,6 +60,8 @@ def padding_read(evidence: Evidence) -> Alarm | None:
         f"after the padding, not that after the last {evidence.unit}."
     )
     remedy = "Pass every example's length: lengths= of rnnjax.unroll, rnnjax.RNN and rnnjax.SequenceClassifier."
+    if not evidence.ours:
+        remedy = "Read each example at its last valid step, as with seq_lengths of flax.linen.RNN."
     return Alarm("padding read", evidence.label, sentence, remedy, {"padding_read": float(share)})
 
 
@@ -102,8 +105,10 @@ def forget_bias(evidence: Evidence) -> Alarm | None:
         f"Start with the keep gate open: {KEEP_GATE_OPEN}, or chrono={LONG_MEMORY} instead of forget_bias, for "
         f"memories of up to {LONG_MEMORY} {plural(evidence.unit)}."
     )
-    numbers = {"keep_at_bias": float(kept)}
-    return Alarm("forget bias", evidence.label, sentence, remedy, numbers, KEEP_GATE_ACTIONS)
+    actions = KEEP_GATE_ACTIONS
+    if not evidence.ours:
+        remedy, actions = OPEN_ANY, ()
+    return Alarm("forget bias", evidence.label, sentence, remedy, {"keep_at_bias": float(kept)}, actions)
 
 
 def dead_memory(evidence: Evidence) -> Alarm | None:
@@ -128,8 +133,7 @@ def dead_memory(evidence: Evidence) -> Alarm | None:
     remedy = f"Start with the keep gate open: {KEEP_GATE_OPEN}, or chrono={LONG_MEMORY} instead of forget_bias."
     actions = KEEP_GATE_ACTIONS
     if not evidence.ours:
-        remedy = "Start with the gate open that keeps the state: a bias of 1, or more for longer memories."
-        actions = ()
+        remedy, actions = OPEN_ANY, ()
     return Alarm("dead memory", evidence.label, sentence, remedy, {"belt_share": share}, actions)
 
 
@@ -156,6 +160,8 @@ def saturated(evidence: Evidence) -> Alarm | None:
     if evidence.has_belt:
         remedy += ", or start the gates nearer to the middle of their range, as in rnnjax.LSTM(..., forget_bias=1)"
         actions += (Action("forget_bias", 1.0),)
+    if not evidence.ours:
+        remedy, actions = "Give the cell smaller inputs, use a smaller learning rate, or start with smaller biases", ()
     return Alarm("saturated gates", evidence.label, sentence, f"{remedy}.", stuck, actions)
 
 

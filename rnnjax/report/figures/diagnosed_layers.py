@@ -16,7 +16,18 @@ from rnnjax.report.summary.diagnosis import by_lag, has_belt
 
 @dataclass(frozen=True)
 class LayerFigure:
-    """One figure with a panel for each layer: how it is titled, read and drawn; ``decades``: a log10 axis."""
+    """One figure with a panel for each layer that has something to show in it.
+
+    Attributes:
+        title: of the figure.
+        reading: how it is read.
+        draw: into a panel, what was measured of a layer.
+        x_label: of all panels.
+        y_label: of all panels.
+        decades: whether the vertical axis is log10.
+        shows: whether a layer has something to show.
+        of_scan: whether it shows what was measured of a scan, which is the same for all states of its carry.
+    """
 
     title: str
     reading: str
@@ -24,6 +35,18 @@ class LayerFigure:
     x_label: str
     y_label: str
     decades: bool = False
+    shows: Callable[[LayerDiagnosis], bool] = lambda layer: True
+    of_scan: bool = False
+
+    def panels(self, diagnosis: Diagnosis) -> dict[str, LayerDiagnosis]:
+        """The layers that are shown, by their titles."""
+        shown: dict[str, LayerDiagnosis] = {}
+        for layer in filter(self.shows, diagnosis.layers):
+            state = self.of_scan and not layer.gates
+            name = title(layer).split(" carry[")[0] if state else title(layer)
+            if name not in shown or not state:  # a layer that is called twice has two panels
+                shown[name if name not in shown else f"{name} #{len(shown) + 1}"] = layer
+        return shown
 
 
 def title(layer: LayerDiagnosis) -> str:
@@ -34,9 +57,10 @@ def title(layer: LayerDiagnosis) -> str:
 
 def draw(spec: LayerFigure, diagnosis: Diagnosis, columns: int) -> Figure:
     """A figure with a panel for each layer, in so many columns."""
-    figure, axes = style.panels(len(diagnosis.layers), columns, height=2.7)
-    for panel, layer in zip(axes, diagnosis.layers, strict=True):
-        heading(panel, title(layer))
+    shown = spec.panels(diagnosis)
+    figure, axes = style.panels(len(shown), columns, height=2.7)
+    for panel, (name, layer) in zip(axes, shown.items(), strict=True):
+        heading(panel, name)
         spec.draw(panel, layer)
     if spec.decades:
         low, high = style.decades([np.asarray(line.get_ydata(), np.float64) for ax in axes for line in ax.get_lines()])
@@ -74,6 +98,8 @@ def _draw_paths(panel: Axes, layer: LayerDiagnosis) -> None:
 def _draw_whole(panel: Axes, layer: LayerDiagnosis) -> None:
     low, median, high = (style.log10(by_lag(layer, "m", level)) for level in QUANTILE_NAMES)
     panel.fill_between(np.arange(len(median)), low, high, color=style.INK, alpha=0.2, linewidth=0)
+    for bound in (low, high):  # not drawn; the axis has room for them as for lines
+        panel.plot(bound, linewidth=0, label="_bound")
     panel.plot(median, color=style.INK, label="the whole gradient")
     lag_axis(panel)
 
@@ -99,7 +125,7 @@ def _draw_gates(panel: Axes, layer: LayerDiagnosis) -> None:
     for gate, colour in gate_colours(layer.gates).items():
         if f"gate {gate}" in layer.by_lag:
             panel.plot(by_lag(layer, f"gate {gate}"), color=colour, label=gate)
-    panel.plot(by_lag(layer, "keep"), ":", color=style.INK, label="∂m_t/∂m_{t-1}")
+    panel.plot(by_lag(layer, "keep"), ":", color=style.INK, label="kept of the memory")
     lag_axis(panel)
 
 
@@ -133,18 +159,19 @@ FIGURES = {
     ),
     "shares": LayerFigure(
         "Shares of the paths",
-        "The belt's share of the gradient that comes from later steps, and the share of each gate through which the "
-        "detour enters.",
-        _draw_shares, LAG_LABEL, "share",
+        "The belt's share of the gradient that comes from later steps; of cells whose gates are known, also the share "
+        "of each gate through which the detour enters.",
+        _draw_shares, LAG_LABEL, "share", shows=lambda layer: has_belt(layer) or bool(layer.gates),
     ),
     "gates": LayerFigure(
         "The gates", "Mean value of each gate over units, and the share of the memory that a step keeps.",
-        _draw_gates, LAG_LABEL, "mean over units",
+        _draw_gates, LAG_LABEL, "mean over units", shows=lambda layer: bool(layer.gates),
     ),
     "flow": LayerFigure(
         "Lyapunov spectrum",
         "Rates per step at which small changes of the state grow (above 0) or fade (below 0) along the longest "
         "example, from the largest to the smallest.",
         _draw_spectrum, "share of the directions", "exponent per step",
+        shows=lambda layer: layer.lyapunov is not None, of_scan=True,
     ),
 }  # fmt: skip

@@ -73,11 +73,11 @@ def grid(
 
 
 def heading(panel: Axes, title: str, colour: str = style.INK) -> None:
-    """Set the title of a panel, at its left, in as many lines as it takes."""
+    """Set the title of a panel, at its left, in as many lines as it takes; paths are divided after a slash."""
     figure, grid = panel.figure, panel.get_gridspec()
     inches = figure.bbox.width / figure.dpi / (1 if grid is None else grid.ncols)
-    lines = textwrap.wrap(title, max(12, int(inches / LETTER)), break_on_hyphens=False)
-    panel.set_title("\n".join(lines), loc="left", fontsize=11, fontweight="bold", color=colour)
+    lines = textwrap.wrap(title.replace("/", "/ "), max(12, int(inches / LETTER)), break_on_hyphens=False)
+    panel.set_title("\n".join(lines).replace("/ ", "/"), loc="left", fontsize=11, fontweight="bold", color=colour)
 
 
 def draw_curve(panel: Axes, curve: Curve, colour: str, line: Dash, width: float, shade: float) -> None:
