@@ -29,7 +29,7 @@ TOLERANCES = {np.dtype(np.float32): 1e-10, np.dtype(np.float64): 1e-20}  # speed
 class FixedPoints(NamedTuple):
     """K distinct points: fixed points first, then slow points; of each kind those with fewer unstable directions first.
 
-    S is the number of real numbers in a state; a complex number counts as two. Eigenvalues have rounding errors: along a
+    S is the number of real numbers in a state; a complex number counts as two. Eigenvalues have rounding errors: on a
     line of fixed points one of them is 1 but for these, so that ``stable`` and ``saddle`` mean little there.
     """
 
