@@ -1,7 +1,7 @@
 """A custom cell: the minimal gated unit, which uses one gate for both reset and update."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ class MinimalGatedUnitState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class MinimalGatedUnit(rnnjax.Cell):
+class MinimalGatedUnit(rnnjax.ElementwiseCell):
     """Minimal gated unit, reset after the product; gates packed as f, n:
 
         f_t = σ(z^x_f + z^h_f)
@@ -29,13 +29,13 @@ class MinimalGatedUnit(rnnjax.Cell):
     gates: ClassVar[tuple[str, ...]] = ("f", "n")
     State: ClassVar[type] = MinimalGatedUnitState
 
-    def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
+    def gate_values(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: Any = None) -> jax.Array:
         """f_t and n_t, packed (..., 2·H)."""
         (f_x, n_x), (f_h, n_h) = (jnp.split(z, 2, axis=-1) for z in (z_x, z_h))
         f = jax.nn.sigmoid(f_x + f_h)
         return jnp.concatenate([f, jnp.tanh(n_x + f * n_h)], axis=-1)
 
-    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
+    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: Any = None) -> jax.Array:
         """h_t = (1 - f)·h_{t-1} + f·n."""
-        f, n = jnp.split(self.gate_values(z_x, z_h), 2, axis=-1)
+        f, n = jnp.split(self.gate_values(z_x, z_h, m), 2, axis=-1)
         return (1.0 - f) * m + f * n

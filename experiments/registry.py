@@ -12,6 +12,7 @@ from experiments.flag_values import SECTIONS, FlagValue, flag_name, from_json
 from experiments.tasks.adding import Adding
 from experiments.tasks.characters import Characters
 from experiments.tasks.copying import Copying
+from experiments.tasks.episodes import Episodes
 from experiments.tasks.flipflop import Flipflop
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.mnist import Mnist
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from rnnjax.runs.schema import Config
     from rnnjax.typing import JSONValue
 
-EXPERIMENT_CLASSES = (Recall, Imdb, Adding, Copying, Temporal, Flipflop, Mnist, Characters, Text, Series, Trainability)
+EXPERIMENT_CLASSES = (
+    Recall, Imdb, Adding, Copying, Temporal, Episodes, Flipflop, Mnist, Characters, Text, Series, Trainability,
+)  # fmt: skip
 EXPERIMENTS: dict[str, type[Experiment]] = {kind.__name__.lower(): kind for kind in EXPERIMENT_CLASSES}
 FILE_FLAGS = ("train", "test", "file")  # paths of the user's files, which are compared by content
 FLAGS_WITHOUT_EFFECT = {"out", "data_dir", "tensorboard", *FILE_FLAGS}  # never change the numbers a run computes

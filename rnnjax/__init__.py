@@ -5,7 +5,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rnnjax import diagnostics
-    from rnnjax.cells import GRU, LSTM, Cell, Glorot, Identity, Orthogonal, Params, SimpleRNN
+    from rnnjax.cells import (
+        CTRNN,
+        GRU,
+        JANET,
+        LRU,
+        LSTM,
+        SLSTM,
+        Cell,
+        CoRNN,
+        ElementwiseCell,
+        Glorot,
+        Identity,
+        IndRNN,
+        LayerNormLSTM,
+        MinGRU,
+        MinLSTM,
+        Orthogonal,
+        Params,
+        PeepholeLSTM,
+        ProjectedLSTM,
+        SimpleRNN,
+    )
     from rnnjax.core.unroll import unroll
     from rnnjax.diagnosis import diagnose
     from rnnjax.interop import LinenCell, from_keras, from_linen, from_torch
@@ -20,16 +41,28 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CTRNN",
     "GRU",
+    "JANET",
+    "LRU",
     "LSTM",
     "RNN",
+    "SLSTM",
     "Bidirectional",
     "Cell",
+    "CoRNN",
+    "ElementwiseCell",
     "Glorot",
     "Identity",
+    "IndRNN",
+    "LayerNormLSTM",
     "LinenCell",
+    "MinGRU",
+    "MinLSTM",
     "Orthogonal",
     "Params",
+    "PeepholeLSTM",
+    "ProjectedLSTM",
     "SequenceClassifier",
     "SimpleRNN",
     "Stack",
@@ -46,7 +79,31 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("GRU", "LSTM", "Cell", "Glorot", "Identity", "Orthogonal", "Params", "SimpleRNN"), "rnnjax.cells"),
+    **dict.fromkeys(
+        (
+            "CTRNN",
+            "GRU",
+            "JANET",
+            "LRU",
+            "LSTM",
+            "SLSTM",
+            "Cell",
+            "CoRNN",
+            "ElementwiseCell",
+            "Glorot",
+            "Identity",
+            "IndRNN",
+            "LayerNormLSTM",
+            "MinGRU",
+            "MinLSTM",
+            "Orthogonal",
+            "Params",
+            "PeepholeLSTM",
+            "ProjectedLSTM",
+            "SimpleRNN",
+        ),
+        "rnnjax.cells",
+    ),
     **dict.fromkeys(("RNN", "Bidirectional", "Stack"), "rnnjax.nn.recurrent"),
     **dict.fromkeys(("LinenCell", "from_keras", "from_linen", "from_torch"), "rnnjax.interop"),
     "NnxRNN": "rnnjax.interop.nnx",

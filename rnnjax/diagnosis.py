@@ -20,7 +20,8 @@ from rnnjax.analysis.measure import Measurements, measure, nonfinite_origin
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
 from rnnjax.analysis.scan_diagnosis import ScanDiagnosis, diagnose_scans
 from rnnjax.argument_checks import check_floats, check_lengths, describe
-from rnnjax.cells import Cell
+from rnnjax.cells import Cell, ElementwiseCell
+from rnnjax.cells.params import to_dict
 from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, Origin, check
 from rnnjax.nn.recurrent import RNN
@@ -92,8 +93,7 @@ def diagnose(
             ``jax.vmap``, and so may the module and its layers, also by Flax (``nn.remat``, ``nn.jit``, ``nn.vmap``,
             ``nn.scan``, ``nn.cond``). For a cell, ``loss(final, ys)`` of its final state, each (B, H), and its outputs
             (T, B, H).
-        resets: (T, B) truth values, the steps before which a scan resets its state, as at the beginning of an episode;
-            there is an alarm if a gradient crosses one. Only for scans that are no layers of rnnjax.
+        resets: (T, B) truth values, the steps at which an episode begins; there is an alarm if a gradient crosses one.
 
     Returns:
         Gradients of each example's own loss, not of the mean. It takes one compilation and one run, about ten
@@ -108,21 +108,23 @@ def diagnose(
     _check_arguments(model, params, batch, loss)
     check_concrete("diagnose", (params, batch, jnp.zeros(())))  # the last one is traced wherever jax.jit traces
     if isinstance(model, Cell):
-        params = {"cell": {k: v for k, v in params._asdict().items() if v is not None}}
+        params = {"cell": to_dict(params)}
         loss = _loss_through_module(model, loss)
     # no spinner in a notebook, where rich would need ipywidgets for it
     terminal = Console(stderr=True, force_jupyter=False, force_terminal=sys.stderr.isatty())
     with terminal.status("measuring how the gradient travels"), one_blas_thread():
         try:
-            if resets is not None:
-                raise NoRecurrentLayerError
-            measured = jax.jit(lambda params, batch: hide_nonfinite(measure(loss, params, batch)))(params, batch)
+            begins = None if resets is None else jnp.asarray(resets, bool)
+            measured = jax.jit(lambda *arguments: hide_nonfinite(measure(loss, *arguments)))(params, batch, begins)
         except NoRecurrentLayerError:
             return _result_of_scans(diagnose_scans(loss, params, batch, resets=resets))
         check_concrete("diagnose", measured)
         examined = _called(jax.device_put(show_nonfinite(measured)))
     losses = np.asarray(examined.losses)
     layers = tuple(layer_diagnosis(layer) for layer in examined.layers)
+    if resets is not None and all(layer.crossing is None for layer in layers):
+        shapes = sorted({call.xs.shape[:2] for call in examined.calls})
+        raise ValueError(f"resets must be (T, B) of truth values, with T and B of {shapes}, got {describe(resets)}")
     diagnosis = Diagnosis(step=0, examples=len(losses), loss=float(losses.mean()), layers=layers)
     return Result(examined, diagnosis, _alarms(examined, diagnosis))
 
@@ -151,7 +153,8 @@ def _check_arguments(model: Any, params: PyTree, batch: PyTree, loss: Any) -> No
     if isinstance(model, Cell):
         xs, lengths = _inputs_and_lengths(batch)
         check_floats("batch", xs, "(T, B, D)")
-        check_params(model, params, xs.shape[-1])
+        if isinstance(model, ElementwiseCell):
+            check_params(model, params, xs.shape[-1])
         check_lengths(lengths, xs.shape[1:2], xs.shape[0])
 
 
@@ -188,6 +191,7 @@ def _alarms(examined: Measurements, diagnosis: Diagnosis) -> tuple[Alarm, ...]:
             belt_share=quantile_by_lag(layer, "belt_share"),
             has_belt=has_belt(layer),
             padding_read=layer.padding_read,
+            crossing=layer.crossing,
         )
         alarms += check(evidence)
     origin = _origin(examined)

@@ -22,6 +22,7 @@ from rnnjax.runs.member_schema import MemberInfo, RunResult
 from rnnjax.runs.reader import is_run_folder, read_config
 from rnnjax.runs.schema import Config, TaskInfo
 from rnnjax.runs.writer import MemberWriter, gradient_record, write_config, write_environment, write_task
+from rnnjax.scans.sites import Site
 from rnnjax.sharding.devices import describe_devices
 from rnnjax.typing import AnyArray
 
@@ -35,7 +36,8 @@ NAN = float("nan")
 class TrainingLog:
     """Writes losses and gradients of a training loop of one's own into a run folder.
 
-        with rnnjax.TrainingLog("runs/mine", "Flax LSTM", seed=0, last_step_only=True) as log:
+        sites = rnnjax.observe(loss)(params, batch).sites
+        with rnnjax.TrainingLog("runs/mine", "Flax LSTM", seed=0, last_step_only=True, sites=sites) as log:
             for step in range(1000):
                 params, state, value, gradients = train_step(params, state, batch)
                 log.step(step, value, gradients)
@@ -50,6 +52,11 @@ class TrainingLog:
         seed: that tells apart the logs of one label.
         last_step_only: whether the loss reads the sequence at its last step alone, as that of a classifier. Otherwise,
             as in a language model, the gradient adds up over the losses of many steps and has no half-life.
+        sites: of ``rnnjax.observe``, for steps that are logged with gradients: they say how the gradients are to be
+            read. The log turns round those of a scan that runs from its last step to its first, so that lag 0 is the
+            step that it computes last. The runs of a scan inside of another one count as further examples, as in
+            ``rnnjax.gradient_flow``: each is a sequence along which the gradient fades, and an average over runs
+            would hide those in which it does.
 
     Raises:
         ValueError: an argument has another type than described here, the folder holds something else, or this label
@@ -57,7 +64,9 @@ class TrainingLog:
         UserError: a file in the folder is damaged.
     """
 
-    def __init__(self, folder: str | Path, label: str, *, seed: int = 0, last_step_only: bool) -> None:
+    def __init__(
+        self, folder: str | Path, label: str, *, seed: int = 0, last_step_only: bool, sites: Sequence[Site] = ()
+    ) -> None:
         if not isinstance(folder, str | Path) or not str(folder):
             raise ValueError(f"folder must be the path of a folder, got {describe(folder)}")
         if not isinstance(label, str) or not label.strip() or not label.isprintable():
@@ -67,6 +76,9 @@ class TrainingLog:
         check_integer("seed", seed, -MOST_SEED, MOST_SEED)
         if not isinstance(last_step_only, bool):
             raise ValueError(f"last_step_only must be True or False, got {describe(last_step_only)}")
+        if not isinstance(sites, tuple | list) or not all(isinstance(site, Site) for site in sites):
+            raise ValueError(f"sites must be those of rnnjax.observe(loss)(params, batch).sites, got {describe(sites)}")
+        self._sites = tuple(sites)
         self._layers: dict[str, int] = {}
         self._last_step = -1
         self._best: tuple[float, int] | None = None  # validation loss, and its step
@@ -101,11 +113,12 @@ class TrainingLog:
         Args:
             step: updates before it, larger than that of the call before.
             loss: one number, the mean over the batch.
-            gradients: by the name of a scan, for each array of its carry the gradient of ``loss``, (T, B, ...), or
-                None; B is the same in all scans. Of a scan that runs from its last step to its first, turn the arrays
-                round (``a[::-1]``); of one inside of another scan, give one run of it.
-            lengths: (B,) integers, the steps of each example that count, where all scans have the same T. If not
-                given, they are all steps up to the last one to which a gradient comes.
+            gradients: of the taps of ``rnnjax.observe``: by the name of a scan, for each array of its carry the
+                gradient of ``loss``, (T, B, ...), or None; of a scan inside of others (outer..., T, B, ...). B is the
+                same in all scans. Arrays of the carry that are one number have no examples, and are left out.
+            lengths: (B,) integers, the steps of each example that count, where all scans that are not inside of
+                another one have the same T. If not given, and in scans inside of others, they are all steps up to the
+                last one to which a gradient comes.
             validation: the loss on held-out examples at this step, one number.
 
         Raises:
@@ -116,7 +129,7 @@ class TrainingLog:
         check_integer("step", step, self._last_step + 1, MOST_SEED)
         value = _number("loss", loss)
         held_out = None if validation is None else _number("validation", validation)
-        measured = {} if gradients is None else statistics_of_scans(gradients, lengths)
+        measured = {} if gradients is None else statistics_of_scans(gradients, self._sites, lengths)
         self._last_step = int(step)
         self._writer.append_train(int(step), 0, value, NAN, NAN)
         if held_out is not None:

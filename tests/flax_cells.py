@@ -14,7 +14,7 @@ UNITS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class FlaxMGU(rnnjax.Cell):
+class FlaxMGU(rnnjax.ElementwiseCell):
     """Flax's ``MGUCell``: n = tanh(z^x_n + f·z^h_n), or f left out there, and h = (1 - f)·n + f·h."""
 
     gates: ClassVar[tuple[str, ...]] = ("f", "n")
@@ -24,13 +24,13 @@ class FlaxMGU(rnnjax.Cell):
     def init_bias(self, key):
         return (jnp.zeros(2 * self.features, self.param_dtype),) * 2
 
-    def gate_values(self, z_x, z_h):
+    def gate_values(self, z_x, z_h, m, own=None):
         (f_x, n_x), (f_h, n_h) = (jnp.split(z, 2, axis=-1) for z in (z_x, z_h))
         f = jax.nn.sigmoid(f_x + f_h)
         return jnp.concatenate([f, jnp.tanh(n_x + (f * n_h if self.reset else n_h))], axis=-1)
 
     def update(self, z_x, z_h, m):
-        f, n = jnp.split(self.gate_values(z_x, z_h), 2, axis=-1)
+        f, n = jnp.split(self.gate_values(z_x, z_h, m), 2, axis=-1)
         return (1.0 - f) * n + f * m
 
 

@@ -29,7 +29,12 @@ ZONED = {name: cell.replace(zoneout=ZONEOUT) for name, cell in CELLS.items()}
 def normal_like(tree, seed, scale=1.0):
     """Normal numbers in the shapes and dtypes of ``tree``, drawn by NumPy, so that nothing is compiled."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda a: jnp.asarray(scale * rng.normal(size=a.shape), a.dtype), tree)
+
+    def draw(a):
+        imaginary = 1j * rng.normal(size=a.shape) if jnp.issubdtype(a.dtype, jnp.complexfloating) else 0
+        return jnp.asarray(scale * (rng.normal(size=a.shape) + imaginary), a.dtype)
+
+    return jax.tree.map(draw, tree)
 
 
 def make_params(cell, inputs=INPUTS, seed=0):
@@ -61,10 +66,10 @@ def total(tree, sin=jnp.sin):
 
 def loop(cell, params, xs, state, lengths=None, dropout=DropoutMasks(None, None)):
     """``cell.step`` in a Python loop: (final, states). Steps past an example's end keep its state."""
-    states = []
+    states, options = [], {"dropout": dropout} if isinstance(cell, rnnjax.ElementwiseCell) else {}
     for t, x_t in enumerate(xs):
-        new, h = cell.step(params, state, x_t, dropout=dropout)
-        assert h is new.h
+        new, y = cell.step(params, state, x_t, **options)
+        assert not hasattr(new, "h") or y is new.h
         if lengths is not None:
             new = jax.tree.map(lambda a, b, t=t: jnp.where((t < lengths)[..., None], a, b), new, state)
         state = new

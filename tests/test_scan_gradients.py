@@ -126,7 +126,9 @@ def test_how_much_gradient_crosses_a_reset(late):
     if late:
         assert share > 0.1
         assert alarms == ["crosses a reset"]
-        assert result.alarms[0].sentence.endswith("of the largest gradient crosses a step at which the state is reset.")
+        assert result.alarms[0].sentence.endswith(
+            "of the largest gradient crosses the beginning of an episode, where the state must be reset."
+        )
     else:
         assert share == 0
         assert alarms == []

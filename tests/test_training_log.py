@@ -22,6 +22,7 @@ from rnnjax.errors import UserError
 from rnnjax.report.comparison import write_comparison
 from rnnjax.report.run_report import write_report
 from rnnjax.runs.reader import load_run
+from rnnjax.scans.sites import Site
 
 T, B, H, STEPS = 12, 6, 4, 20
 XS = jax.random.normal(jax.random.key(0), (B, T, 2))
@@ -69,7 +70,7 @@ def of_nnx():
     return params, lambda params, xs, rest: nnx.merge(graph, params, rest)(xs), rest
 
 
-def train(log, params, apply, *rest):
+def train(folder, params, apply, *rest):
     """A plain loop with Optax; every third step is logged with gradients."""
     optimizer = optax.adam(0.01)
 
@@ -83,10 +84,11 @@ def train(log, params, apply, *rest):
         updates, state = optimizer.update(gradient, state)
         return optax.apply_updates(params, updates), state, value, gradients
 
-    state = optimizer.init(params)
-    for step in range(STEPS):
-        params, state, value, gradients = train_step(params, state)
-        log.step(step, value, gradients if step % 3 == 1 else None)
+    state, sites = optimizer.init(params), rnnjax.observe(loss)(params, *rest).sites
+    with rnnjax.TrainingLog(folder, "My model", seed=3, last_step_only=True, sites=sites) as log:
+        for step in range(STEPS):
+            params, state, value, gradients = train_step(params, state)
+            log.step(step, value, gradients if step % 3 == 1 else None)
 
 
 def text_of(page):
@@ -104,8 +106,7 @@ def text_of(page):
     ids=["linen", "equinox", "nnx"],
 )
 def test_a_loop_of_another_library_becomes_a_report(make, states, tmp_path):
-    with rnnjax.TrainingLog(tmp_path / "mine", "My model", seed=3, last_step_only=True) as log:
-        train(log, *make())
+    train(tmp_path / "mine", *make())
     (member,) = load_run(tmp_path / "mine").members
     assert (member.label, member.seed, member.status) == ("My model", 3, "finished")
     assert member.train.steps.tolist() == list(range(STEPS))
@@ -138,14 +139,22 @@ def decaying(factor, examples=B):
     return jnp.asarray(np.full((T, examples, H), 1.0) * factor**lags / examples, jnp.float32)
 
 
-def logged(folder, **arguments):
-    with rnnjax.TrainingLog(folder, "Model", last_step_only=True) as log:
+def site(name="scan", carry=((B, H),), **options):
+    """Of a scan of T steps whose carry has these shapes; None stands for an array that is not differentiable."""
+    shapes = tuple(None if shape is None else jax.ShapeDtypeStruct(shape, jnp.float32) for shape in carry)
+    return Site(name, "", T, shapes, **options)
+
+
+def logged(folder, sites=None, **arguments):
+    with rnnjax.TrainingLog(folder, "Model", last_step_only=True, sites=sites or [site()]) as log:
         log.step(0, 1.0, **arguments)
     return load_run(folder).members[0].gradients
 
 
 def test_norms_are_those_of_each_examples_own_loss(tmp_path):
-    (log,) = logged(tmp_path / "run", gradients={"scan": (None, decaying(0.5))}).values()
+    (log,) = logged(
+        tmp_path / "run", gradients={"scan": (None, decaying(0.5))}, sites=[site(carry=(None, (B, H)))]
+    ).values()
     np.testing.assert_allclose(log.q50[0], np.sqrt(H) * 0.5 ** np.arange(T), rtol=1e-6)
     np.testing.assert_allclose(log.mean, log.q10, rtol=1e-6)
     assert half_life(log.q50[0]) == pytest.approx(1)
@@ -162,9 +171,61 @@ def test_padded_steps_are_left_out_with_lengths_or_without(tmp_path):
         np.testing.assert_allclose(log.q90[0], np.sqrt(H) * 0.5 ** np.arange(T), rtol=1e-6)
 
 
+@pytest.mark.parametrize("lengths", [None, np.array([T, 5, 3, T, 1, 8])])
+def test_the_gradients_of_a_reverse_scan_are_turned_round(lengths, tmp_path):
+    """Step 0 is the last one that is computed: 1/2, 1/4, ... on its way back, to later steps of xs."""
+    in_order = decaying(0.5)[::-1]
+    (log,) = logged(tmp_path / "run", [site(reverse=True)], gradients={"scan": (in_order,)}, lengths=lengths).values()
+    np.testing.assert_allclose(log.q50[0], np.sqrt(H) * 0.5 ** np.arange(T), rtol=1e-6)
+    counted = np.full(B, T) if lengths is None else lengths
+    assert log.count[0].tolist() == [(counted > lag).sum() for lag in range(T)]
+
+
+def test_the_runs_of_a_scan_inside_of_another_are_further_examples(tmp_path):
+    """Where all numbers of steps, runs and examples are the same, and lengths are given for other scans."""
+    n, factors = B, np.linspace(0.4, 0.9, B, dtype=np.float32)
+    by_run = np.stack([np.broadcast_to(f ** np.arange(n)[::-1, None, None], (n, n, H)) / n for f in factors])
+    inner = Site("inner", "", n, (jax.ShapeDtypeStruct((n, H), jnp.float32),), outer=(n,))
+    logs = logged(
+        tmp_path / "run",
+        [site(), inner],
+        gradients={"inner": (jnp.asarray(by_run),), "scan": (decaying(0.5),)},
+        lengths=np.full(B, T),
+    )
+    log = logs[1, "carry"]  # in the order of the sites
+    assert log.count[0].tolist() == [n * n] * n
+    np.testing.assert_allclose(log.mean[0], np.sqrt(H) * (factors[:, None] ** np.arange(n)).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(log.q90[0, 1], np.sqrt(H) * np.quantile(np.repeat(factors, n), 0.9), rtol=1e-5)
+
+
+def test_a_reverse_scan_inside_of_another_as_observe_gives_it(tmp_path):
+    """The log agrees with ``gradient_flow``, which reads the same scan in its own way."""
+
+    def losses(scale, xs):  # (2, T, B, H): the second run goes on where the first one ends
+        def run(h, xs):
+            return jax.lax.scan(lambda h, x: (0.5 * h + scale * x, None), h, xs, reverse=True)
+
+        return jax.lax.scan(run, jnp.zeros(xs.shape[2:]), xs)[0].sum(axis=1)
+
+    xs = jnp.ones((2, T, B, H))
+    tapped, taps, sites = rnnjax.observe(lambda *args: losses(*args).mean())(1.0, xs)
+    assert [site.reverse for site in sites] == [False, True]
+    logs = logged(tmp_path / "run", sites, gradients=jax.grad(tapped)(taps, 1.0, xs))
+    for log, layer in zip(logs.values(), rnnjax.gradient_flow(losses, 1.0, xs).diagnosis.layers, strict=True):
+        np.testing.assert_allclose(log.q90[0], layer.by_lag["m"].q90, rtol=1e-5)
+        np.testing.assert_allclose(log.q10[0], layer.by_lag["m"].q10, rtol=1e-5)
+
+
+def test_complex_states_count_as_pairs_and_single_numbers_are_left_out(tmp_path):
+    scan = site(carry=((), (B, H)))
+    gradients = {"scan": (jnp.ones(T), (1 + 1j) * decaying(0.5))}
+    (log,) = logged(tmp_path / "run", [scan], gradients=gradients).values()
+    np.testing.assert_allclose(log.q50[0], np.sqrt(2 * H) * 0.5 ** np.arange(T), rtol=1e-6)
+
+
 def test_a_gradient_of_exactly_zero_is_called_so(tmp_path):
     gradients = {"scan": (jnp.zeros((T, B, H)),)}
-    with rnnjax.TrainingLog(tmp_path / "run", "Model", last_step_only=True) as log:
+    with rnnjax.TrainingLog(tmp_path / "run", "Model", last_step_only=True, sites=[site()]) as log:
         log.step(0, 1.0, gradients)
         log.step(1, 1.0, gradients)
     text = text_of(write_report(tmp_path / "run"))
@@ -177,7 +238,7 @@ def test_several_labels_and_seeds_write_into_one_folder_side_by_side(tmp_path):
     threads = [
         threading.Thread(
             target=lambda label, seed: logs.append(
-                rnnjax.TrainingLog(tmp_path / "run", label, seed=seed, last_step_only=True)
+                rnnjax.TrainingLog(tmp_path / "run", label, seed=seed, last_step_only=True, sites=[site()])
             ),
             args=pair,
         )
@@ -201,7 +262,7 @@ def test_several_labels_and_seeds_write_into_one_folder_side_by_side(tmp_path):
 
 
 def test_a_loop_that_ends_with_an_error_has_not_finished(tmp_path):
-    log = rnnjax.TrainingLog(tmp_path / "run", "Model", last_step_only=False)
+    log = rnnjax.TrainingLog(tmp_path / "run", "Model", last_step_only=False, sites=[site()])
     log.step(7, float("nan"), {"scan": (decaying(0.5),)})
     with pytest.raises(KeyError), log:
         raise KeyError
@@ -240,9 +301,17 @@ WRONG = [
     ({"gradients": jnp.zeros(3)}, "gradients must be what jax.grad gives with respect to the taps of rnnjax.observe"),
     (
         {"gradients": {"a": (jnp.zeros(3),)}},
-        r"gradients\['a'\] must hold floating-point arrays \(T, B, ...\), got",
+        r"gradients\['a'\] must hold arrays \(T, B, ...\), T steps of \(4,\) in its site, got float32 of shape \(3,\)",
     ),
-    ({"gradients": {"a": (jnp.zeros((3, 2)), jnp.zeros((3, 4)))}}, "of the same T and B, got float32 of shape"),
+    ({"gradients": {"a": (np.zeros((3, 4), int),)}}, r"gradients\['a'\] must hold floating-point arrays \(T, B, ...\)"),
+    ({"gradients": {"a": ()}}, r"gradients\['a'\] must be a tuple of the 1 gradients of the carry of its site, got 0"),
+    ({"gradients": {"a": 3}}, r"gradients\['a'\] must be a tuple of the 1 gradients of the carry of its site, got 3"),
+    ({"gradients": {"pair": (jnp.zeros((3, 2)), jnp.zeros((3, 4)))}}, "of the same T and B, got float32 of shape"),
+    (
+        {"gradients": {"inner": (jnp.zeros((T, B, H)),)}},
+        r"gradients\['inner'\] must hold arrays \(3, T, B, ...\), T steps of \(6, 4\) in its site, got",
+    ),
+    ({"gradients": {"c": ()}}, "gradients has 'c', which is none of the sites 'scan', 'a', .* of the same function"),
     ({"gradients": GRADIENT | {"b": (jnp.zeros((3, 7, 6)),)}}, r"gradients\['b'\] holds 7 examples and .* 6, expected"),
     ({"gradients": GRADIENT, "lengths": np.full(B, T + 1)}, f"lengths must be .* {T}"),
     ({"gradients": GRADIENT, "lengths": np.full(B + 1, T)}, "lengths must"),
@@ -251,7 +320,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("arguments", "sentence"), WRONG)
 def test_a_wrong_argument_of_a_step_is_refused_and_nothing_is_written(arguments, sentence, tmp_path):
-    with rnnjax.TrainingLog(tmp_path / "run", "Model", last_step_only=True) as log:
+    sites = site(), site("a", ((4,),)), site("pair", ((2,), (4,))), site("inner", outer=(3,)), site("b", ((7, 6),))
+    with rnnjax.TrainingLog(tmp_path / "run", "Model", last_step_only=True, sites=sites) as log:
         with pytest.raises(ValueError, match=sentence):
             log.step(**({"step": 0, "loss": 1.0} | arguments))
         with pytest.raises(ValueError, match=r"loss is traced; call step outside of jax\.jit"):
@@ -285,6 +355,8 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
         ("x", "a\ud800", {}, "label must be a name in printable characters"),
         ("x", "Model", {"seed": 0.5}, "seed must be a whole number from .* got 0.5"),
         ("x", "Model", {"last_step_only": None}, "last_step_only must be True or False, got None"),
+        ("x", "Model", {"sites": "scan"}, "sites must be those of rnnjax.observe.* got 'scan'"),
+        ("x", "Model", {"sites": ["scan"]}, "sites must be those of rnnjax.observe.* got list"),
     ):
         with pytest.raises(ValueError, match=sentence):
             begin(folder, label, **options)

@@ -4,6 +4,7 @@ They are read from the traced program of a loss, in which ``rnnjax.RNN`` marks i
 works without a change, and so do transformations of JAX and of Flax around the model, a part of it, or the loss.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import flax.struct
@@ -13,7 +14,8 @@ import numpy as np
 
 from rnnjax.analysis.marked_program import MarkedCall, Perturbation, evaluate
 from rnnjax.argument_checks import describe, is_array
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import ElementwiseCell, Params
+from rnnjax.core.unroll import reset_before
 from rnnjax.diagnostics.linearization import flip_valid
 from rnnjax.nn.layer_marks import CALLS, marking
 from rnnjax.typing import CellState, PyTree
@@ -36,12 +38,13 @@ class LayerCall:
     """
 
     name: str = flax.struct.field(pytree_node=False)  # path of the module, with slashes
-    cell: Cell = flax.struct.field(pytree_node=False)
+    cell: ElementwiseCell = flax.struct.field(pytree_node=False)
     reverse: bool = flax.struct.field(pytree_node=False)
     time_major: bool = flax.struct.field(pytree_node=False)  # whether the module is; the arrays here always are
     params: Params
     xs: jax.Array  # (T, N, D)
     lengths: jax.Array  # (N,); all 0 in a branch of a conditional that was not taken
+    resets: jax.Array | None  # (T, N) bool, the steps before which the layer resets its state, where there are any
     state: CellState  # cell.State of (N, H)
 
 
@@ -152,13 +155,24 @@ def _layer_calls(marked: MarkedCall) -> list[LayerCall]:
     all_xs = _by_call(marked, marked.xs, axes_before_batch=1)
     all_states = _by_call(marked, marked.state)
     all_lengths = _by_call(marked, marked.lengths, axes_after_batch=0)
+    all_resets = _by_call(marked, marked.resets, axes_before_batch=1, axes_after_batch=0)
     calls = []
-    for index, xs, state, lengths in zip(_indices(marked), all_xs, all_states, all_lengths, strict=True):
+    for index, xs, state, lengths, resets in zip(
+        _indices(marked), all_xs, all_states, all_lengths, all_resets, strict=True
+    ):
         xs = flip_valid(xs, lengths) if reverse else xs
         numbered = name + "".join(f"[{i}]" for i in index)
         params = _at(index, marked.params)
-        calls.append(LayerCall(numbered, cell, reverse, time_major, params, xs, lengths, state))
+        call = LayerCall(numbered, cell, reverse, time_major, params, xs, lengths, None, state)
+        calls.append(call if resets is None else dataclasses.replace(call, resets=in_reading_order(call, resets)))
     return calls
+
+
+def in_reading_order(call: LayerCall, resets: jax.Array) -> jax.Array:
+    """First steps of episodes (T, N) as the steps before which a layer must reset, in the order in which it reads."""
+    before = reset_before(resets, jnp.arange(len(resets))[:, None] < call.lengths[None], call.reverse)
+    ordered: jax.Array = flip_valid(before, call.lengths) if call.reverse else before
+    return ordered
 
 
 def _indices(marked: MarkedCall) -> Iterator[tuple[int, ...]]:

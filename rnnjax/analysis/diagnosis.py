@@ -71,6 +71,8 @@ class LayerDiagnosis(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         padding_read: share of the steps read that look like padding.
         lyapunov: of the longest example; None where it was not measured.
         singular: of the longest example; None where they were not measured.
+        crossing: the largest gradient that crosses the beginning of an episode, as a share of the largest; None where
+            no episodes are known.
         last_step_only: whether the loss reads the layer at its last step alone, so that "m" is a decay over lag as
             "decay" is; None in runs that did not write it.
     """
@@ -91,6 +93,7 @@ class LayerDiagnosis(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     lyapunov: LyapunovEstimate | None = None
     singular: JacobianProducts | None = None
     last_step_only: bool | None = None
+    crossing: Number | None = None
 
     def __post_init__(self) -> None:
         for name, quantiles in self.by_lag.items():

@@ -41,6 +41,7 @@ def layer_diagnosis(measurements: LayerMeasurements) -> LayerDiagnosis:
         padding_read=float(layer.padding_read),
         lyapunov=lyapunov_estimate(layer.lyapunov, lags),
         last_step_only=bool(layer.last_step_only),
+        crossing=None if layer.crossing is None else float(layer.crossing),
         singular=jacobian_products(layer.product, len(layer.count), lags),
     )
 

@@ -31,6 +31,7 @@ class MarkedCall:
     params: Params
     xs: jax.Array  # (..., T, ..., D)
     lengths: jax.Array
+    resets: jax.Array | None
     state: CellState
     final: CellState
     ys: jax.Array  # (..., T, ..., H)
@@ -88,8 +89,8 @@ class _Calls:
                 "a recurrent layer is mapped by jax.vmap over something else than its inputs, so that its calls cannot "
                 "be told apart; map over inputs, states or parameters, or write the loss without jax.vmap"
             )
-        (lengths, state), (final, ys) = inputs.noted, mark.passed
-        call = MarkedCall(inputs.info, inputs.mapped, 0, inputs.weights, inputs.passed[0], lengths, state, final, ys)
+        (lengths, resets, state), (final, ys), xs = inputs.noted, mark.passed, inputs.passed[0]
+        call = MarkedCall(inputs.info, inputs.mapped, 0, inputs.weights, xs, lengths, resets, state, final, ys)
         self.found.append(jax.tree.map(jnp.asarray, call))  # constants of a program may be arrays of NumPy
         return mark.passed if added is None else jax.tree.map(jnp.add, mark.passed, (added.final, added.ys))
 

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.analysis.capture import LayerCall, LayerGradients, Loss, backpropagate
-from rnnjax.cells import Cell, Params
+from rnnjax.analysis.capture import LayerCall, LayerGradients, Loss, backpropagate, in_reading_order
+from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.diagnostics.gates import gate_values, horizon, keep_at_bias, padding_read, saturation
 from rnnjax.diagnostics.gradient_paths import Paths, paths, share
 from rnnjax.diagnostics.gradients import QUANTILES, by_lag, safe_norm
 from rnnjax.diagnostics.jacobians import extreme_singular_values, step_jacobians
-from rnnjax.diagnostics.linearization import Steps, linearise
+from rnnjax.diagnostics.linearization import Steps, linearise, pull
 from rnnjax.diagnostics.loss_decay import loss_decay
 from rnnjax.diagnostics.lyapunov import Lyapunov, lyapunov_spectrum
 from rnnjax.diagnostics.nonfinite import first_not_finite
@@ -41,7 +41,7 @@ class LayerMeasurements:
     """
 
     name: str = flax.struct.field(pytree_node=False)  # path of the module, with slashes
-    cell: Cell = flax.struct.field(pytree_node=False)
+    cell: ElementwiseCell = flax.struct.field(pytree_node=False)
     reverse: bool = flax.struct.field(pytree_node=False)
     count: jax.Array  # (T,) examples that have each lag
     by_lag: dict[str, jax.Array]  # each (3, T), see above
@@ -55,6 +55,7 @@ class LayerMeasurements:
     lyapunov: Lyapunov  # exponents (S,) and running estimates (T, S) of the longest example
     product: jax.Array  # (P, 2) log largest and smallest singular value over its last 1, 2, 4, ... steps
     longest: jax.Array  # () length of the longest example
+    crossing: jax.Array | None  # () largest gradient across the beginning of an episode, as a share of the largest
 
 
 class Measurements(NamedTuple):
@@ -68,24 +69,27 @@ class Measurements(NamedTuple):
     layers: tuple[LayerMeasurements, ...]
 
 
-def measure(loss: Loss, params: PyTree, batch: PyTree) -> Measurements:
+def measure(loss: Loss, params: PyTree, batch: PyTree, resets: jax.Array | None = None) -> Measurements:
     """Measure every recurrent layer that ``loss`` calls; the caller compiles it.
 
     Args:
         loss: (params, batch) -> the loss of each example (B,), through a Flax model that uses ``rnnjax.RNN``.
         params: its first argument.
         batch: its second argument.
+        resets: (T, B) bool, the first steps of episodes, which no gradient should cross; for layers of T steps.
     """
     losses, calls, gradients = backpropagate(loss, params, batch)
-    steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths) for c in calls)
+    steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths, resets=c.resets) for c in calls)
     parts = tuple(paths(c.cell, c.params, s, g.ct_states) for c, s, g in zip(calls, steps, gradients, strict=True))
-    layers = tuple(_measure_layer(*layer) for layer in zip(calls, steps, parts, gradients, strict=True))
+    layers = tuple(_measure_layer(*layer, resets) for layer in zip(calls, steps, parts, gradients, strict=True))
     return Measurements(losses, calls, steps, parts, gradients, layers)
 
 
-def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: LayerGradients) -> LayerMeasurements:
+def _measure_layer(
+    call: LayerCall, steps: Steps, parts: Paths, gradients: LayerGradients, resets: jax.Array | None
+) -> LayerMeasurements:
     cell, params, lengths = call.cell, call.params, call.lengths
-    count, curves = _curves(cell, steps, parts, lengths)
+    count, curves = _curves(cell, params, steps, parts, lengths)
     decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, gradients.ct_states))
     curves["decay"] = quantiles_over_examples(*decay)
     averaged = (jnp.arange(len(count)) > 0) & (4 * count >= count[0])
@@ -100,7 +104,7 @@ def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: Layer
         count=count,
         by_lag=curves,
         last_step_only=~(by_lag(safe_norm(parts.direct), lengths)[0][1:] > 0).any(),
-        saturation=saturation(cell, steps),
+        saturation=saturation(cell, params, steps),
         keep_at_bias=keep_at_bias(cell, params).mean(),
         horizon=jnp.median(horizon(steps)),
         belt_share=jnp.nanmean(shares),
@@ -109,17 +113,35 @@ def _measure_layer(call: LayerCall, steps: Steps, parts: Paths, gradients: Layer
         lyapunov=lyapunov_spectrum(cell, params, longest_steps),
         product=_products(cell, params, longest_steps, lengths[longest]),
         longest=lengths[longest],
+        crossing=_crossing(call, steps, parts, resets),
     )
 
 
-def _curves(cell: Cell, steps: Steps, parts: Paths, lengths: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+def _crossing(call: LayerCall, steps: Steps, parts: Paths, resets: jax.Array | None) -> jax.Array | None:
+    """The largest norm of ∂L/∂(state before the first step of an episode), through that step, relative to that of "m".
+
+    None where no ``resets`` (T, B) are given, or those of sequences of another length.
+    """
+    T, N = call.xs.shape[:2]
+    if resets is None or resets.ndim != 2 or resets.shape[0] != T or N % resets.shape[1]:
+        return None
+    first = in_reading_order(call, jnp.tile(resets, (1, N // resets.shape[1])))
+    first = first.at[0].set(False)  # before it is the state that the layer starts from
+    before = jnp.concatenate(pull(call.cell, call.params, steps, parts.state), axis=-1)
+    largest = safe_norm(parts.memory).max()
+    return jnp.where(first, safe_norm(before), 0).max() / jnp.where(largest > 0, largest, 1)
+
+
+def _curves(
+    cell: ElementwiseCell, params: Params, steps: Steps, parts: Paths, lengths: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Number of examples that have each lag (T,), and quantiles over them (3, T) of every quantity of ``by_lag``."""
     values = {"m": safe_norm(parts.memory), "belt": safe_norm(parts.belt), "detour": safe_norm(parts.detour)}
     if cell.has_separate_memory:
         values = {"h": safe_norm(parts.state[0]), **values}
     values["belt_share"] = share(parts.belt, parts.detour)
     values["keep"] = steps.f.mean(axis=-1)
-    gates = gate_values(cell, steps)
+    gates = gate_values(cell, params, steps)
     for k, name in enumerate(cell.gates):
         values[f"enters {name}"] = safe_norm(parts.enters[..., k, :])
         values[f"into {name}"] = safe_norm(parts.dz_x[..., k, :])
@@ -141,7 +163,7 @@ def product_lengths(steps: int) -> tuple[int, ...]:
     return tuple(2**k for k in range(min(steps, LONGEST_PRODUCT).bit_length()))
 
 
-def _products(cell: Cell, params: Params, steps: Steps, length: jax.Array) -> jax.Array:
+def _products(cell: ElementwiseCell, params: Params, steps: Steps, length: jax.Array) -> jax.Array:
     """Log largest and smallest singular value of ∂s_end/∂s_{end-p}, (P, 2), of one example; NaN where it is shorter."""
     counts = product_lengths(len(steps.f))
     backward = length - 1 - jnp.arange(counts[-1])  # from the last step; clipped indices end in NaN below

@@ -162,4 +162,5 @@ def _layer(scan: ScanMeasurements, state: StateMeasurements) -> LayerDiagnosis:
         lyapunov=None if scan.lyapunov is None or not lags else lyapunov_estimate(scan.lyapunov, lags),
         singular=None if scan.product is None else jacobian_products(scan.product, scan.site.length, lags),
         last_step_only=bool(state.last_step_only),
+        crossing=None if scan.crossing is None else float(scan.crossing),
     )

@@ -1,12 +1,83 @@
-"""Cells as pure functions of arrays: SimpleRNN, LSTM, GRU. They depend on jax only, not on Flax."""
+"""Cells as pure functions of arrays: SimpleRNN, LSTM, GRU and their family. They depend on jax only, not on Flax."""
 
-from rnnjax.cells.base import Cell, DropoutMasks, Params
+from rnnjax.cells.base import Cell
+from rnnjax.cells.dropout import DropoutMasks
+from rnnjax.cells.elementwise import ElementwiseCell
+from rnnjax.cells.family import (
+    CTRNN,
+    JANET,
+    LRU,
+    SLSTM,
+    CoRNN,
+    CoRNNParams,
+    CoRNNState,
+    CTRNNState,
+    IndRNN,
+    IndRNNState,
+    JANETState,
+    LayerNormLSTM,
+    LayerNormLSTMParams,
+    LRUParams,
+    LRUState,
+    MinGRU,
+    MinGRUState,
+    MinLSTM,
+    MinLSTMState,
+    PeepholeLSTM,
+    Peepholes,
+    ProjectedLSTM,
+    ProjectedLSTMParams,
+    ProjectedLSTMState,
+    RecurrentWeights,
+    SLSTMParams,
+    SLSTMState,
+)
 from rnnjax.cells.gru import GRU, GRUState
 from rnnjax.cells.initializers import Glorot, Identity, Initializer, Orthogonal
 from rnnjax.cells.lstm import LSTM, LSTMState
+from rnnjax.cells.params import Params
 from rnnjax.cells.simple import SimpleRNN, SimpleRNNState
 
 __all__ = [
-    "GRU", "LSTM", "Cell", "DropoutMasks", "GRUState", "Glorot", "Identity", "Initializer", "LSTMState",
-    "Orthogonal", "Params", "SimpleRNN", "SimpleRNNState",
+    "CTRNN",
+    "GRU",
+    "JANET",
+    "LRU",
+    "LSTM",
+    "SLSTM",
+    "CTRNNState",
+    "Cell",
+    "CoRNN",
+    "CoRNNParams",
+    "CoRNNState",
+    "DropoutMasks",
+    "ElementwiseCell",
+    "GRUState",
+    "Glorot",
+    "Identity",
+    "IndRNN",
+    "IndRNNState",
+    "Initializer",
+    "JANETState",
+    "LRUParams",
+    "LRUState",
+    "LSTMState",
+    "LayerNormLSTM",
+    "LayerNormLSTMParams",
+    "MinGRU",
+    "MinGRUState",
+    "MinLSTM",
+    "MinLSTMState",
+    "Orthogonal",
+    "Params",
+    "PeepholeLSTM",
+    "Peepholes",
+    "ProjectedLSTM",
+    "ProjectedLSTMParams",
+    "ProjectedLSTMState",
+    "RecurrentWeights",
+    "SLSTMParams",
+    "SLSTMState",
+    "SimpleRNN",
+    "SimpleRNNState",
 ]  # fmt: skip

@@ -6,9 +6,10 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.cells.base import Cell
+from rnnjax.cells.elementwise import ElementwiseCell
 from rnnjax.cells.initializers import chrono_bias
 from rnnjax.cells.validation import check_keep_gate
+from rnnjax.typing import PyTree
 
 
 class GRUState(NamedTuple):
@@ -18,7 +19,7 @@ class GRUState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class GRU(Cell):
+class GRU(ElementwiseCell):
     """Gated recurrent unit, reset after the product; gates packed as r, u, n:
 
         r_t = σ(z^x_r + z^h_r)
@@ -40,7 +41,7 @@ class GRU(Cell):
 
     gates: ClassVar[tuple[str, ...]] = ("r", "u", "n")
     State: ClassVar[type] = GRUState
-    init_options: ClassVar[tuple[str, ...]] = (*Cell.init_options, "forget_bias", "chrono")
+    init_options: ClassVar[tuple[str, ...]] = (*ElementwiseCell.init_options, "forget_bias", "chrono")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,11 +62,11 @@ class GRU(Cell):
         r, u = jnp.split(ru, 2, axis=-1)
         return r, u, jnp.tanh(z_x[..., split:] + r * z_h[..., split:])
 
-    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
+    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:
         """h_t = (1 - u)·n + u·h_{t-1}."""
         _, u, n = self._gates(z_x, z_h)
         return (1.0 - u) * n + u * m
 
-    def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
+    def gate_values(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:
         """r_t, u_t and n_t, packed."""
         return jnp.concatenate(self._gates(z_x, z_h), axis=-1)

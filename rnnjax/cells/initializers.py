@@ -5,12 +5,13 @@ They are called as ``init(key, shape, dtype)``, the convention of JAX; any other
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from rnnjax.argument_checks import check_finite
+from rnnjax.argument_checks import check_finite, describe
 
 Initializer = Callable[[jax.Array, tuple[int, ...], DTypeLike], jax.Array]
 
@@ -51,6 +52,17 @@ class Identity:
     def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         """A kernel of ``shape`` (H, H); ``key`` is not used."""
         return self.scale * jnp.eye(shape[0], shape[1], dtype=dtype)
+
+
+def check_initializer(name: str, value: Any) -> None:
+    """Raise ValueError unless ``value`` is an initializer; a class is none."""
+    if not callable(value) or isinstance(value, type):
+        raise ValueError(f"{name} must be an initializer such as rnnjax.Orthogonal(), got {describe(value)}")
+
+
+def packed_kernel(init: Initializer, key: jax.Array, shape: tuple[int, int], gates: int, dtype: DTypeLike) -> jax.Array:
+    """A kernel of ``shape`` (in, H) for each of G = ``gates``, drawn one by one, side by side: (in, G·H)."""
+    return jnp.concatenate([init(k, shape, dtype) for k in jax.random.split(key, gates)], axis=1)
 
 
 def chrono_bias(key: jax.Array, features: int, horizon: int, dtype: DTypeLike) -> jax.Array:

@@ -6,10 +6,10 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.cells.base import Cell
+from rnnjax.cells.elementwise import ElementwiseCell
 from rnnjax.cells.initializers import chrono_bias
 from rnnjax.cells.validation import check_keep_gate
-from rnnjax.typing import CellState
+from rnnjax.typing import CellState, PyTree
 
 
 class LSTMState(NamedTuple):
@@ -20,7 +20,7 @@ class LSTMState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class LSTM(Cell):
+class LSTM(ElementwiseCell):
     """Long short-term memory with a forget gate and no peepholes; with z = z^x + z^h, gates packed as i, f, g, o:
 
         c_t = σ(z_f)·c_{t-1} + σ(z_i)·tanh(z_g)
@@ -40,7 +40,7 @@ class LSTM(Cell):
     gates: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
     State: ClassVar[type] = LSTMState
     additive: ClassVar[bool] = True
-    init_options: ClassVar[tuple[str, ...]] = (*Cell.init_options, "forget_bias", "chrono")
+    init_options: ClassVar[tuple[str, ...]] = (*ElementwiseCell.init_options, "forget_bias", "chrono")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,7 +55,7 @@ class LSTM(Cell):
             b_i = -b_f
         return jnp.concatenate([b_i, b_f, zeros, zeros]), None
 
-    def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
+    def gate_values(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:
         """σ(z_i), σ(z_f), tanh(z_g), σ(z_o), packed (..., 4·H).
 
         Computed in one pass over the packed block, by σ(z) = ½ + ½·tanh(z/2): XLA's CPU backend does not vectorise a
@@ -65,21 +65,28 @@ class LSTM(Cell):
         scale = scale.reshape((1,) * (z_h.ndim - 1) + (-1,))
         return jnp.tanh((z_x + z_h) * scale) * scale + (1.0 - scale)
 
-    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
+    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:
         """c_t = f·c_{t-1} + i·g."""
-        i, f, g = jnp.split(self.gate_values(z_x, z_h)[..., : 3 * self.features], 3, axis=-1)
+        i, f, g = jnp.split(self.gate_values(z_x, z_h, m)[..., : 3 * self.features], 3, axis=-1)
         return f * m + i * g
 
-    def readout(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
+    def readout(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:
         """h_t = o·tanh(c_t)."""
-        o = self.gate_values(z_x, z_h)[..., 3 * self.features :]
+        o = self.gate_values(z_x, z_h, m)[..., 3 * self.features :]
         return o * jnp.tanh(m)
 
     def advance(
-        self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, *, hold: jax.Array | None = None, tap: CellState = None
+        self,
+        z_x: jax.Array,
+        z_h: jax.Array,
+        m: jax.Array,
+        own: PyTree = None,
+        *,
+        hold: jax.Array | None = None,
+        tap: CellState | None = None,
     ) -> LSTMState:
         """``update``, zoneout and ``readout``, with the gates computed once."""
-        i, f, g, o = jnp.split(self.gate_values(z_x, z_h), 4, axis=-1)
+        i, f, g, o = jnp.split(self.gate_values(z_x, z_h, m), 4, axis=-1)
         c_t = self.zone_out(f * m + i * g, m, hold)
         if tap is not None:
             c_t = c_t + tap.c

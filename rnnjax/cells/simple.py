@@ -6,7 +6,8 @@ from typing import ClassVar, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.cells.base import Cell
+from rnnjax.cells.elementwise import ElementwiseCell
+from rnnjax.typing import PyTree
 
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
 
@@ -18,7 +19,7 @@ class SimpleRNNState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class SimpleRNN(Cell):
+class SimpleRNN(ElementwiseCell):
     """h_t = φ(z^x_t + z^h_t), φ = tanh or relu.
 
     The memory is carried over through W_h only (zoneout aside): the belt ∂m_t/∂m_{t-1} at fixed z is zero. With
@@ -36,10 +37,10 @@ class SimpleRNN(Cell):
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
 
-    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
+    def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:
         """φ(z^x + z^h); ``m`` is not used."""
-        return self.gate_values(z_x, z_h)
+        return self.gate_values(z_x, z_h, m)
 
-    def gate_values(self, z_x: jax.Array, z_h: jax.Array) -> jax.Array:
+    def gate_values(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:
         """φ(z^x + z^h)."""
         return ACTIVATIONS[self.activation](z_x + z_h)

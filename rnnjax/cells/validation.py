@@ -1,4 +1,4 @@
-"""Checks that options, parameters, states and inputs fit a cell; each raises ValueError where they do not."""
+"""Checks that options, parameters, states and inputs fit an elementwise cell; ValueError where they do not."""
 
 from typing import Any, Protocol
 
@@ -15,11 +15,11 @@ from rnnjax.argument_checks import (
     is_integer,
 )
 from rnnjax.cells.params import Params
-from rnnjax.typing import CellState
+from rnnjax.typing import CellState, PyTree
 
 
 class CellSizes(Protocol):
-    """The attributes of ``Cell`` that decide the shapes of its arrays; the module of ``Cell`` imports this one."""
+    """The attributes of ``ElementwiseCell`` that decide the shapes of its arrays; its module imports this one."""
 
     @property
     def features(self) -> int:
@@ -36,6 +36,13 @@ class CellSizes(Protocol):
     @property
     def dtype(self) -> DTypeLike | None:
         """Dtype of its products, where it is given."""
+
+    @property
+    def recurrent_kernel(self) -> bool:
+        """Whether there is a W_h."""
+
+    def init_own(self, key: jax.Array) -> PyTree:
+        """Further parameters, (H,) each; None where there are none."""
 
     @property
     def State(self) -> Any:  # noqa: N802
@@ -62,7 +69,10 @@ def check_params(cell: CellSizes, params: Params, in_features: int | None = None
     rows = params.w_x.shape[0] if in_features is None else in_features
     if params.w_x.shape[0] != rows:
         raise ValueError(f"xs has {rows} features, but params.w_x expects {params.w_x.shape[0]}")
-    for name, shape in (("w_h", (cell.features, columns)), ("w_x", (rows, columns)), ("b", (columns,))):
+    shapes = {"w_h": (cell.features, columns), "w_x": (rows, columns), "b": (columns,)}
+    if not cell.recurrent_kernel:
+        del shapes["w_h"]
+    for name, shape in shapes.items():
         if getattr(getattr(params, name), "shape", None) != shape:
             raise ValueError(
                 f"params.{name} must have shape {shape} for {type(cell).__name__}({cell.features}), "
@@ -70,13 +80,24 @@ def check_params(cell: CellSizes, params: Params, in_features: int | None = None
             )
     if params.b_h is not None:
         check_shape("params.b_h", params.b_h, (columns,))
+    _check_own(cell, params.own)
     _check_not_rounded(cell, params)
+
+
+def _check_own(cell: CellSizes, own: PyTree) -> None:
+    """Check that ``own`` holds what ``init_own`` makes."""
+    expected = jax.eval_shape(lambda: cell.init_own(jax.random.key(0)))
+    if type(own) is not type(expected):
+        wanted = "None" if expected is None else f"a {type(expected).__name__}"
+        raise ValueError(f"params.own must be {wanted} for {type(cell).__name__}, got {describe(own)}")
+    for name, shape in {} if expected is None else expected._asdict().items():
+        check_shape(f"params.own.{name}", getattr(own, name), shape.shape)
 
 
 def _check_not_rounded(cell: CellSizes, params: Params) -> None:
     """Check that no parameter is wider than the dtype in which the cell computes, unless that dtype is given."""
     kept = jnp.dtype(cell.param_dtype)
-    for name, a in params._asdict().items():
+    for name, a in {"w_x": params.w_x, "w_h": params.w_h, "b": params.b, "b_h": params.b_h}.items():
         if cell.dtype is not None or a is None or not jnp.issubdtype(a.dtype, jnp.floating):
             continue
         if jax.dtypes.canonicalize_dtype(a.dtype).itemsize > kept.itemsize:

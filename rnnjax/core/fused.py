@@ -24,9 +24,10 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
-from rnnjax.cells import Cell, Params
-from rnnjax.core.batch_sharding import explicit_sharding
-from rnnjax.core.scan import ScanInputs, keep_past_end, pad_steps
+from rnnjax.cells import ElementwiseCell, Params
+from rnnjax.cells.elementwise import own_argument
+from rnnjax.core.parameter_gradients import parameter_gradients
+from rnnjax.core.scan import ScanInputs, initial_like, keep_past_end, pad_steps, where
 from rnnjax.core.taps import gradient_norms, has_norm_taps
 from rnnjax.core.xla_cpu import Compiler, chunk_length, for_platform, scan_chunks
 from rnnjax.typing import CellState, PyTree, Taps
@@ -48,29 +49,32 @@ class GateInputs(NamedTuple):
     z_h: jax.Array
 
 
-def fused_scan(cell: Cell, params: Params, inputs: ScanInputs, state: CellState) -> tuple[CellState, States]:
+def fused_scan(
+    cell: ElementwiseCell, params: Params, inputs: ScanInputs, state: CellState
+) -> tuple[CellState, States, jax.Array]:
     """``plain_scan`` with the input product in front of the loop and the parameters' gradients after it."""
     steps, chunk = inputs.xs.shape[0], chunk_length(cell, inputs.xs)
     final, states = _fused_scan(cell, Layout(steps, chunk), params, pad_steps(inputs, chunk), state)
-    return final, jax.tree.map(lambda a: a[:steps], states)
+    states = jax.tree.map(lambda a: a[:steps], states)
+    return final, states, states[0]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _fused_scan(
-    cell: Cell, layout: Layout, params: Params, inputs: ScanInputs, state: CellState
+    cell: ElementwiseCell, layout: Layout, params: Params, inputs: ScanInputs, state: CellState
 ) -> tuple[CellState, States]:
     final, states, _, _ = for_platform(partial(_forward, cell, layout), params, _without_norm_taps(inputs), state)
     return final, states
 
 
-def _fused_forward(cell: Cell, layout: Layout, *arguments: PyTree) -> Any:
+def _fused_forward(cell: ElementwiseCell, layout: Layout, *arguments: PyTree) -> Any:
     params, inputs, state = custom_vjp_primal_tree_values(arguments)
     untapped = _without_norm_taps(inputs)
     final, states, z, state = for_platform(partial(_forward, cell, layout), params, untapped, state)
     return (final, states), (params, inputs, state, states, z)
 
 
-def _fused_backward(cell: Cell, layout: Layout, residuals: Any, cotangents: Any) -> Any:
+def _fused_backward(cell: ElementwiseCell, layout: Layout, residuals: Any, cotangents: Any) -> Any:
     params, inputs, state, states, z = residuals
     ct_final, ct_states = _none_for_zeros(cotangents)
     ct_final = jax.tree.map(_plus, jax.tree.map(jnp.zeros_like, state), ct_final)
@@ -85,30 +89,34 @@ _fused_scan.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)
 
 @partial(jax.jit, static_argnums=(0, 1, 2))  # traced once for all programs of these shapes
 def _forward(
-    cell: Cell, layout: Layout, compiler: Compiler, params: Params, inputs: ScanInputs, state: CellState
+    cell: ElementwiseCell, layout: Layout, compiler: Compiler, params: Params, inputs: ScanInputs, state: CellState
 ) -> tuple[CellState, States, GateInputs, CellState]:
     """Final state, states (T, N, H), and what the backward pass reads besides: z, the state before the first step."""
     inputs, length, restore = compiler.loop_inputs(inputs, layout.steps, layout.chunk)
 
+    initial, own = _initial(cell, inputs, state), own_argument(params)
+
     def body(carry: Any, inputs_t: Any) -> tuple[Any, Any]:
-        (state, _), (z_x_t, mask_t, tap_t, hold_t) = carry, inputs_t
-        h, m = state[0], state[-1]
-        z_h_t = cell.project(_drop(h, inputs.mask_h), params.w_h, params.b_h)
-        if cell.additive:
-            z_h_t = z_x_t + z_h_t
-            z_x_t = None
-        z_t = _both(z_x_t, z_h_t)
-        new = keep_past_end(mask_t, cell.advance(*z_t, m, hold=hold_t, tap=tap_t), state)
-        return (new, compiler.separate_gates(cell, *z_t)), (new, z_h_t)
+        (state, _), (z_x_t, mask_t, tap_t, hold_t, reset_t) = carry, inputs_t
+        before = where(reset_t, initial, state)
+        h, m = before[0], before[-1]
+        z_h_t = z_x_t
+        if params.w_h is not None:
+            z_h_t = cell.project(_drop(h, inputs.mask_h), params.w_h, params.b_h)
+            z_h_t = z_x_t + z_h_t if cell.additive else z_h_t
+        z_t = _both(None if cell.additive else z_x_t, z_h_t)
+        new = keep_past_end(mask_t, cell.advance(*z_t, m, *own, hold=hold_t, tap=tap_t), state)
+        return (new, compiler.separate_gates(cell, *z_t, m, *own)), (new, z_h_t)
 
     def chunk(carry: Any, chunk_inputs: Any) -> tuple[Any, Any]:
-        (xs, *rest), _ = chunk_inputs
+        (xs, mask, taps, hold, noise, reset), _ = chunk_inputs
         z_x = cell.project(xs, params.w_x, params.b)
-        carry, (states, z_h) = jax.lax.scan(body, carry, (z_x, *rest))
+        z_x = z_x if noise is None else z_x + noise
+        carry, (states, z_h) = jax.lax.scan(body, carry, (z_x, mask, taps, hold, reset))
         return carry, (states, GateInputs(None if cell.additive else z_x, z_h))
 
-    carry = state, _no_gates(compiler, cell, state)
-    (final, gates), outputs = scan_chunks(chunk, carry, inputs[:4], None, length)
+    carry = state, _no_gates(compiler, cell, state, *own)
+    (final, gates), outputs = scan_chunks(chunk, carry, inputs.of_steps, None, length)
     states, z = restore(outputs)
     final, state = compiler.depend_on_rows(gates, (final, state))  # or they would be left out, as nothing reads them
     return final, states, z, state
@@ -116,7 +124,7 @@ def _forward(
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _backward(
-    cell: Cell,
+    cell: ElementwiseCell,
     layout: Layout,
     compiler: Compiler,
     params: Params,
@@ -131,50 +139,58 @@ def _backward(
     inputs, length, restore = compiler.loop_inputs(inputs, layout.steps, layout.chunk)
     states, z, ct_states = jax.tree.map(lambda a: a[: inputs.xs.shape[0]], (states, z, ct_states))
     tapped, for_norms = inputs.taps is not None, has_norm_taps(inputs.taps)
-    w_h_transposed = compiler.materialized(params.w_h.T)
+    w_h_transposed = None if params.w_h is None else compiler.materialized(params.w_h.T)
+    initial, own = _initial(cell, inputs, state), own_argument(params)
 
     def project_h(h: jax.Array) -> jax.Array:
         rows = h.shape[0]
+        if w_h_transposed is None:
+            return jnp.zeros((rows, len(cell.gates) * cell.features), h.dtype)
         if rows == 1:  # alone it would be fused with all that dz is made of, which is then made H times
             h = jnp.concatenate([h, h])
         return cell.project(_drop(h, inputs.mask_h), w_h_transposed.T, None)[:rows]
 
     def body(carry: Any, inputs_t: Any) -> tuple[Any, Any]:
-        (carry, _), (ct_t, m_prev, (z_x_t, z_h_t), mask_t, tap_t, hold_t) = carry, inputs_t
+        (carry, (_, d_own)), (ct_t, m_prev, (z_x_t, z_h_t), mask_t, tap_t, hold_t, reset_t) = carry, inputs_t
         total = jax.tree.map(_plus, carry, ct_t)  # ∂L/∂(the state as it leaves step t)
         if for_norms:
             tap_t = jax.tree.map(jnp.zeros_like, total)
         into_step = keep_past_end(mask_t, total, jax.tree.map(jnp.zeros_like, total))
 
-        def advance(z: Any, m: jax.Array, tap: Any) -> Any:
-            return cell.advance(*_both(*z), m, hold=hold_t, tap=tap)
+        def advance(z: Any, m: jax.Array, tap: Any, own: Any) -> Any:
+            return cell.advance(*_both(*z), m, *own, hold=hold_t, tap=tap)
 
-        _, pull_advance = jax.vjp(advance, (z_x_t, z_h_t), m_prev, tap_t)
+        _, pull_advance = jax.vjp(advance, (z_x_t, z_h_t), m_prev, tap_t, own)
         _, pull_project = jax.vjp(project_h, jnp.zeros_like(m_prev))
-        dz, dm_prev, totals = pull_advance(into_step)
+        dz, dm_prev, totals, d_own_t = pull_advance(into_step)
         (dh_prev,) = pull_project(dz[1])
 
         back = cell.make_state(dh_prev, dm_prev) if cell.has_separate_memory else cell.State(dh_prev + dm_prev)
-        gates = compiler.separate_gates(cell, *_both(z_x_t, z_h_t))
-        return (keep_past_end(mask_t, back, total), gates), (dz, totals)
+        back = where(reset_t, jax.tree.map(jnp.zeros_like, back), back)
+        gates = compiler.separate_gates(cell, *_both(z_x_t, z_h_t), m_prev, *own)
+        return (keep_past_end(mask_t, back, total), (gates, jax.tree.map(jnp.add, d_own, d_own_t))), (dz, totals)
 
     def chunk(carry: Any, chunk_inputs: Any) -> tuple[Any, Any]:
         d_state, d_params = carry
         (xs, states, ct_states, *rest), entering = chunk_inputs
         before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), entering, states)
+        before = where(rest[-1], initial, before)
         outputs = tuple(rest[0]), states if tapped else None
         scanned = (ct_states, before[-1], *rest)
         d_state, ((dz_x, dz_h), totals) = compiler.scan_backwards(body, d_state, scanned, outputs)
         (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
-        more = _pull_params(cell, compiler, params, xs, _drop(before[0], inputs.mask_h), dz_x, dz_h)
+        more = parameter_gradients(cell, compiler, params, xs, _drop(before[0], inputs.mask_h), dz_x, dz_h)
         d_params = jax.tree.map(jnp.add, d_params, more)
         return (d_state, d_params), (d_xs, gradient_norms(totals) if for_norms else totals)
 
     entering = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[length - 1 : -1 : length]]), state, states)
-    carry = (ct_final, _no_gates(compiler, cell, state)), jax.tree.map(jnp.zeros_like, params)
-    scanned = inputs.xs, states, ct_states, tuple(z), inputs.mask, _without_norm_taps(inputs).taps, inputs.hold
+    beside = _no_gates(compiler, cell, state, *own), jax.tree.map(jnp.zeros_like, own)
+    carry = (ct_final, beside), jax.tree.map(jnp.zeros_like, params._replace(own=None))
+    taps = _without_norm_taps(inputs).taps
+    scanned = inputs.xs, states, ct_states, tuple(z), inputs.mask, taps, inputs.hold, inputs.reset
     carry, outputs = scan_chunks(chunk, carry, scanned, entering, length, reverse=True)
-    ((d_state, gates), d_params), (d_xs, totals) = carry, restore(outputs)
+    ((d_state, (gates, d_own)), d_params), (d_xs, totals) = carry, restore(outputs)
+    d_params = d_params._replace(own=d_own[0] if d_own else None)
     one_gate = jax.tree.map(lambda a: a[:, 0].min(), gates)  # of all examples: one is not on every device
     return d_params._replace(b=compiler.depend_on(one_gate, d_params.b)), d_xs, d_state, totals
 
@@ -189,10 +205,15 @@ def _both(z_x: jax.Array | None, z_h: jax.Array) -> tuple[jax.Array, jax.Array]:
     return (z_x if z_x is not None else jnp.zeros_like(z_h)), z_h
 
 
-def _no_gates(compiler: Compiler, cell: Cell, state: CellState) -> jax.Array | None:
+def _initial(cell: ElementwiseCell, inputs: ScanInputs, state: CellState) -> CellState | None:
+    """The state after a reset, where there are resets."""
+    return None if inputs.reset is None else initial_like(cell, state)
+
+
+def _no_gates(compiler: Compiler, cell: ElementwiseCell, state: CellState, *own: PyTree) -> jax.Array | None:
     """Zeros in the place of ``compiler.separate_gates``, before the first step."""
     z = jnp.repeat(jnp.zeros_like(state[0]), len(cell.gates), axis=-1)
-    return jax.tree.map(jnp.zeros_like, compiler.separate_gates(cell, z, z))
+    return jax.tree.map(jnp.zeros_like, compiler.separate_gates(cell, z, z, state[-1], *own))
 
 
 def _drop(h: jax.Array, mask_h: jax.Array | None) -> jax.Array:
@@ -211,37 +232,3 @@ def _none_for_zeros(tree: PyTree) -> PyTree:
 
 def _plus(a: jax.Array, b: jax.Array | None) -> jax.Array:
     return a if b is None else a + b
-
-
-def _pull_params(
-    cell: Cell,
-    compiler: Compiler,
-    params: Params,
-    xs: jax.Array,
-    h: jax.Array,
-    dz_x: jax.Array | None,
-    dz_h: jax.Array,
-) -> Params:
-    """Gradients of the parameters, from those of z at K steps: xs (K, N, D) and h_{t-1} (K, N, H) each times dz.
-
-    Where dz^x and dz^h are one (``dz_x`` None), x and h are stacked for one larger product.
-    """
-
-    def pull(rows: jax.Array, w: jax.Array, b: Any, dz: jax.Array) -> tuple[jax.Array, Any]:
-        """The pull-back of ``cell.project``, with one transposed copy of the rows and their axes not merged."""
-        product = cell.dtype or cell.param_dtype
-        features_first = compiler.materialized(jnp.moveaxis(rows, -1, 0)).astype(product)
-        d_w = jax.lax.dot_general(
-            features_first, dz, (((1, 2), (0, 1)), ((), ())),
-            preferred_element_type=cell.state_dtype, out_sharding=explicit_sharding(w),
-        )  # fmt: skip
-        d_b = None if b is None else dz.sum(axis=(0, 1)).astype(b.dtype)
-        return d_w.astype(product).astype(w.dtype), d_b
-
-    if dz_x is not None:
-        (d_w_x, d_b), (d_w_h, d_b_h) = pull(xs, params.w_x, params.b, dz_x), pull(h, params.w_h, params.b_h, dz_h)
-        return Params(d_w_x, d_w_h, d_b, d_b_h)
-    stacked = jnp.concatenate([params.w_x, params.w_h])
-    d_w, d_b = pull(jnp.concatenate([xs, h], axis=-1), stacked, params.b, dz_h)
-    d_w_x, d_w_h = jnp.split(d_w, [len(params.w_x)])
-    return Params(d_w_x, d_w_h, d_b, None if params.b_h is None else d_b)

@@ -2,9 +2,9 @@
 
 Scans take time-major arrays and return ``lax.scan``'s order, the carry first:
 
-    scan(cell, params, inputs, state) -> (final, states)
+    scan(cell, params, inputs, state) -> (final, states, ys)
 
-Shapes: T steps, N examples, D inputs, H features of the cell.
+Shapes: T steps, N examples, D inputs, H units of the cell; arrays of a state are (N, *), (N, H) in elementwise cells.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.cells import Cell, DropoutMasks, Params
+from rnnjax.cells import Cell, DropoutMasks, ElementwiseCell
+from rnnjax.core.tapped_step import step_with_taps
 from rnnjax.core.taps import zeros_for_norm_taps
 from rnnjax.typing import CellState, PyTree, Taps
 
@@ -23,33 +24,70 @@ class ScanInputs(NamedTuple):
 
     xs: jax.Array  # (T, N, D)
     mask: jax.Array | None = None  # (T, N, 1) bool: a step where it is false keeps the state, its tap is not added
-    taps: Taps = None  # cell.State of (T, N, H), or of NormTap (T, N, 1)
+    taps: Taps = None  # like the stacked states, or of NormTap (T, N, 1)
     hold: jax.Array | None = None  # (T, N, H) bool: the units that zoneout leaves as they were
+    noise: PyTree = None  # (T, N, *) what the cell drew
+    reset: jax.Array | None = None  # (T, N, 1) bool: a step that starts from the initial state
     mask_h: jax.Array | None = None  # (N, H): dropout of h_{t-1} before W_h, the same at every step
 
+    @property
+    def of_steps(self) -> tuple[Any, Any, Any, Any, Any, Any]:
+        """The arrays that have a row for each step."""
+        return self.xs, self.mask, self.taps, self.hold, self.noise, self.reset
 
-def plain_scan(cell: Cell, params: Params, inputs: ScanInputs, state: CellState) -> tuple[CellState, CellState]:
+
+def plain_scan(cell: Cell, params: PyTree, inputs: ScanInputs, state: CellState) -> tuple[CellState, CellState, Any]:
     """The definition: JAX differentiates it in any mode and to any order."""
+    initial = None if inputs.reset is None else initial_like(cell, state)
 
-    def body(state: CellState, inputs_t: Any) -> tuple[CellState, CellState]:
-        x_t, mask_t, tap_t, hold_t = inputs_t
-        tap_t = zeros_for_norm_taps(tap_t, cell.features)
-        new, _ = cell.step(params, state, x_t, dropout=DropoutMasks(None, inputs.mask_h, hold_t), tap=tap_t)
+    def body(state: CellState, inputs_t: Any) -> tuple[CellState, Any]:
+        x_t, mask_t, tap_t, hold_t, noise_t, reset_t = inputs_t
+        before = where(reset_t, initial, state)
+        tap_t = zeros_for_norm_taps(tap_t, state)
+        if isinstance(cell, ElementwiseCell):
+            dropout = DropoutMasks(None, inputs.mask_h, hold_t, noise_t)
+            new, y = cell.step(params, before, x_t, dropout=dropout, tap=tap_t)
+        else:
+            new, y = step_with_taps(cell, params, before, x_t, noise_t, tap_t)
         new = keep_past_end(mask_t, new, state)
-        return new, new
+        return new, (new, new.h if hasattr(new, "h") else keep_past_end(mask_t, y, jnp.zeros_like(y)))
 
-    return jax.lax.scan(body, state, inputs[:4])
+    final, (states, ys) = jax.lax.scan(body, state, inputs.of_steps)
+    return final, states, ys
+
+
+def initial_like(cell: Cell, state: CellState) -> CellState:
+    """The cell's initial state of as many examples as ``state`` has, divided over devices as that is."""
+
+    def like(a: jax.Array, one: jax.Array) -> jax.Array:
+        if jnp.issubdtype(a.dtype, jax.dtypes.extended):  # keys of jax.random, which cannot be added
+            return jnp.broadcast_to(one, a.shape)
+        return jnp.zeros_like(a) + jnp.expand_dims(one.astype(a.dtype), range(a.ndim - one.ndim))
+
+    return jax.tree.map(like, state, cell.initial_state())
 
 
 def keep_past_end(mask: jax.Array | None, new: PyTree, old: PyTree) -> PyTree:
     """``new`` where the mask is true, ``old`` at steps past an example's end."""
-    return new if mask is None else jax.tree.map(lambda a, b: jnp.where(mask, a, b), new, old)
+    return new if mask is None else where(mask, new, old)
+
+
+def where(condition: jax.Array | None, chosen: PyTree, other: PyTree) -> PyTree:
+    """``chosen`` where ``condition`` (..., N, 1) is true, else ``other``; arrays (..., N, *). None stands for false."""
+    if condition is None:
+        return other
+
+    def choose(a: jax.Array, b: jax.Array) -> jax.Array:
+        mask = condition.reshape(*condition.shape[:-1], *(1,) * (b.ndim - condition.ndim + 1))
+        return jnp.where(mask, a, b)
+
+    return jax.tree.map(choose, chosen, other)
 
 
 def map_steps(function: Callable[[jax.Array], jax.Array], inputs: ScanInputs) -> ScanInputs:
     """``inputs`` with a function applied to every array that has a row for each step."""
-    xs, mask, taps, hold = jax.tree.map(function, inputs[:4])
-    return ScanInputs(xs, mask, taps, hold, inputs.mask_h)
+    xs, mask, taps, hold, noise, reset = jax.tree.map(function, inputs.of_steps)
+    return ScanInputs(xs, mask, taps, hold, noise, reset, inputs.mask_h)
 
 
 def pad_steps(inputs: ScanInputs, multiple: int) -> ScanInputs:
@@ -58,7 +96,7 @@ def pad_steps(inputs: ScanInputs, multiple: int) -> ScanInputs:
     missing = 0 if steps == multiple else -steps % multiple
     if missing == 0:
         return inputs
-    return map_steps(lambda a: jnp.pad(a, [(0, missing), (0, 0), (0, 0)]), inputs)
+    return map_steps(lambda a: jnp.pad(a, [(0, missing), *[(0, 0)] * (a.ndim - 1)]), inputs)
 
 
 def mask_padding(inputs: ScanInputs, steps: int) -> ScanInputs:

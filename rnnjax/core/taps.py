@@ -1,13 +1,16 @@
 """Norms that neither underflow nor overflow, and taps whose gradient is the norm alone instead of the whole vector."""
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from rnnjax.argument_checks import check_floats
-from rnnjax.typing import Taps
+from rnnjax.cells import Cell
+from rnnjax.typing import CellState, Taps
 
 
 class NormTap(NamedTuple):
@@ -20,9 +23,23 @@ class NormTap(NamedTuple):
     norm: jax.Array  # (T, ..., 1), or in the order of axes of the tap that it replaces
 
 
+def zero_taps(cell: Cell, shape: tuple[int, ...]) -> Taps:
+    """Zeros like states (*shape, ...) of ``cell``; None for arrays that are not differentiable."""
+    state = jax.eval_shape(lambda: cell.initial_state(shape))
+
+    def zeros(a: jax.Array) -> jax.Array | None:
+        return jnp.zeros(a.shape, a.dtype) if jnp.issubdtype(a.dtype, jnp.inexact) else None
+
+    return jax.tree.map(zeros, state)
+
+
 def norm_taps(taps: Taps) -> Taps:
-    """``taps`` from ``zero_taps`` with each array replaced by a ``NormTap``."""
-    return jax.tree.map(lambda a: NormTap(jnp.zeros_like(a[..., :1])), taps)
+    """``taps`` (T, B, *) or (B, T, *) from ``zero_taps`` with each array replaced by a ``NormTap``."""
+
+    def norm_tap(a: jax.Array) -> NormTap:
+        return NormTap(jnp.zeros((*a.shape[:2], 1), jnp.finfo(a.dtype).dtype))
+
+    return jax.tree.map(norm_tap, taps)
 
 
 def is_norm_tap(node: Any) -> bool:
@@ -52,21 +69,43 @@ def gradient_norms(totals: Taps) -> Taps:
     return jax.tree.map(lambda a: NormTap(safe_norm(a)[..., None]), totals)
 
 
-def zeros_for_norm_taps(taps: Taps, features: int) -> Taps:
-    """Zeros (..., H) for each ``NormTap``, which gets the norm of their gradient as its own; other taps unchanged."""
-    return jax.tree.map(lambda a: _zeros(a.norm, features) if is_norm_tap(a) else a, taps, is_leaf=is_norm_tap)
+def zeros_for_norm_taps(taps: Taps, state: CellState) -> Taps:
+    """Zeros like the arrays (N, *) of ``state`` for each ``NormTap``, which gets the norm of their gradient as its own.
+
+    Other taps are unchanged. For stacked states (T, N, *) and taps (T, N, 1) it gets those of all steps.
+    """
+    if taps is None:
+        return None
+
+    def zeros(tap: Any, a: jax.Array) -> Any:
+        return _zeros(tap.norm, a.shape, a.dtype) if is_norm_tap(tap) else tap
+
+    return jax.tree.map(zeros, taps, state, is_leaf=lambda node: node is None or is_norm_tap(node))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _zeros(norm: jax.Array, features: int) -> jax.Array:
-    return jnp.repeat(jnp.zeros_like(norm), features, axis=-1)
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _zeros(norm: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+    zeros = jnp.repeat(jnp.zeros_like(norm), math.prod(shape[norm.ndim - 1 :]), axis=-1)
+    return zeros.reshape(shape).astype(dtype)
 
 
-def _zeros_backward(features: int, _: None, gradient: jax.Array) -> tuple[jax.Array]:
-    return (safe_norm(gradient)[..., None],)
+def _zeros_forward(norm: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> tuple[jax.Array, jax.Array]:
+    return _zeros(norm, shape, dtype), norm[:0]
 
 
-_zeros.defvjp(lambda norm, features: (_zeros(norm, features), None), _zeros_backward)
+def _zeros_backward(shape: tuple[int, ...], dtype: DTypeLike, like: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    return (norms_of_rows(gradient, like.ndim - 1)[..., None].astype(like.dtype),)
+
+
+_zeros.defvjp(_zeros_forward, _zeros_backward)
+
+
+def norms_of_rows(arrays: jax.Array, axes: int = 1) -> jax.Array:
+    """‖a‖₂ of each entry (*) of arrays (N, *), real or complex: (N,); with 2 ``axes``, of (T, N, *): (T, N)."""
+    rows = arrays.reshape(*arrays.shape[:axes], -1) if arrays.ndim != axes + 1 else arrays
+    if jnp.iscomplexobj(rows):
+        rows = jnp.concatenate([rows.real, rows.imag], axis=-1)
+    return safe_norm(rows)
 
 
 def safe_norm(vectors: jax.Array) -> jax.Array:

@@ -1,45 +1,53 @@
-"""``unroll``: a cell over a sequence, with lengths, direction, dropout, taps and a choice of backward pass."""
+"""``unroll``: a cell over a sequence, with lengths, direction, dropout, taps and a choice of how it is computed."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
-from rnnjax.argument_checks import as_int32, check_floats, check_lengths, check_shape, describe, is_integer
-from rnnjax.cells import Cell, DropoutMasks, Params
-from rnnjax.cells.validation import check_params, check_state
+from rnnjax.argument_checks import as_int32
+from rnnjax.cells import Cell, DropoutMasks, ElementwiseCell
+from rnnjax.cells.dropout import NO_DROPOUT
+from rnnjax.core.associative import associative_scan
 from rnnjax.core.batch_sharding import divide_alike, vary_alike
 from rnnjax.core.fused import fused_scan
 from rnnjax.core.scan import ScanInputs, map_steps, mask_padding, pad_steps, plain_scan
-from rnnjax.core.taps import has_norm_taps, tap_arrays
-from rnnjax.typing import CellState
+from rnnjax.core.unroll_arguments import check_unroll
+from rnnjax.typing import CellState, PyTree
 
-SCANS = {"fused": fused_scan, "autodiff": plain_scan}
+Scan = Callable[[Any, PyTree, ScanInputs, CellState], tuple[CellState, CellState, jax.Array]]
 
 
 def unroll(
     cell: Cell,
-    params: Params,
+    params: PyTree,
     xs: jax.Array,
     state: Any = None,
     *,
     lengths: jax.Array | None = None,
+    resets: jax.Array | None = None,
     reverse: bool = False,
     taps: Any = None,
     backward: Literal["fused", "autodiff"] = "fused",
-    dropout: DropoutMasks = DropoutMasks(None, None),
+    dropout: DropoutMasks = NO_DROPOUT,
     store_every: int | None = None,
+    backend: Literal["scan", "associative"] = "scan",
 ) -> tuple[Any, Any]:
     """Run ``cell`` over the first axis of ``xs``; like ``lax.scan``, return the final carry first.
 
     Args:
-        cell: any cell of ``rnnjax.cells``.
+        cell: any cell.
         params: its parameters.
         xs: (T, ..., D), time-major, any batch shape between, also none.
-        state: the state before the first step, each (..., H); None starts from zeros.
+        state: the state before the first step, each (..., H); None starts from ``cell.initial_state``, zeros unless
+            the cell says otherwise.
         lengths: (...) integers in 0..T, the number of valid steps of each example; None means T. Steps past an
             example's end keep its state, so ``final`` is the state after its last valid step.
+        resets: (T, ...) bool, true at the first step of each episode inside a sequence: no state passes into it from
+            the step before, and no gradient back. The step starts from ``cell.initial_state``, and with ``reverse``
+            the last step of each episode does. Resets past an example's end are without effect.
         reverse: run from each example's last valid step to its first. ``states[t]`` is the state after reading
             x_end, ..., x_t; past an example's end it is the initial state.
         taps: zeros shaped like ``states``. They are added to the states (the memory before it is read out, a
@@ -48,13 +56,15 @@ def unroll(
             has the dtype of its tap. Taps from
             ``rnnjax.core.taps.norm_taps`` get the norms of these gradients instead, (T, ..., 1), in less memory. Inside
             ``shard_map`` pass taps as a sharded input, or JAX sums their gradient over the devices.
-        backward: "fused" is a hand-derived backward pass (reverse mode, first order); "autodiff" lets JAX
-            differentiate the plain scan, in forward mode and to any order too. Both give the same numbers. Directly
+        backward: "fused" is a hand-derived backward pass (reverse mode, first order) of elementwise cells; "autodiff"
+            lets JAX differentiate the plain scan, in forward mode and to any order too, as it does for all other
+            cells. Both give the same numbers. Directly
             inside ``jvp`` or ``jacfwd``, "fused" is "autodiff"; in ``linearize``, or with a ``jit`` between the two,
             JAX cannot tell in time and says "can't apply forward-mode autodiff (jvp) to a custom_vjp function": give
             ``backward="autodiff"`` there.
-        dropout: masks from ``cell.dropout_masks``: one for all steps for x and for h, one for each step for zoneout
-            (at the step of the same x_t). They are constants. Without its mask, zoneout is replaced by its mean.
+        dropout: random numbers from ``cell.dropout_masks``: one mask for all steps for x and for h, one for each step
+            for zoneout, and noise (at the step of the same x_t). They are constants. Without its mask, zoneout is
+            replaced by its mean.
         store_every: k stores only every k-th state for the backward pass and recomputes the rest, segment by
             segment. With G gates, S state arrays (2 for the LSTM, else 1) and Z = G where the cell reads
             z^x + z^h (SimpleRNN, LSTM), 2G otherwise, the forward pass then keeps (T/k)·B·S·H + k·B·(Z + S)·H
@@ -62,53 +72,104 @@ def unroll(
             k ≈ √(T·S/(Z + S)) ("fused"; "autodiff" stores more for each step). Not counted: the inputs and, where they
             are used, the returned states and the taps, T·B·(D + S·H + S·H), a byte for each T·B·H of a zoneout mask,
             and as much again for a padded copy where k does not divide T.
+        backend: "scan" computes one step after the other; "associative" all steps in parallel, in about 2·log2(T)
+            rounds, for cells that are linear in their state (MinGRU, MinLSTM and those that define
+            ``linear_coefficients``). Both give the same numbers up to rounding. "associative" needs more operations,
+            and with "fused" its backward pass is a second such scan. With ``store_every``, segments of k steps follow
+            each other and each is computed in parallel.
 
     Returns:
-        ``final`` and ``states``, a ``cell.State`` of (..., H) and one of (T, ..., H).
+        ``final`` and ``states``, the state after the last valid step, arrays (..., H), and that after every step,
+        (T, ..., H). ``unroll_with_outputs`` also returns outputs that are not part of the state.
 
     Raises:
         ValueError: shapes or dtypes that do not fit together, an axis of length 0, lengths out of range (checked
-            where they are not traced), or an invalid ``backward`` or ``store_every``.
+            where they are not traced), an invalid ``backward``, ``store_every`` or ``backend``, or
+            "associative" for a cell that is not linear in its state.
     """
-    _check(cell, params, xs, state, lengths, taps, dropout, backward, store_every)
-    steps, batch_shape, features = xs.shape[0], xs.shape[1:-1], cell.features
-    if state is None:
-        state = cell.initial_state(batch_shape)
+    final, states, _ = unroll_with_outputs(
+        cell, params, xs, state, lengths=lengths, resets=resets, reverse=reverse, taps=taps, backward=backward,
+        dropout=dropout, store_every=store_every, backend=backend,
+    )  # fmt: skip
+    return final, states
+
+
+def unroll_with_outputs(
+    cell: Cell,
+    params: PyTree,
+    xs: jax.Array,
+    state: Any = None,
+    *,
+    lengths: jax.Array | None = None,
+    resets: jax.Array | None = None,
+    reverse: bool = False,
+    taps: Any = None,
+    backward: Literal["fused", "autodiff"] = "fused",
+    dropout: DropoutMasks = NO_DROPOUT,
+    store_every: int | None = None,
+    backend: Literal["scan", "associative"] = "scan",
+) -> tuple[Any, Any, jax.Array]:
+    """``unroll`` with the outputs ys (T, ..., F) as a third result.
+
+    Where the state has a field h, they are its values; else past an example's end they are 0.
+    """
+    check_unroll(cell, params, xs, state, lengths, resets, taps, dropout, backward, store_every, backend)
+    steps, batch_shape = xs.shape[0], xs.shape[1:-1]
+    initial = cell.initial_state(batch_shape)
+    state = initial if state is None else state
 
     def rows(tree: Any, lead: tuple[int, ...]) -> Any:
-        return jax.tree.map(lambda a: a.reshape(*lead, -1, a.shape[-1]), tree)
+        batch_axes = len(lead) + len(batch_shape)
+        return jax.tree.map(lambda a: a.reshape(*lead, -1, *a.shape[batch_axes:]), tree)
 
-    xs, taps, hold = rows((xs, taps, dropout.hold), (steps,))
+    mask = None if lengths is None else jnp.arange(steps)[:, None, None] < jnp.reshape(as_int32(lengths), (1, -1, 1))
+    reset = None
+    if resets is not None:
+        starts = jnp.asarray(resets).reshape(steps, -1)
+        reset = reset_before(starts, jnp.ones_like(starts) if mask is None else mask[..., 0], reverse)[..., None]
+    xs, taps, hold, noise = rows((xs, taps, dropout.hold, dropout.noise), (steps,))
     state, mask_x, mask_h = rows((state, dropout.x, dropout.h), ())
-    state, taps = jax.tree.map(lambda a: a.astype(cell.state_dtype), (state, taps))
-    mask = None
-    if lengths is not None:
-        mask = jnp.arange(steps)[:, None, None] < jnp.reshape(as_int32(lengths), (1, -1, 1))
-    (xs, mask, taps, hold), (state, mask_x, mask_h) = divide_alike((xs, mask, taps, hold), (state, mask_x, mask_h))
+    if isinstance(cell, ElementwiseCell):
+        state, taps = jax.tree.map(lambda a: a.astype(cell.state_dtype), (state, taps))
+    else:
+        state = jax.tree.map(lambda a, one: a.astype(one.dtype), state, initial)
+    of_steps, of_examples = divide_alike((xs, mask, taps, hold, noise, reset), (state, mask_x, mask_h))
+    (xs, mask, taps, hold, noise, reset), (state, mask_x, mask_h) = of_steps, of_examples
     if mask_x is not None:
         xs = xs * mask_x[None]
     if mask is not None:
         xs = jnp.where(mask, xs, 0)  # or NaN in the padding would reach the weights as 0·NaN
+    inputs = ScanInputs(xs, mask, taps, hold, noise, reset, mask_h)
     if reverse:
-        xs, taps, mask, hold = _flip((xs, taps, mask, hold))
+        inputs = map_steps(_flip, inputs)
 
-    params, inputs, state = vary_alike((params, ScanInputs(xs, mask, taps, hold, mask_h), state))
-    scan = SCANS["autodiff" if _in_forward_mode((params, inputs, state)) else backward]
-    final, states = _scan_segments(scan, cell, params, inputs, state, store_every)
+    params, inputs, state = vary_alike((params, inputs, state))
+    fused = backward == "fused" and not _in_forward_mode((params, inputs, state))
+    scan: Scan = fused_scan if fused and isinstance(cell, ElementwiseCell) else plain_scan
+    if backend == "associative":
+        scan = partial(associative_scan, fused=fused)
+    final, states, ys = _scan_segments(scan, cell, params, inputs, state, store_every)
     if reverse:
-        states = _flip(states)
-    final = jax.tree.map(lambda a: a.reshape(*batch_shape, features), final)
-    return final, jax.tree.map(lambda a: a.reshape(steps, *batch_shape, features), states)
+        states, ys = jax.tree.map(_flip, (states, ys))
+    final = jax.tree.map(lambda a: a.reshape(*batch_shape, *a.shape[1:]), final)
+    return final, *jax.tree.map(lambda a: a.reshape(steps, *batch_shape, *a.shape[2:]), (states, ys))
+
+
+def reset_before(resets: jax.Array, valid: jax.Array, reverse: bool) -> jax.Array:
+    """Before which steps a scan resets the state, (T, N) bool in the order of the sequence.
+
+    Args:
+        resets: (T, N) bool, true at the first step of an episode.
+        valid: (T, N) bool, false past an example's end.
+        reverse: whether the scan runs from the last step to the first.
+    """
+    reset = resets & valid
+    return jnp.concatenate([reset[1:], jnp.zeros_like(reset[:1])]) if reverse else reset
 
 
 def _scan_segments(
-    scan: Callable[..., tuple[CellState, CellState]],
-    cell: Cell,
-    params: Params,
-    inputs: ScanInputs,
-    state: CellState,
-    store_every: int | None,
-) -> tuple[CellState, CellState]:
+    scan: Scan, cell: Cell, params: PyTree, inputs: ScanInputs, state: CellState, store_every: int | None
+) -> tuple[CellState, CellState, jax.Array]:
     """``scan`` in segments of ``store_every`` steps, each computed again in the backward pass."""
     steps = inputs.xs.shape[0]
     if store_every is None or store_every >= steps:
@@ -116,17 +177,20 @@ def _scan_segments(
     padded = mask_padding(pad_steps(inputs, store_every), steps)
 
     @jax.checkpoint
-    def segment(state: CellState, steps_of_segment: Any) -> tuple[CellState, CellState]:
-        xs, mask, taps, hold = steps_of_segment
-        return scan(cell, params, ScanInputs(xs, mask, taps, hold, inputs.mask_h), state)
+    def segment(state: CellState, steps_of_segment: Any) -> tuple[CellState, Any]:
+        xs, mask, taps, hold, noise, reset = steps_of_segment
+        of_segment = ScanInputs(xs, mask, taps, hold, noise, reset, inputs.mask_h)
+        final, states, ys = scan(cell, params, of_segment, state)
+        return final, (states, ys)
 
     segments = map_steps(lambda a: a.reshape(-1, store_every, *a.shape[1:]), padded)
-    final, states = jax.lax.scan(segment, state, segments[:4])
-    return final, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:steps], states)
+    final, outputs = jax.lax.scan(segment, state, segments.of_steps)
+    states, ys = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:steps], outputs)
+    return final, states, ys
 
 
-def _flip(tree: Any) -> Any:
-    return jax.tree.map(lambda a: a[::-1], tree)
+def _flip(a: jax.Array) -> jax.Array:
+    return a[::-1]
 
 
 def _in_forward_mode(tree: Any) -> bool:
@@ -138,50 +202,3 @@ def _in_forward_mode(tree: Any) -> bool:
         return type(a).__name__ == "JVPTracer"
 
     return any(map(is_dual, jax.tree.leaves(tree)))
-
-
-def check_cell(cell: Any) -> None:
-    """Raise ValueError unless ``cell`` is a cell; a class or a name is not."""
-    if not isinstance(cell, Cell):
-        raise ValueError(f"cell must be a cell such as rnnjax.LSTM(128), got {describe(cell)}")
-
-
-def _check(
-    cell: Cell,
-    params: Params,
-    xs: Any,
-    state: Any,
-    lengths: Any,
-    taps: Any,
-    dropout: DropoutMasks,
-    backward: str,
-    store_every: Any,
-) -> None:
-    """Raise ValueError unless all arguments fit together, before anything is compiled."""
-    if backward not in SCANS:
-        raise ValueError(f"backward must be one of {', '.join(SCANS)}, got {backward!r}")
-    if store_every is not None and not (is_integer(store_every) and store_every >= 1):
-        raise ValueError(f"store_every must be a positive number of steps, got {store_every!r}")
-    check_cell(cell)
-    check_floats("xs", xs, "(T, ..., D)")
-    check_params(cell, params, xs.shape[-1])
-    batch_shape = xs.shape[1:-1]
-    check_lengths(lengths, batch_shape, xs.shape[0])
-    if not isinstance(dropout, DropoutMasks):
-        raise ValueError(f"dropout must be what {type(cell).__name__}.dropout_masks gives, got {describe(dropout)}")
-    for name, mask, shape in (
-        ("x", dropout.x, (*batch_shape, xs.shape[-1])),
-        ("h", dropout.h, (*batch_shape, cell.features)),
-        ("hold", dropout.hold, (*xs.shape[:-1], cell.features)),
-    ):
-        if mask is not None:
-            check_shape(f"dropout.{name}", mask, shape)
-    if state is not None:
-        check_state(cell, "state", state, (*batch_shape, cell.features))
-    if taps is not None:
-        numbers = 1 if has_norm_taps(taps) else cell.features
-        arrays = tap_arrays(taps)
-        check_state(cell, "taps", arrays, (*xs.shape[:-1], numbers))
-        for field, a in arrays._asdict().items():
-            if not jnp.issubdtype(a.dtype, jnp.floating):
-                raise ValueError(f"taps.{field} must hold floating-point numbers, got {describe(a)}")

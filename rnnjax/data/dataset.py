@@ -61,6 +61,7 @@ class Dataset(NamedTuple):
     explained: bool = True  # whether word attribution is measured after training, if inputs are words
     fixed_points: bool = False  # whether fixed points under inputs of zeros are searched for after training
     preprocessing: Preprocessing | None = None  # what was done to texts or series from files
+    episode_words: tuple[int, ...] = ()  # ids with which an episode inside of a sequence begins
     carried: bool = False  # whether examples are consecutive windows of one sequence, with the state carried over
 
     @property

@@ -7,35 +7,37 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
 from rnnjax.argument_checks import as_int32, check_array, check_integer, check_integers
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import ElementwiseCell, Params
+from rnnjax.cells.elementwise import own_argument
 from rnnjax.cells.validation import check_params
-from rnnjax.core.unroll import check_cell
+from rnnjax.core.unroll_arguments import check_elementwise
 from rnnjax.diagnostics.linearization import Steps, check_steps, check_steps_of, flip_valid
 
 CHANCE = 1e-6  # see padding_read
 FLAT = 0.04  # of the steepest slope: reached where σ(z) is within 1% of 0 or 1, tanh(z) within 2% of ±1
 
 
-def gate_values(cell: Cell, steps: Steps) -> jax.Array | None:
+def gate_values(cell: ElementwiseCell, params: Params, steps: Steps) -> jax.Array | None:
     """The gates' values (T, ..., G, H), in the order of ``cell.gates``; None where the cell does not name them."""
     check_steps_of(cell, steps)
-    values = cell.gate_values(steps.z_x, steps.z_h)
+    check_params(cell, params)
+    values = cell.gate_values(steps.z_x, steps.z_h, steps.m_before, *own_argument(params))
     return None if values is None else values.reshape(steps.u.shape)
 
 
-def saturation(cell: Cell, steps: Steps) -> jax.Array | None:
+def saturation(cell: ElementwiseCell, params: Params, steps: Steps) -> jax.Array | None:
     """Share of (step, unit) pairs at which a gate's slope is below 4% of its steepest, (G,).
 
     There the gate hardly depends on its inputs, and hardly any gradient passes through it. For a relu it is the share
     of pairs at which the unit is off. None where the cell does not name its gates.
     """
-    if gate_values(cell, steps) is None:
+    if gate_values(cell, params, steps) is None:
         return None
 
-    def slopes(z_x: jax.Array, z_h: jax.Array) -> jax.Array:
+    def slopes(z_x: jax.Array, z_h: jax.Array, m: jax.Array) -> jax.Array:
         """∂(value of gate k)/∂z^x_k, (..., G, H), taken gate by gate: a gate may also depend on another gate's z."""
         values: Any
-        values, pull_back = jax.vjp(lambda z: cell.gate_values(z, z_h), z_x)
+        values, pull_back = jax.vjp(lambda z: cell.gate_values(z, z_h, m, *own_argument(params)), z_x)
         blocks = (*values.shape[:-1], len(cell.gates), cell.features)
 
         def slope(k: int) -> jax.Array:
@@ -44,10 +46,11 @@ def saturation(cell: Cell, steps: Steps) -> jax.Array | None:
 
         return jnp.abs(jnp.stack([slope(k) for k in range(len(cell.gates))], axis=-2))
 
-    zero = jnp.zeros_like(steps.z_x[(0,) * (steps.z_x.ndim - 1)])
-    steepest = jnp.maximum(slopes(zero, zero), slopes(zero + 0.5, zero))  # a relu has its slope on one side only
+    zero, m = (jnp.zeros_like(a[(0,) * (a.ndim - 1)]) for a in (steps.z_x, steps.m_before))
+    steepest = jnp.maximum(slopes(zero, zero, m), slopes(zero + 0.5, zero, m))  # a relu has one on one side only
     valid = steps.valid[..., None, None]
-    flat = (slopes(steps.z_x, steps.z_h) < FLAT * steepest.reshape(*(1,) * steps.valid.ndim, *steepest.shape)) & valid
+    slope_at_steps = slopes(steps.z_x, steps.z_h, steps.m_before)
+    flat = (slope_at_steps < FLAT * steepest.reshape(*(1,) * steps.valid.ndim, *steepest.shape)) & valid
     units = jnp.maximum(steps.valid.sum() * cell.features, 1)
     return flat.sum(axis=(*range(steps.valid.ndim), -1)) / units
 
@@ -65,17 +68,17 @@ def horizon(steps: Steps) -> jax.Array:
     return 1 / (1 - kept)
 
 
-def keep_at_bias(cell: Cell, params: Params) -> jax.Array:
+def keep_at_bias(cell: ElementwiseCell, params: Params) -> jax.Array:
     """The share of its memory that each unit (H,) keeps at a step, f = ∂m_t/∂m_{t-1}, at zero input and zero state.
 
     Zoneout is included.
     """
-    check_cell(cell)
+    check_elementwise(cell)
     check_params(cell, params)
     state = cell.initial_state()
     z_x = params.b.astype(cell.state_dtype)
     z_h = jnp.zeros_like(z_x) if params.b_h is None else params.b_h.astype(cell.state_dtype)
-    _, pull_back = jax.vjp(lambda m: cell.remember(z_x, z_h, m), state[-1])
+    _, pull_back = jax.vjp(lambda m: cell.remember(z_x, z_h, m, *own_argument(params)), state[-1])
     return pull_back(jnp.ones_like(state[-1]))[0]
 
 

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.argument_checks import is_array
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.cells.validation import check_params, check_state
 from rnnjax.diagnostics.gradients import safe_norm
 from rnnjax.diagnostics.linearization import Steps, check_steps_of, memory_gradient, recurrent_blocks
@@ -48,7 +48,7 @@ class Paths(NamedTuple):
         return self.direct + self.belt + self.detour
 
 
-def paths(cell: Cell, params: Params, steps: Steps, ct_states: CellState) -> Paths:
+def paths(cell: ElementwiseCell, params: Params, steps: Steps, ct_states: CellState) -> Paths:
     """Split the gradient of the memory at every step, in one pass back through ``steps``.
 
     Args:

@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.argument_checks import check_floats, check_integer, describe
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.linearization import Steps, check_steps_of, recurrent_blocks
 from rnnjax.diagnostics.sequential_map import sequential_map
 from rnnjax.typing import PyTree
 
 
-def step_jacobians(cell: Cell, params: Params, steps: Steps) -> jax.Array:
+def step_jacobians(cell: ElementwiseCell, params: Params, steps: Steps) -> jax.Array:
     """J_t = ∂(state after t)/∂(state before t), (T, ..., S, S); the identity past an example's end.
 
     The result holds T·...·S² numbers, so pass a single example of a long batch.

@@ -17,9 +17,11 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.argument_checks import as_int32, check_array, check_integers, describe
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import ElementwiseCell, Params
+from rnnjax.cells.elementwise import own_argument
 from rnnjax.cells.validation import check_params, check_state
-from rnnjax.core.unroll import check_cell, unroll
+from rnnjax.core.unroll import unroll
+from rnnjax.core.unroll_arguments import check_elementwise
 from rnnjax.typing import CellState, PyTree
 
 
@@ -27,6 +29,7 @@ class Steps(NamedTuple):
     """The T linearised steps of a sequence; a step past an example's end (``valid`` is False) keeps the state."""
 
     states: CellState  # cell.State of (T, ..., H): the state after each step
+    m_before: jax.Array  # (T, ..., H): the memory before each step
     z_x: jax.Array  # (T, ..., G·H)
     z_h: jax.Array  # (T, ..., G·H)
     f: jax.Array  # (T, ..., H)
@@ -39,7 +42,13 @@ class Steps(NamedTuple):
 
 
 def linearise(
-    cell: Cell, params: Params, xs: jax.Array, state: CellState | None = None, *, lengths: jax.Array | None = None
+    cell: ElementwiseCell,
+    params: Params,
+    xs: jax.Array,
+    state: CellState | None = None,
+    *,
+    lengths: jax.Array | None = None,
+    resets: jax.Array | None = None,
 ) -> Steps:
     """Run ``cell`` over ``xs`` and take the elementwise partials of every step, by one pull-back for all steps.
 
@@ -49,14 +58,17 @@ def linearise(
         xs: (T, ..., D), time-major.
         state: the state before the first step, each (..., H); None starts from zeros.
         lengths: (...) integers in 0..T, valid steps of each example; None means T.
+        resets: (T, ...) bool, steps that start from the initial state; f, u and o are 0 there, as nothing of the state
+            before passes through them.
 
     Returns:
-        ``Steps``; without dropout, zoneout at its mean. Differentiable again, in reverse mode.
+        ``Steps``; without dropout and noise, zoneout at its mean. Differentiable again, in reverse mode.
 
     Raises:
         ValueError: as ``rnnjax.unroll``.
     """
-    _, states = unroll(cell, params, xs, state, lengths=lengths)
+    check_elementwise(cell)
+    _, states = unroll(cell, params, xs, state, lengths=lengths, resets=resets)
     if state is None:
         state = cell.initial_state(xs.shape[1:-1])
     valid = jnp.ones(xs.shape[:-1], bool)
@@ -66,18 +78,24 @@ def linearise(
         xs = jnp.where(valid[..., None], xs, 0)
     before = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states)
     before = jax.tree.map(lambda a: a.astype(cell.state_dtype), before)
+    reset = None if resets is None else (jnp.asarray(resets, bool) & valid)[..., None]
+    if reset is not None:
+        before = jax.tree.map(lambda one, a: jnp.where(reset, one, a), cell.initial_state(), before)
     z_x = cell.project(xs, params.w_x, params.b)
-    z_h = cell.project(before[0], params.w_h, params.b_h)
+    z_h = cell.project_state(params, before[0])
 
-    _, pull_remember = jax.vjp(cell.remember, z_x, z_h, before[-1])
-    _, pull_readout = jax.vjp(cell.readout, z_x, z_h, states[-1])
+    own = own_argument(params)
+    _, pull_remember = jax.vjp(lambda z_x, z_h, m: cell.remember(z_x, z_h, m, *own), z_x, z_h, before[-1])
+    _, pull_readout = jax.vjp(lambda z_x, z_h, m: cell.readout(z_x, z_h, m, *own), z_x, z_h, states[-1])
     ones = jnp.ones_like(before[-1])  # m_t is elementwise, so pulling ones back gives every partial
     (u_x, u, f), (o_x, o, r) = pull_remember(ones), pull_readout(ones)
+    if reset is not None:
+        f, u, o = (jnp.where(reset, 0, a) for a in (f, u, o))
 
     def by_gate(a: jax.Array) -> jax.Array:
         return a.reshape(*a.shape[:-1], len(cell.gates), cell.features)
 
-    return Steps(states, z_x, z_h, f, by_gate(u), r, by_gate(o), by_gate(u_x), by_gate(o_x), valid)
+    return Steps(states, before[-1], z_x, z_h, f, by_gate(u), r, by_gate(o), by_gate(u_x), by_gate(o_x), valid)
 
 
 def check_steps(steps: object) -> None:
@@ -86,9 +104,9 @@ def check_steps(steps: object) -> None:
         raise ValueError(f"steps must be the result of rnnjax.diagnostics.linearise, got {describe(steps)}")
 
 
-def check_steps_of(cell: Cell, steps: Steps) -> None:
+def check_steps_of(cell: ElementwiseCell, steps: Steps) -> None:
     """Raise ValueError unless ``steps`` are ``Steps`` with this cell's numbers of gates and units."""
-    check_cell(cell)
+    check_elementwise(cell)
     check_steps(steps)
     gates, units = steps.u.shape[-2:]
     if (gates, units) != (len(cell.gates), cell.features):
@@ -98,13 +116,18 @@ def check_steps_of(cell: Cell, steps: Steps) -> None:
         )
 
 
-def recurrent_blocks(cell: Cell, params: Params) -> jax.Array:
-    """W_h gate by gate, (G, H, H): ``[k]`` is the kernel W_hk (from, to) of gate k, in ``cell.state_dtype``."""
+def recurrent_blocks(cell: ElementwiseCell, params: Params) -> jax.Array:
+    """W_h gate by gate, (G, H, H): ``[k]`` is the kernel W_hk (from, to) of gate k, in ``cell.state_dtype``.
+
+    Zeros for a cell without W_h.
+    """
+    if params.w_h is None:
+        return jnp.zeros((len(cell.gates), cell.features, cell.features), cell.state_dtype)
     blocks = params.w_h.reshape(cell.features, len(cell.gates), cell.features)
     return jnp.swapaxes(blocks, 0, 1).astype(cell.state_dtype)
 
 
-def pull(cell: Cell, params: Params, steps: Steps, cotangents: CellState) -> CellState:
+def pull(cell: ElementwiseCell, params: Params, steps: Steps, cotangents: CellState) -> CellState:
     """J_tᵀ λ_t: the gradient λ_t = ∂L/∂(state after step t) pulled back through step t, to the state before it.
 
     Args:
@@ -129,7 +152,7 @@ def pull(cell: Cell, params: Params, steps: Steps, cotangents: CellState) -> Cel
     return jax.tree.map(lambda a, b: jnp.where(steps.valid[..., None], a, b), back, cotangents)
 
 
-def memory_gradient(cell: Cell, cotangents: CellState, r: jax.Array) -> jax.Array:
+def memory_gradient(cell: ElementwiseCell, cotangents: CellState, r: jax.Array) -> jax.Array:
     """∂L/∂m_t, through the output too, from ∂L/∂(state after step t) with h and memory as independent variables.
 
     Args:

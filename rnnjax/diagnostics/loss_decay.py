@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.cells.validation import check_params, check_state
 from rnnjax.core.taps import safe_norm
 from rnnjax.diagnostics.linearization import Steps, check_steps_of, memory_gradient, pull
@@ -26,7 +26,7 @@ SOURCES = 8  # steps whose own loss is followed back, of each example
 
 
 def loss_decay(
-    cell: Cell, params: Params, steps: Steps, ct_states: CellState, *, sources: int = SOURCES
+    cell: ElementwiseCell, params: Params, steps: Steps, ct_states: CellState, *, sources: int = SOURCES
 ) -> tuple[jax.Array, jax.Array]:
     """How the gradient of single steps' own losses fades on its way back, in one pass back through ``steps``.
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.argument_checks import check_integer
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.cells.validation import check_params
 from rnnjax.diagnostics.jacobians import step_jacobians
 from rnnjax.diagnostics.linearization import Steps, check_steps_of
@@ -25,7 +25,7 @@ def _qr(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     return q, triangle
 
 
-def lyapunov_spectrum(cell: Cell, params: Params, steps: Steps, *, count: int | None = None) -> Lyapunov:
+def lyapunov_spectrum(cell: ElementwiseCell, params: Params, steps: Steps, *, count: int | None = None) -> Lyapunov:
     """λ_i = (1/T) Σ_t log|R_ii,t| from the QR recurrence J_t Q_{t-1} = Q_t R_t, Q_{-1} = I.
 
     Vogt, Puelma Touzel, Shlizerman & Lajoie (2020), On Lyapunov exponents for RNNs. Differentiable.

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from rnnjax.argument_checks import check_array
-from rnnjax.cells import Cell
+from rnnjax.cells import ElementwiseCell
 from rnnjax.diagnostics.gradient_paths import Paths
 from rnnjax.diagnostics.linearization import Steps, check_steps_of
 
@@ -19,7 +19,7 @@ class NotFinite(NamedTuple):
     example: int  # index in the batch
 
 
-def first_not_finite(cell: Cell, steps: Steps, paths: Paths) -> NotFinite | None:
+def first_not_finite(cell: ElementwiseCell, steps: Steps, paths: Paths) -> NotFinite | None:
     """The first number that is not finite in one layer's pass over (T, B, ...) sequences; None where all are finite.
 
     The forward pass is searched first: the gates' inputs z^x + z^h and the states, from the first step on. If all of it
@@ -45,7 +45,10 @@ def first_not_finite(cell: Cell, steps: Steps, paths: Paths) -> NotFinite | None
 
 
 def _first(
-    cell: Cell, phase: Literal["forward", "backward"], gates_nonfinite: np.ndarray, states_nonfinite: np.ndarray
+    cell: ElementwiseCell,
+    phase: Literal["forward", "backward"],
+    gates_nonfinite: np.ndarray,
+    states_nonfinite: np.ndarray,
 ) -> NotFinite | None:
     """The first step at which either mask, (T, B, G, H) of gates and (T, B, fields, H) of states, is true."""
     at_step = gates_nonfinite.any(axis=(1, 2, 3)) | states_nonfinite.any(axis=(1, 2, 3))

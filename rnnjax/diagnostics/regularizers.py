@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.cells.validation import check_params, check_state
 from rnnjax.diagnostics.gradients import safe_norm
 from rnnjax.diagnostics.linearization import Steps, check_steps_of, pull
@@ -11,7 +11,7 @@ from rnnjax.diagnostics.lyapunov import lyapunov_spectrum
 from rnnjax.typing import CellState
 
 
-def omega(cell: Cell, params: Params, steps: Steps, cotangents: CellState) -> jax.Array:
+def omega(cell: ElementwiseCell, params: Params, steps: Steps, cotangents: CellState) -> jax.Array:
     """Ω = Σ_t (‖J_{t+1}ᵀ λ_{t+1}‖ / ‖λ_{t+1}‖ - 1)², for each example (...).
 
     It is 0 where no step shrinks or stretches the gradient λ_{t+1} = ∂L/∂(state after step t+1) on its way back, and
@@ -48,7 +48,7 @@ def _norm(state: CellState) -> jax.Array:
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
-def flossing(cell: Cell, params: Params, steps: Steps, *, count: int) -> jax.Array:
+def flossing(cell: ElementwiseCell, params: Params, steps: Steps, *, count: int) -> jax.Array:
     """Σ_i λ_i² over the ``count`` largest Lyapunov exponents, for each example (...).
 
     Gradient flossing (Engelken 2023): exponents near 0 let gradients pass through many steps. Differentiable with

@@ -1,28 +1,37 @@
 """States of rnnjax cells as the carry of Flax's cells, and the reverse.
 
 Flax's LSTM carries the pair (c, h), memory first, and its other cells the array h; ``cell.State`` is (h, c) or (h,).
+The state of a cell that is not elementwise is its carry as it is.
 """
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from rnnjax.argument_checks import describe
-from rnnjax.cells import Cell
+from rnnjax.cells import Cell, ElementwiseCell
+from rnnjax.cells.params import check_like
 from rnnjax.typing import CellState, PyTree
 
 
 def to_flax_carry(cell: Cell, state: CellState) -> PyTree:
-    """The pair (memory, h) where memory and output are two states, otherwise the array h."""
+    """The pair (memory, h) where memory and output are two states, the array h where they are one."""
+    if not isinstance(cell, ElementwiseCell):
+        return state
     return (state[-1], state[0]) if cell.has_separate_memory else state[0]
 
 
-def from_flax_carry(cell: Cell, carry: PyTree) -> CellState:
-    """``cell.State`` from the carry of ``to_flax_carry``.
+def from_flax_carry(cell: Cell, carry: PyTree, batch_shape: tuple[int, ...]) -> CellState:
+    """The state of ``cell`` from the carry of ``to_flax_carry``.
 
     Raises:
-        ValueError: it is none; a ``cell.State`` too is refused, since its order is the other one.
+        ValueError: it is none; of an elementwise cell, ``cell.State`` too is refused, since its order is the other one.
     """
+    if not isinstance(cell, ElementwiseCell):
+        expected = jax.eval_shape(lambda: cell.initial_state(batch_shape))
+        check_like("the carry", carry, expected, f"{type(cell).__name__}({cell.features})")
+        return carry
     fields = tuple(reversed(cell.State._fields))
     wanted = f"the pair ({', '.join(fields)})" if cell.has_separate_memory else f"the array {fields[0]}"
     if isinstance(carry, cell.State):

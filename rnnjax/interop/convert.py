@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.argument_checks import describe
-from rnnjax.cells import GRU, LSTM, Cell, Params, SimpleRNN
+from rnnjax.cells import GRU, LSTM, Cell, ElementwiseCell, Params, ProjectedLSTM, ProjectedLSTMParams, SimpleRNN
 from rnnjax.nn.recurrent import RNN, Bidirectional, Stack
-from rnnjax.typing import ModelParams
+from rnnjax.typing import ModelParams, PyTree
 
-CELLS: dict[int, type[Cell]] = {len(cell.gates): cell for cell in (SimpleRNN, GRU, LSTM)}
+CELLS: dict[int, type[ElementwiseCell]] = {len(cell.gates): cell for cell in (SimpleRNN, GRU, LSTM)}
 
 
 def to_array(name: str, value: object) -> np.ndarray:
@@ -42,7 +42,7 @@ def check_mapping(name: str, given: object, wanted: str) -> None:
         raise ValueError(f"{name} must be {wanted}, got {describe(given)}.")
 
 
-def infer_cell(name: str, shape: tuple[int, ...]) -> tuple[type[Cell], int]:
+def infer_cell(name: str, shape: tuple[int, ...]) -> tuple[type[ElementwiseCell], int]:
     """The cell and its H, from the ``shape`` of a packed recurrent kernel, (H, G·H) or (G·H, H).
 
     Raises:
@@ -74,7 +74,11 @@ def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[in
 
 
 def pack(
-    cell: type[Cell], w_x: np.ndarray, w_h: np.ndarray, b: np.ndarray | None = None, b_h: np.ndarray | None = None
+    cell: type[ElementwiseCell],
+    w_x: np.ndarray,
+    w_h: np.ndarray,
+    b: np.ndarray | None = None,
+    b_h: np.ndarray | None = None,
 ) -> Params:
     """``Params`` of ``cell``, all of the same dtype.
 
@@ -92,11 +96,22 @@ def pack(
     return Params(*[jnp.asarray(a.astype(dtype)) for a in arrays])  # copies: the originals may be trained further
 
 
-def build(layers: Sequence[Sequence[tuple[type[Cell], Params]]], activation: str) -> tuple[nn.Module, ModelParams]:
+def pack_projected(
+    w_x: np.ndarray, w_h: np.ndarray, w_p: np.ndarray, b: np.ndarray | None = None, b_h: np.ndarray | None = None
+) -> ProjectedLSTMParams:
+    """Parameters of a ``ProjectedLSTM``, all of the same dtype; arguments as those of ``pack``, w_p is (H, P)."""
+    zeros = np.zeros(w_h.shape[1], w_h.dtype)
+    arrays = [w_x, w_h, (zeros if b is None else b) + (zeros if b_h is None else b_h), w_p]
+    dtype = np.result_type(*arrays)
+    return ProjectedLSTMParams(*[jnp.asarray(a.astype(dtype)) for a in arrays])
+
+
+def build(layers: Sequence[Sequence[tuple[type[Cell], PyTree]]], activation: str) -> tuple[nn.Module, ModelParams]:
     """The module of all layers, and its parameters.
 
     Args:
-        layers: bottom layer first; of each layer the single direction, or forward and backward, from ``pack``.
+        layers: bottom layer first; of each layer the single direction, or forward and backward: the type of its cell
+            and its parameters.
         activation: of the simple RNN, "tanh" or "relu"; the other cells have tanh only.
 
     Raises:
@@ -108,7 +123,7 @@ def build(layers: Sequence[Sequence[tuple[type[Cell], Params]]], activation: str
     return Stack(tuple(module for module, _ in built)), {f"layers_{k}": params for k, (_, params) in enumerate(built)}
 
 
-def _layer(directions: Sequence[tuple[type[Cell], Params]], activation: str) -> tuple[nn.Module, ModelParams]:
+def _layer(directions: Sequence[tuple[type[Cell], PyTree]], activation: str) -> tuple[nn.Module, ModelParams]:
     """A module and its parameters: ``RNN`` for one direction, ``Bidirectional`` for two."""
     cells = [_cell(cell, params, activation) for cell, params in directions]
     trees = [{"cell": {name: a for name, a in params._asdict().items() if a is not None}} for _, params in directions]
@@ -119,14 +134,18 @@ def _layer(directions: Sequence[tuple[type[Cell], Params]], activation: str) -> 
     )
 
 
-def _cell(cell: type[Cell], params: Params, activation: str) -> Cell:
+def _cell(cell: type[Cell], params: PyTree, activation: str) -> Cell:
     """A cell with the size and dtype of ``params``."""
-    features, dtype = params.w_h.shape[0], params.w_h.dtype.type
+    dtype = params.w_x.dtype.type
     if cell is SimpleRNN:
-        return SimpleRNN(features, activation=activation, param_dtype=dtype)  # type: ignore[arg-type]  # the cell checks it
+        return SimpleRNN(params.w_x.shape[1], activation=activation, param_dtype=dtype)  # type: ignore[arg-type]  # the cell checks it
     if activation != "tanh":
         raise ValueError(
             f"rnnjax's {cell.__name__} has the activation tanh only, so weights trained with {activation!r} cannot be "
             "imported."
         )
-    return cell(features, param_dtype=dtype)
+    if cell is ProjectedLSTM:
+        features, projection = params.w_p.shape
+        return ProjectedLSTM(features, projection=projection, param_dtype=dtype)
+    gates = next(count for count, kind in CELLS.items() if kind is cell)
+    return cell(params.w_x.shape[1] // gates, param_dtype=dtype)

@@ -8,7 +8,7 @@ import flax.linen as nn
 import numpy as np
 
 from rnnjax.argument_checks import describe
-from rnnjax.cells import GRU, Cell, Params, SimpleRNN
+from rnnjax.cells import GRU, ElementwiseCell, Params, SimpleRNN
 from rnnjax.interop.convert import build, check_shapes, infer_cell, pack, to_array
 from rnnjax.interop.keras_config import LayerOptions, check_options, is_layer, read_layer
 from rnnjax.typing import ModelParams
@@ -75,7 +75,7 @@ def from_keras(
     return build([directions], options.activation or "tanh")
 
 
-def _check_known(cell: type[Cell], biased: bool, options: LayerOptions) -> None:
+def _check_known(cell: type[ElementwiseCell], biased: bool, options: LayerOptions) -> None:
     """Raise ValueError for options that rnnjax lacks or that must be given, and warn where defaults are assumed."""
     check_options(cell.__name__, options._asdict())
     if cell is SimpleRNN and options.activation is None:
@@ -97,7 +97,9 @@ def _check_known(cell: type[Cell], biased: bool, options: LayerOptions) -> None:
         )
 
 
-def _direction(arrays: Sequence[np.ndarray], side: str, inputs: tuple[int, ...]) -> tuple[type[Cell], Params]:
+def _direction(
+    arrays: Sequence[np.ndarray], side: str, inputs: tuple[int, ...]
+) -> tuple[type[ElementwiseCell], Params]:
     """The cell and its parameters, from kernel, recurrent kernel and, where there is one, bias."""
     named = dict(zip((f"{side}kernel", f"{side}recurrent_kernel", f"{side}bias"), arrays, strict=False))
     cell, features = infer_cell(f"{side}recurrent_kernel", arrays[1].shape)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import numpy as np
 
-from rnnjax.cells import GRU, LSTM, Cell, SimpleRNN
+from rnnjax.cells import GRU, LSTM, ElementwiseCell, SimpleRNN
 from rnnjax.interop.convert import build, check_mapping, check_shapes, infer_cell, pack, to_array
 from rnnjax.typing import ModelParams, PyTree
 
@@ -15,7 +15,7 @@ class Layout(NamedTuple):
     """The dense layers of a cell of flax: for each side, x and h, their names in the order of rnnjax's gates."""
 
     name: str
-    cell: type[Cell]
+    cell: type[ElementwiseCell]
     x: tuple[str, ...]
     h: tuple[str, ...]
     biased: frozenset[str]  # names of the dense layers with a bias

@@ -6,7 +6,7 @@ from typing import Literal
 import jax
 
 from rnnjax.argument_checks import describe
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import Cell
 from rnnjax.interop.carry import from_flax_carry, output_dtype, to_flax_carry
 from rnnjax.nn.recurrent import RNN
 from rnnjax.typing import CellState, PyTree, Taps
@@ -22,7 +22,7 @@ except Exception as error:  # an incompatible jax causes errors of many types
 
 
 class NnxRNN(nnx.Module):
-    """A layer of ``cell`` like ``rnnjax.RNN``, with parameters w_x, w_h, b and, for the GRU, b_h.
+    """A layer of ``cell`` like ``rnnjax.RNN``, with its parameters by name: w_x, w_h, b and, for the GRU, b_h.
 
         rnn = rnnjax.NnxRNN(rnnjax.LSTM(128), 32, rngs=nnx.Rngs(0))
         final, ys = rnn(xs)
@@ -58,14 +58,22 @@ class NnxRNN(nnx.Module):
         self.layer = RNN(cell, reverse=reverse, time_major=time_major, backward=backward, store_every=store_every)
         if not isinstance(rngs, nnx.Rngs):
             raise ValueError(f"rngs must be the result of flax.nnx.Rngs, as nnx.Rngs(0), got {describe(rngs)}")
-        params = cell.init(rngs.params(), in_features)
-        self.w_x, self.w_h, self.b = nnx.Param(params.w_x), nnx.Param(params.w_h), nnx.Param(params.b)
-        self.b_h = None if params.b_h is None else nnx.Param(params.b_h)
+        self.in_features = in_features
+        params = cell.init_dict(rngs.params(), in_features)
+        self._names = tuple(params)
+        for name, value in params.items():
+            setattr(self, name, nnx.data(jax.tree.map(nnx.Param, value)))
 
     @property
-    def params(self) -> Params:
-        """The parameters as ``Params`` of the cell."""
-        return Params(self.w_x[...], self.w_h[...], self.b[...], None if self.b_h is None else self.b_h[...])
+    def params(self) -> PyTree:
+        """The parameters as ``cell.init`` gives them."""
+        return self.layer.cell.params_from_dict(self._param_dict(), self.in_features)
+
+    def _param_dict(self) -> dict[str, PyTree]:
+        def is_param(node: object) -> bool:
+            return isinstance(node, nnx.Variable)
+
+        return {name: jax.tree.map(lambda p: p[...], getattr(self, name), is_leaf=is_param) for name in self._names}
 
     def __call__(
         self,
@@ -114,12 +122,12 @@ class NnxRNN(nnx.Module):
             if all(value is not None for value in values):
                 raise ValueError(f"{theirs} is another name of {ours}; give one of them")
         if initial_carry is not None:
-            state = from_flax_carry(self.layer.cell, initial_carry)
+            state = from_flax_carry(self.layer.cell, initial_carry, xs.shape[:-2])
         layer = self.layer.clone(
             time_major=self.layer.time_major if time_major is None else time_major,
             reverse=self.layer.reverse if reverse is None else reverse,
         )
-        params = {name: value for name, value in self.params._asdict().items() if value is not None}
+        params = self._param_dict()
         result: PyTree = layer.apply(
             {"params": {"cell": params}}, xs, lengths=lengths if seq_lengths is None else seq_lengths, state=state,
             taps=taps, train=key is not None, rngs=None if key is None else {"dropout": key},

@@ -1,16 +1,13 @@
-"""The parameters of a cell inside a Flax module: a dict under the name "cell"."""
-
-from collections.abc import Mapping
+"""The parameters of a cell inside a Flax module: nested dicts under the name "cell"."""
 
 import flax.linen as nn
-import jax
 
-from rnnjax.argument_checks import describe
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import Cell, ElementwiseCell
 from rnnjax.cells.validation import check_params
+from rnnjax.typing import PyTree
 
 
-def cell_params(module: nn.Module, cell: Cell, in_features: int) -> Params:
+def cell_params(module: nn.Module, cell: Cell, in_features: int) -> PyTree:
     """The parameters that ``module`` holds under "cell", checked; initialised where it holds none yet.
 
     Args:
@@ -23,16 +20,11 @@ def cell_params(module: nn.Module, cell: Cell, in_features: int) -> Params:
     """
     if module.has_variable("params", "cell"):
         _check(cell, module.get_variable("params", "cell"), in_features)
-    return Params(**module.param("cell", cell.init_dict, in_features))
+    return cell.params_from_dict(module.param("cell", cell.init_dict, in_features), in_features)
 
 
 def _check(cell: Cell, params: object, in_features: int) -> None:
-    """Raise ValueError unless ``params`` is a dict of this cell's parameters for inputs of ``in_features``."""
-    biases = jax.eval_shape(cell.init_bias, jax.random.key(0))
-    names = ["w_x", "w_h", *(name for name, b in zip(("b", "b_h"), biases, strict=True) if b is not None)]
-    if not isinstance(params, Mapping) or set(params) != set(names):
-        given = (", ".join(map(str, params)) if isinstance(params, Mapping) else describe(params)) or "none"
-        raise ValueError(
-            f"the parameters of {type(cell).__name__} under 'cell' must be {', '.join(names)}, got {given}"
-        )
-    check_params(cell, Params(**params), in_features)
+    """Raise ValueError unless ``params`` fit an elementwise cell; ``unroll`` checks those of other cells."""
+    structured = cell.params_from_dict(params, in_features)
+    if isinstance(cell, ElementwiseCell):
+        check_params(cell, structured, in_features)

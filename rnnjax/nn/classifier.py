@@ -35,6 +35,8 @@ class SequenceClassifier(nn.Module):
         layer_norm: normalise the inputs of the dense layer over their features.
         dropout: rate of dropout of the inputs of the dense layer.
         word_dropout: share of the words that are dropped from an example, see ``drop_words``.
+        reset_words: ids with which an episode inside of a sequence begins, such as the first symbol of each document in
+            a packed batch: the recurrent part starts there from its initial state.
     """
 
     vocabulary: int
@@ -46,6 +48,7 @@ class SequenceClassifier(nn.Module):
     layer_norm: bool = False
     dropout: float = 0.0
     word_dropout: float = 0.0
+    reset_words: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,6 +65,9 @@ class SequenceClassifier(nn.Module):
             raise ValueError("SequenceClassifier is batch-major: its recurrent part must not have time_major=True")
         if self.word_dropout and not self.vocabulary:
             raise ValueError(f"word_dropout is {self.word_dropout}, but it needs a vocabulary, which is 0")
+        object.__setattr__(self, "reset_words", tuple(self.reset_words))  # of a list, too, as Flax needs it
+        for word in self.reset_words:
+            check_integer("each of reset_words", word, 0, self.vocabulary - 1)
 
     @nn.compact
     def __call__(
@@ -90,7 +96,8 @@ class SequenceClassifier(nn.Module):
             xs = if_training(
                 self, train, lambda key: drop_words(key, self.word_dropout, inputs, vectors, rows), lambda: vectors
             )
-        final, ys = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train, rows=rows)
+        options = {"resets": self.resets(inputs)} if self.reset_words else {}
+        final, ys = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train, rows=rows, **options)
         read = ys if self.pooling == "every" else pooled(self.pooling, final, ys, lengths)
         if self.layer_norm:
             read = nn.LayerNorm()(read)
@@ -98,6 +105,10 @@ class SequenceClassifier(nn.Module):
             answer = read
             read = if_training(self, train, lambda key: drop_by_row(key, self.dropout, answer, rows), lambda: answer)
         return final, nn.Dense(self.classes)(read)
+
+    def resets(self, inputs: jax.Array) -> jax.Array:
+        """The steps (B, T) at which the recurrent part starts from its initial state: those of ``reset_words``."""
+        return jnp.isin(inputs, jnp.array(self.reset_words))
 
     def _check(self, inputs: Any, lengths: Any) -> None:
         """Raise ValueError for inputs or lengths that the model cannot read."""

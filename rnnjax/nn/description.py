@@ -7,15 +7,28 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from rnnjax.cells import GRU, LSTM, Glorot, Identity, Orthogonal, SimpleRNN
+from rnnjax.cells import (
+    CTRNN,
+    GRU,
+    JANET,
+    LSTM,
+    Glorot,
+    Identity,
+    IndRNN,
+    MinGRU,
+    MinLSTM,
+    Orthogonal,
+    PeepholeLSTM,
+    SimpleRNN,
+)
 from rnnjax.nn.classifier import SequenceClassifier
 from rnnjax.nn.recurrent import RNN, Bidirectional, Stack
 from rnnjax.typing import JSONObject, JSONValue
 
-CLASSES = {
-    kind.__name__: kind
-    for kind in (SequenceClassifier, Stack, Bidirectional, RNN, SimpleRNN, LSTM, GRU, Glorot, Orthogonal, Identity)
-}
+MODULES = (SequenceClassifier, Stack, Bidirectional, RNN)
+CELLS = (SimpleRNN, LSTM, GRU, PeepholeLSTM, JANET, IndRNN, MinGRU, MinLSTM, CTRNN)
+INITIALIZERS = (Glorot, Orthogonal, Identity)
+CLASSES = {kind.__name__: kind for kind in (*MODULES, *CELLS, *INITIALIZERS)}
 KIND = "class"
 LARGEST = 2**31 - 1  # of the whole numbers of a model: words, units, steps
 

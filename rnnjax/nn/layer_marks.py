@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from rnnjax.cells import Cell, Params
+from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.typing import CellState, PyTree, Taps
 
 CALLS, TAPS = "calls", "taps"
@@ -26,7 +26,7 @@ class LayerInfo(NamedTuple):
     """Which layer is called."""
 
     name: str  # path of the module, with slashes
-    cell: Cell
+    cell: ElementwiseCell
     reverse: bool
     time_major: bool
 
@@ -42,7 +42,13 @@ class Mark(NamedTuple):
 
 
 def mark_inputs(
-    info: LayerInfo, params: Params, xs: jax.Array, lengths: jax.Array | None, state: CellState | None, taps: Taps
+    info: LayerInfo,
+    params: Params,
+    xs: jax.Array,
+    lengths: jax.Array | None,
+    resets: jax.Array | None,
+    state: CellState | None,
+    taps: Taps,
 ) -> tuple[jax.Array, Taps]:
     """``xs`` (T, ..., D) and taps, marked with all that a layer reads; None stands for full lengths and for zeros."""
     steps, *batch_shape = xs.shape[:-1]
@@ -50,7 +56,7 @@ def mark_inputs(
         taps = info.cell.initial_state(xs.shape[:-1])
     lengths = jnp.full(batch_shape, steps, jnp.int32) if lengths is None else lengths
     state = info.cell.initial_state(tuple(batch_shape)) if state is None else state
-    marked: tuple[jax.Array, Taps] = _mark((xs, taps), (lengths, state), params, info)
+    marked: tuple[jax.Array, Taps] = _mark((xs, taps), (lengths, resets, state), params, info)
     return marked
 
 

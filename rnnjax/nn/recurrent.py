@@ -5,8 +5,7 @@ All recurrent modules have the same signature, so they nest:
     final, ys = module(xs, lengths=..., state=..., taps=..., train=...)
 
 ``final`` and ``state`` have the same structure, so the final state of a part of a stream can be the initial state of
-the next part (truncated backpropagation). ``module.zero_taps(batch, steps)`` makes zeros to differentiate with respect
-to.
+the next part (truncated backpropagation). ``module.zero_taps(batch, steps)`` makes the zeros for ``taps``.
 
 Shapes: B examples, T steps, D inputs, H features of the cell. Batch-major inputs may have several batch axes; steps are
 the last axis but one, as in ``flax.linen.RNN``. Time-major, steps are the first axis.
@@ -21,9 +20,11 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.argument_checks import check_floats, check_integers, check_rate, describe, per_layer
-from rnnjax.cells import Cell, DropoutMasks
+from rnnjax.cells import Cell, DropoutMasks, ElementwiseCell
 from rnnjax.cells.dropout import NO_DROPOUT
-from rnnjax.core.unroll import check_cell, unroll
+from rnnjax.core.taps import zero_taps
+from rnnjax.core.unroll import unroll_with_outputs
+from rnnjax.core.unroll_arguments import check_cell
 from rnnjax.nn.cell_params import cell_params
 from rnnjax.nn.dropout import drop_by_row, if_training
 from rnnjax.nn.layer_marks import LayerInfo, mark_inputs, mark_outputs, marking
@@ -31,7 +32,7 @@ from rnnjax.typing import PyTree, States, Taps
 
 
 class RNN(nn.Module):
-    """One layer of ``cell``; its parameters, under "cell", are w_x, w_h, b and, for the GRU, b_h.
+    """One layer of ``cell``; its parameters are under "cell": w_x, w_h, b and, for the GRU, b_h.
 
     Attributes:
         cell: any cell of ``rnnjax``.
@@ -39,6 +40,7 @@ class RNN(nn.Module):
         time_major: sequences, taps and outputs are (T, B, ...) instead of (B, T, ...).
         backward: how gradients are computed, see ``rnnjax.unroll``.
         store_every: store only every k-th state for the backward pass, see ``rnnjax.unroll``.
+        backend: "associative" computes a cell that is linear in its state in parallel over time, see ``rnnjax.unroll``.
     """
 
     cell: Cell
@@ -46,6 +48,7 @@ class RNN(nn.Module):
     time_major: bool = False
     backward: Literal["fused", "autodiff"] = "fused"
     store_every: int | None = None
+    backend: Literal["scan", "associative"] = "scan"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,6 +60,7 @@ class RNN(nn.Module):
         xs: jax.Array,
         *,
         lengths: jax.Array | None = None,
+        resets: jax.Array | None = None,
         state: States | None = None,
         taps: Taps | None = None,
         train: bool = False,
@@ -67,54 +71,52 @@ class RNN(nn.Module):
         Args:
             xs: inputs, (B, ..., T, D) with several batch axes; lengths, states, rows and outputs have all of them.
             lengths: (B,) valid steps of each example.
-            state: ``cell.State`` of (B, H) to start from; None starts from zeros.
-            taps: ``cell.State`` of zeros (B, T, H).
+            resets: (B, T) bool, true where an episode begins, see ``rnnjax.unroll``.
+            state: of arrays (B, H) to start from; None starts from ``cell.initial_state``, zeros.
+            taps: zeros (B, T, H) from ``zero_taps``.
             train: draw the cell's dropout and zoneout masks from the "dropout" random stream.
-            rows: (B,) index of each example in the whole batch, where ``xs`` is a shard of it; used by dropout. None
-                stands for 0..B-1.
+            rows: (B,) index of each example in the whole batch of which ``xs`` is a shard, for dropout; None: 0..B-1.
 
         Returns:
-            The state after each example's last valid step, and outputs h (B, T, H).
+            The state after each example's last valid step, and outputs (B, T, H).
 
         Raises:
             ValueError: as ``rnnjax.unroll``, or parameters that do not fit the cell or the inputs.
         """
         check_floats("xs", xs, "(T, ..., D)" if self.time_major else "(B, ..., T, D)")
         params = cell_params(self, self.cell, xs.shape[-1])
+        batch_axes = xs.ndim - 2
         if not self.time_major:
-            xs, taps = jax.tree.map(lambda a: jnp.moveaxis(a, -2, 0), (xs, taps))
-        if marking.value:
+            xs, taps, resets = jax.tree.map(lambda a: jnp.moveaxis(a, batch_axes, 0), (xs, taps, resets))
+        # cells that are not elementwise are seen as any other scan
+        if marked := marking.value and isinstance(self.cell, ElementwiseCell):
             info = LayerInfo("/".join(self.path) or "rnn", self.cell, self.reverse, self.time_major)
-            xs, taps = mark_inputs(info, params, xs, lengths, state, taps)
+            xs, taps = mark_inputs(info, params, xs, lengths, resets, state, taps)
         steps, *batch_shape, in_features = xs.shape
 
-        def scan(dropout: DropoutMasks = NO_DROPOUT) -> tuple[States, States]:
-            return unroll(
-                self.cell, params, xs, state, lengths=lengths, reverse=self.reverse, taps=taps, dropout=dropout,
-                backward=self.backward, store_every=self.store_every,
+        def scan(dropout: DropoutMasks = NO_DROPOUT) -> tuple[States, jax.Array]:
+            final, _, ys = unroll_with_outputs(
+                self.cell, params, xs, state, lengths=lengths, resets=resets, reverse=self.reverse, taps=taps,
+                dropout=dropout, backward=self.backward, store_every=self.store_every, backend=self.backend,
             )  # fmt: skip
+            return final, ys
 
-        def scan_with_dropout(key: jax.Array) -> tuple[States, States]:
+        def scan_with_dropout(key: jax.Array) -> tuple[States, jax.Array]:
             indices = jnp.arange(math.prod(batch_shape)).reshape(batch_shape) if rows is None else rows
             check_integers("rows", indices, tuple(batch_shape), 0)
             return scan(self.cell.dropout_masks(key, indices, in_features, steps))
 
-        if self.cell.input_dropout or self.cell.recurrent_dropout or self.cell.zoneout:
-            final, states = if_training(self, train, scan_with_dropout, scan)
-        else:
-            final, states = scan()
-        ys = states.h
-        if marking.value:
-            final, ys = mark_outputs(final, ys)
-        return final, ys if self.time_major else jnp.moveaxis(ys, 0, -2)
+        final, ys = if_training(self, train, scan_with_dropout, scan) if self.cell.is_random else scan()
+        final, ys = mark_outputs(final, ys) if marked else (final, ys)
+        return final, ys if self.time_major else jnp.moveaxis(ys, 0, batch_axes)
 
     def initial_state(self, batch: int) -> States:
-        """Zeros to start from, each (B, H)."""
+        """The state to start from, arrays (B, H)."""
         return self.cell.initial_state((batch,))
 
     def zero_taps(self, batch: int, steps: int) -> Taps:
         """Zeros shaped like the stacked states, (B, T, H) or (T, B, H)."""
-        return self.cell.initial_state((steps, batch) if self.time_major else (batch, steps))
+        return zero_taps(self.cell, (steps, batch) if self.time_major else (batch, steps))
 
 
 class BidirectionalState(NamedTuple):
@@ -148,6 +150,7 @@ class Bidirectional(nn.Module):
         xs: jax.Array,
         *,
         lengths: jax.Array | None = None,
+        resets: jax.Array | None = None,
         state: States | None = None,
         taps: Taps | None = None,
         train: bool = False,
@@ -155,7 +158,7 @@ class Bidirectional(nn.Module):
     ) -> tuple[States, jax.Array]:
         """As ``RNN``; outputs (B, T, H_forward + H_backward)."""
         state, taps = _both_directions("state", state), _both_directions("taps", taps)
-        common: dict[str, Any] = {"lengths": lengths, "train": train, "rows": rows}
+        common: dict[str, Any] = {"lengths": lengths, "resets": resets, "train": train, "rows": rows}
         final_f, ys_f = self.forward_rnn(xs, state=state.forward, taps=taps.forward, **common)
         final_b, ys_b = self.backward_rnn(xs, state=state.backward, taps=taps.backward, **common)
         return BidirectionalState(final_f, final_b), jnp.concatenate([ys_f, ys_b], axis=-1)
@@ -207,6 +210,7 @@ class Stack(nn.Module):
         xs: jax.Array,
         *,
         lengths: jax.Array | None = None,
+        resets: jax.Array | None = None,
         state: States | None = None,
         taps: Taps | None = None,
         train: bool = False,
@@ -220,7 +224,7 @@ class Stack(nn.Module):
             if i > 0:
                 xs = nn.LayerNorm()(xs) if self.layer_norm else xs
                 xs = self._drop(xs, rows, train) if self.dropout else xs
-            final, xs = layer(xs, lengths=lengths, state=s, taps=t, train=train, rows=rows)
+            final, xs = layer(xs, lengths=lengths, resets=resets, state=s, taps=t, train=train, rows=rows)
             finals.append(final)
         return tuple(finals), xs
 

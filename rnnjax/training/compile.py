@@ -66,6 +66,7 @@ def build_programs(
     train_shape: tuple[int, int],
     eval_shape: tuple[int, int],
     diagnosis_batch: Batch,
+    episode_words: tuple[int, ...] = (),
 ) -> Programs:
     """Compile all programs of an ensemble.
 
@@ -81,6 +82,7 @@ def build_programs(
         train_shape: (K, B) of a chunk in training, B a batch size of the layout.
         eval_shape: (K, B) of a chunk in evaluation.
         diagnosis_batch: of the shapes and dtypes that ``measure`` will be given.
+        episode_words: see ``Dataset``.
     """
     model = next(iter(models.values()))
     key, zero = jax.random.key(0), np.int32(0)
@@ -116,7 +118,7 @@ def build_programs(
     single_device: dict[tuple[str, Hashable], tuple[Program, tuple[PyTree, ...]]] = {
         ("init", cell): (init, (key,)) for cell, init in inits.items()
     }
-    measure_program = partial(_measure_layers, make_loss(model, program_kind.objective))
+    measure_program = partial(_measure_layers, make_loss(model, program_kind.objective), episode_words)
     single_device["measure", None] = measure_program, (state.params, diagnosis_batch)
     compiled = compile_in_parallel(layout, program_specs, single_device)
 
@@ -132,8 +134,11 @@ def build_programs(
     )
 
 
-def _measure_layers(loss: Loss, params: ModelParams, batch: Batch) -> tuple[jax.Array, tuple[LayerMeasurements, ...]]:
-    measurements = measure(loss, params, batch)
+def _measure_layers(
+    loss: Loss, episode_words: tuple[int, ...], params: ModelParams, batch: Batch
+) -> tuple[jax.Array, tuple[LayerMeasurements, ...]]:
+    begins = jax.numpy.isin(batch.inputs, jax.numpy.array(episode_words)).T if episode_words else None
+    measurements = measure(loss, params, batch, begins)
     return hide_nonfinite((measurements.losses, measurements.layers))
 
 

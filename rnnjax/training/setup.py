@@ -64,6 +64,7 @@ def set_up_ensemble(ensemble: Ensemble, layout: Layout) -> EnsembleSetup:
             train_shape=(settings.steps_per_program, batch_size),
             eval_shape=(eval_steps, eval_batch_size),
             diagnosis_batch=diagnosis_batch(dataset),
+            episode_words=dataset.episode_words,
         )
         compile_seconds = time.perf_counter() - began
         examples = examples_on_devices.result()

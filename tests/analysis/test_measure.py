@@ -32,7 +32,7 @@ LENGTHS = np.array([4, 0, 7, 1, 5])  # nobody reaches the last step
 
 
 @dataclasses.dataclass(frozen=True)
-class MinimalGated(rnnjax.Cell):
+class MinimalGated(rnnjax.ElementwiseCell):
     """A user's cell: one gate that keeps, and nothing but ``update`` to say so (Zhou et al. 2016)."""
 
     gates: ClassVar[tuple[str, ...]] = ("f", "n")
@@ -106,7 +106,7 @@ def test_curves_by_lag_are_those_of_the_paths(x64, name):
             expected[f"enters {gate}"] = norm(ways.enters[:, :, k])
             expected[f"into {gate}"] = norm(ways.dz_x[:, :, k])
             if not isinstance(cell, MinimalGated):
-                expected[f"gate {gate}"] = np.asarray(gate_values(cell, steps))[:, :, k].mean(axis=-1)
+                expected[f"gate {gate}"] = np.asarray(gate_values(cell, call.params, steps))[:, :, k].mean(axis=-1)
         assert set(layer.by_lag) == {*expected, "decay"}  # for which see tests/diagnostics/test_loss_decay.py
         assert not layer.last_step_only
         for quantity, values in expected.items():
@@ -126,7 +126,7 @@ def test_single_numbers_are_those_of_the_diagnostics(x64, name):
             one = jax.tree.map(lambda a: a[: LENGTHS[longest], longest], steps)
             jacobians = step_jacobians(cell, params, one)
             return (
-                saturation(cell, steps),
+                saturation(cell, params, steps),
                 keep_at_bias(cell, params).mean(),
                 jnp.median(horizon(steps)),
                 omega(cell, params, steps, state).mean(),

@@ -81,7 +81,7 @@ def flax_lstm(params):
 def flax_gru(params):
     """flax calls u z, and has a bias on h only inside the reset product: ours of r and u join those on x."""
     weights = {}
-    w_x, w_h, b, b_h = (np.split(a, 3, axis=-1) for a in params)
+    w_x, w_h, b, b_h = (np.split(a, 3, axis=-1) for a in params[:4])
     for k, gate in enumerate("rzn"):
         weights[f"i{gate}"] = {"kernel": w_x[k], "bias": b[k] if gate == "n" else b[k] + b_h[k]}
         weights[f"h{gate}"] = {"kernel": w_h[k]}
@@ -208,7 +208,7 @@ def test_a_cell_advances_as_it_remembers_and_reads_out(x64, name, hold):
     z_x, z_h = make_inputs(cell, (2, 4), steps=2, inputs=len(cell.gates) * cell.features)
     state = make_state(cell, (2, 4))
     tap, held = normal_like(state, 9), None if hold is None else normal_like(state[-1], 10) > 0
-    m = cell.remember(z_x, z_h, state[-1], held) + tap[-1]
+    m = cell.remember(z_x, z_h, state[-1], hold=held) + tap[-1]
     expected = cell.make_state(cell.readout(z_x, z_h, m) + tap[0], m)
     assert_close(cell.advance(z_x, z_h, state[-1], hold=held, tap=tap), expected, 1e-15)
 

@@ -24,6 +24,7 @@ CASES = [
     ("GRU", {"reverse": True}),
     ("LSTM", {"backward": "autodiff"}),
     ("GRU", {"backward": "autodiff"}),
+    ("MinGRU", {"backend": "associative"}),
 ]
 
 

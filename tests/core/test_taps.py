@@ -95,7 +95,7 @@ def test_the_gradient_of_a_loss_at_one_step_is_zero_at_all_later_steps(name):
 
 
 @dataclasses.dataclass(frozen=True)
-class Linear(rnnjax.Cell):
+class Linear(rnnjax.ElementwiseCell):
     """h_t = z^x_t + z^h_t."""
 
     gates: ClassVar[tuple[str, ...]] = ("h",)

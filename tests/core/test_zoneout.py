@@ -116,7 +116,9 @@ def test_a_step_in_training_is_on_average_the_step_in_evaluation(x64, name):
 def test_at_rate_zero_the_program_is_that_without_zoneout(name):
     """The same jaxpr, forward and backward, as of a cell whose ``remember`` is ``update`` alone."""
     cell = CELLS[name].replace(param_dtype=jnp.float32)
-    bare = type("Bare", (type(cell),), {"remember": lambda self, z_x, z_h, m, hold=None: self.update(z_x, z_h, m)})(5)
+    bare = type(
+        "Bare", (type(cell),), {"remember": lambda self, z_x, z_h, m, own=None, hold=None: self.update(z_x, z_h, m)}
+    )(5)
     params, xs = make_params(cell), make_inputs(cell, BATCH)
 
     def program(cell, backward):

@@ -26,7 +26,13 @@ def program(cell):
     @jax.jit
     def measured(params, lengths):
         steps = linearise(cell, params, xs, start, lengths=lengths)
-        return steps, gate_values(cell, steps), saturation(cell, steps), horizon(steps), keep_at_bias(cell, params)
+        return (
+            steps,
+            gate_values(cell, params, steps),
+            saturation(cell, params, steps),
+            horizon(steps),
+            keep_at_bias(cell, params),
+        )
 
     return measured
 

@@ -18,7 +18,7 @@ WIDE = {"param_dtype": jnp.float64}
 
 
 @dataclasses.dataclass(frozen=True)
-class Linear(rnnjax.Cell):
+class Linear(rnnjax.ElementwiseCell):
     """h_t = z^x_t + z^h_t: its step Jacobian is W_hᵀ at every step."""
 
     gates: ClassVar[tuple[str, ...]] = ("h",)

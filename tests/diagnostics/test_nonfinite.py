@@ -70,7 +70,7 @@ def test_a_bad_gradient_is_found_at_its_step(healthy, bad):
 
 
 @dataclasses.dataclass(frozen=True)
-class Adder(rnnjax.Cell):
+class Adder(rnnjax.ElementwiseCell):
     """Adds a number that is near the end of float32 at every step."""
 
     gates: ClassVar[tuple[str, ...]] = ("h",)

@@ -119,8 +119,8 @@ def measured(name):
             "lyapunov": diagnostics.lyapunov_spectrum(cell, params, steps),
             "omega": diagnostics.omega(cell, params, steps, ways.state),
             "flossing": diagnostics.flossing(cell, params, steps, count=2),
-            "gates": diagnostics.gate_values(cell, steps),
-            "saturation": diagnostics.saturation(cell, steps),
+            "gates": diagnostics.gate_values(cell, params, steps),
+            "saturation": diagnostics.saturation(cell, params, steps),
             "horizon": diagnostics.horizon(steps),
             "keep_at_bias": diagnostics.keep_at_bias(cell, cell.init(jax.random.key(0), INPUTS)),
         }

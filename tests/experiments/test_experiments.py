@@ -49,6 +49,19 @@ def test_copying_answers_at_every_step(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("resets", "raised"), [("exact", False), ("none", True), ("early", True), ("late", True)])
+def test_episodes_tell_of_a_reset_at_the_wrong_step(tmp_path, capsys, resets, raised):
+    flags = f"{SMALL} --cells gru --steps 3 --length 12 --longest-episode 5 --resets {resets}"
+    task, _ = run_to_completion(f"episodes {flags}", tmp_path / "run")
+    assert (task["step"], task["objective"]) == ("step", "symbols")
+    (member,) = (tmp_path / "run" / "members").iterdir()
+    for stage in ("start", "end"):
+        (layer,) = read_json(member / f"diagnosis-{stage}.json")["layers"]
+        assert (layer["crossing"] > 0) == raised
+    assert ("crosses the beginning of an episode" in capsys.readouterr().out) == raised
+
+
+@pytest.mark.slow
 def test_temporal_order_trains_cells_by_recipes(tmp_path):
     cells = "--cells simple:omega=0.5"
     task, _ = run_to_completion(f"temporal {SMALL} {cells} --steps 3 --length 12", tmp_path / "run")

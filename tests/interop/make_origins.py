@@ -9,7 +9,8 @@ tests' own environment, so this wants one of its own; from the root of the repos
 
 Every array is float32. For each network the file holds, under its name, ``weights/`` and ``gradients/`` (of the loss
 Σ sin(ys + phases)) by the library's own keys, ``phases`` and ``ys`` (B, T, H), and of a layer of Keras ``config``, its
-options as JSON; and once ``xs`` (B, T, D) and ``versions``, that of each library.
+options as JSON; of an LSTM with ``proj_size`` also its final states ``h_n`` and ``c_n``, (layers·directions, B, ...);
+and once ``xs`` (B, T, D) and ``versions``, that of each library.
 """
 
 import json
@@ -73,6 +74,13 @@ def more_torch_networks():
     yield "torch_lstm_weight_norm", torch.nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0_reverse")
 
 
+def projected_torch_networks():
+    shape = {"input_size": D, "hidden_size": H, "proj_size": 2, "batch_first": True}
+    yield "torch_lstm_projected", torch.nn.LSTM(**shape)
+    yield "torch_lstm_projected_without_bias", torch.nn.LSTM(**shape, bias=False)
+    yield "torch_lstm_projected_deep_bidirectional", torch.nn.LSTM(**shape, num_layers=2, bidirectional=True)
+
+
 def keras_networks():
     layers = keras.layers
     yield "keras_simple_rnn", layers.SimpleRNN(H, return_sequences=True)
@@ -119,6 +127,10 @@ def main():
         for k, weight in enumerate(layer.get_weights()):  # what a user hands over is what was recorded
             np.testing.assert_array_equal(weight, arrays[f"{name}/weights/{k}"])
     add(more_torch_networks())
+    for name, network in projected_torch_networks():
+        add([(name, network)])
+        _, final = network(torch.as_tensor(xs))  # of the weights that were drawn
+        arrays |= {f"{name}/{key}": a.detach().numpy() for key, a in zip(("h_n", "c_n"), final, strict=True)}
     path = Path(__file__).with_name("origins.npz")
     np.savez_compressed(path, **arrays)
     print(f"{path.name}: {len(arrays)} arrays, {path.stat().st_size} bytes, {', '.join(arrays['versions'])}")

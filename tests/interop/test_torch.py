@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from origins import assert_answers_alike, load
+from origins import ARRAYS, assert_answers_alike, load
 from sequences import assert_close, assert_same
 
 import rnnjax
@@ -17,6 +17,7 @@ def both_ways(cell):
     return rnnjax.Bidirectional(rnnjax.RNN(cell), rnnjax.RNN(cell, reverse=True))
 
 
+PROJECTED = rnnjax.ProjectedLSTM(H, projection=2)
 NETWORKS = {
     "torch_rnn": rnnjax.RNN(rnnjax.SimpleRNN(H)),
     "torch_rnn_relu": rnnjax.RNN(rnnjax.SimpleRNN(H, activation="relu")),
@@ -25,6 +26,9 @@ NETWORKS = {
     "torch_gru_bidirectional": both_ways(rnnjax.GRU(H)),
     "torch_lstm_deep_bidirectional": rnnjax.Stack((both_ways(rnnjax.LSTM(H)),) * 2),
     "torch_gru_in_a_model": rnnjax.Stack((rnnjax.RNN(rnnjax.GRU(H)),) * 2),
+    "torch_lstm_projected": rnnjax.RNN(PROJECTED),
+    "torch_lstm_projected_without_bias": rnnjax.RNN(PROJECTED),
+    "torch_lstm_projected_deep_bidirectional": rnnjax.Stack((both_ways(PROJECTED),) * 2),
     "torch_rnn_cell": rnnjax.RNN(rnnjax.SimpleRNN(H)),
     "torch_lstm_cell": rnnjax.RNN(rnnjax.LSTM(H)),
     "torch_gru_cell": rnnjax.RNN(rnnjax.GRU(H)),
@@ -49,10 +53,20 @@ def test_outputs_and_gradients_are_those_of_torch(name):
     for absent in ["no bias"] if "gru" in name else ["bias_ih", "bias_hh"]:
         gradients = {key: g * (absent not in key) for key, g in origin.gradients.items()}
         converted.append(from_torch(gradients, **options)[1])
-    has_biases = name != "torch_gru_in_a_model"
+    has_biases = any(key.split(".")[-1].startswith("bias_") for key in origin.weights)
     assert_answers_alike(module, params, origin, *converted, biases=has_biases)
     if not has_biases:
         assert not any(np.any(a) for path, a in jax.tree.leaves_with_path(params) if path[-1].key.startswith("b"))
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "projected" in name])
+def test_final_states_of_a_projected_lstm_are_those_of_torch(name):
+    origin = load(name)
+    module, params = from_torch(origin.weights)
+    final, _ = jax.jit(lambda params: module.apply({"params": params}, origin.xs))(params)
+    states = jax.tree.leaves(final, is_leaf=lambda node: isinstance(node, rnnjax.cells.ProjectedLSTMState))
+    assert_close(jnp.stack([state.h for state in states]), ARRAYS[f"{name}/h_n"], 1e-5)
+    assert_close(jnp.stack([state.c for state in states]), ARRAYS[f"{name}/c_n"], 1e-5)
 
 
 NORMALISED = "weight_hh_l0_reverse"
@@ -138,7 +152,21 @@ DEEP = "torch_lstm_deep_bidirectional"
         (changed("torch_lstm", weight_hh_l0=ZEROS), {}, r"weight_hh_l0 has shape \(16, 8\), but one side must be 1, 3"),
         (changed("torch_lstm", weight_hh_l0=ZEROS[0]), {}, r"weight_hh_l0 has shape \(8,\), but one side must be"),
         (changed("torch_lstm", weight_hh_l0=ZEROS[:0]), {}, r"weight_hh_l0 has shape \(0, 8\), but one side must be"),
-        (changed("torch_lstm", weight_hr_l0=ZEROS), {}, "an nn.LSTM with proj_size"),
+        (
+            changed("torch_lstm", weight_hr_l0=ZEROS),
+            {},
+            r"an nn.LSTM with proj_size of 1 layer and 1 direction, where weight_ih_l0 has shape \(32, 3\)",
+        ),
+        (
+            changed("torch_lstm_projected", weight_hr_l0=ZEROS[0]),
+            {},
+            r"weight_hr_l0 has shape \(8,\), but it must be that of a matrix from the units of an nn.LSTM to",
+        ),
+        (
+            changed("torch_lstm_projected_deep_bidirectional", weight_hr_l1=None),
+            {},
+            "an nn.LSTM with proj_size of 2 layers and 2 directions, but they lack weight_hr_l1",
+        ),
         (changed("torch_lstm", bias_ih_l0=np.zeros(16, int)), {}, "bias_ih_l0 must hold floating-point .* got int64"),
         (changed("torch_lstm", bias_ih_l0=Tensor(None)), {}, "bias_ih_l0 cannot be read .*BFloat16.*as float32"),
         (changed("torch_gru_in_a_model"), {}, "no weight_ih_l0 under the prefix '', but under 'encoder.gru.'"),

@@ -7,7 +7,7 @@ import pytest
 from sequences import assert_close, assert_same, normal_like
 
 import rnnjax
-from rnnjax.cells.base import Params
+from rnnjax.cells import Params
 from rnnjax.nn.classifier import drop_words
 from rnnjax.nn.recurrent import BidirectionalState
 

@@ -38,6 +38,22 @@ def test_a_model_comes_back_from_its_description(spec, architecture):
         assert model_from_description(json.loads(json.dumps(describe_model(model)))) == model
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        rnnjax.PeepholeLSTM(5, chrono=9),
+        rnnjax.JANET(5, beta=0.5),
+        rnnjax.IndRNN(5, activation="tanh", steps=40),
+        rnnjax.MinGRU(5, forget_bias=2.0),
+        rnnjax.MinLSTM(5),
+        rnnjax.CTRNN(5, tau=50.0, sigma=0.0),
+    ],
+)
+def test_cells_of_the_family_come_back_from_their_description(cell):
+    layer = rnnjax.RNN(cell)
+    assert model_from_description(json.loads(json.dumps(describe_model(layer)))) == layer
+
+
 def test_a_part_of_the_users_own_has_no_description():
     @dataclasses.dataclass(frozen=True)
     class Own(rnnjax.GRU):

@@ -7,7 +7,7 @@ import pytest
 from sequences import assert_close, assert_same, normal_like
 
 import rnnjax
-from rnnjax.cells.base import Params
+from rnnjax.cells import Params
 from rnnjax.nn.pooling import Attention, pooled
 
 B, T, D, H, VOCABULARY = 3, 6, 2, 4, 9

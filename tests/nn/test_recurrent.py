@@ -11,7 +11,8 @@ import pytest
 from sequences import assert_close, assert_same, normal_like
 
 import rnnjax
-from rnnjax.cells.base import Params
+from rnnjax.cells import Params
+from rnnjax.core.unroll import unroll_with_outputs
 from rnnjax.nn import recurrent as modules
 
 B, T, D, H = 3, 6, 2, 4
@@ -132,10 +133,10 @@ def test_layers_and_directions_draw_masks_of_their_own(monkeypatch):
     drawn = []
 
     def spy(cell, params, xs, state, *, dropout, **options):
-        drawn.extend(dropout)
-        return rnnjax.unroll(cell, params, xs, state, dropout=dropout, **options)
+        drawn.extend(dropout[:3])
+        return unroll_with_outputs(cell, params, xs, state, dropout=dropout, **options)
 
-    monkeypatch.setattr(modules, "unroll", spy)
+    monkeypatch.setattr(modules, "unroll_with_outputs", spy)
     cell = rnnjax.SimpleRNN(20, input_dropout=0.5, recurrent_dropout=0.5, zoneout=0.5)
     both = rnnjax.Bidirectional(rnnjax.RNN(cell), rnnjax.RNN(cell, reverse=True))
     module = rnnjax.Stack([rnnjax.RNN(cell), rnnjax.RNN(cell), both])
@@ -182,9 +183,9 @@ def test_rnn_hands_its_options_to_unroll(monkeypatch):
 
     def spy(cell, params, xs, state, **options):
         seen.update(options)
-        return rnnjax.unroll(cell, params, xs, state, **options)
+        return unroll_with_outputs(cell, params, xs, state, **options)
 
-    monkeypatch.setattr(modules, "unroll", spy)
+    monkeypatch.setattr(modules, "unroll_with_outputs", spy)
     module = rnnjax.RNN(rnnjax.SimpleRNN(H), reverse=True, backward="autodiff", store_every=2)
     jax.eval_shape(module.init, jax.random.key(0), np.zeros((B, T, D), np.float32))
     assert {name: seen[name] for name in ("reverse", "backward", "store_every")} == {

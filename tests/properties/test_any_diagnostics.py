@@ -85,7 +85,7 @@ def gate_program(name):
     @jax.jit
     def run(params, xs, lengths):
         steps = linearise(cell, params, xs, lengths=lengths)
-        return steps, gate_values(cell, steps), saturation(cell, steps), horizon(steps)
+        return steps, gate_values(cell, params, steps), saturation(cell, params, steps), horizon(steps)
 
     return run
 

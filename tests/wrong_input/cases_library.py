@@ -22,6 +22,13 @@ CELLS = [
     ),
     ("rnnjax.Identity(float('inf'))", "scale must be a finite number, got inf"),
     ("SimpleRNN(5, activation='gelu')", "activation must be one of tanh, relu, got 'gelu'"),
+    ("rnnjax.JANET(5, beta=float('nan'))", "beta must be a finite number, got nan"),
+    ("rnnjax.IndRNN(5, steps=0)", "steps must be a whole number of at least 1, got 0"),
+    (
+        "rnnjax.MinGRU(5, recurrent_dropout=0.1)",
+        "MinGRU has no recurrent kernel, so recurrent_dropout must be 0",
+    ),
+    ("rnnjax.CTRNN(5, dt=200.0)", "dt must be above 0 and at most tau = 100.0, got 200.0"),
     ("cell.init(0, 3)", "key must be one key from jax.random.key, got 0"),
     (
         "cell.init(old_key, 3)",
@@ -63,6 +70,12 @@ UNROLL = [
         "xs must be (T, ..., D) without an axis of length 0, got float32 of shape (8, 0, 3)",
     ),
     ("unroll(cell, params, xs[..., :2])", "xs has 2 features, but params.w_x expects 3"),
+    (
+        "unroll(cell, params, xs, backend='associative')",
+        "backend='associative' needs a cell that is linear in its state, such as rnnjax.MinGRU(128), got LSTM; use "
+        "backend='scan'",
+    ),
+    ("unroll(cell, params, xs, backend='parallel')", "backend must be one of scan, associative, got 'parallel'"),
     ("unroll(GRU(5), params, xs)", "params.w_h must have shape (5, 15) for GRU(5), got float32 of shape (5, 20)"),
     ("unroll(LSTM(6), params, xs)", "params.w_h must have shape (6, 24) for LSTM(6), got float32 of shape (5, 20)"),
     (

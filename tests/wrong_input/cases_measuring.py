@@ -16,11 +16,11 @@ DIAGNOSTICS = [
     ("reach(xs[:, 0, 0], share=50)", "share must be above 0 and at most 1, as 0.01 for 1%, got 50"),
     ("linearise(cell, params, xs, lengths=lengths + 8)", "lengths must be from 0 to 8, got 9"),
     (
-        "gate_values(cell, xs)",
+        "gate_values(cell, params, xs)",
         "steps must be the result of rnnjax.diagnostics.linearise, got float32 of shape (8, 4, 3)",
     ),
     (
-        "gate_values(GRU(5), steps)",
+        "gate_values(GRU(5), params, steps)",
         "steps are of a cell with 4 gates and 5 units, but GRU(5) has 3 and 5",
     ),
     ("horizon(None)", "steps must be the result of rnnjax.diagnostics.linearise, got None"),

@@ -63,15 +63,16 @@ def padding_read(evidence: Evidence) -> Alarm | None:
 
 
 def crosses_reset(evidence: Evidence) -> Alarm | None:
-    """A gradient crosses a step at which the state is reset; it must be exactly 0, so any that is not is a fault."""
+    """A gradient crosses the beginning of an episode; it must be exactly 0, so any that is not is a fault."""
     share = evidence.crossing
     if share is None or share == 0:
         return None
     amount = "a gradient that is not finite" if not np.isfinite(share) else f"{percent(share)} of the largest gradient"
-    sentence = f"{evidence.label}: {amount} crosses a step at which the state is reset."
+    sentence = f"{evidence.label}: {amount} crosses the beginning of an episode, where the state must be reset."
     remedy = (
         "Replace the state that comes in before it is read, as in jnp.where(reset, initial_state, state): what is "
-        "multiplied by 0 afterwards, or reset one step late, still depends on the episode before."
+        "multiplied by 0 afterwards, or reset a step early or late, still depends on the episode before; layers of "
+        "rnnjax take resets as an argument."
     )
     return Alarm("crosses a reset", evidence.label, sentence, remedy, {"share": float(np.nan_to_num(share))})
 

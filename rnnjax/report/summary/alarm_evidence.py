@@ -52,6 +52,7 @@ def member_evidence(member: RunRecord, clip: float, best: float | None = None) -
         belt_share=None if latest is None else by_lag(latest, "belt_share"),
         has_belt=latest is not None and has_belt(latest),
         padding_read=None if np.isnan(padding) else padding,
+        crossing=None if latest is None else latest.crossing,
         ours=not member.task.loss_alone,
         gradient_norms=None if member.task.loss_alone else _none_if_empty(member.gradient_norms),
         clip=clip,

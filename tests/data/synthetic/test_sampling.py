@@ -5,6 +5,7 @@ import pytest
 
 from rnnjax.data.synthetic.adding import adding
 from rnnjax.data.synthetic.copying import copying
+from rnnjax.data.synthetic.episodes import episodes
 from rnnjax.data.synthetic.flipflop import flipflop
 from rnnjax.data.synthetic.recall import recall
 from rnnjax.data.synthetic.temporal_order import temporal_order
@@ -15,6 +16,7 @@ COUNTS = {"train_examples": 400, "validation_examples": 60, "seed": 3}
 TASKS = {
     "adding": (adding, {"min_length": 5, "max_length": 40, "test_examples": 50}, {"test_examples": 60}),
     "copying": (copying, {"delay": 30, "test_examples": 50}, {"test_examples": 60}),
+    "episodes": (episodes, {"length": 30, "longest_episode": 9, "test_examples": 50}, {"test_examples": 60}),
     "temporal order": (
         temporal_order,
         {"min_length": 10, "max_length": 60, "marks": 2, "test_examples": 50},

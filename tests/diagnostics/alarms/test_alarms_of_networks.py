@@ -55,7 +55,7 @@ def test_a_gate_that_its_bias_holds_shut_is_stuck():
     cell = cell_from_spec("lstm:forget_bias=-9", 8)
     params = cell.init(jax.random.key(0), 3)
     xs = jnp.asarray(np.random.default_rng(1).normal(size=(5, 3)), jnp.float32)
-    shares = jax.jit(lambda xs: saturation(cell, linearise(cell, params, xs)))(xs)
+    shares = jax.jit(lambda xs: saturation(cell, params, linearise(cell, params, xs)))(xs)
     stuck = dict(zip(cell.gates, map(float, shares), strict=True))
     (alarm,) = check(Evidence("LSTM", saturation=stuck, has_belt=True))
     assert (alarm.name, dict(alarm.evidence)) == ("saturated gates", {"f": 1.0})
