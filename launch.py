@@ -5,6 +5,7 @@
     python launch.py imdb [flags]        sentiment of 25,000 movie reviews
     python launch.py adding | copying | temporal | episodes | mnist | characters [flags]
                                          standard long-memory tasks, with published results to compare with
+    python launch.py flipflop [flags]    remember three signs, and see the fixed points that hold them
     python launch.py text --train FILE   your own labelled texts: tsv, csv, jsonl, or folders of txt
     python launch.py series --train FILE your own labelled time series: npz
     python launch.py predict RUN FILE    what a trained run of texts or series predicts for new ones

@@ -47,7 +47,7 @@ def show_explanation(run: Path, text: str | None, example: int | None, console: 
     else:
         sequences = [_test_example(member.dataset(), int(example or 0)) for member in restored.members]
     several = restored.objective in (Objective.CLASSES, Objective.SYMBOLS)
-    sides = None if restored.objective is Objective.NUMBER else restored.sides
+    sides = None if restored.objective in (Objective.NUMBER, Objective.SIGNALS) else restored.sides
     console.print(legend(console, ("another class", "the answer") if several else sides, unit, several=several))
     note = ""
     for member, sequence in zip(restored.members, sequences, strict=True):
@@ -114,6 +114,9 @@ def _test_example(dataset: Dataset, number: int) -> Sequence:
     label = test.labels[number]
     if dataset.objective is Objective.NUMBER:
         name = f"{label:.4g}"
+    elif dataset.objective is Objective.SIGNALS:
+        numbers = ", ".join(f"{x:.4g}" for x in label[len(inputs) - 1])
+        name = f"{numbers} at its last step; the first of these numbers is explained"
     elif dataset.objective is Objective.SYMBOLS:
         name = dataset.vocabulary[label[test.lengths[number] - 1]]
     else:

@@ -13,6 +13,7 @@ from experiments.tasks.adding import Adding
 from experiments.tasks.characters import Characters
 from experiments.tasks.copying import Copying
 from experiments.tasks.episodes import Episodes
+from experiments.tasks.flipflop import Flipflop
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.mnist import Mnist
 from experiments.tasks.recall import Recall
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from rnnjax.typing import JSONValue
 
 EXPERIMENT_CLASSES = (
-    Recall, Imdb, Adding, Copying, Temporal, Episodes, Mnist, Characters, Text, Series, Trainability,
+    Recall, Imdb, Adding, Copying, Temporal, Episodes, Flipflop, Mnist, Characters, Text, Series, Trainability,
 )  # fmt: skip
 EXPERIMENTS: dict[str, type[Experiment]] = {kind.__name__.lower(): kind for kind in EXPERIMENT_CLASSES}
 FILE_FLAGS = ("train", "test", "file")  # paths of the user's files, which are compared by content

@@ -77,6 +77,20 @@ def swap_record(lag: list[int], measured: list[float], predicted: list[float]) -
     return {"what": what, "lag": lag, "measured": measured, "predicted": predicted}
 
 
+def points_record(points: dict[int | str, int], far: int = 0) -> dict[str, Any]:
+    """A search for fixed points; ``points``: number of unstable directions, or "slow" -> how many were found."""
+    records = []
+    for kind, count in points.items():
+        for number in range(count):
+            unstable = 0 if kind == "slow" else kind
+            record = {"fixed": kind != "slow", "speed": 1e-13, "unstable": unstable, "candidates": 5}
+            record |= {"position": [float(number), float(unstable), 1.0], "outputs": [1.0, -1.0]}
+            records.append(record | {"eigenvalues_real": [0.9, 0.5], "eigenvalues_imag": [0.0, 0.0]})
+    paths = [{"axes": [[0.0, 1.0, 2.0], [0.0, 0.5, 1.0], [1.0, 1.0, 1.0]]}]
+    total = {"candidates": 5 * len(records) + far, "not_finite": 0, "far": far, "fast": 0}
+    return {"points": records, "paths": paths, "variance": [0.5, 0.25, 0.125], **total}
+
+
 def update_records(folder: Path, ratios: dict[str, list[float]], steps: list[int]) -> None:
     """Append update ratios to a member's metrics, one of each block a step."""
     with (folder / "metrics.jsonl").open("a") as file:

@@ -139,6 +139,73 @@ class WordSwaps(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         _require_equal_lengths(self, "lag", "measured", "predicted")
 
 
+class StationaryPoint(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """A state of the whole model at which it stays under inputs of zeros, or nearly so.
+
+    Attributes:
+        fixed: whether it is a fixed point; else it is a slow point.
+        speed: q = ½‖F(h) - h‖².
+        unstable: number of directions in which a small change grows.
+        candidates: that ended here.
+        position: (3,) on the principal axes of ``FixedPointSearch``.
+        outputs: (K,) of the model at this state.
+        eigenvalues_real: (E,) real parts of the largest eigenvalues of the Jacobian, largest modulus first.
+        eigenvalues_imag: (E,) their imaginary parts.
+    """
+
+    fixed: bool
+    speed: Number
+    unstable: int
+    candidates: int
+    position: Floats
+    outputs: Floats
+    eigenvalues_real: Floats
+    eigenvalues_imag: Floats
+
+    def __post_init__(self) -> None:
+        _require_equal_lengths(self, "eigenvalues_real", "eigenvalues_imag")
+        _require_three_axes("position", len(self.position))
+
+
+class StatePath(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """The states along one validation example on the principal axes of ``FixedPointSearch``: three arrays (T,)."""
+
+    axes: tuple[Floats, ...]
+
+    def __post_init__(self) -> None:
+        _require_three_axes("axes", len(self.axes))
+        if len({len(axis) for axis in self.axes}) > 1:
+            raise ValueError("axes are of unequal length")
+
+
+class FixedPointSearch(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """The fixed and slow points of the model under inputs of zeros, see ``diagnostics.fixed_points``.
+
+    Positions are on the first three principal axes of the states that validation examples visit; 0 where a state has
+    fewer numbers.
+
+    Attributes:
+        points: fixed points first, those with fewer unstable directions first.
+        paths: of a few validation examples.
+        variance: (3,) share of the variance of the visited states along each axis.
+        candidates: from which the search began.
+        not_finite: of the candidates, those that became NaN or infinite.
+        far: those that ended far away from all visited states.
+        fast: those that ended at neither a fixed nor a slow point.
+    """
+
+    points: tuple[StationaryPoint, ...]
+    paths: tuple[StatePath, ...]
+    variance: Floats
+    candidates: int
+    not_finite: int
+    far: int
+    fast: int
+
+    def __post_init__(self) -> None:
+        _require_three_axes("variance", len(self.variance))
+
+
 class Diagnosis(msgspec.Struct, frozen=True, eq=False, kw_only=True, omit_defaults=True):
     """What was measured on one batch of validation examples.
 
@@ -149,6 +216,7 @@ class Diagnosis(msgspec.Struct, frozen=True, eq=False, kw_only=True, omit_defaul
         layers: every recurrent layer and direction, in the order in which the model calls them.
         texts: a few texts, word by word; none where the task reads no words.
         swaps: None where the task reads no words.
+        fixed_points: None where they were not searched for, as before training and in most tasks.
     """
 
     step: int
@@ -157,6 +225,12 @@ class Diagnosis(msgspec.Struct, frozen=True, eq=False, kw_only=True, omit_defaul
     layers: tuple[LayerDiagnosis, ...]
     texts: tuple[TextAttribution, ...] = ()
     swaps: WordSwaps | None = None
+    fixed_points: FixedPointSearch | None = None
+
+
+def _require_three_axes(name: str, length: int) -> None:
+    if length != 3:
+        raise ValueError(f"{name}: {length} entries, expected 3, one for each principal axis")
 
 
 def _require_equal_lengths(record: msgspec.Struct, *names: str) -> None:

@@ -22,6 +22,7 @@ class Objective(enum.Enum):
     CLASSES = "classes"  # (N,) int32 in 0..C-1: C logits, cross-entropy of their softmax in nats
     NUMBER = "number"  # (N,) float32: one number, squared error; right within TOLERANCE
     SYMBOLS = "symbols"  # (N, L) int32 in 0..V-1: V logits at every step, mean cross-entropy over the valid steps
+    SIGNALS = "signals"  # (N, L, K) float32: K numbers at every step, mean squared error; right where its sign is
 
 
 class Examples(NamedTuple):
@@ -58,6 +59,7 @@ class Dataset(NamedTuple):
     baseline: float | None = None  # loss of the best answer without memory
     chance: float | None = None  # its accuracy, if classes differ in size
     explained: bool = True  # whether word attribution is measured after training, if inputs are words
+    fixed_points: bool = False  # whether fixed points under inputs of zeros are searched for after training
     preprocessing: Preprocessing | None = None  # what was done to texts or series from files
     episode_words: tuple[int, ...] = ()  # ids with which an episode inside of a sequence begins
     carried: bool = False  # whether examples are consecutive windows of one sequence, with the state carried over
@@ -74,4 +76,5 @@ class Dataset(NamedTuple):
         """The sizes that a model for this data set must have."""
         features = self.train.inputs.shape[2] if self.train.inputs.ndim == 3 else 0
         outputs = {Objective.CLASSES: len(self.classes), Objective.SYMBOLS: len(self.vocabulary)}
+        outputs[Objective.SIGNALS] = self.train.labels.shape[-1]
         return Sizes(0 if features else len(self.vocabulary), features, outputs.get(self.objective, 1))

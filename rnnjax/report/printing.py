@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rnnjax.errors import UserError
 from rnnjax.report.run_report import write_report
 from rnnjax.report.sections.alarms import rich_alarms
+from rnnjax.report.sections.fixed_points import rich_fixed_points
 from rnnjax.report.sections.solved import rich_solved
 from rnnjax.report.sections.trainability import rich_trainability
 from rnnjax.report.tables.published import rich_published
@@ -52,7 +53,8 @@ def print_reports(runs: tuple[Path, ...]) -> None:
         run = load_run(folder)
         parts: list[RenderableType | None] = [rich_trainability(run)]
         if parts == [None]:  # the map of a study of a hundred runs replaces their rows and alarms
-            parts = [rich_table(run), rich_published(run), rich_solved(run), rich_alarms(run)]
+            tables = (rich_table, rich_published, rich_solved, rich_fixed_points, rich_alarms)
+            parts = [make(run) for make in tables]
         for part in filter(None, parts):
             console.print(part)
         console.print(f"report: {page.resolve()}", markup=False, highlight=False, soft_wrap=True)

@@ -172,7 +172,7 @@ def _last_step_only(info: MemberInfo, task: TaskInfo, flags: JSONObject) -> bool
     architecture = flags.get("architecture")
     given = {**(architecture if isinstance(architecture, dict) else {}), **info.varied}
     pooled = given.get("pooling", "last") != "last" or bool(given.get("bidirectional", False))
-    return task.objective is not Objective.SYMBOLS and not pooled
+    return task.objective not in (Objective.SYMBOLS, Objective.SIGNALS) and not pooled
 
 
 def read_diagnoses(member: Path) -> dict[Stage, Diagnosis]:

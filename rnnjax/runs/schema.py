@@ -158,7 +158,7 @@ class TaskInfo(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def by_loss(self) -> bool:
         """Whether the loss is the main score, and not the share of right answers."""
-        return self.loss_alone or self.objective in (Objective.NUMBER, Objective.SYMBOLS)
+        return self.loss_alone or self.objective in (Objective.NUMBER, Objective.SYMBOLS, Objective.SIGNALS)
 
     @property
     def loss_alone(self) -> bool:

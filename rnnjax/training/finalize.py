@@ -11,6 +11,7 @@ from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.checkpointing import TrainProgress
 from rnnjax.training.diagnose_run import diagnose_member, diagnose_words, explains_words
 from rnnjax.training.evaluate import accuracy_by_distance, evaluate
+from rnnjax.training.fixed_point_search import search_fixed_points
 from rnnjax.training.run_state import RunState
 from rnnjax.training.setup import EnsembleSetup, stack_trees
 from rnnjax.training.step.losses import BY_LOSS
@@ -47,6 +48,10 @@ def finalize(setup: EnsembleSetup, members: Sequence[RunState], done: TrainProgr
             model = spec.make_model(dataset.sizes, spec.cell.uninitialised())
             texts, swaps = diagnose_words(model, dataset, member.params)
             diagnosis = msgspec.structs.replace(diagnosis, texts=texts, swaps=swaps)
+        if dataset.fixed_points:
+            model = spec.make_model(dataset.sizes, spec.cell.uninitialised())
+            searched = search_fixed_points(model, dataset, member.params)
+            diagnosis = msgspec.structs.replace(diagnosis, fixed_points=searched)
         member.writer.write_diagnosis("end", diagnosis)
         distances, (accuracy, minus_loss) = dataset.test.distances, member.best or (float("nan"),) * 2
         result = RunResult(

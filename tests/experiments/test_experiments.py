@@ -71,6 +71,21 @@ def test_temporal_order_trains_cells_by_recipes(tmp_path):
     assert read_json(member / "member.json")["label"] == "SimpleRNN omega=0.5"
 
 
+def test_flipflop_answers_with_several_numbers_at_every_step_and_ends_with_fixed_points(tmp_path):
+    flags = "--cells simple --steps 4 --length 7 --channels 2 --pulse-probability 0.3 --validate-every 2"
+    task, (result,) = run_to_completion(f"flipflop {SMALL} {flags}", tmp_path / "run")
+    assert (task["step"], task["example"]) == ("step", "sequence")
+    assert (task["objective"], task["loss"], task["classes"]) == ("signals", "mean squared error", [])
+    (member,) = (tmp_path / "run" / "members").iterdir()
+    assert read_json(member / "member.json")["baseline"] == pytest.approx(0.7 * 6 / 7)
+    assert read_json(member / "member.json")["last_step_only"] is False
+    assert 0 <= result["test_accuracy"] <= 1
+    assert "fixed_points" not in read_json(member / "diagnosis-start.json")
+    searched = read_json(member / "diagnosis-end.json")["fixed_points"]
+    ended = sum(point["candidates"] for point in searched["points"])
+    assert ended + searched["not_finite"] + searched["far"] + searched["fast"] == searched["candidates"] > 0
+
+
 @pytest.fixture
 def digits(monkeypatch):
     """Random images instead of MNIST; the list of arguments with which they were loaded."""
@@ -144,6 +159,9 @@ def test_characters_of_a_file_with_carried_state(tmp_path):
             "--pooling must be last for a task with an output at every step, but max was given.",
         ),
         ("adding --length 9 --min-length 10", "--min-length must be from 2 to --length, but 10 was given."),
+        ("flipflop --channels 0", "--channels must be at least 1, but 0 was given."),
+        ("flipflop --length 1", "--length must be at least 2, but 1 was given."),
+        ("flipflop --pulse-probability 0", "--pulse-probability must be above 0 and at most 1, but 0.0 was given."),
         ("temporal --marks 4", "--marks must be 2 or 3, but 4 was given."),
         ("mnist --train-examples 0", "--train-examples must be at least 1, but 0 was given."),
         ("characters --file {path}/none.txt", "There is no file {path}/none.txt; give one that exists."),

@@ -18,6 +18,7 @@ from experiments.study import run_specs
 from experiments.tasks.adding import Adding
 from experiments.tasks.characters import Characters
 from experiments.tasks.copying import Copying
+from experiments.tasks.flipflop import Flipflop
 from experiments.tasks.series import Series
 from experiments.tasks.text import Text
 from rnnjax.data.dataset import Objective, Sizes
@@ -124,7 +125,11 @@ def test_of_numbers_the_number_is_explained(tmp_path):
 
 @pytest.mark.parametrize(
     ("experiment", "objective"),
-    [(Adding(steps=2, length=6, **ONE), Objective.NUMBER), (Copying(steps=2, delay=3, **ONE), Objective.SYMBOLS)],
+    [
+        (Adding(steps=2, length=6, **ONE), Objective.NUMBER),
+        (Copying(steps=2, delay=3, **ONE), Objective.SYMBOLS),
+        (Flipflop(steps=2, length=6, channels=2, **ONE), Objective.SIGNALS),
+    ],
 )
 def test_of_other_tasks_too(experiment, objective, tmp_path):
     vocabulary = next(iter(run_specs(experiment, lambda line: None))).make_dataset().vocabulary
@@ -132,3 +137,6 @@ def test_of_other_tasks_too(experiment, objective, tmp_path):
     status, shown, error = explained(run, "--example", "0")
     assert (status, error) == (0, "")
     assert "Example 0 of the test data" in shown
+    if objective is Objective.SIGNALS:
+        note = r"is labelled -?1, -?1 at its last step; the first of these numbers is explained\."
+        assert re.search(note, " ".join(shown.split()))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from experiments.registry import config_differences, experiment_from_config, experiment_to_config
 from experiments.tasks.adding import Adding
 from experiments.tasks.copying import Copying
+from experiments.tasks.flipflop import Flipflop
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
 from experiments.tasks.temporal import Temporal
@@ -51,7 +52,7 @@ EXPERIMENTS = st.one_of(
             architecture=st.builds(Architecture, layers=st.integers(1, 3), layer_norm=st.booleans(), dropout=RATES),
             training=SETTINGS,
         )
-        for kind in (Recall, Imdb, Adding, Copying, Temporal)
+        for kind in (Recall, Imdb, Adding, Copying, Temporal, Flipflop)
     ]
 )
 

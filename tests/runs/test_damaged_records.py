@@ -48,6 +48,8 @@ REQUIRED = {
         "step", "examples", "loss", "layers", "name", "cell", "reverse", "gates", "units", "count", "by_lag", "q10",
         "q50", "q90", "keep_at_bias", "horizon", "belt_share", "omega", "padding_read", "exponents", "steps", "largest",
         "lag", "smallest", "words", "label", "logits", "connectivity", "what", "measured", "predicted",
+        "points", "paths", "variance", "candidates", "not_finite", "far", "fast", "fixed", "speed", "unstable",
+        "position", "outputs", "eigenvalues_real", "eigenvalues_imag", "axes",
     },
 }  # fmt: skip
 

@@ -11,10 +11,13 @@ from synthetic_run import write_run
 import rnnjax
 from rnnjax.analysis.diagnosis import (
     Diagnosis,
+    FixedPointSearch,
     JacobianProducts,
     LagQuantiles,
     LayerDiagnosis,
     LyapunovEstimate,
+    StatePath,
+    StationaryPoint,
     TextAttribution,
     WordSwaps,
 )
@@ -75,6 +78,17 @@ DIAGNOSIS = Diagnosis(
     ),
     texts=(TextAttribution(words=("é", "<b>"), label=1, logits=np.array([0.5, 1.0]), connectivity=np.ones(2)),),
     swaps=WordSwaps(what="a word", lag=np.array([7]), measured=np.array([0.5]), predicted=np.array([np.nan])),
+    fixed_points=FixedPointSearch(
+        points=(
+            StationaryPoint(
+                fixed=True, speed=1e-14, unstable=1, candidates=3, position=np.array([0.5, -1.0, 0.0]),
+                outputs=np.array([0.5, np.nan]), eigenvalues_real=np.array([1.5, -0.5]),
+                eigenvalues_imag=np.array([0.0, 0.25]),
+            ),
+        ),
+        paths=(StatePath(axes=(np.array([0.5, 1.0]), np.array([2.0, 1.0]), np.zeros(2))),),
+        variance=np.array([0.5, 0.25, 0.0]), candidates=8, not_finite=1, far=2, fast=2,
+    ),
 )  # fmt: skip
 
 
@@ -207,7 +221,9 @@ def test_failure_and_divergence(member):
     assert reader.read_outcome(member) == "It diverged."
 
 
-@pytest.mark.parametrize("diagnosis", [DIAGNOSIS, msgspec.structs.replace(DIAGNOSIS, texts=(), swaps=None)])
+@pytest.mark.parametrize(
+    "diagnosis", [DIAGNOSIS, msgspec.structs.replace(DIAGNOSIS, texts=(), swaps=None, fixed_points=None)]
+)
 def test_diagnosis(member, diagnosis):
     with writing(member) as records:
         records.write_diagnosis("end", diagnosis)

@@ -48,7 +48,7 @@ FOLDERS = [
     (
         "report broken-task",
         "'broken-task/task.json' is damaged, objective: invalid enum value 'guess', expected one of binary, classes, "
-        "number, symbols; restore it or run again.",
+        "number, symbols, signals; restore it or run again.",
     ),
     (
         "report broken-member",

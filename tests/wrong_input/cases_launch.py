@@ -36,6 +36,11 @@ FLAGS = [
     ),
     ("adding --length 1", "--length must be at least 2, but 1 was given."),
     ("temporal --marks 4", "--marks must be 2 or 3, but 4 was given."),
+    ("flipflop --channels 0", "--channels must be at least 1, but 0 was given."),
+    (
+        "flipflop --pulse-probability 1.5",
+        "--pulse-probability must be above 0 and at most 1, but 1.5 was given.",
+    ),
     ("copying --pooling mean", "--pooling must be last for a task with an output at every step, but mean was given."),
     ("trainability --gains 1 1", "--gains must be one or more different numbers above 0, but (1.0, 1.0) was given."),
     (

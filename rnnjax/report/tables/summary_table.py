@@ -44,6 +44,7 @@ ACCURACY_NOTES = {
     Objective.NUMBER: " A number counts as right within 0.04 (Hochreiter & Schmidhuber 1997); those of a file of "
     "series are counted in standard deviations of the training labels.",
     Objective.SYMBOLS: " Accuracy is the share of symbols that are right.",
+    Objective.SIGNALS: " Accuracy is the share of numbers, over all steps, whose sign is right.",
 }
 ERROR_NOTE = (
     " RMSE and MAE are the root of the mean squared error and the mean absolute error, in the unit of the labels; R² "

@@ -12,8 +12,10 @@ LOSSES = {
     Objective.CLASSES: "cross-entropy, nats",
     Objective.NUMBER: "mean squared error",
     Objective.SYMBOLS: "cross-entropy a step, nats",
+    Objective.SIGNALS: "mean squared error",
 }
-BY_LOSS = {Objective.NUMBER, Objective.SYMBOLS}  # the best validation has the smallest loss, not the best accuracy
+# the best validation has the smallest loss, not the best accuracy
+BY_LOSS = {Objective.NUMBER, Objective.SYMBOLS, Objective.SIGNALS}
 
 
 def score(
@@ -23,13 +25,14 @@ def score(
 
     Args:
         objective: the kind of label, which determines both.
-        outputs: (B, 1) or (B, C); for SYMBOLS (B, T, V).
-        labels: (B,); for SYMBOLS (B, T).
+        outputs: (B, 1) or (B, C); for SYMBOLS (B, T, V), for SIGNALS (B, T, K).
+        labels: (B,); for SYMBOLS (B, T), for SIGNALS (B, T, K).
         lengths: (B,) valid steps; steps past an example's end do not count.
 
     Returns:
         losses (B,), and correct (B,) in 0..1: whether the answer is right; for SYMBOLS the fraction of an example's
-        symbols that is right, not counting ``BLANK`` ones (1 where there are no others).
+        symbols that is right, not counting ``BLANK`` ones (1 where there are no others); for SIGNALS the fraction of
+        an example's numbers whose sign is right.
     """
     if objective is Objective.BINARY:
         losses = optax.sigmoid_binary_cross_entropy(outputs[:, 0], labels.astype(outputs.dtype))
@@ -40,6 +43,11 @@ def score(
     elif objective is Objective.NUMBER:
         errors = outputs[:, 0] - labels
         losses, correct = errors**2, jnp.abs(errors) <= TOLERANCE
+    elif objective is Objective.SIGNALS:
+        valid = jnp.arange(labels.shape[1])[None, :] < lengths[:, None]
+        losses = _masked_mean(((outputs - labels) ** 2).mean(axis=-1), valid)
+        right = ((outputs > 0) == (labels > 0)).mean(axis=-1, dtype=outputs.dtype)
+        correct = _masked_mean(right, valid)
     else:
         valid = jnp.arange(labels.shape[1])[None, :] < lengths[:, None]
         losses = _masked_mean(optax.softmax_cross_entropy_with_integer_labels(outputs, labels), valid)

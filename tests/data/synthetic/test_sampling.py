@@ -6,6 +6,7 @@ import pytest
 from rnnjax.data.synthetic.adding import adding
 from rnnjax.data.synthetic.copying import copying
 from rnnjax.data.synthetic.episodes import episodes
+from rnnjax.data.synthetic.flipflop import flipflop
 from rnnjax.data.synthetic.recall import recall
 from rnnjax.data.synthetic.temporal_order import temporal_order
 from rnnjax.errors import UserError
@@ -19,6 +20,11 @@ TASKS = {
     "temporal order": (
         temporal_order,
         {"min_length": 10, "max_length": 60, "marks": 2, "test_examples": 50},
+        {"test_examples": 60},
+    ),
+    "flip-flop": (
+        flipflop,
+        {"channels": 2, "length": 9, "pulse_probability": 0.2, "test_examples": 50},
         {"test_examples": 60},
     ),
     "recall": (recall, {"min_distance": 10, "max_distance": 29, "test_per_distance": 5}, {"test_per_distance": 3}),

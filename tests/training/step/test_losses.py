@@ -66,6 +66,18 @@ def test_symbols_are_means_over_valid_steps_and_blanks_count_in_the_loss_alone()
     assert correct[3] >= 1 / 3
 
 
+def test_signals_are_means_over_valid_steps_and_numbers_and_right_where_their_sign_is():
+    outputs, labels = RNG.normal(size=(B, T, 3)), np.sign(RNG.normal(size=(B, T, 3))).astype(np.float32)
+    losses, correct = scored(Objective.SIGNALS, outputs, labels)
+    for i, length in enumerate(LENGTHS):
+        assert losses[i] == pytest.approx(np.mean((outputs[i, :length] - labels[i, :length]) ** 2), rel=1e-5)
+        assert correct[i] == pytest.approx(np.mean(np.sign(outputs[i, :length]) == labels[i, :length]))
+    garbled, other = np.where((np.arange(T) >= LENGTHS[:, None])[..., None], 1e4, outputs), labels.copy()
+    other[0, LENGTHS[0] :] = 7
+    for a, b in zip(scored(Objective.SIGNALS, garbled, other), (losses, correct), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_steps_past_the_end_do_not_count():
     logits, labels = RNG.normal(size=(B, T, V)), RNG.integers(V, size=(B, T)).astype(np.int32)
     past = np.arange(T) >= LENGTHS[:, None]
