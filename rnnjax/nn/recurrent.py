@@ -88,7 +88,7 @@ class RNN(nn.Module):
         batch_axes = xs.ndim - 2
         if not self.time_major:
             xs, taps, resets = jax.tree.map(lambda a: jnp.moveaxis(a, batch_axes, 0), (xs, taps, resets))
-        # cells that are not elementwise are seen as any other scan
+        # cells that are not elementwise are seen as any other scan, so that they must be one where they are measured
         if marked := marking.value and isinstance(self.cell, ElementwiseCell):
             info = LayerInfo("/".join(self.path) or "rnn", self.cell, self.reverse, self.time_major)
             xs, taps = mark_inputs(info, params, xs, lengths, resets, state, taps)
@@ -97,7 +97,8 @@ class RNN(nn.Module):
         def scan(dropout: DropoutMasks = NO_DROPOUT) -> tuple[States, jax.Array]:
             final, _, ys = unroll_with_outputs(
                 self.cell, params, xs, state, lengths=lengths, resets=resets, reverse=self.reverse, taps=taps,
-                dropout=dropout, backward=self.backward, store_every=self.store_every, backend=self.backend,
+                dropout=dropout, backward=self.backward, store_every=self.store_every,
+                backend="scan" if marking.value else self.backend,
             )  # fmt: skip
             return final, ys
 
@@ -187,8 +188,7 @@ class Stack(nn.Module):
     Attributes:
         layers: bottom first.
         dropout: rate of dropout between two layers.
-        layer_norm: normalise the outputs of a layer over its features (Ba, Kiros & Hinton 2016) before dropout and the
-            next layer; there is no normalisation inside the recurrence.
+        layer_norm: normalise the outputs between two layers over features (Ba, Kiros & Hinton 2016), before dropout.
     """
 
     layers: Sequence[nn.Module]

@@ -71,6 +71,18 @@ def test_cells_without_a_recurrent_kernel_have_no_parameters_for_it(x64):
         assert_same(CELLS[name].params_from_dict(params, INPUTS), CELLS[name].init(KEY, INPUTS))
 
 
+@pytest.mark.parametrize(("z_f", "z_i", "kept"), [(-300, -300, 0.5), (-300, 0, 0), (300, -300, 1), (300, 300, 0.5)])
+def test_the_gates_of_a_minlstm_are_finite_where_both_sigmoids_underflow(z_f, z_i, kept):
+    z = jnp.array([z_f, z_i, 0.3], jnp.float32)
+
+    def update(z):
+        return rnnjax.MinLSTM(1).update(z, jnp.zeros(3), jnp.ones(1))[0]
+
+    value, slope = jax.value_and_grad(update)(z)
+    np.testing.assert_allclose(value, kept + (1 - kept) * 0.3, rtol=1e-6)
+    assert np.all(np.isfinite(slope))
+
+
 def test_noise_has_mean_zero_its_scale_and_does_not_depend_on_the_batch():
     cell = rnnjax.CTRNN(40, tau=50.0, dt=10.0, sigma=0.2)
     noise = np.asarray(cell.dropout_masks(KEY, jnp.arange(30), INPUTS, 50).noise)

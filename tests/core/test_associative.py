@@ -82,10 +82,11 @@ class Rotations(rnnjax.Cell):
         return states.s.real + xs.sum(axis=-1, keepdims=True)
 
 
-def rotations_case():
-    cell = Rotations(FEATURES, param_dtype=jnp.float64)
+def complex_case(cell_type):
+    """(cell, arguments to differentiate, other options) with lengths, resets and taps."""
+    cell = cell_type(FEATURES, param_dtype=jnp.float64)
     rng, params = np.random.default_rng(0), cell.init(jax.random.key(0), INPUTS)
-    params["b"] = params["b"] + normal_like(params["b"], 1, 0.1)
+    params = jax.tree.map(lambda a, noise: a + noise, params, normal_like(params, 1, 0.1))
     taps = jax.tree.map(lambda a: jnp.asarray(0.1 * rng.normal(size=a.shape), a.dtype), zero_taps(cell, (STEPS, BATCH)))
     resets = jnp.asarray(rng.random((STEPS, BATCH)) < 0.3)
     xs = normal_like(jax.ShapeDtypeStruct((STEPS, BATCH, INPUTS), jnp.float64), 2)
@@ -93,8 +94,9 @@ def rotations_case():
 
 
 @pytest.mark.parametrize("more", [{}, {"reverse": True, "backward": "autodiff"}, {"store_every": 3}])
-def test_complex_states_of_several_arrays_and_outputs_of_their_own(x64, more):
-    cell, arguments, options = rotations_case()
+@pytest.mark.parametrize("cell_type", [Rotations, rnnjax.LRU])
+def test_complex_states_and_outputs_of_their_own(x64, cell_type, more):
+    cell, arguments, options = complex_case(cell_type)
 
     def loss(arguments, backend):
         final, states, ys = unroll_with_outputs(cell, **arguments, **options, **more, backend=backend)
@@ -111,7 +113,7 @@ def test_complex_states_of_several_arrays_and_outputs_of_their_own(x64, more):
 
 
 def test_norm_taps_get_the_norms(x64):
-    for cell, arguments, options in ((CELLS["MinGRU"], *full_case("MinGRU")[:2]), rotations_case()):
+    for cell, arguments, options in ((CELLS["MinGRU"], *full_case("MinGRU")[:2]), complex_case(Rotations)):
         taps = jax.tree.map(jnp.zeros_like, arguments["taps"])
         plain, _ = gradient_of_taps(cell, arguments, options, taps)
         norms, _ = gradient_of_taps(cell, arguments, options, norm_taps(taps))
@@ -161,18 +163,38 @@ def test_forward_mode_and_second_derivatives(x64):
     assert_close(second, expected, 1e-11)
 
 
-@pytest.mark.parametrize("name", LINEAR)
-def test_a_layer_computes_the_same_with_it(name):
-    cell = CELLS[name].replace(param_dtype=jnp.float32)
+@pytest.mark.parametrize("cell", [rnnjax.MinGRU(FEATURES), rnnjax.MinLSTM(FEATURES), rnnjax.LRU(FEATURES)])
+def test_a_layer_computes_the_same_with_it(cell):
     xs, lengths = jnp.moveaxis(make_inputs(cell, (BATCH,)), 0, 1), jnp.array(LENGTHS)
     scan, parallel = (rnnjax.RNN(cell, backend=backend) for backend in ("scan", "associative"))
     variables = scan.init(jax.random.key(0), xs)
     expected, found = (layer.apply(variables, xs, lengths=lengths) for layer in (scan, parallel))
     assert_close(found, expected, 1e-6)
-    mask_of = {"train": True, "rngs": {"dropout": jax.random.key(1)}}
-    dropping = [layer.clone(cell=cell.replace(input_dropout=0.5)) for layer in (scan, parallel)]
-    expected, found = (layer.apply(variables, xs, **mask_of) for layer in dropping)
+
+
+def test_dropout_of_the_inputs_is_the_same_in_a_layer():
+    cell = rnnjax.MinGRU(FEATURES, input_dropout=0.5)
+    xs = jnp.moveaxis(make_inputs(cell, (BATCH,)), 0, 1)
+    scan, parallel = (rnnjax.RNN(cell, backend=backend) for backend in ("scan", "associative"))
+    variables, drawn = scan.init(jax.random.key(0), xs), {"dropout": jax.random.key(1)}
+    expected, found = (layer.apply(variables, xs, train=True, rngs=drawn) for layer in (scan, parallel))
     assert_close(found, expected, 1e-6)
+
+
+@pytest.mark.parametrize("cell", [rnnjax.MinGRU(3), rnnjax.LRU(3)])
+def test_a_layer_in_parallel_is_observed_as_one_that_scans(cell):
+    """Where its gradient is to be seen at every step, it is computed step by step."""
+    xs = jnp.moveaxis(make_inputs(rnnjax.LSTM(1), (BATCH,)), 0, 1)
+    norms = []
+    for backend in ("scan", "associative"):
+        layer = rnnjax.RNN(cell, backend=backend)
+        variables = layer.init(jax.random.key(0), xs)
+        observed = rnnjax.observe(lambda xs, layer=layer: (layer.apply(variables, xs)[1] ** 2).sum())(xs)  # noqa: B023
+        slopes = jax.grad(observed.tapped)(observed.taps, xs)
+        norms.append([np.abs(a) for a in jax.tree.leaves(slopes)])
+    assert len(norms[0]) == 1
+    assert np.all(norms[0][0].sum(axis=-1) > 0)
+    assert_close(norms[1], norms[0], 1e-6)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -126,8 +126,11 @@ class MinLSTM(_Minimal):
 
     def _parts(self, z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         z_f, z_i, z_g = jnp.split(z, 3, axis=-1)
-        odds = jax.nn.log_sigmoid(z_f) - jax.nn.log_sigmoid(z_i)  # log of σ(z_f)/σ(z_i), also where both underflow
-        return jax.nn.sigmoid(odds), jax.nn.sigmoid(-odds), z_g
+        # f = (1 + e^-z_i) / (2 + e^-z_f + e^-z_i), with every exponent shifted so that the largest is 0
+        shift = jax.lax.stop_gradient(jnp.minimum(jnp.minimum(z_f, z_i), 0))
+        one, exp_f, exp_i = jnp.exp(shift), jnp.exp(shift - z_f), jnp.exp(shift - z_i)
+        both = 2 * one + exp_f + exp_i
+        return (one + exp_i) / both, (one + exp_f) / both, z_g
 
     def gate_values(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:
         """f_t, i_t and g_t, packed (..., 3·H)."""
