@@ -18,7 +18,7 @@ from rnnjax.analysis.layer_diagnosis import layer_diagnosis
 from rnnjax.analysis.loss_arguments import check_concrete, check_numeric
 from rnnjax.analysis.measure import Measurements, measure, nonfinite_origin
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
-from rnnjax.analysis.scan_diagnosis import ScanDiagnosis, diagnose_scans
+from rnnjax.analysis.scans.scan_diagnosis import ScanDiagnosis, diagnose_scans
 from rnnjax.argument_checks import check_floats, check_lengths, describe
 from rnnjax.cells import Cell, ElementwiseCell
 from rnnjax.cells.params import to_dict

@@ -1,7 +1,7 @@
 """The alarms of the scans of a loss."""
 
-from rnnjax.analysis.scan_diagnosis import ScanDiagnosis, state_name
-from rnnjax.analysis.scan_measure import ScanMeasurements
+from rnnjax.analysis.scans.scan_diagnosis import ScanDiagnosis, state_name
+from rnnjax.analysis.scans.scan_measure import ScanMeasurements
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, Origin, check
 from rnnjax.diagnostics.gradients import reach
 from rnnjax.report.summary.diagnosis import by_lag, has_belt, mean_keep

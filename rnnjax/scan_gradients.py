@@ -14,7 +14,7 @@ from rnnjax.analysis.layer_diagnosis import layer_diagnosis
 from rnnjax.analysis.loss_arguments import check_concrete, check_numeric
 from rnnjax.analysis.measure import measure
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
-from rnnjax.analysis.scan_diagnosis import diagnose_scans, state_name
+from rnnjax.analysis.scans.scan_diagnosis import diagnose_scans, state_name
 from rnnjax.argument_checks import describe, is_number
 from rnnjax.report.diagnosis_report import Figures, Summary, figures, flow_summary, rich_summary, write_page
 from rnnjax.runtime.blas import one_blas_thread

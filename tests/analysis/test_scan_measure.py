@@ -9,7 +9,7 @@ from flax_cells import CELLS, check_equal
 from sequences import normal_like
 
 import rnnjax
-from rnnjax.analysis.scan_diagnosis import diagnose_scans
+from rnnjax.analysis.scans.scan_diagnosis import diagnose_scans
 from rnnjax.scans.carries import why_no_state
 from rnnjax.scans.equations import inner_programs
 

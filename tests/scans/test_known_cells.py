@@ -11,7 +11,7 @@ from flax_cells import CELLS, UNITS, WIDE, check_equal
 from sequences import normal_like
 
 import rnnjax
-from rnnjax.analysis.scan_diagnosis import diagnose_scans
+from rnnjax.analysis.scans.scan_diagnosis import diagnose_scans
 from rnnjax.scans.calls import backpropagate
 from rnnjax.scans.known_cells import known_cell
 from rnnjax.scans.observation import trace

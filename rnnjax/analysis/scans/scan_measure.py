@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr
 
-from rnnjax.analysis.known_cell_measure import measure_known_cell
 from rnnjax.analysis.measure import LayerMeasurements, quantiles_over_examples
-from rnnjax.analysis.scan_decay import example_norms, scan_decay
-from rnnjax.analysis.scan_jacobians import scan_dynamics
+from rnnjax.analysis.scans.known_cell_measure import measure_known_cell
+from rnnjax.analysis.scans.scan_decay import example_norms, scan_decay
+from rnnjax.analysis.scans.scan_jacobians import scan_dynamics
 from rnnjax.diagnostics.gradient_paths import share
 from rnnjax.diagnostics.gradients import by_lag, safe_norm
 from rnnjax.diagnostics.lyapunov import Lyapunov

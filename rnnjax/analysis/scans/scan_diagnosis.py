@@ -11,7 +11,7 @@ import numpy as np
 from rnnjax.analysis.diagnosis import LayerDiagnosis
 from rnnjax.analysis.layer_diagnosis import jacobian_products, lag_quantiles, layer_diagnosis, lyapunov_estimate
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
-from rnnjax.analysis.scan_measure import ScanMeasurements, StateMeasurements, measure_scans
+from rnnjax.analysis.scans.scan_measure import ScanMeasurements, StateMeasurements, measure_scans
 from rnnjax.argument_checks import check_integers, describe
 from rnnjax.scans.observation import trace
 from rnnjax.scans.sites import Site, find_sites

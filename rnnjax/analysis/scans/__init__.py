@@ -1,0 +1,1 @@
+"""Measurements of the scans of any program."""
