@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -17,7 +18,11 @@ from benchmarks.machine import machine
 from rnnjax.config.execution import Execution
 from rnnjax.sharding.devices import configure_devices
 
-CELLS = {"mingru": rnnjax.MinGRU, "minlstm": rnnjax.MinLSTM}
+CELLS: dict[str, Callable[[int, int], rnnjax.Cell]] = {  # of the number of units and the length T
+    "mingru": lambda features, steps: rnnjax.MinGRU(features, chrono=steps),
+    "minlstm": lambda features, steps: rnnjax.MinLSTM(features, chrono=steps),
+    "lru": lambda features, steps: rnnjax.LRU(features, r_min=0.9),
+}
 WAYS: dict[str, dict[str, Any]] = {
     "scan": {},
     "associative": {"backend": "associative"},
@@ -27,7 +32,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Associative:
-    """Time the last output, and its gradient with respect to the parameters, by the scan and by the associative scan.
+    """Time the last state, and its gradient with respect to the parameters, by the scan and by the associative scan.
 
     The ways take turns within a round. Memory is what the compiled program allocates besides its arguments.
 
@@ -39,7 +44,7 @@ class Associative:
         rounds: rounds, of which the median is shown.
     """
 
-    cells: tuple[Literal["mingru", "minlstm"], ...] = ("mingru", "minlstm")
+    cells: tuple[Literal["mingru", "minlstm", "lru"], ...] = ("mingru", "minlstm", "lru")
     steps: tuple[int, ...] = (1000, 10_000)
     batch: int = 1
     features: int = 64
@@ -73,14 +78,14 @@ def main() -> None:
 
 
 def _program(flags: Associative, name: str, steps: int, options: dict[str, Any], gradient: int) -> tuple[Any, int]:
-    """A function that computes the last output, or its gradient, and the bytes of its temporaries."""
-    cell = CELLS[name](flags.features, chrono=steps)
+    """A function that computes the last state, or its gradient, and the bytes of its temporaries."""
+    cell = CELLS[name](flags.features, steps)
     params = cell.init(jax.random.key(0), flags.features)
     xs = jax.random.normal(jax.random.key(1), (steps, flags.batch, flags.features))
 
-    def loss(params: Any, xs: jax.Array) -> jax.Array:
+    def loss(params: Any, xs: jax.Array) -> Any:
         final, _ = rnnjax.unroll(cell, params, xs, **options)
-        return jnp.sum(final.h**2)
+        return sum(jnp.sum(jnp.abs(a) ** 2) for a in jax.tree.leaves(final))
 
     compiled = jax.jit(jax.grad(loss) if gradient else loss).lower(params, xs).compile()
     memory: Any = compiled.memory_analysis()
