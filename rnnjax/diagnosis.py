@@ -56,7 +56,7 @@ class Result:
         return rich_summary(self._summary)
 
     def plot(self) -> Figures:
-        """Matplotlib figures by name: "decay", "paths", "shares", "gates" (where there are any), "flow"."""
+        """Matplotlib figures by name: "decay", "paths", "shares", "gates", "flow", where there is something to show."""
         return figures(self._summary)
 
     @property
@@ -81,7 +81,9 @@ def diagnose(
         rich.print(result.summary())
 
     Where the loss uses no ``rnnjax.RNN``, every ``lax.scan`` in it is measured, whoever wrote it: see
-    ``rnnjax.observe``. Each array of its carry that a step computes anew is then a state with a row of its own.
+    ``rnnjax.observe``. A scan of a cell of Flax, such as ``nn.RNN(nn.LSTMCell(128))``, is measured as a layer of rnnjax
+    with the same equations, gates included. Of any other scan, each array of the carry that a step computes anew is a
+    state with a row of its own.
 
     Args:
         model: what the loss applies, such as a Flax module; or a bare cell of rnnjax.

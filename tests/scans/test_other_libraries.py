@@ -1,5 +1,7 @@
 """Networks of Flax, Equinox and Haiku, unchanged: the gradient of each step equals one computed in another way."""
 
+from functools import partial
+
 import equinox as eqx
 import flax.linen as nn
 import flax.nnx as nnx
@@ -142,3 +144,62 @@ def test_haiku():
     params = normal_like(jax.eval_shape(model.init, jax.random.key(0), inputs()), 1, 0.5)
     (site,) = check_by_finite_differences(lambda p, xs: (model.apply(p, xs) ** 2).sum(), params, inputs())
     assert len(site.carry) == 2
+
+
+def jitted_losses():
+    """Losses (B,) that are compiled in the manner of each library: (name, plain, compiled, parameters)."""
+
+    def last(ys):
+        return (ys[:, -1] ** 2).sum(axis=1)
+
+    def apply(model, params, xs):
+        return last(model.apply(params, xs))
+
+    class Compiled(nn.Module):
+        @nn.compact
+        def __call__(self, xs):
+            return nn.jit(nn.RNN)(nn.GRUCell(3, param_dtype=float), name="rnn")(xs)
+
+    class Plain(nn.Module):
+        @nn.compact
+        def __call__(self, xs):
+            return nn.RNN(nn.GRUCell(3, param_dtype=float), name="rnn")(xs)
+
+    params = normal_like(jax.eval_shape(Plain().init, jax.random.key(0), inputs()), 1, 0.5)
+    plain = partial(apply, Plain())
+    graph, state = nnx.split(nnx.RNN(nnx.GRUCell(D, 3, rngs=nnx.Rngs(0), param_dtype=float, dtype=float)))
+
+    def of_nnx(state, xs):
+        return last(nnx.merge(graph, state)(xs))
+
+    arrays, rest = eqx.partition(eqx.nn.GRUCell(D, 3, key=jax.random.key(0), dtype=float), eqx.is_array)
+
+    def of_equinox(arrays, xs):
+        cell = eqx.combine(arrays, rest)
+        return (jax.vmap(lambda xs: jax.lax.scan(lambda h, x: (cell(x, h), None), jnp.zeros(3), xs)[0])(xs) ** 2).sum(1)
+
+    return {
+        "jax.jit": (plain, jax.jit(plain), params),
+        "nn.jit": (plain, partial(apply, Compiled()), params),
+        "nnx.jit": (of_nnx, nnx.jit(of_nnx), state),
+        "eqx.filter_jit": (of_equinox, eqx.filter_jit(of_equinox), arrays),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["jax.jit", "nn.jit", "nnx.jit", "eqx.filter_jit"])
+def test_a_loss_that_is_compiled_already_is_seen_into_like_any_other(how):
+    plain, compiled, params = jitted_losses()[how]
+    compiled(params, inputs())  # JAX keeps the program of this call
+    found = []
+    for loss in (plain, compiled):
+        tapped, taps, (site,) = rnnjax.observe(loss)(params, inputs())
+        gradients = jax.grad(lambda *args, tapped=tapped: tapped(*args).sum())(taps, params, inputs())
+        found.append(gradients[site.name][0])
+        assert site.hidden is None
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-12)
+    flow = rnnjax.gradient_flow(compiled, params, inputs())
+    np.testing.assert_allclose(flow.norms[site.name], np.linalg.norm(found[0], axis=-1), rtol=1e-10)
+    assert [layer.cell for layer in rnnjax.diagnose(compiled, params, inputs(), compiled).diagnosis.layers] == [
+        "scan" if how == "eqx.filter_jit" else "GRUCell"
+    ]

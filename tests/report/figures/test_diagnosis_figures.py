@@ -7,7 +7,7 @@ from rnnjax.report.figures import style
 from rnnjax.report.figures.dynamics import lyapunov, swaps, updates
 from rnnjax.report.figures.gates import gates, gates_of_the_detour, into_gates
 from rnnjax.report.figures.gradient_paths import belt_and_detour, belt_share, loss_decay
-from rnnjax.report.figures.panels import gate_colours
+from rnnjax.report.figures.panels import gate_colours, heading
 from rnnjax.report.sections.diagnosis_figures import FIGURES
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.runs.reader import load_run
@@ -201,3 +201,12 @@ def test_any_numbers_can_be_drawn_and_told(run, value):
 def test_a_gate_of_another_cell_has_a_colour_of_its_own():
     colours = gate_colours(["f", "a", "b"])
     assert len(set(colours.values())) == 3
+
+
+def test_the_title_of_a_panel_is_divided_between_the_names_of_modules():
+    _, (panel, *_) = style.panels(3, style.WIDE, 2.0)
+    title = "OptimizedLSTMCell Classifier/encoder_of_the_first_sentence/Bidirectional_0/RNN_0 (backwards)"
+    heading(panel, title)
+    lines = panel.get_title(loc="left").split("\n")
+    assert len(lines) > 2
+    assert "".join(line if line.endswith("/") else f"{line} " for line in lines).strip() == title
