@@ -8,6 +8,7 @@ Shapes: T steps, N examples, D inputs, H units of the cell; arrays of a state ar
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -47,13 +48,23 @@ def plain_scan(cell: Cell, params: PyTree, inputs: ScanInputs, state: CellState)
         if isinstance(cell, ElementwiseCell):
             dropout = DropoutMasks(None, inputs.mask_h, hold_t, noise_t)
             new, y = cell.step(params, before, x_t, dropout=dropout, tap=tap_t)
+            new = keep_past_end(mask_t, new, state)
         else:
-            new, y = step_with_taps(cell, params, before, x_t, noise_t, tap_t)
-        new = keep_past_end(mask_t, new, state)
+            hold = None if mask_t is None else partial(_hold, mask_t, jax.tree.leaves(state))
+            new, y = step_with_taps(cell, params, before, x_t, noise_t, tap_t, hold)
         return new, (new, new.h if hasattr(new, "h") else keep_past_end(mask_t, y, jnp.zeros_like(y)))
 
     final, (states, ys) = jax.lax.scan(body, state, inputs.of_steps)
     return final, states, ys
+
+
+def _hold(mask: jax.Array, old: list[jax.Array], i: int, new: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """An array of the new state, held past an example's end; and the same, but there as the step made it.
+
+    The rest of the step reads the second one: of an old state that no step can make, it might make NaN.
+    """
+    held = where(mask, new, old[i])
+    return held, where(mask, held, new)
 
 
 def initial_like(cell: Cell, state: CellState) -> CellState:

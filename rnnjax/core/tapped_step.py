@@ -1,6 +1,6 @@
-"""One step of any cell with taps added to its new state where the step makes it."""
+"""One step of any cell with taps added to its new state, and the state held, where the step makes it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,14 +11,17 @@ from rnnjax.cells.params import check_like
 from rnnjax.scans.equations import CALLS, bind, inner_programs, is_literal
 from rnnjax.typing import CellState, PyTree, Taps
 
+Hold = Callable[[int, jax.Array], tuple[jax.Array, jax.Array]]
+
 
 def step_with_taps(
-    cell: Cell, params: PyTree, state: CellState, x_t: jax.Array, noise: PyTree, taps: Taps
+    cell: Cell, params: PyTree, state: CellState, x_t: jax.Array, noise: PyTree, taps: Taps, hold: Hold | None = None
 ) -> tuple[CellState, jax.Array]:
     """``cell.step`` with ``taps``, shaped like the state, added to the new state.
 
     They are added to each array of the new state before anything else in the step reads it, so that the gradient with
-    respect to them is the total derivative, also where the output is computed from the new state.
+    respect to them is the total derivative, also where the output is computed from the new state. The state
+    is held there too, so that what the rest of the step reads is the array that the scan carries on.
 
     Args:
         cell: any cell.
@@ -27,6 +30,8 @@ def step_with_taps(
         x_t: (N, D).
         noise: what the cell drew for the step, or None.
         taps: the state's named tuple, None in the place of an array that is not differentiable; or None.
+        hold: of the index of an array of the new state, and the array: the same where examples past their end keep the
+            old state, and what the rest of the step reads in its place; None where no example is past its end.
 
     Raises:
         ValueError: the step returns another state than it was given, or the state's field h is not the output.
@@ -41,9 +46,9 @@ def step_with_taps(
     arguments = params, state, x_t, noise
     program, shapes = jax.make_jaxpr(step, return_shape=True)(*arguments)
     _check_output(cell, program, *shapes)
-    is_none = {"is_leaf": lambda a: a is None}
-    added = [] if taps is None else jax.tree.leaves(taps, **is_none)
-    results = _evaluate(program, jax.tree.leaves(arguments), added)
+    nothing = [None] * len(jax.tree.leaves(state))
+    added = nothing if taps is None else jax.tree.leaves(taps, is_leaf=lambda a: a is None)
+    results = _evaluate(program, jax.tree.leaves(arguments), added, hold)
     new_state: tuple[CellState, jax.Array] = jax.tree.unflatten(jax.tree.structure(shapes), results)
     return new_state
 
@@ -73,17 +78,27 @@ def _are_one(program: ClosedJaxpr, i: int, j: int) -> bool:
     return a is b
 
 
-def _evaluate(program: ClosedJaxpr, arguments: Sequence[Any], added: Sequence[jax.Array | None]) -> list[Any]:
-    """Results of a program, with arrays added to the first of them where they are made, also inside ``jax.jit``."""
+def _evaluate(
+    program: ClosedJaxpr, arguments: Sequence[Any], added: Sequence[jax.Array | None], hold: Hold | None
+) -> list[Any]:
+    """Results of a program, the first of them changed where they are made.
+
+    Arrays are ``added`` to them, also inside ``jax.jit``; two results that are the same array get what is added to
+    both. Then ``hold`` is applied, to two results that are the same array only at the end.
+    """
     jaxpr = program.jaxpr
     values: dict[Var, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *arguments], strict=True))
     made: dict[Var, jax.Array] = {}
-    passed_on: dict[int, jax.Array] = {}  # results that are constants or arguments
+    passed_on: dict[int, jax.Array] = {}  # added to results that are constants or arguments
+    results_of: dict[Var, list[int]] = {}
     for i, (v, array) in enumerate(zip(jaxpr.outvars, added, strict=False)):
-        if array is not None and (is_literal(v) or v in values):
-            passed_on[i] = array
-        elif array is not None:
+        if is_literal(v) or v in values:
+            passed_on |= {} if array is None else {i: array}
+            continue
+        results_of.setdefault(v, []).append(i)
+        if array is not None:
             made[v] = made[v] + array if v in made else array
+    held: dict[int, Any] = {}
 
     def value(atom: Any) -> Any:
         return atom.val if is_literal(atom) else values[atom]
@@ -92,8 +107,15 @@ def _evaluate(program: ClosedJaxpr, arguments: Sequence[Any], added: Sequence[ja
         inputs = [value(atom) for atom in eqn.invars]
         of_results = [made.get(v) for v in eqn.outvars]
         if eqn.primitive.name in CALLS and any(a is not None for a in of_results):
-            results = _evaluate(inner_programs(eqn)[0], inputs, of_results)
+            results = _evaluate(inner_programs(eqn)[0], inputs, of_results, None)
         else:
             results = [a if b is None else a + b for a, b in zip(bind(eqn, inputs), of_results, strict=True)]
+        for k, v in enumerate(eqn.outvars):
+            if hold is not None and len(own := results_of.get(v, [])) == 1:
+                held[own[0]], results[k] = hold(own[0], results[k])
         values.update(zip(eqn.outvars, results, strict=True))
-    return [value(v) + passed_on[i] if i in passed_on else value(v) for i, v in enumerate(jaxpr.outvars)]
+    results = [value(v) + passed_on[i] if i in passed_on else value(v) for i, v in enumerate(jaxpr.outvars)]
+    if hold is None:
+        return results
+    first = [held[i] if i in held else hold(i, a)[0] for i, a in enumerate(results[: len(added)])]
+    return [*first, *results[len(added) :]]

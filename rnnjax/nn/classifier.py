@@ -98,7 +98,7 @@ class SequenceClassifier(nn.Module):
             )
         options = {"resets": self.resets(inputs)} if self.reset_words else {}
         final, ys = self.recurrent(xs, lengths=lengths, state=state, taps=taps, train=train, rows=rows, **options)
-        read = ys if self.pooling == "every" else pooled(self.pooling, final, ys, lengths)
+        read = ys if self.pooling == "every" else pooled(self.pooling, final, ys, lengths, self.recurrent)
         if self.layer_norm:
             read = nn.LayerNorm()(read)
         if self.dropout:

@@ -16,6 +16,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from rnnjax.cells import ElementwiseCell, Params
+from rnnjax.core.last_step import at_last_step
 from rnnjax.typing import CellState, PyTree, Taps
 
 CALLS, TAPS = "calls", "taps"
@@ -39,6 +40,19 @@ class Mark(NamedTuple):
     weights: PyTree
     info: LayerInfo | None  # None after the layer, where only ``passed`` is there
     mapped: tuple[bool, ...]  # for each axis of ``jax.vmap``, outermost first: whether ``weights`` have it too
+
+
+def final_where_made(final: CellState, states: CellState, lengths: jax.Array | None, reverse: bool) -> CellState:
+    """``final``, read out of ``states`` (T, ..., *) at the step that made it, instead of after the steps that hold it.
+
+    The numbers are the same. The gradient comes to the state at that step and not to all steps past an example's end,
+    so that diagnostics of the scan count their lags from the last valid step.
+    """
+
+    def read(a: jax.Array, of_steps: jax.Array) -> jax.Array:
+        return at_last_step(of_steps, lengths, reverse) if jnp.issubdtype(a.dtype, jnp.inexact) else a
+
+    return final if lengths is None else jax.tree.map(read, final, states)
 
 
 def mark_inputs(

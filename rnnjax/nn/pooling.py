@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.argument_checks import as_int32
-from rnnjax.nn.recurrent import BidirectionalState
+from rnnjax.cells import Cell
+from rnnjax.core.last_step import at_last_step
+from rnnjax.nn.recurrent import RNN, Bidirectional, BidirectionalState, Stack
 from rnnjax.typing import PyTree, States
 
 Pooling = Literal["last", "mean", "max", "attention"]
@@ -29,7 +31,9 @@ class Attention(nn.Module):
         return jnp.einsum("bt,btf->bf", weights, ys)
 
 
-def pooled(pooling: Pooling, final: States, ys: jax.Array, lengths: jax.Array | None) -> jax.Array:
+def pooled(
+    pooling: Pooling, final: States, ys: jax.Array, lengths: jax.Array | None, recurrent: nn.Module | None = None
+) -> jax.Array:
     """One vector for each example, (B, F); called inside the ``nn.compact`` method of a Flax module.
 
     Args:
@@ -38,9 +42,10 @@ def pooled(pooling: Pooling, final: States, ys: jax.Array, lengths: jax.Array | 
         final: the recurrent part's final state.
         ys: (B, T, F) outputs of the recurrent part.
         lengths: (B,) valid steps; None means T. An example without steps is pooled to zeros, with no gradient.
+        recurrent: the recurrent part, which "last" needs where the output is no part of a cell's state.
     """
     if pooling == "last":
-        return final_output(final)
+        return last_output(recurrent, final, ys, lengths)
     valid = jnp.ones(ys.shape[:2], bool)
     if lengths is not None:
         valid = jnp.arange(ys.shape[1])[None, :] < as_int32(lengths)[:, None]
@@ -54,8 +59,39 @@ def pooled(pooling: Pooling, final: States, ys: jax.Array, lengths: jax.Array | 
     return attended
 
 
-def final_output(final: States) -> jax.Array:
-    """The top layer's output after the last valid step, directions concatenated: (B, features)."""
+def last_output(recurrent: nn.Module | None, final: States, ys: jax.Array, lengths: jax.Array | None) -> jax.Array:
+    """The top layer's output after the last step that it reads, directions concatenated: (B, F).
+
+    It is the field h of the final state; where a cell's state has none, the entry of ``ys`` (B, T, F) at that step, and
+    zeros for an example without steps.
+
+    Raises:
+        ValueError: the state has no field h, and ``recurrent`` is no module of rnnjax.
+    """
+    if hasattr(final, "h"):
+        return final.h
     if isinstance(final, BidirectionalState):
-        return jnp.concatenate([final_output(final.forward), final_output(final.backward)], axis=-1)
-    return final.h if hasattr(final, "h") else final_output(final[-1])
+        rnns = (recurrent.forward_rnn, recurrent.backward_rnn) if isinstance(recurrent, Bidirectional) else (None, None)
+        parts = [ys, ys]
+        if isinstance(rnns[0], RNN) and not all(hasattr(state, "h") for state in final):
+            parts = jnp.split(ys, [_output_size(rnns[0].cell)], axis=-1)
+        both = [last_output(*direction, lengths) for direction in zip(rnns, final, parts, strict=True)]
+        return jnp.concatenate(both, axis=-1)
+    if isinstance(recurrent, Stack):
+        return last_output(recurrent.layers[-1], final[-1], ys, lengths)
+    if isinstance(recurrent, RNN):
+        last = at_last_step(jnp.swapaxes(ys, 0, 1), lengths, recurrent.reverse)
+        return last if lengths is None else jnp.where(as_int32(lengths)[:, None] > 0, last, 0)
+    if type(final) in (tuple, list):
+        return last_output(None, final[-1], ys, lengths)
+    raise ValueError(
+        f"pooling 'last' reads the field h of a final state, but {type(final).__name__} has none; use another pooling, "
+        "or rnnjax.RNN, rnnjax.Bidirectional or rnnjax.Stack as the recurrent part"
+    )
+
+
+def _output_size(cell: Cell) -> int:
+    """The number of outputs of a cell, whatever the number of its inputs."""
+    given = jnp.zeros(1, cell.param_dtype)
+    _, y = jax.eval_shape(lambda: cell.step(cell.init(jax.random.key(0), 1), cell.initial_state(), given))
+    return int(y.shape[-1])

@@ -27,7 +27,7 @@ from rnnjax.core.unroll import unroll_with_outputs
 from rnnjax.core.unroll_arguments import check_cell
 from rnnjax.nn.cell_params import cell_params
 from rnnjax.nn.dropout import drop_by_row, if_training
-from rnnjax.nn.layer_marks import LayerInfo, mark_inputs, mark_outputs, marking
+from rnnjax.nn.layer_marks import LayerInfo, final_where_made, mark_inputs, mark_outputs, marking
 from rnnjax.typing import PyTree, States, Taps
 
 
@@ -95,12 +95,12 @@ class RNN(nn.Module):
         steps, *batch_shape, in_features = xs.shape
 
         def scan(dropout: DropoutMasks = NO_DROPOUT) -> tuple[States, jax.Array]:
-            final, _, ys = unroll_with_outputs(
+            final, states, ys = unroll_with_outputs(
                 self.cell, params, xs, state, lengths=lengths, resets=resets, reverse=self.reverse, taps=taps,
                 dropout=dropout, backward=self.backward, store_every=self.store_every,
                 backend="scan" if marking.value else self.backend,
             )  # fmt: skip
-            return final, ys
+            return final_where_made(final, states, lengths, self.reverse) if marking.value and not marked else final, ys
 
         def scan_with_dropout(key: jax.Array) -> tuple[States, jax.Array]:
             indices = jnp.arange(math.prod(batch_shape)).reshape(batch_shape) if rows is None else rows

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from family_reference import FAMILY
-from sequences import assert_close, make_inputs, make_params, make_state, normal_like
+from family_reference import FAMILY, scalar
+from sequences import LENGTHS, STEPS, assert_close, make_inputs, make_params, make_state, normal_like
 
 import rnnjax
+from rnnjax.core.unroll import unroll_with_outputs
 
 KEY = jax.random.key(3)
 
@@ -49,6 +50,27 @@ def test_linear_coefficients_of_the_lru_are_its_recurrence(x64):
         new, y = cell.step(params, state, x_t)
         state = type(state)(a.x[t] * state.x + b.x[t])
         assert_close((new, y), (state, cell.outputs(params, state, x_t)), 1e-14)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_lru_in_parallel_over_time_is_the_scan(x64, reverse):
+    cell = FAMILY["LRU"]
+    params, xs, state = make_params(cell), make_inputs(cell, (4,)), make_state(cell, (4,))
+    options = {
+        "lengths": np.array(LENGTHS),
+        "resets": np.arange(STEPS)[:, None] % 3 == np.arange(4),
+        "reverse": reverse,
+    }
+
+    def run(backend):
+        def loss(*given):
+            results = unroll_with_outputs(cell, *given, **options, backend=backend)
+            return scalar(results), results
+
+        return jax.grad(loss, (0, 1, 2), has_aux=True)(params, xs, state)
+
+    scan, parallel = jax.jit(lambda: (run("scan"), run("associative")))()
+    assert_close(parallel, scan, 1e-12)
 
 
 @pytest.mark.parametrize("forget_gate", ["sigmoid", "exponential"])
