@@ -29,6 +29,13 @@ CELLS = [
         "MinGRU has no recurrent kernel, so recurrent_dropout must be 0",
     ),
     ("rnnjax.CTRNN(5, dt=200.0)", "dt must be above 0 and at most tau = 100.0, got 200.0"),
+    ("rnnjax.SLSTM(5, heads=2)", "heads must divide features = 5, got 2"),
+    ("rnnjax.ProjectedLSTM(5, projection=2.5)", "projection must be a whole number of at least 0, got 2.5"),
+    (
+        "rnnjax.LRU(5, r_min=0.9, r_max=0.9)",
+        "r_min and r_max must be such that 0 <= r_min < r_max <= 1, got 0.9 and 0.9",
+    ),
+    ("rnnjax.CoRNN(5, dt=-0.1)", "dt must be above 0, got -0.1"),
     ("cell.init(0, 3)", "key must be one key from jax.random.key, got 0"),
     (
         "cell.init(old_key, 3)",
