@@ -40,13 +40,15 @@ def experiment_to_config(experiment: Experiment) -> "Config":
     """The config of a new run, its flags as JSON has them and without those of execution.
 
     ``contents`` maps each of ``FILE_FLAGS`` that is set to the SHA-256 digest of its file, or of all files below its
-    folder; unreadable files are left out.
+    folder, and each file with a cell of the user's own to its digest; unreadable files are left out.
     """
-    from rnnjax.runs.schema import FORMAT_VERSION, Config  # with numpy, for which --help would wait
+    from rnnjax.cells.registry import cell_files  # with jax, for which --help would wait
+    from rnnjax.runs.schema import FORMAT_VERSION, Config  # with numpy
 
     flags = dataclasses.asdict(experiment)
     del flags["execution"]
     named = {name: flags[name] for name in FILE_FLAGS if flags.get(name) is not None}
+    named |= {path.as_posix(): path for path in cell_files(experiment.cells)}
     contents = {name: digest for name, path in named.items() if (digest := _digest(Path(path)))}
     name = type(experiment).__name__.lower()
     return Config(format_version=FORMAT_VERSION, experiment=name, flags=_as_json(flags), contents=contents)
@@ -109,9 +111,9 @@ def config_differences(old: "Config", new: "Config") -> list[str]:
     old_flags, new_flags = _flatten_flags(before), _flatten_flags(after)
     return [
         *(
-            f"{flag_name(name)}: the file's content has changed since the run"
-            for name in FILE_FLAGS
-            if old.contents.get(name) != new.contents.get(name)
+            f"{flag_name(name) if name in FILE_FLAGS else name}: the file's content has changed since the run"
+            for name in dict.fromkeys((*FILE_FLAGS, *old.contents, *new.contents))
+            if old.contents.get(name) != new.contents.get(name) and (name in FILE_FLAGS or name in new.contents)
         ),
         *(
             f"{flag_name(name)}: {_format_value(old_flags[name])} in the folder, {_format_value(value)} asked for"

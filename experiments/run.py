@@ -57,9 +57,12 @@ def _flag_difference(first: JSONObject, other: JSONObject) -> list[str]:
 
 def train(experiment: Experiment, folder: Path, view: ProgressView) -> None:
     """Train and test every run of an experiment, or of its shard, into ``folder``."""
+    from rnnjax.cells.specs.own_cells import own_cell_errors
     from rnnjax.training.study import run_study
 
-    run_study(folder, run_specs(experiment, view.line), experiment.execution, view)
+    specs = run_specs(experiment, view.line)
+    with own_cell_errors(spec.cell for spec in specs):
+        run_study(folder, specs, experiment.execution, view)
 
 
 def _train_with_hints(experiment: Experiment, folder: Path, view: ProgressView) -> None:

@@ -18,7 +18,9 @@ from experiments.sweep import (
     split_cell_spec,
     sweepable_flags,
 )
-from rnnjax.cells.registry import CELLS, cell_from_spec, label_of
+from rnnjax.cells import Cell, ElementwiseCell
+from rnnjax.cells.registry import CELLS, cell_from_spec, label_of, parse_spec
+from rnnjax.cells.specs.options import cell_options
 from rnnjax.config.execution import Execution
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
@@ -95,6 +97,7 @@ def _seed_specs(
     suffixes = [f"{name}={format_value(value)}" for name, value in swept_flags.items()]
     label = " ".join([label_of(add_options(cell_spec, options)), *suffixes])
     settings = changed.training
+    _check_penalties(settings, cell, cell_spec)
     task = dataclasses.replace(
         changed, cells=(), sweep=(), shard=None, out=None, execution=Execution(),
         training=TrainingSettings(batch_size=settings.batch_size),
@@ -105,26 +108,38 @@ def _seed_specs(
         yield RunSpec(label, seed, cell, settings, task, changed.model, make_dataset, varied, metadata)
 
 
+def _check_penalties(settings: TrainingSettings, cell: Cell, cell_spec: str) -> None:
+    """Raise UserError for a penalty that is not defined for the cell."""
+    for flag in ("omega", "flossing"):
+        if getattr(settings, flag) and not isinstance(cell, ElementwiseCell):
+            raise UserError(
+                f"--{flag} reads the equations of an elementwise cell, which {cell_spec!r} is not; leave it out, or "
+                "choose other cells."
+            )
+
+
 def _swept_options(experiment: Experiment, cell_spec: str, varied: Mapping[str, FlagValue]) -> list[str]:
     """``name=value`` for each cell option in ``varied``.
 
     Raises:
         UserError: the cell has no such option, or ``cell_spec`` sets it already.
     """
-    cell = cell_from_spec(cell_spec, experiment.features)
-    cell_name, _, rest = cell_spec.partition(":")
-    given, options = {option.partition("=")[0] for option in rest.split(",")}, list[str]()
+    cell_from_spec(cell_spec, experiment.features)  # the first error is that of the cell itself
+    spec = parse_spec(cell_spec)
+    given, options = {option.partition("=")[0] for option in spec.options}, list[str]()
+    known = cell_options(spec.load_class())
     for name, value in varied.items():
         option, text = name.removeprefix(CELL), format_value(value)
         if not name.startswith(CELL) or (name, value) == (INIT, "default"):
             continue
         if name == INIT:
             option, text = ("chrono", str(experiment.longest)) if value == "chrono" else ("recurrent_init", text)
-        if not hasattr(cell, option):
-            others = [other for other in CELLS if hasattr(CELLS[other](1), option)]
+        if option not in known:
+            others = [other for other, cell_type in CELLS.items() if option in cell_options(cell_type)]
+            example = f", as in --cells {' '.join(others)}" if others else ""
             raise UserError(
-                f"The cell {cell_name!r} has no option {option}, which --sweep {name} sets; "
-                f"choose other cells, as in --cells {' '.join(others)}."
+                f"The cell {spec.name!r} has no option {option}, which --sweep {name} sets; choose other "
+                f"cells{example}."
             )
         if option in given:
             raise UserError(

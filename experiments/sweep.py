@@ -8,7 +8,8 @@ from typing import ClassVar, Literal, NamedTuple
 
 from experiments.base import Experiment
 from experiments.flag_values import SECTIONS, FlagValue, TypeHint, parse_value
-from rnnjax.cells.registry import OPTIONS
+from rnnjax.cells.registry import CELLS, parse_spec
+from rnnjax.cells.specs.options import CellOption, cell_options, parse_initializer
 from rnnjax.config.model import Architecture
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
@@ -30,7 +31,10 @@ class SweepableFlag(NamedTuple):
 
 
 def sweepable_flags(experiment: Experiment) -> dict[str, SweepableFlag]:
-    """Name -> flags of ``experiment`` that affect results, and options of cells as ``cell.option``."""
+    """Name -> flags of ``experiment`` that affect results, and options of cells as ``cell.option``.
+
+    An option is read as that of the first cell of the experiment that has it, or else of the first built-in cell.
+    """
     hints = {
         name: _without_none(hint)
         for kind in (type(experiment), Architecture, TrainingSettings)
@@ -40,8 +44,16 @@ def sweepable_flags(experiment: Experiment) -> dict[str, SweepableFlag]:
     return {
         **{name: SweepableFlag(functools.partial(parse_value, hint), _expected(hint)) for name, hint in hints.items()},
         INIT: SweepableFlag(_parse_init, "default, chrono, orthogonal, identity, or a scaled one as in orthogonal*0.9"),
-        **{CELL + name: SweepableFlag(*option) for name, option in OPTIONS.items()},
+        **{CELL + name: SweepableFlag(*option) for name, option in _options(experiment).items()},
     }
+
+
+def _options(experiment: Experiment) -> dict[str, CellOption]:
+    """Name -> option of any cell of the experiment, and of any built-in one."""
+    options: dict[str, CellOption] = {}
+    for cell_type in (*(parse_spec(spec).load_class() for spec in experiment.cells), *CELLS.values()):
+        options = cell_options(cell_type) | options
+    return options
 
 
 def _without_none(hint: TypeHint) -> TypeHint:
@@ -60,7 +72,7 @@ def _expected(hint: TypeHint) -> str:
 
 
 def _parse_init(text: str) -> FlagValue:
-    return text if text in ("default", "chrono") else OPTIONS["recurrent_init"][0](text)
+    return text if text in ("default", "chrono") else parse_initializer(text)
 
 
 def parse_flag(name: str, text: str, flag: SweepableFlag) -> FlagValue:
@@ -94,29 +106,30 @@ def split_cell_spec(experiment: Experiment, cell_spec: str) -> tuple[str, dict[s
     Raises:
         UserError: an unknown or repeated name, or a value that its flag does not accept.
     """
-    cell_name, _, rest = cell_spec.strip().partition(":")
+    spec = parse_spec(cell_spec)
+    own_options = cell_options(spec.load_class())
     known, options, flags = sweepable_flags(experiment), list[str](), dict[str, FlagValue]()
-    for item in filter(None, rest.split(",")):
+    for item in spec.options:
         name, equals, text = item.partition("=")
         name = name.strip().replace("-", "_")
-        if name in OPTIONS:
+        if name in own_options or (CELL + name in known and name not in known):
             options.append(name + equals + text)
         elif name not in known:
             raise UserError(
-                f"In {cell_spec!r}, {name} is neither an option of a cell ({', '.join(OPTIONS)}) nor a flag that "
+                f"In {cell_spec!r}, {name} is neither an option of the cell ({', '.join(own_options)}) nor a flag that "
                 f"--sweep accepts ({', '.join(flag for flag in known if not flag.startswith(CELL))})."
             )
         elif name in flags:
             raise UserError(f"In {cell_spec!r}, {name} is given twice; give it once.")
         else:
             flags[name] = parse_flag(f"{name} of the cell {cell_spec!r}", text, known[name])
-    return add_options(cell_name, options), flags
+    return add_options(spec.name, options), flags
 
 
 def add_options(cell_spec: str, options: Iterable[str]) -> str:
     """``cell_spec`` with further options, each ``name=value``."""
-    options = ",".join(options)
-    return f"{cell_spec}{',' if ':' in cell_spec else ':'}{options}" if options else cell_spec
+    spec = parse_spec(cell_spec)
+    return str(spec._replace(options=(*spec.options, *options)))
 
 
 def format_value(value: FlagValue) -> str:

@@ -37,9 +37,9 @@ def study(*sweep, cells=("lstm",), seeds=1, shard=None):
         ("bidirectional=1,0", "--sweep bidirectional must be true or false, but '1' was given"),
         ("pooling=sum", "--sweep pooling must be last or mean or max or attention, but 'sum' was given"),
         ("dropout=0.5,1", r"--dropout must be from 0 to below 1, but 1\.0 was given"),
-        ("cell.chrono=soon", "--sweep cell.chrono must be a number of steps, at least 3, but 'soon' was given"),
-        ("cell.chrono=2", "In 'lstm:chrono=2', chrono must be a number of steps, at least 3, but '2' was given"),
-        ("cell.activation=relu", "The cell 'lstm' has no option activation, which .* sets; .* as in --cells simple$"),
+        ("cell.chrono=soon", "--sweep cell.chrono must be a whole number, or none, but 'soon' was given"),
+        ("cell.chrono=2", "In 'lstm:chrono=2', chrono must be at least 3 steps, got 2"),
+        ("cell.activation=relu", "The cell 'lstm' has no option activation, which .* --cells simple indrnn ctrnn$"),
         *((f"{name}=1", f"There is no '{name}' that --sweep can vary; choose from")
           for name in ("seed", "seeds", "cells", "out", "sweep", "shard", "execution", "training", "tensorboard")),
     ],

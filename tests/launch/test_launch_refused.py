@@ -28,7 +28,7 @@ def tree(folder):
     ("arguments", "message"),
     [
         ("recall --cells lstn", "There is no cell 'lstn'; choose from simple, lstm, gru"),
-        ("recall --cells lstm:chrono=x", "chrono must be a number of steps"),
+        ("recall --cells lstm:chrono=x", "chrono must be a whole number"),
         ("recall --cells lstm gru lstm", "different cells, but lstm gru lstm was given"),
         ("recall --cells", "one or more different cells, but none"),
         ("recall --features 0", "--features must be at least 1, but 0 was given"),
