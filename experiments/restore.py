@@ -14,12 +14,14 @@ from experiments.tasks.characters import Characters
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
 from experiments.tasks.text import Text
+from rnnjax.cells.registry import parse_spec
+from rnnjax.cells.specs.own_cells import trained_cell
 from rnnjax.data.dataset import SPECIAL_WORDS, Dataset, Objective, Sizes
 from rnnjax.data.vocabulary import encode, split_words
 from rnnjax.errors import UserError
 from rnnjax.nn.saved_params import read_params
 from rnnjax.runs.reader import read_config, read_objective, read_task, read_vocabulary
-from rnnjax.runs.schema import PARAMS, VOCABULARY, member_folder
+from rnnjax.runs.schema import PARAMS, VOCABULARY, Config, member_folder
 from rnnjax.training.run_spec import RunSpec
 from rnnjax.typing import ModelParams
 
@@ -80,6 +82,7 @@ def restore_run(path: Path) -> RestoredRun:
     config = read_config(path)
     task_info, objective = read_task(path), read_objective(path)
     experiment = experiment_from_config(config)
+    _check_own_cells(experiment, path, config)
     study = run_specs(experiment, progress=lambda line: None)
     tasks = tuple(dict.fromkeys(spec.task for spec in study if isinstance(spec.task, Experiment)))
     for name in TEXT_FLAGS:
@@ -102,8 +105,17 @@ def restore_run(path: Path) -> RestoredRun:
         if not reads_text(experiment):
             sizes = spec.make_dataset().sizes
         model = spec.make_model(sizes, spec.cell)
-        members.append(RestoredMember(spec.label, spec.seed, model, read_params(model, file), spec.make_dataset))
+        members.append(
+            RestoredMember(spec.label, spec.seed, model, read_params(model, file, sizes.features), spec.make_dataset)
+        )
     return RestoredRun(tasks, vocabulary, task_info.sides, tuple(members), objective, task_info.classes)
+
+
+def _check_own_cells(experiment: Experiment, path: Path, config: Config) -> None:
+    """Raise UserError where the run's cells are in files of the user's own that must not be executed for it."""
+    for spec in map(parse_spec, experiment.cells):
+        if spec.is_own:
+            trained_cell(spec.name, path, config.contents)
 
 
 def encode_text(run: RestoredRun, text: str) -> EncodedText:

@@ -13,12 +13,13 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from rnnjax.argument_checks import describe
+from rnnjax.cells.specs.own_cells import trained_cell
 from rnnjax.data.batching import bucket_edges, ordered_chunks
 from rnnjax.data.dataset import UNKNOWN, Objective
 from rnnjax.data.preprocessing import SeriesPreprocessing, WordPreprocessing
 from rnnjax.data.vocabulary import encode
 from rnnjax.errors import UserError
-from rnnjax.nn.description import model_from_description
+from rnnjax.nn.description import model_from_description, own_cells_of
 from rnnjax.nn.saved_params import read_params
 from rnnjax.runs.codec import damaged
 from rnnjax.runs.json_io import read_json
@@ -155,7 +156,8 @@ def load(path: str | Path) -> TrainedRun:
         path: a run folder, finished or not; members that have not been validated yet are left out.
 
     Raises:
-        UserError: it is no run folder, has no trained model, or a file in it is damaged.
+        UserError: it is no run folder, has no trained model, or a file in it is damaged; or a cell of the run is in a
+            file of the user's own that is not in the working directory, or has changed.
     """
     path = Path(path)
     read_config(path)
@@ -174,17 +176,20 @@ def _member(path: Path, folder: Path) -> TrainedMember:
     if found is None:
         raise UserError(
             f"'{folder / MODEL}' does not exist: the run is older than this file, which describes the model, or its "
-            "cell is not one of rnnjax; run again."
+            "cell is neither one of rnnjax nor a class in a file of your own; run again."
         )
     record, vocabulary = found
+    own = {name: trained_cell(name, path, read_config(path).contents) for name in own_cells_of(record.model)}
     try:
-        model = model_from_description(record.model)
+        model = model_from_description(record.model, own)
     except ValueError as error:
         raise damaged(folder / MODEL, str(error)) from None
     names, answers = len(record.classes), {Objective.BINARY: 2, Objective.CLASSES: getattr(model, "classes", 0)}
     if names and names != answers.get(record.objective, names):
         raise damaged(folder / MODEL, f"classes: {names} names, expected {answers[record.objective]}")
-    return TrainedMember(info.label, info.seed, model, read_params(model, folder / PARAMS), vocabulary, record)
+    return TrainedMember(
+        info.label, info.seed, model, read_params(model, folder / PARAMS, record.features), vocabulary, record
+    )
 
 
 def _check(examples: Sequence[str] | Sequence[np.ndarray], texts: bool) -> None:

@@ -262,7 +262,8 @@ def test_wrong_examples(run, examples, message, runs):
         ("params.msgpack", "has not validated any cell yet; wait until it has, or name another run"),
         (
             "model.json",
-            "is older than this file, which describes the model, or its cell is not one of rnnjax; run again",
+            "is older than this file, which describes the model, or its cell is neither one of rnnjax nor a class in a "
+            "file of your own; run again",
         ),
         ("config.json", "is not a run folder"),
     ],

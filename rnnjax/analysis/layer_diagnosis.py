@@ -5,6 +5,7 @@ import numpy as np
 
 from rnnjax.analysis.diagnosis import JacobianProducts, LagQuantiles, LayerDiagnosis, LyapunovEstimate
 from rnnjax.analysis.measure import LayerMeasurements, product_lengths
+from rnnjax.analysis.scans.scan_measure import ScanMeasurements, StateMeasurements
 from rnnjax.diagnostics.lyapunov import Lyapunov
 from rnnjax.typing import AnyArray
 
@@ -44,6 +45,40 @@ def layer_diagnosis(measurements: LayerMeasurements) -> LayerDiagnosis:
         crossing=None if layer.crossing is None else float(layer.crossing),
         singular=jacobian_products(layer.product, len(layer.count), lags),
     )
+
+
+def scan_layer_diagnosis(
+    scan: ScanMeasurements, state: StateMeasurements, *, name: str, cell: str, reverse: bool
+) -> LayerDiagnosis:
+    """The diagnosis of one array of the carry of a scan, which has no gates and no equations that are known."""
+    lags = int(scan.longest)
+    nan = float("nan")
+    return LayerDiagnosis(
+        name=name,
+        cell=cell,
+        reverse=reverse,
+        gates=(),
+        units=state.features,
+        count=np.asarray(state.count[:lags], np.int64),
+        by_lag=lag_quantiles(state.by_lag, lags),
+        keep_at_bias=nan,
+        horizon=nan,
+        belt_share=float(state.belt_share),
+        omega=nan,
+        padding_read=nan,
+        lyapunov=None if scan.lyapunov is None or not lags else lyapunov_estimate(scan.lyapunov, lags),
+        singular=None if scan.product is None else jacobian_products(scan.product, scan.site.length, lags),
+        last_step_only=bool(state.last_step_only),
+        crossing=None if scan.crossing is None else float(scan.crossing),
+    )
+
+
+def state_rank(name: str) -> tuple[bool, bool, str]:
+    """The order of the states of a cell whose equations are not known, the one that counts as its memory first.
+
+    It is c where there is one, as in the LSTM, else h, else the first by name.
+    """
+    return (name != "c", name != "h", name)
 
 
 def lag_quantiles(by_lag: dict[str, AnyArray], lags: int) -> dict[str, LagQuantiles]:

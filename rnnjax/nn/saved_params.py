@@ -15,8 +15,13 @@ MOST_BYTES = 1 << 33  # of a file of parameters
 MOST_NAMES = 1 << 20  # bytes of a file of parameters beside its numbers
 
 
-def read_params(model: nn.Module, path: Path) -> ModelParams:
+def read_params(model: nn.Module, path: Path, features: int = 0) -> ModelParams:
     """Parameters read back, and compared in name and shape with those that ``model`` has.
+
+    Args:
+        model: that was trained.
+        path: of the file.
+        features: numbers of a step where the model reads no ids; 0 takes them from the first input kernel w_x.
 
     Raises:
         UserError: they are damaged, or of another model.
@@ -29,7 +34,7 @@ def read_params(model: nn.Module, path: Path) -> ModelParams:
         content = read_regular(path, limit, follow_links=False)
         params = flax.serialization.msgpack_restore(content)
         if expected is None:
-            expected = _expected(model, np.zeros((1, 1, _features(params)), np.float32))
+            expected = _expected(model, np.zeros((1, 1, features or _features(params)), np.float32))
         if jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected):
             return params
         what = "their shapes are not those of the run's flags and vocabulary"
@@ -46,4 +51,4 @@ def _expected(model: nn.Module, inputs: np.ndarray) -> ModelParams:
 def _features(params: ModelParams) -> int:
     """The numbers of a step, which the first input kernel reads."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    return next(np.shape(leaf)[0] for keys, leaf in leaves if keys[-1].key == "w_x")
+    return next((np.shape(leaf)[0] for keys, leaf in leaves if keys[-1].key == "w_x"), 1)

@@ -11,7 +11,7 @@ from rnnjax.report.figures.sweep import sweeps
 from rnnjax.report.html import render
 from rnnjax.report.interactive.embed import embed_figures
 from rnnjax.report.sections import alarms, fixed_points, per_run, solved, texts, trainability
-from rnnjax.report.sections.diagnosis_figures import FIGURES
+from rnnjax.report.sections.diagnosis_figures import diagnosis_figures
 from rnnjax.report.sections.rendering import Section, drawn_sections
 from rnnjax.report.sections.training_figures import GRADIENT_BY_LAG, SCORE_BY_START, SCORES, learning, over_training
 from rnnjax.report.summary.seed_groups import SeedGroups, seed_groups
@@ -60,7 +60,7 @@ def _write(run: Run) -> Path:
         *drawn_sections((SCORE_BY_START,), groups, interactive, folder),
         *texts.sections(run, shown),
         *fixed_points.sections(shown, folder),
-        *drawn_sections((*FIGURES, learning(shown)), shown, interactive, folder),
+        *drawn_sections((*diagnosis_figures(shown), learning(shown)), shown, interactive, folder),
     ]
     write_bytes(run.path / "table.csv", csv_text(run).encode())
     write_bytes(run.path / "table.parquet", parquet_bytes(run))

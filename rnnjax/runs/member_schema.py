@@ -12,7 +12,7 @@ from rnnjax.typing import Floats, Integers, JSONObject, Number
 
 Seed: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 SweptValue: TypeAlias = Seed | float | bool | str | None
-STATE = re.compile(r"h|c|carry(\[\d{1,3}\])?")  # of a gradient record
+STATE = re.compile(r"[^\W\d]\w{0,63}|carry\[\d{1,3}\]")  # of a gradient record: a name, or an array of a carry
 
 
 class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,12 +49,14 @@ class ModelRecord(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         objective: what the labels are.
         classes: names of the labels; none where they have no names.
         preprocessing: of texts or series from files; None for other data.
+        features: numbers of a step; 0 where the inputs are ids, and in runs that did not write it.
     """
 
     model: JSONObject
     objective: Objective
     classes: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
+    features: Count = 0
 
 
 class TrainRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="train"):
@@ -120,7 +122,8 @@ class GradientRecord(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     Attributes:
         step: updates before it.
         layer: from 0, the one that reads the inputs; of scans in the order of their names.
-        state: "h", or the LSTM's "c"; of a scan its "carry", or "carry[0]" and so on where it has several states.
+        state: name of the array in the cell's state, as "h", or the LSTM's "c"; of a scan its "carry", or "carry[0]"
+            and so on where it has several states.
         name: of the scan; unset where the layer is one of rnnjax.
         count: examples that reach the lag, which is counted in time steps back from an example's last one.
         mean: of their ‖∂L_b/∂s_t‖, L_b being the example's own loss, before clipping.
@@ -141,7 +144,7 @@ class GradientRecord(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         if len({len(values) for values in (self.count, self.mean, self.q10, self.q50, self.q90)}) > 1:
             raise ValueError("count, mean, q10, q50 and q90 are of unequal length")
         if not STATE.fullmatch(self.state):
-            raise ValueError(f"state: {self.state!r}, expected 'h', 'c', 'carry', or 'carry[0]' and so on")
+            raise ValueError(f"state: {self.state!r}, expected a name such as 'h' or 'c', or 'carry[0]' and so on")
 
 
 class AccuracyByDistance(msgspec.Struct, frozen=True, eq=False, kw_only=True):

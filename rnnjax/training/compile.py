@@ -11,12 +11,14 @@ import numpy as np
 from rnnjax.analysis.capture import Loss
 from rnnjax.analysis.measure import LayerMeasurements, measure, nonfinite_origin
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
-from rnnjax.cells import Cell
+from rnnjax.cells import Cell, ElementwiseCell
 from rnnjax.config.training import TrainingSettings
 from rnnjax.diagnostics.alarms.evidence import Origin
+from rnnjax.nn.layers import recurrent_layers
 from rnnjax.sharding.devices import compile_in_parallel
 from rnnjax.sharding.layout import Layout
 from rnnjax.sharding.program_spec import ProgramSpec, ShardingRole
+from rnnjax.training.cell_measure import CellMeasurements, measure_cells, nonfinite_origin_of_cells
 from rnnjax.training.step.multi_step import ExampleArrays, ProgramKind, evaluate_chunk, init_state, train_chunk
 from rnnjax.training.step.optimizer import Optimizer
 from rnnjax.training.step.state import STATE_ROLES, Batch, TrainState, traced_hparams
@@ -24,6 +26,7 @@ from rnnjax.training.step.train_step import carry_before_step, make_eval_step, m
 from rnnjax.typing import ModelParams, PyTree
 
 Program = Callable[..., PyTree]
+Measured = LayerMeasurements | CellMeasurements
 
 
 class Programs(NamedTuple):
@@ -40,8 +43,8 @@ class Programs(NamedTuple):
     The others work on one member and one device:
 
     ``init[cell](key) -> state``: the state before the first step.
-    ``measure(params, batch) -> (losses, layers)``: (B,), and ``LayerMeasurements`` of each recurrent layer, to be given
-    to ``show_nonfinite``.
+    ``measure(params, batch) -> (losses, layers)``: (B,), and the measurements of each recurrent layer, those of cells
+    that are not elementwise as ``CellMeasurements``; to be given to ``show_nonfinite``.
     ``origin(state, key, batch) -> origin``: where a training step makes the first number that is not finite, with the
     ``key`` of ``TracedHParams``; compiled when it is called.
     """
@@ -49,7 +52,7 @@ class Programs(NamedTuple):
     train: dict[int, Program]
     evaluate: dict[int, Program]
     init: dict[Cell, Callable[[jax.Array], TrainState]]
-    measure: Callable[[ModelParams, Batch], tuple[jax.Array, tuple[LayerMeasurements, ...]]]
+    measure: Callable[[ModelParams, Batch], tuple[jax.Array, tuple[Measured, ...]]]
     origin: Callable[[TrainState, np.ndarray, Batch], Origin]
 
 
@@ -118,7 +121,8 @@ def build_programs(
     single_device: dict[tuple[str, Hashable], tuple[Program, tuple[PyTree, ...]]] = {
         ("init", cell): (init, (key,)) for cell, init in inits.items()
     }
-    measure_program = partial(_measure_layers, make_loss(model, program_kind.objective), episode_words)
+    loss = make_loss(model, program_kind.objective)
+    measure_program = partial(_measure_layers, model, loss, episode_words)
     single_device["measure", None] = measure_program, (state.params, diagnosis_batch)
     compiled = compile_in_parallel(layout, program_specs, single_device)
 
@@ -135,15 +139,26 @@ def build_programs(
 
 
 def _measure_layers(
-    loss: Loss, episode_words: tuple[int, ...], params: ModelParams, batch: Batch
-) -> tuple[jax.Array, tuple[LayerMeasurements, ...]]:
+    model: nn.Module, loss: Loss, episode_words: tuple[int, ...], params: ModelParams, batch: Batch
+) -> tuple[jax.Array, tuple[Measured, ...]]:
     begins = jax.numpy.isin(batch.inputs, jax.numpy.array(episode_words)).T if episode_words else None
-    measurements = measure(loss, params, batch, begins)
-    return hide_nonfinite((measurements.losses, measurements.layers))
+    if is_elementwise(model):
+        measurements = measure(loss, params, batch, begins)
+        return hide_nonfinite((measurements.losses, measurements.layers))
+    return hide_nonfinite(measure_cells(model, loss, params, batch, jax.numpy.asarray(batch.lengths), begins))
+
+
+def is_elementwise(model: nn.Module) -> bool:
+    """Whether the recurrent layers of a model have elementwise cells, whose equations the diagnostics know."""
+    layers = recurrent_layers(model)
+    return all(isinstance(layer.cell, ElementwiseCell) for _, layer in layers)
 
 
 def _origin(model: nn.Module, program_kind: ProgramKind, state: TrainState, key: np.ndarray, batch: Batch) -> Origin:
-    carry = carry_before_step(state, program_kind.restart_every, key, jax.numpy.arange(len(batch.weights)))
+    carry = carry_before_step(model, state, program_kind.restart_every, key, jax.numpy.arange(len(batch.weights)))
     loss = make_loss(model, program_kind.objective, carry)
-    measured = jax.jit(lambda params, batch: hide_nonfinite(measure(loss, params, batch)))(state.params, batch)
-    return nonfinite_origin(show_nonfinite(measured))
+    if is_elementwise(model):
+        measured = jax.jit(lambda params, batch: hide_nonfinite(measure(loss, params, batch)))(state.params, batch)
+        return nonfinite_origin(show_nonfinite(measured))
+    cells = jax.jit(partial(_measure_layers, model, loss, ()))(state.params, batch)
+    return nonfinite_origin_of_cells(*show_nonfinite(cells))

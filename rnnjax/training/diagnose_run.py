@@ -1,5 +1,7 @@
 """The diagnosis of a run, before and after its training, on the same validation examples each time."""
 
+import itertools
+
 import flax.linen as nn
 import numpy as np
 
@@ -8,6 +10,7 @@ from rnnjax.analysis.layer_diagnosis import layer_diagnosis
 from rnnjax.analysis.nonfinite_outputs import show_nonfinite
 from rnnjax.analysis.word_attribution import logits_along, swap_words, word_connectivity
 from rnnjax.data.dataset import SPECIAL_WORDS, UNKNOWN, Dataset, Objective
+from rnnjax.training.cell_measure import CellMeasurements, cell_diagnoses
 from rnnjax.training.compile import Programs
 from rnnjax.training.step.multi_step import scale_bytes
 from rnnjax.training.step.state import Batch
@@ -24,7 +27,7 @@ def diagnosis_batch(dataset: Dataset) -> Batch:
 
 
 def diagnose_member(programs: Programs, dataset: Dataset, params: ModelParams, step: int) -> Diagnosis:
-    """Measure every recurrent layer on ``diagnosis_batch``; the diagnosis has no texts and no swaps.
+    """Measure every recurrent layer, or state of one, on ``diagnosis_batch``; the diagnosis has no texts and no swaps.
 
     Args:
         programs: of the run.
@@ -32,12 +35,16 @@ def diagnose_member(programs: Programs, dataset: Dataset, params: ModelParams, s
         params: of its model.
         step: training steps after which the model had these parameters.
     """
-    losses, layers = show_nonfinite(programs.measure(params, diagnosis_batch(dataset)))
+    losses, measured = show_nonfinite(programs.measure(params, diagnosis_batch(dataset)))
+    layers = [
+        cell_diagnoses(layer) if isinstance(layer, CellMeasurements) else (layer_diagnosis(layer),)
+        for layer in measured
+    ]
     return Diagnosis(
         step=step,
         examples=len(losses),
         loss=float(losses.mean()),
-        layers=tuple(layer_diagnosis(layer) for layer in layers),
+        layers=tuple(itertools.chain.from_iterable(layers)),
     )
 
 

@@ -167,7 +167,11 @@ def _begin(folder: Path, setup: EnsembleSetup, i: int, restored: RestoredProgres
         preprocessing = dataset.preprocessing
         member.writer.write_model(
             ModelRecord(
-                model=description, objective=dataset.objective, classes=dataset.classes, preprocessing=preprocessing
+                model=description,
+                objective=dataset.objective,
+                classes=dataset.classes,
+                preprocessing=preprocessing,
+                features=dataset.sizes.features,
             )
         )
     if restored is None:

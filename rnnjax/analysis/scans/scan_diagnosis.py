@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from rnnjax.analysis.diagnosis import LayerDiagnosis
-from rnnjax.analysis.layer_diagnosis import jacobian_products, lag_quantiles, layer_diagnosis, lyapunov_estimate
+from rnnjax.analysis.layer_diagnosis import layer_diagnosis, scan_layer_diagnosis
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
 from rnnjax.analysis.scans.scan_measure import ScanMeasurements, StateMeasurements, measure_scans
 from rnnjax.argument_checks import check_integers, describe
@@ -148,28 +148,8 @@ def _checked_masks(
 def _layers(scan: ScanMeasurements) -> tuple[LayerDiagnosis, ...]:
     """One layer for a scan of a known cell, as of a layer of rnnjax; for another, one for each state."""
     if scan.layer is None or scan.module is None:
-        return tuple(_layer(scan, state) for state in scan.states)
+        return tuple(
+            scan_layer_diagnosis(scan, state, name=state_name(scan, state), cell="scan", reverse=scan.site.reverse)
+            for state in scan.states
+        )
     return (msgspec.structs.replace(layer_diagnosis(scan.layer), cell=scan.module),)
-
-
-def _layer(scan: ScanMeasurements, state: StateMeasurements) -> LayerDiagnosis:
-    lags = int(scan.longest)
-    nan = float("nan")
-    return LayerDiagnosis(
-        name=state_name(scan, state),
-        cell="scan",
-        reverse=scan.site.reverse,
-        gates=(),
-        units=state.features,
-        count=np.asarray(state.count[:lags], np.int64),
-        by_lag=lag_quantiles(state.by_lag, lags),
-        keep_at_bias=nan,
-        horizon=nan,
-        belt_share=float(state.belt_share),
-        omega=nan,
-        padding_read=nan,
-        lyapunov=None if scan.lyapunov is None or not lags else lyapunov_estimate(scan.lyapunov, lags),
-        singular=None if scan.product is None else jacobian_products(scan.product, scan.site.length, lags),
-        last_step_only=bool(state.last_step_only),
-        crossing=None if scan.crossing is None else float(scan.crossing),
-    )

@@ -88,7 +88,7 @@ def measure_scans(
     measured = []
     for call in calls:
         valid = mask if lengths is None else jnp.arange(call.site.length)[:, None] < lengths[None]
-        measured.append(_measure(call, batch, valid, resets, jacobians))
+        measured.append(measure_scan(call, batch, valid, resets, jacobians=jacobians))
     return losses, tuple(measured)
 
 
@@ -103,9 +103,15 @@ class _Norms(NamedTuple):
     decay_exists: jax.Array
 
 
-def _measure(
-    call: ScanCall, batch: int | None, valid: jax.Array | None, resets: jax.Array | None, jacobians: bool
+def measure_scan(
+    call: ScanCall,
+    batch: int | None,
+    valid: jax.Array | None,
+    resets: jax.Array | None = None,
+    *,
+    jacobians: bool = True,
 ) -> ScanMeasurements:
+    """Measurements of one scan; ``valid`` (T, B) bool are the steps that count, see ``measure_scans``."""
     site, (consts, carry, *_) = call.site, call.arrays
     reasons = why_no_state(call.body, len(consts), len(carry), site.length)
     differentiable = [i for i, a in enumerate(site.carry) if a is not None]

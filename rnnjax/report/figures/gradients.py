@@ -54,6 +54,7 @@ def gradient_by_lag(groups: SeedGroups, columns: int = style.WIDE) -> Figure | N
     colours, nouns = style.colours([group.label for group in groups]), nouns_of(groups)
     figure, axes = style.panels(len(entries), columns, height=2.7)
     bands = [_bands(group, layer) for group, layer, _ in entries]
+    dashes = _dashes({state for layer_bands in bands for state, _, _ in layer_bands})
     levels = [
         style.log10(level)
         for layer_bands in bands
@@ -69,17 +70,16 @@ def gradient_by_lag(groups: SeedGroups, columns: int = style.WIDE) -> Figure | N
             lag = np.arange(len(norms.q50))
             low_edge, high_edge = style.log10(norms.q10), style.log10(norms.q90)
             panel.fill_between(lag, low_edge, high_edge, color=colour, alpha=0.2, linewidth=0)
-            panel.plot(lag, style.log10(norms.q50), color=colour, linewidth=1.8, linestyle=_dash(state))
+            panel.plot(lag, style.log10(norms.q50), color=colour, linewidth=1.8, linestyle=dashes[state])
         if layer == 0:
             _mark_reach(panel, group, colours[group.label], nouns)
     figure.supxlabel(nouns.back, fontsize=10.5)
-    states = sorted({state for layer_bands in bands for state, _, _ in layer_bands})
-    of_scans = any(state not in DASHES for state in states)
-    symbol = "∂L/∂carry" if of_scans else "∂L/∂h"
+    symbol = "∂L/∂h" if dashes.keys() <= DASHES.keys() else "∂L/∂state"
+    symbol = "∂L/∂carry" if any(state.startswith("carry") for state in dashes) else symbol
     figure.supylabel(f"gradient norm at this {nouns.step}\n‖{symbol}‖", fontsize=10.5)
     columns_of_legend = 3 if columns == style.WIDE else 1
     figure.legend(
-        handles=_legend(states, all(group.finished for group, _, _ in entries), nouns),
+        handles=_legend(dashes, all(group.finished for group, _, _ in entries), nouns),
         loc="outside upper left",
         ncols=columns_of_legend,
         frameon=False,
@@ -115,23 +115,27 @@ def _mark_reach(panel: Axes, group: SeedGroup, colour: str, nouns: Nouns) -> Non
     panel.annotate(text, (reach, height), (9, 4), textcoords="offset points", fontsize=9, color=style.INK, va="bottom")
 
 
-def _dash(state: str) -> Dash:
-    index = "".join(filter(str.isdecimal, state))
-    return DASHES[state] if state in DASHES else OTHER_DASHES[int(index or 0) % len(OTHER_DASHES)]
+def _dashes(states: set[str]) -> dict[str, Dash]:
+    """The dash of each state: h and c have their own, arrays of a carry and other states take theirs in turn."""
+    dashes: dict[str, Dash] = {}
+    for state in sorted(states, key=lambda state: (state not in DASHES, state)):
+        index = "".join(filter(str.isdecimal, state)) if state.startswith("carry") else len(dashes)
+        dashes[state] = DASHES.get(state, OTHER_DASHES[int(index or 0) % len(OTHER_DASHES)])
+    return dashes
 
 
-def _legend(states: list[str], finished: bool, nouns: Nouns) -> list[Line2D | Patch]:
+def _legend(dashes: dict[str, Dash], finished: bool, nouns: Nouns) -> list[Line2D | Patch]:
     last = "end of training" if finished else "last logged step"
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=style.FAINT, linewidth=1.8, label="start of training"),
         Line2D([], [], color=style.INK, linewidth=1.8, label=f"{last} (in the cell's colour)"),
         Patch(color=style.FAINT, alpha=0.35, linewidth=0, label=f"band: 8 of 10 {nouns.examples}"),
     ]
-    meaning = {"h": "h: output of the cell", "c": "c: memory of the LSTM (‖∂L/∂c‖)"}
-    named = [state for state in sorted(states, key=lambda state: (state != "h", state)) if state != "carry"]
+    meaning = {"h": "h: output of the cell", "c": "c: memory of the cell (‖∂L/∂c‖)"}
+    named = [state for state in sorted(dashes, key=lambda state: (state != "h", state)) if state != "carry"]
     if len(named) > 1:
         handles += [
-            Line2D([], [], color=style.INK, linestyle=_dash(state), label=meaning.get(state, state)) for state in named
+            Line2D([], [], color=style.INK, linestyle=dashes[state], label=meaning.get(state, state)) for state in named
         ]
     return handles
 

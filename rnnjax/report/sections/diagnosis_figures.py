@@ -1,9 +1,13 @@
 """The figures of the diagnoses, in reading order: belt and detour, gates, stability, updates, exchanged words."""
 
+from dataclasses import replace
+
 from rnnjax.report.figures.dynamics import lyapunov, swaps, updates
 from rnnjax.report.figures.gates import gates, gates_of_the_detour, into_gates
 from rnnjax.report.figures.gradient_paths import belt_and_detour, belt_share, loss_decay
 from rnnjax.report.sections.figure_section import FigureSection
+from rnnjax.report.summary.diagnosis import any_layer, diagnosed
+from rnnjax.report.summary.seed_groups import SeedGroups
 from rnnjax.report.text.diagnosis import (
     belt_and_detour_captions,
     belt_share_captions,
@@ -18,6 +22,10 @@ SOURCE = "members/*/diagnosis-start.json and diagnosis-end.json"
 WHEN = (
     "Measured on one batch of held-out {examples}, with the initial parameters (start) and with those that were best "
     "in validation (after training)."
+)
+OTHER_CELLS = (
+    " In a cell that is not elementwise the belt is every path that meets no matrix product; where its state has "
+    "several arrays, the figures that follow have a panel for each of them."
 )
 BELT_SHARE = FigureSection(
     "belt_share",
@@ -117,3 +125,12 @@ FIGURES = (
         SOURCE,
     ),
 )
+
+
+def diagnosis_figures(groups: SeedGroups) -> tuple[FigureSection, ...]:
+    """The figures of the diagnoses of these cells; what is the belt of a cell that is not elementwise is said once."""
+    if all(layer.gates for group, index, _ in diagnosed(groups) if (layer := any_layer(group, index)) is not None):
+        return FIGURES
+    return tuple(
+        replace(figure, reading=figure.reading + OTHER_CELLS) if figure is BELT_SHARE else figure for figure in FIGURES
+    )

@@ -170,7 +170,7 @@ def gate_shares(group: SeedGroup, layer_index: int, when: Stage) -> Floats | Non
     or not finite in any seed. Seeds without any number are ignored.
     """
     by_seed = []
-    for layer in group_layers(group, when, layer_index):
+    for layer in filter(lambda layer: layer.gates, group_layers(group, when, layer_index)):
         norms = np.stack([by_lag(layer, f"enters {gate}") for gate in layer.gates])
         total = norms.sum(axis=0)
         usable = np.isfinite(total) & (total > 0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rnnjax.analysis.layer_diagnosis import state_rank
 from rnnjax.runs.member_schema import RunResult
 from rnnjax.runs.run_record import GradientLog, Run, RunRecord
 from rnnjax.runs.schema import Stage
@@ -82,9 +83,9 @@ def lower_median(values: Floats | list[float]) -> Floats:
 
 
 def memory_key(member: RunRecord, layer: int = 0) -> StateKey:
-    """The key of a layer's memory: its state c where it was logged (LSTM), otherwise h; of a scan its first state."""
-    states = sorted(state for key_layer, state in member.gradients if key_layer == layer)
-    return (layer, states[0] if states else "h")  # "c" and "carry" come before "h"
+    """The key of a layer's memory: c where it was logged (LSTM), otherwise h, otherwise the first state by name."""
+    states = sorted((state for key_layer, state in member.gradients if key_layer == layer), key=state_rank)
+    return (layer, states[0] if states else "h")
 
 
 def log_row(log: GradientLog, when: Stage) -> int | None:

@@ -51,8 +51,8 @@ ERROR_NOTE = (
     "is the share of the variance of the labels that is predicted (1: all of it, 0: no better than always their mean)."
 )
 RESTART_NOTE = (
-    " Validation and test read the text in streams that begin from a state of zeros; in training a stream begins there "
-    "at the start of an epoch and, with a probability of {share}, in front of any {example}."
+    " Validation and test read the text in streams that begin from the initial state; in training a stream begins "
+    "there at the start of an epoch and, with a probability of {share}, in front of any {example}."
 )
 BELT_NOTE = (
     " Belt share: the part of the gradient that came down the conveyor belt, in percent, averaged over all {steps} "

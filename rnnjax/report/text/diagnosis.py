@@ -22,6 +22,7 @@ from rnnjax.runs.schema import STAGES, Stage
 from rnnjax.typing import Floats
 
 NO_BELT = "Has no belt: every step passes through W_h, so all of the gradient is detour."
+NO_BELT_OF_ANY_CELL = "Has no belt: every path meets a matrix product, so all of the gradient is detour."
 OPENING: dict[Stage, str] = {"start": "At the start", "end": "After training"}
 
 
@@ -58,7 +59,7 @@ def belt_share_captions(groups: SeedGroups) -> list[Caption]:
         if layer_index or layer is None:
             continue
         if not any(has_belt(layer) for when in STAGES for layer in group_layers(group, when)):
-            captions.append(layer_caption(group, title, NO_BELT))
+            captions.append(layer_caption(group, title, NO_BELT if layer.gates else NO_BELT_OF_ANY_CELL))
             continue
         shares = {when: layer_values(group, when, "belt_share", layer_index) for when in STAGES}
         moments = [when for when in STAGES if len(shares[when])]
@@ -97,7 +98,8 @@ def belt_and_detour_captions(groups: SeedGroups) -> list[Caption]:
 
 def _larger_part(group: SeedGroup, layer_index: int, nouns: Nouns) -> str:
     if not any(has_belt(layer) for when in STAGES for layer in group_layers(group, when, layer_index)):
-        return NO_BELT
+        layer = any_layer(group, layer_index)
+        return NO_BELT if layer is None or layer.gates else NO_BELT_OF_ANY_CELL
     when: Stage = "end" if group_layers(group, "end", layer_index) else "start"
     belt, detour = (curve(group, layer_index, when, path) for path in ("belt", "detour"))
     if belt is None or detour is None:

@@ -29,7 +29,7 @@ from rnnjax.training.step.state import (
 )
 from rnnjax.typing import AnyArray, ModelParams, PyTree, States, Taps
 
-RESTART_SHARE = 0.05  # of the streams that start again from zeros in front of a window, see ``restarted_streams``
+RESTART_SHARE = 0.05  # of the streams that start again in front of a window, see ``restarted_streams``
 
 
 def make_train_step(
@@ -56,8 +56,8 @@ def make_train_step(
         log_gradients: whether to return the log.
         objective: the kind of label.
         restart_every: for truncated backpropagation through time, where each batch continues the sequences of the one
-            before it: the number of steps after which they all start again from zeros; in between, a few do at every
-            step, see ``restarted_streams``. None starts every batch from zeros.
+            before it: the number of steps after which they all start again from the initial state; in between, a few
+            do at every step, see ``restarted_streams``. None starts every batch from it.
         shard: the shard of the batch that the step is given. Means are over the whole batch, and results are the same
             in every shard. Where the rows of a parameter are divided over the shards, ``state`` has this shard's rows.
     """
@@ -70,7 +70,7 @@ def make_train_step(
         rows = shard.example_indices(len(batch.weights))
         weights = batch.weights / shard.psum(batch.weights.sum())
         taps = norm_taps(model.zero_taps(*batch.inputs.shape[:2])) if log_gradients else None
-        carry = carry_before_step(state, restart_every, hparams.key, rows)
+        carry = carry_before_step(model, state, restart_every, hparams.key, rows)
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(hparams.key), state.step)}
 
         def total_loss(params: ModelParams, taps: Taps) -> tuple[jax.Array, tuple[tuple[jax.Array, jax.Array], States]]:
@@ -136,10 +136,15 @@ def _log(
     return StepLog(jax.tree.unflatten(structure, gradients), update_ratios(changes, sizes))
 
 
-def carry_before_step(state: TrainState, restart_every: int | None, key: AnyArray, rows: jax.Array) -> States | None:
-    """The model's state in front of a training step; None, which means zeros, where batches do not continue each other.
+def carry_before_step(
+    model: nn.Module, state: TrainState, restart_every: int | None, key: AnyArray, rows: jax.Array
+) -> States | None:
+    """The model's state in front of a training step.
+
+    None, which stands for the initial state, where batches do not continue each other.
 
     Args:
+        model: with the interface of ``SequenceClassifier``.
         state: of training, before the step.
         restart_every: see ``make_train_step``.
         key: (2,) uint32, key data of the run, see ``TracedHParams``.
@@ -151,18 +156,18 @@ def carry_before_step(state: TrainState, restart_every: int | None, key: AnyArra
     streams = jax.tree.leaves(state.carry)[0].shape[0]
     restarted = (state.step % restart_every == 0) | restarted_streams(key, state.step, streams)
 
-    def before(a: jax.Array) -> jax.Array:
-        kept = jnp.where(restarted.reshape(-1, *[1] * (a.ndim - 1)), 0, a)
+    def before(a: jax.Array, initial: jax.Array) -> jax.Array:
+        kept = jnp.where(restarted.reshape(-1, *[1] * (a.ndim - 1)), initial.astype(a.dtype), a)
         return jnp.take(kept, rows, axis=0, mode="clip")
 
-    return jax.tree.map(before, state.carry)
+    return jax.tree.map(before, state.carry, model.initial_state(streams))
 
 
 def restarted_streams(key: AnyArray, step: AnyArray, streams: int) -> jax.Array:
-    """Which of the streams (B,) start again from zeros in front of training step ``step``, each with 5% probability.
+    """Which of the streams (B,) start again in front of training step ``step``, each with 5% probability.
 
-    Validation and test begin every stream from zeros, a state that the training would otherwise meet only at the first
-    step of an epoch: by the end of the epoch the network could have unlearnt to start from there.
+    Validation and test begin every stream from the initial state, which the training would otherwise meet only at the
+    first step of an epoch: by the end of the epoch the network could have unlearnt to start from there.
 
     Args:
         key: (2,) uint32, key data of the run; the same key and step give the same streams.
@@ -181,7 +186,7 @@ def make_eval_step(
     Args:
         model: with the interface of ``SequenceClassifier``.
         objective: the kind of label.
-        restart_every: None starts every batch from zeros; any number has each batch continue the one before it.
+        restart_every: None starts every batch from the initial state; with any number, each continues the one before.
     """
 
     def score_batch(params: ModelParams, batch: Batch, state: States) -> tuple[tuple[jax.Array, jax.Array], States]:
@@ -194,7 +199,7 @@ def make_eval_step(
 def make_loss(model: nn.Module, objective: Objective = Objective.BINARY, state: States | None = None) -> Loss:
     """The function ``(params, batch) -> losses (B,)`` that diagnostics differentiate: without dropout.
 
-    The model starts from ``state``, or from zeros where that is None.
+    The model starts from ``state``, or from its initial state where that is None.
     """
     return lambda params, batch: _score(model, objective, params, batch, state=state)[0]
 
