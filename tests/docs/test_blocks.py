@@ -72,7 +72,7 @@ def test_all_of_the_code_of_a_page_runs(page, reader, tmp_path):
         assert "CoupledLSTM forget_bias=3" in report.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["minimal_gated_unit", "coupled_lstm"])
+@pytest.mark.parametrize("name", ["multiplicative_lstm", "minimal_gated_unit", "coupled_lstm"])
 def test_the_page_shows_the_cell_as_it_is(name):
     code = read(ROOT / f"examples/{name}.py")
     assert code in [block.code for block in blocks(DOCS / "how-to/own-cell.md", "python")]

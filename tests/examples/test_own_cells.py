@@ -31,6 +31,7 @@ from sequences import (
 import rnnjax
 from examples.coupled_lstm import CoupledLSTM
 from examples.minimal_gated_unit import MinimalGatedUnit
+from examples.multiplicative_lstm import MultiplicativeLSTM
 from rnnjax import diagnostics
 
 CELLS = {"MinimalGatedUnit": MinimalGatedUnit(FEATURES, **WIDE), "CoupledLSTM": CoupledLSTM(FEATURES, **WIDE)}
@@ -54,7 +55,7 @@ def numpy_step(name, params, state, x_t):
     return (sigmoid(o) * np.tanh(c), c), sigmoid(f)
 
 
-@pytest.mark.parametrize("cell_type", [MinimalGatedUnit, CoupledLSTM])
+@pytest.mark.parametrize("cell_type", [MinimalGatedUnit, CoupledLSTM, MultiplicativeLSTM])
 def test_it_is_short_and_needs_the_public_interface_alone(cell_type):
     module = inspect.getmodule(cell_type)
     assert len(inspect.getsource(cell_type).splitlines()) <= 30
@@ -71,6 +72,21 @@ def test_a_step_is_its_equations(x64, name):
     new, h_t = cell.step(params, state, x_t)
     assert h_t is new.h
     assert_close(tuple(new), numpy_step(name, *jax.tree.map(np.asarray, (params, state, x_t)))[0], 1e-14)
+
+
+def test_a_step_of_the_multiplicative_lstm_is_its_equations(x64):
+    cell = MultiplicativeLSTM(FEATURES, forget_bias=0.5, **WIDE)
+    params = cell.init(jax.random.key(0), INPUTS)
+    drawn = [jax.random.normal(jax.random.key(i), (BATCH, size)) for i, size in enumerate((FEATURES, FEATURES, INPUTS))]
+    new, h_t = cell.step(params, type(cell.initial_state())(*drawn[:2]), drawn[2])
+    assert h_t is new.h
+    params = jax.tree.map(np.asarray, params)
+    h, c, x = map(np.asarray, drawn)
+    n = (x @ params["w_nx"]) * (h @ params["w_nh"])
+    i, f, g, o = np.split(x @ params["w_x"] + n @ params["w_n"] + params["b"], 4, axis=-1)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    assert_close(tuple(new), (sigmoid(o) * np.tanh(c), c), 1e-14)
+    np.testing.assert_array_equal(params["b"], np.repeat([0, 0.5, 0, 0], FEATURES))
 
 
 @pytest.mark.parametrize("name", ZONED)

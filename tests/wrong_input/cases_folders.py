@@ -93,7 +93,7 @@ FOLDERS = [
     (
         "predict trained good.csv",
         "'trained/members/lstm-seed0/model.json' does not exist: the run is older than this file, which describes the "
-        "model, or its cell is not one of rnnjax; run again.",
+        "model, or its cell is neither one of rnnjax nor a class in a file of your own; run again.",
     ),
     (
         "predict trained good.csv --out notes.txt",

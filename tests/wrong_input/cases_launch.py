@@ -9,19 +9,52 @@ FLAGS = [
         "--tyro-write-completion powershell completions",
         "--tyro-write-completion must be one of bash, zsh, tcsh, fish, but powershell was given.",
     ),
-    ("recall --cells lstn", "There is no cell 'lstn'; choose from simple, lstm, gru, as in --cells simple lstm."),
+    (
+        "recall --cells lstn",
+        "There is no cell 'lstn'; choose from simple, lstm, gru, peephole, janet, indrnn, mingru, minlstm, ctrnn, "
+        "layernorm_lstm, lstmp, slstm, lru, cornn, as in --cells simple lstm, or name a class in a file of your own, "
+        "as in --cells my_cells:MyCell.",
+    ),
     (
         "recall --cells lstm:chrono=soon",
-        "In 'lstm:chrono=soon', chrono must be a number of steps, at least 3, but 'soon' was given.",
+        "In 'lstm:chrono=soon', chrono must be a whole number, or none, but 'soon' was given.",
     ),
+    (
+        "recall --cells my_cells:Cell",
+        "There is no file my_cells.py in the working directory, which the cell 'my_cells:Cell' names; give "
+        "my_cells:MyCell for the class MyCell of my_cells.py in the working directory.",
+    ),
+    (
+        "recall --cells my_cells.py:Cell",
+        "A cell of your own is named as module:Class, but 'my_cells.py:Cell' was given; give my_cells:MyCell for the "
+        "class MyCell of my_cells.py in the working directory.",
+    ),
+    (
+        "recall --cells own_cells:Missing",
+        "own_cells.py does not define the class Missing; it defines Unfinished, Plain.",
+    ),
+    (
+        "recall --cells own_cells:Plain",
+        "Plain of own_cells.py is no cell; derive the class from rnnjax.Cell or rnnjax.ElementwiseCell.",
+    ),
+    (
+        "recall --cells own_cells:Unfinished",
+        "Unfinished of own_cells.py does not define init, initial_state, step; a cell needs all of them.",
+    ),
+    (
+        "recall --cells lstm slstm --omega 0.1",
+        "--omega reads the equations of an elementwise cell, which 'slstm' is not; leave it out, or choose other "
+        "cells.",
+    ),
+    ("recall --cells lstm:chrono=2", "In 'lstm:chrono=2', chrono must be at least 3 steps, got 2."),
     (
         "recall --cells lstm:forget_bias=nan",
         "In 'lstm:forget_bias=nan', forget_bias must be a number, but 'nan' was given.",
     ),
     (
         "recall --cells gru:recurrent_init=random",
-        "In 'gru:recurrent_init=random', recurrent_init must be orthogonal or identity, or either with a scale as in "
-        "orthogonal*0.9, but 'random' was given.",
+        "In 'gru:recurrent_init=random', recurrent_init must be orthogonal, identity or glorot, or one of the first "
+        "two with a scale as in orthogonal*0.9, but 'random' was given.",
     ),
     ("recall --features 0", "--features must be at least 1, but 0 was given."),
     ("recall --features 99999999999", "--features must be at most 2147483647, but 99999999999 was given."),

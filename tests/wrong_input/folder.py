@@ -24,6 +24,9 @@ TABLE = "text,label\n" + "a fine film,good\na dull film,bad\n" * 20
 def fill(folder):
     """Create all files in ``folder``, which is empty."""
     (folder / "notes.txt").write_text("precious")
+    (folder / "own_cells.py").write_text(
+        "import rnnjax\n\n\nclass Unfinished(rnnjax.Cell):\n    pass\n\n\nclass Plain:\n    pass\n"
+    )
     for name in ("empty", "photos"):
         (folder / name).mkdir()
     (folder / "photos" / "holiday.jpg").write_text("precious")
