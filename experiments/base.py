@@ -27,8 +27,8 @@ class Experiment:
     Attributes:
         cells: cells to train and compare, each a name (simple, lstm, gru, peephole, janet, indrnn, mingru, minlstm,
             ctrnn, layernorm_lstm, lstmp, slstm, lru, cornn) with options after a colon, as in gru:chrono=200 or
-            lstm:recurrent_dropout=0.2, or a class in a file of your own, as in my_cells:MyCell:depth=2; flags that
-            --sweep accepts can be set for one cell in the same way, as in lstm:clip=0.5,pooling=mean.
+            lstm:recurrent_dropout=0.2, or a class in a file of your own, as in my_cells:MyCell:depth=2; also flags,
+            all that --sweep accepts, can be set for one cell in the same way, as in lstm:clip=0.5,pooling=mean.
         features: hidden units of each cell.
         sweep: a flag to vary, or an option of every cell, as in --sweep learning_rate=1e-3,3e-3 --sweep
             cell.init=chrono,orthogonal, which trains each cell at all four combinations; chrono uses the length of

@@ -33,8 +33,8 @@ class Episodes(StepwiseExperiment):
         steps: training steps in an epoch; each example is used once an epoch.
         length: steps of a sequence.
         longest_episode: steps of the longest episode.
-        resets: where the state is reset: at the first step of each episode (exact), nowhere (none), or one step before
-            or after it (early, late).
+        resets: where the state is reset: exact, at the first step of each episode; none, nowhere; early or late, one
+            step before or after the first step of each episode.
     """
 
     cells: tuple[str, ...] = ("simple", "lstm", "gru")
