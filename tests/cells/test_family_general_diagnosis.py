@@ -10,6 +10,8 @@ from sequences import make_inputs, make_params
 import rnnjax
 from rnnjax.core.unroll import unroll_with_outputs
 
+pytestmark = pytest.mark.slow
+
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("LayerNormLSTM", "ProjectedLSTM", "SLSTM")]
 SOME_SLOW = ["LRU", "CoRNN", *SLOW]
 STEPS, LENGTHS = 12, np.array([12, 0, 5])

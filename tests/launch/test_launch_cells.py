@@ -14,6 +14,8 @@ import rnnjax
 from rnnjax.cells.registry import CELLS
 from rnnjax.runs.json_io import read_records
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FLAGS = (
     " --features 8 --embedding 8 --steps 6 --batch-size 8 --min-distance 2 --max-distance 8 --log-gradients-every 3"
@@ -122,7 +124,6 @@ def test_an_exception_in_the_step_is_one_sentence(tmp_path, monkeypatch, capsys)
     assert "Traceback" not in error
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_every_built_in_cell_is_trained_and_reported(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -24,6 +24,8 @@ from rnnjax.training.step.state import STATE_ROLES, Batch
 from rnnjax.training.step.train_step import restarted_streams
 from rnnjax.training.train_loop import train
 
+pytestmark = pytest.mark.slow
+
 SEEDS, NOISY = (0, 1), Noisy(4)
 
 
@@ -44,7 +46,6 @@ def trained(setup, tmp_path_factory):
     return run(setup, tmp_path_factory.mktemp("trained"))
 
 
-@pytest.mark.slow
 def test_noise_is_drawn_in_training(setup, trained, tmp_path):
     plain = set_up(mesh_layout(2), Mixed(4))
     members, _ = run(plain, tmp_path)
@@ -148,7 +149,6 @@ def test_the_diagnosis_has_an_entry_for_each_state_and_none_for_gates(setup, tra
     assert memory.lyapunov.exponents.shape == (4 + 2 * 2 * 4,)
 
 
-@pytest.mark.slow
 def test_the_origin_of_a_divergence_is_found_with_the_carried_state(setup, trained):
     state = select_member(setup.layout.fetch(trained[1].state), 0)
     batch = Batch(*[array[:3] for array in DATASET.train[:3]], np.ones(3, np.float32))

@@ -10,6 +10,8 @@ from sequences import assert_close
 import rnnjax
 from rnnjax.training.cell_measure import cell_diagnoses, measure_cells, state_names
 
+pytestmark = pytest.mark.slow
+
 CELL = Mixed(3, param_dtype=jnp.float64)
 LENGTHS, STEPS, WORDS = jnp.array([6, 2, 4, 1]), 6, 7
 TOKENS = np.random.default_rng(0).integers(0, WORDS, (4, STEPS))
