@@ -12,6 +12,7 @@ from sequences import normal_like
 
 import rnnjax
 from rnnjax.analysis.scans.scan_diagnosis import diagnose_scans
+from rnnjax.cells.params import to_dict
 from rnnjax.scans.calls import backpropagate
 from rnnjax.scans.known_cells import known_cell
 from rnnjax.scans.observation import trace
@@ -188,7 +189,7 @@ def test_a_layer_that_reads_backwards():
     ).layers
     cell, converted = convert(params)
     native = rnnjax.RNN(cell, reverse=True)
-    converted = {"cell": converted._asdict()}
+    converted = {"cell": to_dict(converted)}
     check_equal(
         layer,
         rnnjax.diagnose(
