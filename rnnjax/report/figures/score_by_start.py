@@ -30,7 +30,8 @@ def score_by_start(groups: SeedGroups, columns: int = style.WIDE) -> Figure | No
         for point, x in shown.items():
             panel.plot(
                 x, point.score, MARKERS[order[point.label] % len(MARKERS)],
-                color=colours[point.label], markersize=8, markeredgecolor="white", label=point.label,
+                color=colours[point.label], label=point.label,
+                markersize=9, markeredgecolor="white", markeredgewidth=0.5,
             )  # fmt: skip
     _axes(axes, groups, [point.score for point in points])
     if any(np.isinf(point.half_life) for point in points):
@@ -43,8 +44,9 @@ def score_by_start(groups: SeedGroups, columns: int = style.WIDE) -> Figure | No
 
 def _axes(axes: list[Axes], groups: SeedGroups, scores: list[float]) -> None:
     axes[0].set_xscale("log")
-    axes[0].xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    low, high = axes[0].get_xlim()
+    axes[0].xaxis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
+    axes[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes[0].xaxis.set_minor_formatter(NullFormatter())
     axes[0].set_xlabel(f"half-life at the start, {nouns_of(groups).steps}", fontsize=10.5)
     axes[1].set_xlabel("belt share at the start", fontsize=10.5)
