@@ -33,11 +33,17 @@ def zero_taps(cell: Cell, shape: tuple[int, ...]) -> Taps:
     return jax.tree.map(zeros, state)
 
 
-def norm_taps(taps: Taps) -> Taps:
-    """``taps`` (T, B, *) or (B, T, *) from ``zero_taps`` with each array replaced by a ``NormTap``."""
+def norm_taps(taps: Taps, leading: int | None = None) -> Taps:
+    """``taps`` from ``zero_taps`` with each array replaced by a ``NormTap``.
+
+    Args:
+        taps: arrays (T, ..., *).
+        leading: number of their axes of steps and batch; all but the last one if not given.
+    """
 
     def norm_tap(a: jax.Array) -> NormTap:
-        return NormTap(jnp.zeros((*a.shape[:2], 1), jnp.finfo(a.dtype).dtype))
+        lead = a.shape[:-1] if leading is None else a.shape[:leading]
+        return NormTap(jnp.zeros((*lead, 1), jnp.finfo(a.dtype).dtype))
 
     return jax.tree.map(norm_tap, taps)
 

@@ -94,3 +94,18 @@ def test_mixed_or_misshaped_norm_taps_are_refused(x64, spoil, message):
     params, xs = make_params(cell), make_inputs(cell, (4,), STEPS)
     with pytest.raises(ValueError, match=message):
         rnnjax.unroll(cell, params, xs, taps=spoil(norm_taps(zero_taps(cell, (4,), STEPS))))
+
+
+@pytest.mark.parametrize("batch", [(), (4,), (2, 3)])
+@pytest.mark.parametrize("backward", ["fused", "autodiff"])
+def test_any_batch_shape(x64, batch, backward):
+    cell = CELLS["LSTM"]
+    params, xs = make_params(cell), make_inputs(cell, batch)
+    taps = zero_taps(cell, batch)
+
+    def gradient(taps):
+        return jax.grad(lambda taps: total(rnnjax.unroll(cell, params, xs, taps=taps, backward=backward)))(taps)
+
+    norms = gradient(norm_taps(taps))
+    assert norms.c.norm.shape == (STEPS, *batch, 1)
+    assert_close(norm_arrays(norms), jax.tree.map(safe_norm, gradient(taps)), 1e-12)

@@ -69,7 +69,7 @@ def make_train_step(
         chex.assert_equal_shape([batch.lengths, batch.weights])
         rows = shard.example_indices(len(batch.weights))
         weights = batch.weights / shard.psum(batch.weights.sum())
-        taps = norm_taps(model.zero_taps(*batch.inputs.shape[:2])) if log_gradients else None
+        taps = norm_taps(model.zero_taps(*batch.inputs.shape[:2]), leading=2) if log_gradients else None
         carry = carry_before_step(model, state, restart_every, hparams.key, rows)
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(hparams.key), state.step)}
 
