@@ -83,7 +83,7 @@ def check_unroll(
         if state is not None:
             check_like("state", state, jax.eval_shape(lambda: cell.initial_state(batch_shape)), name)
         if taps is not None:
-            _check_taps(taps, jax.eval_shape(lambda: cell.initial_state(xs.shape[:-1])), name)
+            _check_taps(taps, xs.shape[:-1], jax.eval_shape(lambda: cell.initial_state(xs.shape[:-1])), name)
     if resets is not None:
         check_shape("resets", resets, xs.shape[:-1])
         if resets.dtype != bool:
@@ -113,8 +113,9 @@ def _check_elementwise_arrays(
                 raise ValueError(f"taps.{field} must hold floating-point numbers, got {describe(a)}")
 
 
-def _check_taps(taps: Any, expected: PyTree, name: str) -> None:
+def _check_taps(taps: Any, leading: tuple[int, ...], states: PyTree, name: str) -> None:
     """Taps of any cell: like the stacked states, None for arrays that are not differentiable, or norms (T, ..., 1)."""
-    differentiable = jax.tree.map(lambda a: a if jnp.issubdtype(a.dtype, jnp.inexact) else None, expected)
-    if not has_norm_taps(taps):
-        check_like("taps", taps, differentiable, name)
+    expected = jax.tree.map(lambda a: a if jnp.issubdtype(a.dtype, jnp.inexact) else None, states)
+    if has_norm_taps(taps):
+        expected = jax.tree.map(lambda a: jax.ShapeDtypeStruct((*leading, 1), a.dtype), expected)
+    check_like("taps", tap_arrays(taps), expected, name)

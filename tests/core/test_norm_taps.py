@@ -109,3 +109,11 @@ def test_any_batch_shape(x64, batch, backward):
     norms = gradient(norm_taps(taps))
     assert norms.c.norm.shape == (STEPS, *batch, 1)
     assert_close(norm_arrays(norms), jax.tree.map(safe_norm, gradient(taps)), 1e-12)
+
+
+def test_norm_taps_of_another_shape_are_refused_for_any_cell():
+    cell = rnnjax.CoRNN(3)
+    params, xs = cell.init(jax.random.key(0), INPUTS), np.zeros((STEPS, 4, INPUTS), np.float32)
+    taps = norm_taps(cell.initial_state((STEPS, 3)))
+    with pytest.raises(ValueError, match=r"taps.y must have shape \(8, 4, 1\) for CoRNN\(3\), got float32 of shape"):
+        rnnjax.unroll(cell, params, xs, taps=taps)
