@@ -33,6 +33,7 @@ EXPERIMENT_CLASSES = (
 )  # fmt: skip
 EXPERIMENTS: dict[str, type[Experiment]] = {kind.__name__.lower(): kind for kind in EXPERIMENT_CLASSES}
 FILE_FLAGS = ("train", "test", "file")  # paths of the user's files, which are compared by content
+RETIRED = "buckets"  # a flag of training in older runs, whose batches came in another order
 FLAGS_WITHOUT_EFFECT = {"out", "data_dir", "tensorboard", *FILE_FLAGS}  # never change the numbers a run computes
 
 
@@ -74,7 +75,7 @@ def _digest(path: Path) -> str | None:
 def experiment_from_config(config: "Config") -> Experiment:
     """The experiment described by ``config``.
 
-    A missing flag, as in runs older than the flag, gets its default.
+    A missing flag, as in runs older than the flag, gets its default; one that no longer exists is left out.
 
     Raises:
         UserError: an unknown experiment, an unknown flag, or a value that its flag does not accept.
@@ -86,13 +87,24 @@ def experiment_from_config(config: "Config") -> Experiment:
             "restore it or run again."
         )
     try:
-        experiment: Experiment = from_json(EXPERIMENTS[name], config.flags)
+        experiment: Experiment = from_json(EXPERIMENTS[name], _without_retired(config.flags))
     except (TypeError, OverflowError, UserError) as error:
         raise UserError(
             f"The flags in the run's config.json are damaged or of another version ({str(error).rstrip('.')}); "
             "restore it or run again."
         ) from None
     return experiment
+
+
+def _without_retired(flags: "JSONValue") -> "JSONValue":
+    if not _has_retired(flags):
+        return flags
+    training = {name: value for name, value in flags["training"].items() if name != RETIRED}
+    return {**flags, "training": training}
+
+
+def _has_retired(flags: "JSONValue") -> bool:
+    return isinstance(flags, dict) and isinstance(flags.get("training"), dict) and RETIRED in flags["training"]
 
 
 def config_differences(old: "Config", new: "Config") -> list[str]:
@@ -109,7 +121,9 @@ def config_differences(old: "Config", new: "Config") -> list[str]:
     if type(before) is not type(after):
         return [f"experiment: {old.experiment} in the folder, {new.experiment} asked for"]
     old_flags, new_flags = _flatten_flags(before), _flatten_flags(after)
+    retired = f"{flag_name(RETIRED)}: in the folder, whose batches came in another order; it no longer exists"
     return [
+        *([retired] if _has_retired(old.flags) else []),
         *(
             f"{flag_name(name) if name in FILE_FLAGS else name}: the file's content has changed since the run"
             for name in dict.fromkeys((*FILE_FLAGS, *old.contents, *new.contents))

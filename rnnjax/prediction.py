@@ -14,7 +14,7 @@ from scipy.special import expit, softmax
 
 from rnnjax.argument_checks import describe
 from rnnjax.cells.specs.own_cells import trained_cell
-from rnnjax.data.batching import bucket_edges, ordered_chunks
+from rnnjax.data.batching import ordered_chunks
 from rnnjax.data.dataset import UNKNOWN, Objective
 from rnnjax.data.preprocessing import SeriesPreprocessing, WordPreprocessing
 from rnnjax.data.vocabulary import encode
@@ -28,7 +28,7 @@ from rnnjax.runs.reader import member_folders, read_config, read_model, read_obj
 from rnnjax.runs.schema import MEMBER, MODEL, PARAMS
 from rnnjax.typing import Floats, ModelParams
 
-BATCH, BUCKETS = 128, 4  # examples in a batch, and lengths to which batches are padded
+BATCH = 128  # examples in a batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,12 +235,12 @@ def _predict(members: tuple[TrainedMember, ...], examples: Sequence[str] | Seque
 
 
 def _outputs(apply: Callable[[np.ndarray, np.ndarray], jax.Array], encoded: Encoded) -> Floats:
-    """The outputs (N, outputs) of ``apply(inputs, lengths)`` in float64, in batches of a few lengths."""
+    """The outputs (N, outputs) of ``apply(inputs, lengths)`` in float64, in batches."""
     lengths = encoded.lengths
-    chunks = ordered_chunks(lengths, batch_size=BATCH, edges=bucket_edges(lengths, BUCKETS), steps_per_chunk=1)
+    chunks = ordered_chunks(lengths, batch_size=BATCH, steps_per_chunk=1)
     rows: dict[int, np.ndarray] = {}
     for chunk in chunks:
         indices, valid = chunk.indices[0], chunk.weights[0] > 0
-        outputs = np.asarray(apply(encoded.inputs[indices, : chunk.length], lengths[indices]), np.float64)
+        outputs = np.asarray(apply(encoded.inputs[indices], lengths[indices]), np.float64)
         rows |= dict(zip(indices[valid].tolist(), outputs[valid], strict=True))
     return np.stack([rows[i] for i in range(len(lengths))])

@@ -77,6 +77,6 @@ def set_chunk_length(monkeypatch):
     """``set_chunk_length(steps)``: the fused scan then works in chunks of that many steps, also on short sequences."""
 
     def set_length(steps):
-        monkeypatch.setattr(fused, "chunk_length", lambda cell, xs: min(steps, len(xs)))
+        monkeypatch.setattr(fused, "chunk_length", lambda cell, xs, ragged: min(steps, len(xs)))
 
     return set_length

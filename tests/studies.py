@@ -24,17 +24,13 @@ from rnnjax.training.setup import EnsembleSetup
 from rnnjax.training.step.state import STATE_ROLES, traced_hparams
 from rnnjax.training.train_loop import train
 
-BUCKET_LENGTHS = (4, 7)
 SETTINGS = TrainingSettings(
     epochs=2, batch_size=4, learning_rate=0.02, log_gradients_every=4, validate_every=5, steps_per_program=3
 )
 
 
 def make_dataset(seed=0):
-    """38 training and 37 validation reviews of 2 to 7 words.
-
-    The last batch of every bucket is not full, with one bucket or with ``BUCKET_LENGTHS``.
-    """
+    """38 training and 37 validation reviews of 2 to 7 words; one batch of either is not full."""
     return recall(
         min_distance=1, max_distance=6, train_examples=38, validation_examples=37, test_per_distance=3, seed=seed
     )
@@ -56,8 +52,8 @@ def make_spec(dataset, cell, settings=SETTINGS, *, seed=0, label="Tiny"):
     return RunSpec(label, seed, cell, settings, "tiny", make_model, lambda: dataset)
 
 
-def make_ensemble(*specs, bucket_lengths=BUCKET_LENGTHS):
-    return Ensemble(specs, tuple(spec.make_dataset() for spec in specs), bucket_lengths)
+def make_ensemble(*specs):
+    return Ensemble(specs, tuple(spec.make_dataset() for spec in specs))
 
 
 def mesh_layout(members, *, member=1, data=1, model=1, together="map"):
@@ -73,6 +69,8 @@ def run(setup, folder, *, progress=lambda done, loss: None):
     """Train an ensemble into ``folder``/<name of each run>: (members, final progress)."""
     objective = setup.ensemble.datasets[0].objective
     members = [RunState(spec, Path(folder) / spec.name, objective=objective) for spec in setup.ensemble.specs]
+    for member in members:
+        member.diagnosed_at_start = True  # training alone, whenever the program of the diagnosis is ready
     checkpoints = CheckpointPolicy(None, Execution(checkpoint_minutes=0), setup, SignalHandler())
     initial = TrainProgress(0, setup.layout.put(STATE_ROLES, setup.initial_state), 0.0)
     try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset
 
 CHOLLET = "Chollet, Deep Learning with Python, section 6.2"
-DEFAULT_TRAINING = TrainingSettings(epochs=3, batch_size=32, learning_rate=1e-3, schedule="cosine", buckets=6)
+DEFAULT_TRAINING = TrainingSettings(epochs=3, batch_size=32, learning_rate=1e-3, schedule="cosine", sorted_batches=100)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rnnjax.config.training import TrainingSettings, require
 if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset
 
-DEFAULT_TRAINING = TrainingSettings(epochs=10, batch_size=32, learning_rate=1e-3, schedule="cosine", buckets=4)
+DEFAULT_TRAINING = TrainingSettings(epochs=10, batch_size=32, learning_rate=1e-3, schedule="cosine", sorted_batches=100)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rnnjax.data.dataset import Dataset
     from rnnjax.data.files.text_reader import TextFormat
 
-DEFAULT_TRAINING = TrainingSettings(epochs=5, batch_size=32, learning_rate=1e-3, schedule="cosine", buckets=4)
+DEFAULT_TRAINING = TrainingSettings(epochs=5, batch_size=32, learning_rate=1e-3, schedule="cosine", sorted_batches=100)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,8 @@ class TrainingSettings:
             step are always recorded; 0 switches the gradient log off.
         validate_every: steps between two validations; 0 validates at the end of each epoch.
         curriculum: how strictly the first epoch goes from short to long sequences: 0 shuffles them, 1 sorts them.
-        buckets: number of static lengths that batches are cut to; fewer compile faster, more pad less.
+        sorted_batches: number of batches that are cut together from examples sorted by length; 1 mixes all lengths
+            in a batch, more need less padding.
         steps_per_program: steps that run in one call of a compiled program.
         seed: first random seed.
         seeds: number of seeds, one run each, counted from the first seed.
@@ -47,14 +48,14 @@ class TrainingSettings:
     log_gradients_every: int = 50
     validate_every: int = 0
     curriculum: float = 0.0
-    buckets: int = 1
+    sorted_batches: int = 1
     steps_per_program: int = 8
     seed: int = 0
     seeds: int = 1
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "buckets", "steps_per_program", "seeds"):
+        for name in ("epochs", "batch_size", "sorted_batches", "steps_per_program", "seeds"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("warmup_steps", "log_gradients_every", "validate_every", "seed", "clip", "omega", "flossing"):
             require(self, name, getattr(self, name) >= 0, "0 or more")

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import Cell, ElementwiseCell
-from rnnjax.core.scan import ScanInputs, initial_like, keep_past_end, where
+from rnnjax.core.scan import ScanInputs, initial_like, keep_past_end, keep_valid, where
 from rnnjax.core.taps import zeros_for_norm_taps
 from rnnjax.typing import CellState, PyTree
 
@@ -42,6 +42,7 @@ def associative_scan(
         fused: whether the gradient is one scan back over a and the states, in reverse mode and of first order; else
             JAX differentiates the scan, and keeps its partial products.
     """
+    inputs = inputs._replace(xs=keep_valid(inputs.mask, inputs.xs))
     a, b = _coefficients(cell, params, inputs, state)
     states = jax.tree.map(_solve_with_gradient if fused else _solve, a, b, state)
     final = jax.tree.map(lambda s: s[-1], states)

@@ -15,7 +15,7 @@ def explicit_sharding(a: Any) -> NamedSharding | None:
     return sharding if AxisType.Explicit in sharding.mesh.axis_types else None
 
 
-def divide_alike(of_steps: PyTree, of_examples: PyTree) -> tuple[PyTree, PyTree]:
+def divide_alike(of_steps: PyTree, of_examples: PyTree, axis: int = 1) -> tuple[PyTree, PyTree]:
     """Under explicit sharding, divide every array as the first one is whose batch is divided; else as they are.
 
     A scan must not change the type of its carry, so a state that is not divided cannot meet inputs that are.
@@ -23,10 +23,11 @@ def divide_alike(of_steps: PyTree, of_examples: PyTree) -> tuple[PyTree, PyTree]
     Args:
         of_steps: arrays (T, N, ...), whose steps stay undivided.
         of_examples: arrays (N, ...).
+        axis: of the examples in ``of_steps``.
     """
-    arrays = [(a, axis) for tree, axis in ((of_steps, 1), (of_examples, 0)) for a in jax.tree.leaves(tree)]
-    shardings = [(sharding, axis) for a, axis in arrays if (sharding := explicit_sharding(a)) is not None]
-    divided = [(sharding.mesh, sharding.spec[axis]) for sharding, axis in shardings if sharding.spec[axis] is not None]
+    arrays = [(a, i) for tree, i in ((of_steps, axis), (of_examples, 0)) for a in jax.tree.leaves(tree)]
+    shardings = [(sharding, i) for a, i in arrays if (sharding := explicit_sharding(a)) is not None]
+    divided = [(sharding.mesh, sharding.spec[i]) for sharding, i in shardings if sharding.spec[i] is not None]
     if not divided:
         return of_steps, of_examples
     mesh, over = divided[0]
@@ -34,7 +35,7 @@ def divide_alike(of_steps: PyTree, of_examples: PyTree) -> tuple[PyTree, PyTree]
     def divide(tree: PyTree, spec: P) -> PyTree:
         return jax.tree.map(lambda a: jax.sharding.reshard(a, NamedSharding(mesh, spec)), tree)
 
-    return divide(of_steps, P(None, over)), divide(of_examples, P(over))
+    return divide(of_steps, P(*[None] * axis, over)), divide(of_examples, P(over))
 
 
 def vary_alike(tree: PyTree) -> PyTree:

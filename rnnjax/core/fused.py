@@ -26,10 +26,12 @@ from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
 from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.cells.elementwise import own_argument
+from rnnjax.core.chunks import scan_chunks
 from rnnjax.core.parameter_gradients import parameter_gradients
-from rnnjax.core.scan import ScanInputs, initial_like, keep_past_end, pad_steps, where
+from rnnjax.core.scan import ScanInputs, initial_like, keep_past_end, keep_valid, pad_steps, where
 from rnnjax.core.taps import gradient_norms, has_norm_taps
-from rnnjax.core.xla_cpu import Compiler, chunk_length, for_platform, scan_chunks
+from rnnjax.core.valid_span import Span
+from rnnjax.core.xla_cpu import Compiler, chunk_length, for_platform
 from rnnjax.typing import CellState, PyTree, Taps
 
 States = CellState
@@ -53,10 +55,18 @@ def fused_scan(
     cell: ElementwiseCell, params: Params, inputs: ScanInputs, state: CellState
 ) -> tuple[CellState, States, jax.Array]:
     """``plain_scan`` with the input product in front of the loop and the parameters' gradients after it."""
-    steps, chunk = inputs.xs.shape[0], chunk_length(cell, inputs.xs)
+    steps, chunk = inputs.xs.shape[0], chunk_length(cell, inputs.xs, ragged=inputs.span is not None)
     final, states = _fused_scan(cell, Layout(steps, chunk), params, pad_steps(inputs, chunk), state)
     states = jax.tree.map(lambda a: a[:steps], states)
+    if inputs.span is not None and chunk < steps:
+        states = jax.tree.map(partial(_fill_outside, inputs.span), states, state, final)
     return final, states, states[0]
+
+
+def _fill_outside(span: Span, states: jax.Array, before: jax.Array, after: jax.Array) -> jax.Array:
+    """``states`` (T, N, H) with the state ``before`` the first step of the span and the one ``after`` its last."""
+    t = jnp.arange(states.shape[0])[:, None, None]
+    return jnp.where(t < span.first, before[None], jnp.where(t < span.stop, states, after[None]))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -110,13 +120,13 @@ def _forward(
 
     def chunk(carry: Any, chunk_inputs: Any) -> tuple[Any, Any]:
         (xs, mask, taps, hold, noise, reset), _ = chunk_inputs
-        z_x = cell.project(xs, params.w_x, params.b)
+        z_x = cell.project(keep_valid(mask, xs), params.w_x, params.b)
         z_x = z_x if noise is None else z_x + noise
         carry, (states, z_h) = jax.lax.scan(body, carry, (z_x, mask, taps, hold, reset))
         return carry, (states, GateInputs(None if cell.additive else z_x, z_h))
 
     carry = state, _no_gates(compiler, cell, state, *own)
-    (final, gates), outputs = scan_chunks(chunk, carry, inputs.of_steps, None, length)
+    (final, gates), outputs = scan_chunks(chunk, carry, inputs.of_steps, None, length, span=inputs.span)
     states, z = restore(outputs)
     final, state = compiler.depend_on_rows(gates, (final, state))  # or they would be left out, as nothing reads them
     return final, states, z, state
@@ -178,17 +188,21 @@ def _backward(
         outputs = tuple(rest[0]), states if tapped else None
         scanned = (ct_states, before[-1], *rest)
         d_state, ((dz_x, dz_h), totals) = compiler.scan_backwards(body, d_state, scanned, outputs)
+        xs = keep_valid(rest[1], xs)
         (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
         more = parameter_gradients(cell, compiler, params, xs, _drop(before[0], inputs.mask_h), dz_x, dz_h)
         d_params = jax.tree.map(jnp.add, d_params, more)
         return (d_state, d_params), (d_xs, gradient_norms(totals) if for_norms else totals)
 
     entering = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[length - 1 : -1 : length]]), state, states)
+    if inputs.span is not None:  # the states before its first chunk were not written
+        is_first = (jnp.arange(inputs.xs.shape[0] // length) == inputs.span.first // length)[:, None, None]
+        entering = jax.tree.map(lambda a, b: jnp.where(is_first, a[None], b), state, entering)
     beside = _no_gates(compiler, cell, state, *own), jax.tree.map(jnp.zeros_like, own)
     carry = (ct_final, beside), jax.tree.map(jnp.zeros_like, params._replace(own=None))
     taps = _without_norm_taps(inputs).taps
     scanned = inputs.xs, states, ct_states, tuple(z), inputs.mask, taps, inputs.hold, inputs.reset
-    carry, outputs = scan_chunks(chunk, carry, scanned, entering, length, reverse=True)
+    carry, outputs = scan_chunks(chunk, carry, scanned, entering, length, span=inputs.span, reverse=True)
     ((d_state, (gates, d_own)), d_params), (d_xs, totals) = carry, restore(outputs)
     d_params = d_params._replace(own=d_own[0] if d_own else None)
     one_gate = jax.tree.map(lambda a: a[:, 0].min(), gates)  # of all examples: one is not on every device

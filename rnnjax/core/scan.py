@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from rnnjax.cells import Cell, DropoutMasks, ElementwiseCell
 from rnnjax.core.tapped_step import step_with_taps
 from rnnjax.core.taps import zeros_for_norm_taps
+from rnnjax.core.valid_span import Span
 from rnnjax.typing import CellState, PyTree, Taps
 
 
@@ -30,6 +31,7 @@ class ScanInputs(NamedTuple):
     noise: PyTree = None  # (T, N, *) what the cell drew
     reset: jax.Array | None = None  # (T, N, 1) bool: a step that starts from the initial state
     mask_h: jax.Array | None = None  # (N, H): dropout of h_{t-1} before W_h, the same at every step
+    span: Span | None = None  # where there is a mask
 
     @property
     def of_steps(self) -> tuple[Any, Any, Any, Any, Any, Any]:
@@ -54,6 +56,7 @@ def plain_scan(cell: Cell, params: PyTree, inputs: ScanInputs, state: CellState)
             new, y = step_with_taps(cell, params, before, x_t, noise_t, tap_t, hold)
         return new, (new, new.h if hasattr(new, "h") else keep_past_end(mask_t, y, jnp.zeros_like(y)))
 
+    inputs = inputs._replace(xs=keep_valid(inputs.mask, inputs.xs))
     final, (states, ys) = jax.lax.scan(body, state, inputs.of_steps)
     return final, states, ys
 
@@ -83,6 +86,11 @@ def keep_past_end(mask: jax.Array | None, new: PyTree, old: PyTree) -> PyTree:
     return new if mask is None else where(mask, new, old)
 
 
+def keep_valid(mask: jax.Array | None, xs: jax.Array) -> jax.Array:
+    """``xs``, zeros at steps past an example's end, or NaN there would reach the weights as 0·NaN."""
+    return xs if mask is None else jnp.where(mask, xs, 0)
+
+
 def where(condition: jax.Array | None, chosen: PyTree, other: PyTree) -> PyTree:
     """``chosen`` where ``condition`` (..., N, 1) is true, else ``other``; arrays (..., N, *). None stands for false."""
     if condition is None:
@@ -98,7 +106,7 @@ def where(condition: jax.Array | None, chosen: PyTree, other: PyTree) -> PyTree:
 def map_steps(function: Callable[[jax.Array], jax.Array], inputs: ScanInputs) -> ScanInputs:
     """``inputs`` with a function applied to every array that has a row for each step."""
     xs, mask, taps, hold, noise, reset = jax.tree.map(function, inputs.of_steps)
-    return ScanInputs(xs, mask, taps, hold, noise, reset, inputs.mask_h)
+    return ScanInputs(xs, mask, taps, hold, noise, reset, inputs.mask_h, inputs.span)
 
 
 def pad_steps(inputs: ScanInputs, multiple: int) -> ScanInputs:

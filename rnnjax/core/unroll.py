@@ -14,7 +14,9 @@ from rnnjax.core.associative import associative_scan
 from rnnjax.core.batch_sharding import divide_alike, vary_alike
 from rnnjax.core.fused import fused_scan
 from rnnjax.core.scan import ScanInputs, map_steps, mask_padding, pad_steps, plain_scan
+from rnnjax.core.skipped_padding import scan_valid_chunks, skipping_padding
 from rnnjax.core.unroll_arguments import check_unroll
+from rnnjax.core.valid_span import valid_span
 from rnnjax.typing import CellState, PyTree
 
 Scan = Callable[[Any, PyTree, ScanInputs, CellState], tuple[CellState, CellState, jax.Array]]
@@ -122,6 +124,7 @@ def unroll_with_outputs(
         batch_axes = len(lead) + len(batch_shape)
         return jax.tree.map(lambda a: a.reshape(*lead, -1, *a.shape[batch_axes:]), tree)
 
+    span = None if lengths is None else valid_span(as_int32(lengths), steps, reverse)
     mask = None if lengths is None else jnp.arange(steps)[:, None, None] < jnp.reshape(as_int32(lengths), (1, -1, 1))
     reset = None
     if resets is not None:
@@ -137,9 +140,7 @@ def unroll_with_outputs(
     (xs, mask, taps, hold, noise, reset), (state, mask_x, mask_h) = of_steps, of_examples
     if mask_x is not None:
         xs = xs * mask_x[None]
-    if mask is not None:
-        xs = jnp.where(mask, xs, 0)  # or NaN in the padding would reach the weights as 0·NaN
-    inputs = ScanInputs(xs, mask, taps, hold, noise, reset, mask_h)
+    inputs = ScanInputs(xs, mask, taps, hold, noise, reset, mask_h, span)
     if reverse:
         inputs = map_steps(_flip, inputs)
 
@@ -148,6 +149,8 @@ def unroll_with_outputs(
     scan: Scan = fused_scan if fused and isinstance(cell, ElementwiseCell) else plain_scan
     if backend == "associative":
         scan = partial(associative_scan, fused=fused)
+    elif scan is plain_scan and skipping_padding.value:
+        scan = scan_valid_chunks
     final, states, ys = _scan_segments(scan, cell, params, inputs, state, store_every)
     if reverse:
         states, ys = jax.tree.map(_flip, (states, ys))

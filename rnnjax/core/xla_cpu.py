@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import ElementwiseCell
+from rnnjax.core.chunks import MOST_RAGGED_STEPS, equal_chunks
 from rnnjax.core.scan import ScanInputs, map_steps, mask_padding
 from rnnjax.typing import PyTree
 
@@ -92,11 +93,11 @@ class Compiler:
     ) -> tuple[ScanInputs, int, Callable[[PyTree], PyTree]]:
         """What the loops run over: the inputs, the steps in a chunk, and a function that completes the outputs.
 
-        On a CPU they run over chunks of ``chunk`` steps, and so also over the steps that were appended to fill the last
-        one. Elsewhere they run over the T = ``steps`` steps at once, and the outputs are padded with zeros to the same
-        shapes.
+        On a CPU, and wherever they need not run over all steps, they run over chunks of ``chunk`` steps, and so also
+        over the steps that were appended to fill the last one. Otherwise they run over the T = ``steps`` steps at once,
+        and the outputs are padded with zeros to the same shapes.
         """
-        if self.is_cpu:
+        if self.is_cpu or (inputs.span is not None and chunk < steps):
             return mask_padding(inputs, steps), chunk, lambda outputs: outputs
         missing = inputs.xs.shape[0] - steps
 
@@ -140,40 +141,14 @@ def _unless(never: jax.Array, then: PyTree) -> PyTree:
 XLA_CPU, OTHERS = Compiler(is_cpu=True), Compiler(is_cpu=False)
 
 
-def scan_chunks(
-    body: Callable[..., Any], carry: Any, inputs: PyTree, first: PyTree, length: int, *, reverse: bool = False
-) -> Any:
-    """``body(carry, (inputs, first))`` for one chunk of ``length`` steps after the other, as ``lax.scan`` does it.
+def chunk_length(cell: ElementwiseCell, xs: jax.Array, *, ragged: bool = False) -> int:
+    """Steps of xs (T, N, D) whose gate inputs fit into a core's cache; of ``ragged`` examples, also few.
 
-    The gate inputs of a chunk are used before they have left the cache: 0.8 of the time at 500 steps of (32, 128).
-
-    Args:
-        body: of one chunk; returns a carry, and outputs of as many steps.
-        carry: what goes from chunk to chunk.
-        inputs: arrays (T, ...), T a multiple of ``length``.
-        first: arrays with a row for each chunk, None for no such arrays.
-        length: steps in a chunk; where it is T, there is no loop.
-        reverse: whether to begin with the last chunk.
-    """
-    steps = jax.tree.leaves(inputs)[0].shape[0]
-    if length == steps:
-        return body(carry, (inputs, jax.tree.map(lambda a: a[0], first)))
-    chunks = jax.tree.map(lambda a: a.reshape(-1, length, *a.shape[1:]), inputs)
-    carry, outputs = jax.lax.scan(body, carry, (chunks, first), reverse=reverse)
-    return carry, jax.tree.map(lambda a: a.reshape(steps, *a.shape[2:]), outputs)
-
-
-def chunk_length(cell: ElementwiseCell, xs: jax.Array) -> int:
-    """Steps of xs (T, N, D) whose gate inputs fit into a core's cache.
-
-    A divisor of T where one is at least half of what fits; otherwise chunks of equal length, with a few steps to be
-    appended, see ``pad_steps``. All steps where T or N is a symbol of ``jax.export``.
+    See ``equal_chunks``; ``pad_steps`` appends what is missing. All steps where T or N is a symbol of ``jax.export``.
     """
     steps, rows, _ = xs.shape
     if not all(isinstance(size, int) for size in (steps, rows)):
         return steps
-    most = max(FEWEST_STEPS, CACHE_BYTES // (rows * len(cell.gates) * cell.features * cell.state_dtype.itemsize))
-    if most >= steps:
-        return steps
-    best = max(k for k in range(1, most + 1) if steps % k == 0)
-    return best if 2 * best >= most else -(-steps // -(-steps // most))
+    bytes_a_step = rows * len(cell.gates) * cell.features * cell.state_dtype.itemsize
+    most = max(FEWEST_STEPS, CACHE_BYTES // bytes_a_step)
+    return equal_chunks(steps, min(most, MOST_RAGGED_STEPS) if ragged else most)

@@ -1,1 +1,1 @@
-"""Data sets as padded arrays (synthetic, from TensorFlow Datasets, from files) and batches bucketed by length."""
+"""Data sets as padded arrays (synthetic, from TensorFlow Datasets, from files) and batches of similar length."""

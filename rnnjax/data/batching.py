@@ -1,191 +1,114 @@
-"""Batches of a few static lengths, in an order that is a pure function of (seed, epoch).
+"""Batches of examples, in an order that is a pure function of (seed, epoch).
 
-A compiled program accepts one shape, so examples are grouped into buckets by length, and every batch is padded to the
-upper edge of its bucket. Since the order of an epoch is computed, a run resumes anywhere without iterator state.
+Since the order of an epoch is computed, a run resumes anywhere without iterator state.
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 
-EDGE_MULTIPLE = 8  # steps; such lengths fill whole vector registers
-
-
-class ChunkKind(NamedTuple):
-    """What the chunks of several seeds must have in common to run in one program."""
-
-    length: int
-    steps: int
-    full: bool  # whether no batch is padded
-
 
 class Chunk(NamedTuple):
-    """Up to K batches of one static length, to run in one compiled program.
+    """Up to K batches, to run in one call of a compiled program. Padding repeats an example with weight 0."""
 
-    Padding repeats an example of the same bucket with weight 0, so that ``lengths[indices] <= length`` holds for all.
-    """
-
-    length: int  # T, the static length in steps
     steps: int  # how many of the K batches hold examples; the others are not run
     indices: np.ndarray  # (K, B) int32 into the split
     weights: np.ndarray  # (K, B) float32, 0 for padding, else 1
-
-    @property
-    def kind(self) -> ChunkKind:
-        """Length, number of steps, and whether all batches are full."""
-        return ChunkKind(self.length, self.steps, bool(self.weights[: self.steps].all()))
-
-
-def bucket_edges(lengths: np.ndarray, buckets: int) -> tuple[int, ...]:
-    """The static lengths with the least total padding, by dynamic programming over the lengths.
-
-    Args:
-        lengths: (N,) steps of each example, all at least 1.
-        buckets: Largest number of static lengths, at least 1.
-
-    Returns:
-        Ascending lengths in steps, multiples of 8 except the last, which is the maximum of ``lengths``; fewer
-        than ``buckets`` if fewer give the same padding.
-
-    Raises:
-        ValueError: If there are no lengths or no buckets, or a length is below 1.
-    """
-    if buckets < 1 or np.ndim(lengths) != 1 or len(lengths) == 0 or np.min(lengths) < 1:
-        raise ValueError("bucket_edges needs at least one bucket and at least one length, all lengths >= 1")
-    longest = int(np.max(lengths))
-    rounded = np.minimum(-(-np.asarray(lengths, np.int64) // EDGE_MULTIPLE) * EDGE_MULTIPLE, longest)
-    candidates, counts = np.unique(rounded, return_counts=True)
-    up_to = np.concatenate([[0], np.cumsum(counts)])  # (C+1,) examples that fit under the first j candidates
-
-    # The number of valid steps is fixed, so the least padding is the least Σ (examples in a bucket) · (its edge).
-    # area[i, j]: one bucket with edge candidates[j-1] for all examples between the first i and the first j.
-    edge_of = np.concatenate([[0], candidates])
-    area = (up_to[None, :] - up_to[:, None]).astype(float) * edge_of[None, :]
-    area[np.tril_indices(len(edge_of))] = np.inf
-    best = np.where(np.arange(len(edge_of)) == 0, 0.0, np.inf)  # (C+1,) least area of the first j candidates
-    choices = []  # for every bucket, the index at which the previous bucket ends
-    for _ in range(min(buckets, len(candidates))):
-        totals = best[:, None] + area
-        choices.append(np.argmin(totals, axis=0))
-        best = np.min(totals, axis=0)
-
-    edges: list[int] = []
-    j = len(candidates)
-    for choice in reversed(choices):
-        edges.append(int(edge_of[j]))
-        j = int(choice[j])
-    return tuple(reversed(edges))
 
 
 def epoch_chunks(
     lengths: np.ndarray,
     *,
     batch_size: int,
-    edges: tuple[int, ...],
     steps_per_chunk: int,
     seed: int,
     epoch: int,
+    sorted_batches: int = 1,
     curriculum: float = 0.0,
 ) -> list[Chunk]:
     """The batches of one training epoch; every example occurs exactly once. A pure function of the arguments.
 
-    Examples are shuffled within their bucket and cut into batches; the remainder of a bucket becomes a padded batch.
-    The chunks of all buckets are then shuffled, except that the first and the last come from the longest bucket:
-    a program that needs too much memory fails at once, and measurements at the start and the end of an epoch cover
-    every length. Full chunks are preferred for these two. The seed decides which examples a chunk holds, but not the
-    sequence of chunk kinds (length, steps, full), so that several seeds can run in one program.
+    Examples are shuffled and taken ``sorted_batches`` batches at a time, which are cut from these examples sorted by
+    length; where examples are left over, the first of them, the shortest, has fewer. The batches of all are then
+    shuffled, except that the first and the last of the epoch are among the longest of theirs, and full where possible:
+    measurements at the start and the end of an epoch cover every length. The seed decides which examples a batch
+    holds, but not in which order batches come, by their place in the order of lengths, so that the batches of several
+    seeds are about equally long at every step.
 
     Args:
         lengths: (N,) steps of each example.
         batch_size: B, examples in a batch.
-        edges: Ascending static lengths in steps, the last at least ``max(lengths)``.
         steps_per_chunk: K, batches in a chunk.
-        seed: Not negative.
-        epoch: Counted from 0.
-        curriculum: From 0 (shuffled) to 1 (sorted from short to long); between them, nearly sorted. Above 0, no chunk
+        seed: not negative.
+        epoch: counted from 0.
+        sorted_batches: 1 mixes all lengths in a batch; more need less padding.
+        curriculum: from 0 (shuffled) to 1 (sorted from short to long); between them, nearly sorted. Above 0, no batch
             is moved to the start or the end.
 
     Raises:
-        ValueError: If an example is longer than the last edge, a number is below 1, or edges do not ascend.
+        ValueError: a number is below 1.
     """
-    _check_arguments(batch_size, edges, steps_per_chunk)
-    rng = np.random.default_rng([seed, epoch])
-    chunks: list[Chunk] = []
+    if min(batch_size, steps_per_chunk, sorted_batches) < 1:
+        raise ValueError(
+            "batch_size, steps_per_chunk and sorted_batches must be at least 1, "
+            f"got {batch_size}, {steps_per_chunk} and {sorted_batches}"
+        )
+    rng, count = np.random.default_rng([seed, epoch]), len(lengths)
+    order = _nearly_sorted(rng, lengths, curriculum) if curriculum > 0 else rng.permutation(count)
+    batches: list[np.ndarray] = []
+    places: list[tuple[bool, int]] = []  # of each batch: whether it is padded, how many longer ones its group has
+    for start in range(0, count, sorted_batches * batch_size):
+        group = order[start : start + sorted_batches * batch_size]
+        if sorted_batches > 1:
+            group = group[np.argsort(lengths[group], kind="stable")]
+        cut = np.arange(len(group) % batch_size or batch_size, len(group), batch_size)
+        parts = np.split(group, cut)
+        batches += parts
+        places += [(len(part) < batch_size, len(parts) - 1 - i) for i, part in enumerate(parts)]
+    positions = np.arange(len(batches))
     if curriculum > 0:
-        for edge, members in _bucket_members(lengths, edges):
-            shuffled_members = rng.permutation(members)
-            order = _nearly_sorted(rng, lengths[shuffled_members], curriculum)
-            chunks += _cut(shuffled_members[order], edge, batch_size, steps_per_chunk)
-        chunk_lengths = np.array([chunk.length for chunk in chunks])
-        return [chunks[i] for i in _nearly_sorted(np.random.default_rng(epoch), chunk_lengths, curriculum)]
-    for edge, members in _bucket_members(lengths, edges):
-        chunks += _cut(rng.permutation(members), edge, batch_size, steps_per_chunk)
-    shuffled = _order_kinds([chunks[i] for i in rng.permutation(len(chunks))], epoch)
-    longest = [i for i, chunk in enumerate(shuffled) if chunk.length == edges[-1]]
-    full = [i for i in longest if shuffled[i].kind.full]
-    candidates = full if len(full) > 1 else longest
-    ends = candidates[:1] + candidates[1:][-1:]
-    first, last = [shuffled[i] for i in ends[:1]], [shuffled[i] for i in ends[1:]]
-    return first + [chunk for i, chunk in enumerate(shuffled) if i not in ends] + last
+        positions = _nearly_sorted(np.random.default_rng(epoch), positions, curriculum)
+    else:
+        first, *last = sorted(positions.tolist(), key=places.__getitem__)[:2]
+        middle = np.random.default_rng(epoch).permutation(np.setdiff1d(positions, [first, *last]))
+        positions = np.array([first, *middle, *last])
+    return _chunks([batches[i] for i in positions], batch_size, steps_per_chunk)
+
+
+def ordered_chunks(lengths: np.ndarray, *, batch_size: int, steps_per_chunk: int) -> list[Chunk]:
+    """The batches for evaluation, from the shortest examples to the longest; every example occurs exactly once.
+
+    Arguments and errors as in ``epoch_chunks``.
+    """
+    if min(batch_size, steps_per_chunk) < 1:
+        raise ValueError(f"batch_size and steps_per_chunk must be at least 1, got {batch_size} and {steps_per_chunk}")
+    order = np.argsort(lengths, kind="stable")
+    return _chunks(np.split(order, np.arange(batch_size, len(order), batch_size)), batch_size, steps_per_chunk)
 
 
 def _nearly_sorted(rng: np.random.Generator, values: np.ndarray, order: float) -> np.ndarray:
     """Indices (N,) that sort ``values`` (N,), with each rank moved at random by at most (1 - ``order``)·N."""
-    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable") / len(values)
+    shuffled = rng.permutation(len(values))  # equal values come in any order
+    ranks = np.empty(len(values))
+    ranks[shuffled[np.argsort(values[shuffled], kind="stable")]] = np.arange(len(values)) / len(values)
     return np.argsort(order * ranks + (1 - order) * rng.random(len(values)), kind="stable")
 
 
-def _order_kinds(chunks: list[Chunk], epoch: int) -> list[Chunk]:
-    """Reorder ``chunks`` so that the sequence of their kinds depends on ``epoch`` alone, not on the input order."""
-    kinds = sorted(chunk.kind for chunk in chunks)
-    remaining = {kind: iter([chunk for chunk in chunks if chunk.kind == kind]) for kind in kinds}
-    return [next(remaining[kinds[i]]) for i in np.random.default_rng(epoch).permutation(len(kinds))]
-
-
-def ordered_chunks(
-    lengths: np.ndarray, *, batch_size: int, edges: tuple[int, ...], steps_per_chunk: int
-) -> list[Chunk]:
-    """The batches for evaluation, bucket by bucket, unshuffled; every example occurs exactly once.
-
-    Arguments and errors as in ``epoch_chunks``.
-    """
-    _check_arguments(batch_size, edges, steps_per_chunk)
-    chunks: list[Chunk] = []
-    for edge, members in _bucket_members(lengths, edges):
-        chunks += _cut(members, edge, batch_size, steps_per_chunk)
-    return chunks
-
-
-def _check_arguments(batch_size: int, edges: tuple[int, ...], steps_per_chunk: int) -> None:
-    if min(batch_size, steps_per_chunk) < 1:
-        raise ValueError(f"batch_size and steps_per_chunk must be at least 1, got {batch_size} and {steps_per_chunk}")
-    if not edges or any(low >= high for low, high in itertools.pairwise(edges)):
-        raise ValueError(f"edges must be one or more ascending lengths, got {edges}")
-
-
-def _bucket_members(lengths: np.ndarray, edges: tuple[int, ...]) -> list[tuple[int, np.ndarray]]:
-    bucket = np.searchsorted(edges, lengths)
-    if np.any(bucket == len(edges)):
-        raise ValueError(f"an example of {np.max(lengths)} steps is longer than the last edge, {edges[-1]}")
-    members = [(edge, np.flatnonzero(bucket == i)) for i, edge in enumerate(edges)]
-    return [(edge, indices) for edge, indices in members if len(indices)]
-
-
-def _cut(members: np.ndarray, length: int, batch_size: int, steps_per_chunk: int) -> list[Chunk]:
-    per_chunk = batch_size * steps_per_chunk
+def _chunks(batches: list[np.ndarray], batch_size: int, steps_per_chunk: int) -> list[Chunk]:
+    """Chunks of ``steps_per_chunk`` batches, the last one padded."""
+    indices = np.stack([np.pad(batch, (0, batch_size - len(batch)), mode="edge") for batch in batches])
+    sizes = np.array([len(batch) for batch in batches])
+    weights = np.arange(batch_size) < sizes[:, None]
     chunks = []
-    for start in range(0, len(members), per_chunk):
-        block = members[start : start + per_chunk]
-        padding = per_chunk - len(block)
-        indices = np.pad(block, (0, padding), mode="edge").astype(np.int32)
-        weights = np.pad(np.ones(len(block), np.float32), (0, padding))
+    for start in range(0, len(batches), steps_per_chunk):
+        part = slice(start, start + steps_per_chunk)
+        steps = len(batches[part])
+        padding = [(0, steps_per_chunk - steps), (0, 0)]
         chunks.append(
             Chunk(
-                length=length,
-                steps=-(-len(block) // batch_size),
-                indices=indices.reshape(steps_per_chunk, batch_size),
-                weights=weights.reshape(steps_per_chunk, batch_size),
+                steps,
+                np.pad(indices[part], padding, mode="edge").astype(np.int32),
+                np.pad(weights[part].astype(np.float32), padding),
             )
         )
     return chunks

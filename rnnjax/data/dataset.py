@@ -65,6 +65,11 @@ class Dataset(NamedTuple):
     carried: bool = False  # whether examples are consecutive windows of one sequence, with the state carried over
 
     @property
+    def splits(self) -> tuple[Examples, Examples, Examples]:
+        """Training, validation and test."""
+        return self.train, self.validation, self.test
+
+    @property
     def label_scale(self) -> tuple[float, float] | None:
         """Mean and deviation by which NUMBER labels were standardised; None where they were not."""
         if self.objective is not Objective.NUMBER or not isinstance(self.preprocessing, SeriesPreprocessing):

@@ -17,6 +17,7 @@ from rnnjax.argument_checks import (
     describe,
 )
 from rnnjax.nn.dropout import drop_by_row, if_training
+from rnnjax.nn.embedding import Embed
 from rnnjax.nn.pooling import POOLINGS, Pooling, pooled
 from rnnjax.nn.recurrent import Bidirectional, Stack, is_time_major
 from rnnjax.typing import States, Taps
@@ -90,7 +91,7 @@ class SequenceClassifier(nn.Module):
                 (values are checked where they are not traced).
         """
         self._check(inputs, lengths)
-        xs = self._vectors(inputs) if self.vocabulary else inputs
+        xs = self._vectors(inputs, lengths) if self.vocabulary else inputs
         if self.word_dropout:
             vectors = xs
             xs = if_training(
@@ -121,12 +122,12 @@ class SequenceClassifier(nn.Module):
             check_no_mask(lengths)
             check_integers("lengths", lengths, inputs.shape[:1], 0, inputs.shape[1])
 
-    def _vectors(self, tokens: jax.Array) -> jax.Array:
+    def _vectors(self, tokens: jax.Array, lengths: jax.Array | None) -> jax.Array:
         """Word vectors (B, T, E) of ``tokens`` (B, T)."""
         if not self.embedding:
             return jax.nn.one_hot(tokens, self.vocabulary)
         embedding_init = nn.initializers.normal(self.embedding_scale)
-        return nn.Embed(self.vocabulary, self.embedding, embedding_init=embedding_init)(tokens)
+        return Embed(self.vocabulary, self.embedding, embedding_init=embedding_init)(tokens, lengths)
 
     @property
     def last_step_only(self) -> bool:

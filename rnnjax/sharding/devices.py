@@ -1,13 +1,8 @@
-"""Configuring JAX's devices, choosing how an ensemble is divided over them, and compiling its programs."""
+"""Configuring JAX's devices, and choosing how an ensemble is divided over them."""
 
 import contextlib
-import gc
 import math
 import os
-import sys
-from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
 
 import jax
 import numpy as np
@@ -15,19 +10,15 @@ from jax.sharding import AxisType, Mesh
 
 from rnnjax.config.execution import Execution
 from rnnjax.errors import UserError
-from rnnjax.runtime.malloc import configure_malloc
-from rnnjax.sharding.layout import Layout, MeshLayout, PmapLayout, Program
-from rnnjax.sharding.program_spec import MemberLoop, ProgramSpec
-from rnnjax.typing import PyTree
+from rnnjax.sharding.layout import Layout, MeshLayout, PmapLayout
+from rnnjax.sharding.program_spec import MemberLoop
 
 MIN_EXAMPLES_PER_CORE = 16  # a batch is not divided further over the cores of a CPU
 SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
 
-Name = TypeVar("Name", bound=Hashable)
-
 
 def configure_devices(execution: Execution) -> None:
-    """Set platform, number of CPU devices and memory allocation, before the first use of JAX.
+    """Set platform and number of CPU devices, before the first use of JAX.
 
     Every core of a CPU is a device, and all work at once, so XLA need not schedule a program for several threads.
     """
@@ -39,8 +30,6 @@ def configure_devices(execution: Execution) -> None:
         jax.config.update("jax_platforms", execution.platform + ",cpu" * (execution.platform != "cpu"))
     with contextlib.suppress(RuntimeError):  # JAX is in use already; ``check_devices`` counts its devices
         jax.config.update("jax_num_cpu_devices", execution.cpu_devices or cores)
-    if sys.platform == "linux":
-        configure_malloc()
 
 
 def check_devices(execution: Execution) -> None:
@@ -112,36 +101,6 @@ def choose_layout(execution: Execution, members: int, batch_size: int) -> Layout
         axis_types=(AxisType.Auto,) * 3,
     )  # fmt: skip
     return MeshLayout(members, mesh, member_loop)
-
-
-def compile_in_parallel(
-    layout: Layout,
-    specs: Mapping[Name, ProgramSpec],
-    single_device: Mapping[Name, tuple[Callable[..., PyTree], tuple[PyTree, ...]]],
-) -> dict[Name, Program]:
-    """Compile programs ahead of their first call.
-
-    While one is traced, which keeps Python busy, those before it are compiled in other threads. The garbage collector
-    is off meanwhile, since most of what tracing allocates stays.
-
-    Args:
-        layout: lowers ``specs``.
-        specs: functions by name.
-        single_device: (function, arguments) by name, each compiled for one device.
-    """
-    pool, gc_was_enabled = ThreadPoolExecutor(), gc.isenabled()
-    gc.disable()
-    try:
-        futures: dict[Name, Future[Program]] = {
-            name: pool.submit(jax.jit(function).lower(*arguments).compile)
-            for name, (function, arguments) in single_device.items()
-        }
-        futures |= {name: pool.submit(layout.lower(spec)) for name, spec in specs.items()}
-        return {name: future.result() for name, future in futures.items()}
-    finally:  # after Ctrl-C, compilations that have not begun are cancelled
-        pool.shutdown(wait=False, cancel_futures=True)
-        if gc_was_enabled:
-            gc.enable()
 
 
 def is_first_process() -> bool:

@@ -1,8 +1,8 @@
 """The programs of an ensemble, compiled before the first step."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,7 +15,7 @@ from rnnjax.cells import Cell, ElementwiseCell
 from rnnjax.config.training import TrainingSettings
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.nn.layers import recurrent_layers
-from rnnjax.sharding.devices import compile_in_parallel
+from rnnjax.sharding.compilation import BackgroundProgram, compile_in_parallel
 from rnnjax.sharding.layout import Layout
 from rnnjax.sharding.program_spec import ProgramSpec, ShardingRole
 from rnnjax.training.cell_measure import CellMeasurements, measure_cells, nonfinite_origin_of_cells
@@ -32,27 +32,27 @@ Measured = LayerMeasurements | CellMeasurements
 class Programs(NamedTuple):
     """The compiled programs of an ensemble.
 
-    ``train`` and ``evaluate`` hold a program for each static length T and work on all M members. Their arguments must
-    be put on the devices by the layout, and every array has a leading member axis before the axes given here, except
-    examples that all members share:
+    ``train`` and ``evaluate`` work on all M members. Their arguments must be put on the devices by the layout, and
+    every array has a leading member axis before the axes given here, except examples that all members share:
 
-    ``train[T](hparams, examples, state, indices, weights, start, stop, logged) -> (state, metrics, log)``: see
+    ``train(hparams, examples, state, indices, weights, start, stop, logged) -> (state, metrics, log)``: see
     ``multi_step.train_chunk``; the memory of ``state`` is reused.
-    ``evaluate[T](params, examples, indices, stop) -> (losses, correct)``: see ``multi_step.evaluate_chunk``.
+    ``evaluate(params, examples, indices, stop) -> (losses, correct)``: see ``multi_step.evaluate_chunk``.
 
     The others work on one member and one device:
 
     ``init[cell](key) -> state``: the state before the first step.
     ``measure(params, batch) -> (losses, layers)``: (B,), and the measurements of each recurrent layer, those of cells
-    that are not elementwise as ``CellMeasurements``; to be given to ``show_nonfinite``.
+    that are not elementwise as ``CellMeasurements``; to be given to ``show_nonfinite``. It is compiled in the
+    background, when all others have been, so that training need not wait for it.
     ``origin(state, key, batch) -> origin``: where a training step makes the first number that is not finite, with the
     ``key`` of ``TracedHParams``; compiled when it is called.
     """
 
-    train: dict[int, Program]
-    evaluate: dict[int, Program]
+    train: Program
+    evaluate: Program
     init: dict[Cell, Callable[[jax.Array], TrainState]]
-    measure: Callable[[ModelParams, Batch], tuple[jax.Array, tuple[Measured, ...]]]
+    measure: BackgroundProgram
     origin: Callable[[TrainState, np.ndarray, Batch], Origin]
 
 
@@ -64,7 +64,6 @@ def build_programs(
     examples: ExampleArrays,
     program_kind: ProgramKind,
     *,
-    lengths: Sequence[int],
     share_examples: bool,
     train_shape: tuple[int, int],
     eval_shape: tuple[int, int],
@@ -80,7 +79,6 @@ def build_programs(
         layout: of the members over devices.
         examples: shapes and dtypes of one member's.
         program_kind: what else programs depend on.
-        lengths: static lengths T, see ``Ensemble.bucket_lengths``.
         share_examples: whether all members train on the same data set.
         train_shape: (K, B) of a chunk in training, B a batch size of the layout.
         eval_shape: (K, B) of a chunk in evaluation.
@@ -110,30 +108,26 @@ def build_programs(
     eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
     eval_roles = (ShardingRole.PARAMS, examples_role, ShardingRole.BATCH, ShardingRole.SHARED)
 
-    program_specs: dict[tuple[str, Hashable], ProgramSpec] = {}
-    for T in lengths:
-        train = partial(train_chunk, step, logged_step, T)
-        program_specs["train", T] = ProgramSpec(
+    train = partial(train_chunk, step, logged_step)
+    evaluate = partial(evaluate_chunk, eval_step, shard)
+    program_specs: dict[tuple[str, Hashable], ProgramSpec] = {
+        ("train", None): ProgramSpec(
             train, train_roles, train_arguments, results_like=(2, None, None), donate_argnums=(2,)
-        )
-        evaluate = partial(evaluate_chunk, eval_step, shard, T)
-        program_specs["evaluate", T] = ProgramSpec(evaluate, eval_roles, eval_arguments, results_like=(None, None))
+        ),
+        ("evaluate", None): ProgramSpec(evaluate, eval_roles, eval_arguments, results_like=(None, None)),
+    }
     single_device: dict[tuple[str, Hashable], tuple[Program, tuple[PyTree, ...]]] = {
         ("init", cell): (init, (key,)) for cell, init in inits.items()
     }
     loss = make_loss(model, program_kind.objective)
     measure_program = partial(_measure_layers, model, loss, episode_words)
-    single_device["measure", None] = measure_program, (state.params, diagnosis_batch)
     compiled = compile_in_parallel(layout, program_specs, single_device)
 
-    def select(name: str) -> dict[Any, Program]:
-        return {variant: program for (program_name, variant), program in compiled.items() if program_name == name}
-
     return Programs(
-        train=select("train"),
-        evaluate=select("evaluate"),
-        init=select("init"),
-        measure=compiled["measure", None],
+        train=compiled["train", None],
+        evaluate=compiled["evaluate", None],
+        init={cell: compiled["init", cell] for cell in models},
+        measure=BackgroundProgram(measure_program, (state.params, diagnosis_batch)),
         origin=partial(_origin, model, program_kind),
     )
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnjax.config.training import TrainingSettings
-from rnnjax.data.batching import Chunk, bucket_edges
+from rnnjax.data.batching import Chunk
 from rnnjax.data.dataset import Dataset
 from rnnjax.errors import UserError
 from rnnjax.training.run_spec import RunSpec
@@ -22,7 +22,6 @@ class Ensemble(NamedTuple):
 
     specs: tuple[RunSpec, ...]  # of the M members
     datasets: tuple[Dataset, ...]  # of the M members, of equal shapes
-    bucket_lengths: tuple[int, ...]  # static lengths to which batches are padded, ascending
 
     @property
     def settings(self) -> TrainingSettings:
@@ -50,7 +49,6 @@ class Ensemble(NamedTuple):
             schedule(
                 dataset.train.lengths,
                 self.settings,
-                bucket_lengths=self.bucket_lengths,
                 seed=spec.seed,
                 max_steps=max_steps,
                 carried=dataset.carried,
@@ -87,26 +85,22 @@ def plan_ensembles(specs: Sequence[RunSpec]) -> list[tuple[RunSpec, ...]]:
 
 
 def load_ensembles(specs: tuple[RunSpec, ...]) -> list[Ensemble]:
-    """Load the data of one planned ensemble; several ensembles result where the members' lengths need other schedules.
+    """Load the data of one planned ensemble; several ensembles result where the arrays of the members differ in shape.
 
     Raises:
         UserError: there is a curriculum, but all examples are equally long.
     """
     datasets = [spec.make_dataset() for spec in specs]
-    members: dict[tuple[tuple[int, ...], Hashable], list[int]] = {}  # (bucket lengths, shapes) -> positions in specs
+    members: dict[Hashable, list[int]] = {}  # shapes -> positions in specs
     for i, (spec, dataset) in enumerate(zip(specs, datasets, strict=True)):
         if spec.settings.curriculum > 0 and len(np.unique(dataset.train.lengths)) == 1:
             raise UserError(
                 f"--curriculum {spec.settings.curriculum} has nothing to order, since all sequences are "
                 f"{dataset.train.lengths[0]} steps long; leave it out, or use sequences of different lengths."
             )
-        lengths = np.concatenate([split.lengths for split in (dataset.train, dataset.validation, dataset.test)])
-        bucket_lengths = bucket_edges(lengths, spec.settings.buckets)
-        key = bucket_lengths, shape_signature(dataset, spec.settings, bucket_lengths)
-        members.setdefault(key, []).append(i)
+        members.setdefault(shape_signature(dataset), []).append(i)
     return [
-        Ensemble(tuple(specs[i] for i in indices), tuple(datasets[i] for i in indices), bucket_lengths)
-        for (bucket_lengths, _), indices in members.items()
+        Ensemble(tuple(specs[i] for i in indices), tuple(datasets[i] for i in indices)) for indices in members.values()
     ]
 
 

@@ -39,9 +39,8 @@ def evaluate(setup: EnsembleSetup, split: Literal["validation", "test"], params:
     running = []
     for chunks in zip(*chunks_of_members, strict=True):
         chunk = pad_batch(stack_chunks(chunks), setup.eval_batch_size)
-        program = setup.programs.evaluate[chunk.length]
         rows = layout.put(ShardingRole.BATCH, chunk.indices + np.int32(first_row))
-        running.append((chunk, program(params, setup.examples, rows, np.int32(chunk.steps))))
+        running.append((chunk, setup.programs.evaluate(params, setup.examples, rows, np.int32(chunk.steps))))
     losses, correct = np.zeros((2, len(splits), len(splits[0].lengths)))  # each (M, N)
     for chunk, results in running:
         chunk_losses, chunk_correct = layout.fetch(results)  # each (M, K, B)
@@ -78,11 +77,11 @@ def regression_errors(squared_errors: np.ndarray, labels: np.ndarray, deviation:
 
 def _chunks(setup: EnsembleSetup, examples: Examples) -> list[Chunk]:
     """The batches of a split in order, of the size that they have without padding."""
-    lengths, bucket_lengths = examples.lengths, setup.ensemble.bucket_lengths
+    lengths = examples.lengths
     size, steps = EVAL_BATCH_FACTOR * setup.ensemble.settings.batch_size, setup.eval_steps_per_program
     if setup.ensemble.datasets[0].carried:
-        return stream_chunks(len(lengths), bucket_lengths[-1], batch_size=size, steps_per_chunk=steps)
-    return ordered_chunks(lengths, batch_size=size, edges=bucket_lengths, steps_per_chunk=steps)
+        return stream_chunks(len(lengths), batch_size=size, steps_per_chunk=steps)
+    return ordered_chunks(lengths, batch_size=size, steps_per_chunk=steps)
 
 
 def accuracy_by_distance(correct: np.ndarray, distances: np.ndarray) -> AccuracyByDistance:

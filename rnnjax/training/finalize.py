@@ -15,10 +15,11 @@ from rnnjax.training.fixed_point_search import search_fixed_points
 from rnnjax.training.run_state import RunState
 from rnnjax.training.setup import EnsembleSetup, stack_trees
 from rnnjax.training.step.losses import BY_LOSS
+from rnnjax.training.train_loop import write_start_diagnoses
 
 
 def finalize(setup: EnsembleSetup, members: Sequence[RunState], done: TrainProgress, view: ProgressView) -> None:
-    """Write ``diagnosis-end.json`` and ``result.json`` of every member that has not failed, and a line to ``view``.
+    """Write diagnoses and ``result.json`` of every member that has not failed, and a line to ``view``.
 
     Args:
         setup: of the ensemble.
@@ -27,6 +28,7 @@ def finalize(setup: EnsembleSetup, members: Sequence[RunState], done: TrainProgr
         view: where progress is shown, and the failures of the others.
     """
     ensemble = setup.ensemble
+    write_start_diagnoses(setup, members)
     ended = [i for i, member in enumerate(members) if member.failure is None]
     for i in set(range(len(members))) - set(ended):
         view.line(str(members[i].failure), style="red")

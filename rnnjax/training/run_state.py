@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from rnnjax.data.dataset import Objective
-from rnnjax.runs.schema import RECORDS
+from rnnjax.runs.schema import RECORDS, diagnosis_file
 from rnnjax.runs.writer import MemberWriter, rewind_member
 from rnnjax.training.evaluate import Scores
 from rnnjax.training.run_spec import RunSpec
@@ -34,6 +34,7 @@ class RunState:
         best_step: training steps taken at the best validation.
         best: (accuracy, -loss) of the best validation: the one with the largest accuracy, or with the smallest loss
             where labels are numbers or symbols; None before the first.
+        diagnosed_at_start: whether the diagnosis before training has been written.
         failure: a sentence that gives the reason why the run has stopped early; None unless it has.
     """
 
@@ -50,6 +51,7 @@ class RunState:
         self.best_step = metadata["best_step"] if metadata else 0
         self.best: tuple[float, ...] | None = tuple(metadata["best"]) if metadata and metadata["best"] else None
         self.failure: str | None = metadata["failure"] if metadata else None
+        self.diagnosed_at_start = metadata is not None and diagnosis_file(folder, "start").exists()
         sizes = metadata["bytes"] if metadata else dict.fromkeys(RECORDS, 0)
         rewind_member(folder, sizes, failed=self.failure is not None, validated=self.best is not None)
         step = metadata["step"] if metadata else 0

@@ -1,6 +1,5 @@
 """The order of training steps, validations and logged steps: a pure function of lengths, settings and seed."""
 
-from collections import Counter
 from collections.abc import Hashable, Iterator
 from typing import NamedTuple
 
@@ -29,30 +28,20 @@ class Segment(NamedTuple):
         return self.step + self.stop - self.start
 
 
-def total_steps(
-    lengths: np.ndarray, settings: TrainingSettings, bucket_lengths: tuple[int, ...], *, carried: bool = False
-) -> int:
-    """Training steps of a whole run; the same for all seeds. Arguments as for ``schedule``."""
-    return settings.epochs * sum(
-        chunk.steps for chunk in _epoch_chunks(lengths, settings, bucket_lengths, 0, 0, carried)
-    )
+def total_steps(lengths: np.ndarray, settings: TrainingSettings) -> int:
+    """Training steps of a whole run, for examples of these lengths (N,); the same for all seeds."""
+    return settings.epochs * -(-len(lengths) // settings.batch_size)
 
 
-def shape_signature(dataset: Dataset, settings: TrainingSettings, bucket_lengths: tuple[int, ...]) -> Hashable:
-    """What runs must have in common to train in one ensemble: array shapes, examples per bucket, kinds of chunks."""
-    arrays = tuple(split.inputs.shape for split in (dataset.train, dataset.validation, dataset.test))
-    per_bucket = (
-        Counter(np.searchsorted(bucket_lengths, split.lengths).tolist()) for split in (dataset.validation, dataset.test)
-    )
-    chunks = _epoch_chunks(dataset.train.lengths, settings, bucket_lengths, 0, 0, dataset.carried)
-    return (*arrays, *(tuple(sorted(count.items())) for count in per_bucket), *sorted(chunk.kind for chunk in chunks))
+def shape_signature(dataset: Dataset) -> Hashable:
+    """What runs must have in common to train in one ensemble: the shapes of all arrays."""
+    return tuple(split.inputs.shape for split in dataset.splits)
 
 
 def schedule(
     lengths: np.ndarray,
     settings: TrainingSettings,
     *,
-    bucket_lengths: tuple[int, ...],
     seed: int,
     max_steps: int | None = None,
     carried: bool = False,
@@ -62,39 +51,31 @@ def schedule(
     Args:
         lengths: (N,) steps in each training example.
         settings: of training.
-        bucket_lengths: the static lengths to which batches are padded, ascending.
         seed: of the order of the examples.
         max_steps: the most steps in a segment; None sets no limit.
         carried: whether the model's state is carried from batch to batch. Examples then come in the order of their
             streams, whatever the seed.
     """
-    total = total_steps(lengths, settings, bucket_lengths, carried=carried)
+    total = total_steps(lengths, settings)
     step = 0
     for epoch in range(settings.epochs):
-        for chunk in _epoch_chunks(lengths, settings, bucket_lengths, seed, epoch, carried):
+        for chunk in _epoch_chunks(lengths, settings, seed, epoch, carried):
             yield from _cut(chunk, epoch, step, total, settings, max_steps or chunk.steps)
             step += chunk.steps
 
 
-def _epoch_chunks(
-    lengths: np.ndarray,
-    settings: TrainingSettings,
-    bucket_lengths: tuple[int, ...],
-    seed: int,
-    epoch: int,
-    carried: bool,
-) -> list[Chunk]:
+def _epoch_chunks(lengths: np.ndarray, settings: TrainingSettings, seed: int, epoch: int, carried: bool) -> list[Chunk]:
     """The chunks of one epoch in order; arguments as for ``schedule``."""
     size, steps = settings.batch_size, settings.steps_per_program
     if carried:
-        return stream_chunks(len(lengths), bucket_lengths[-1], batch_size=size, steps_per_chunk=steps)
+        return stream_chunks(len(lengths), batch_size=size, steps_per_chunk=steps)
     return epoch_chunks(
         lengths,
         batch_size=size,
-        edges=bucket_lengths,
         steps_per_chunk=steps,
         seed=seed,
         epoch=epoch,
+        sorted_batches=settings.sorted_batches,
         curriculum=settings.curriculum if epoch == 0 else 0.0,
     )
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from rnnjax.data.dataset import Dataset
 from rnnjax.sharding.layout import Layout
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.compile import Programs, build_programs
@@ -43,7 +44,7 @@ class EnsembleSetup(NamedTuple):
 def set_up_ensemble(ensemble: Ensemble, layout: Layout) -> EnsembleSetup:
     """Compile the programs of an ensemble while its data are copied to the devices, then draw initial parameters."""
     settings, dataset = ensemble.settings, ensemble.datasets[0]
-    steps = total_steps(dataset.train.lengths, settings, ensemble.bucket_lengths, carried=dataset.carried)
+    steps = total_steps(dataset.train.lengths, settings)
     batch_size = layout.batch_size(settings.batch_size)
     eval_examples, eval_steps = EVAL_BATCH_FACTOR * settings.batch_size, EVAL_STEPS_PER_PROGRAM
     eval_batch_size = layout.batch_size(eval_examples)
@@ -58,8 +59,11 @@ def set_up_ensemble(ensemble: Ensemble, layout: Layout) -> EnsembleSetup:
             settings,
             layout,
             example_shapes(dataset),
-            ProgramKind(dataset.objective, steps // settings.epochs if dataset.carried else None),
-            lengths=ensemble.bucket_lengths,
+            ProgramKind(
+                objective=dataset.objective,
+                restart_every=steps // settings.epochs if dataset.carried else None,
+                ragged=any(map(_is_ragged, ensemble.datasets)),
+            ),
             share_examples=ensemble.share_data,
             train_shape=(settings.steps_per_program, batch_size),
             eval_shape=(eval_steps, eval_batch_size),
@@ -90,6 +94,11 @@ def set_up_ensemble(ensemble: Ensemble, layout: Layout) -> EnsembleSetup:
         eval_steps_per_program=eval_steps,
         compile_seconds=compile_seconds,
     )
+
+
+def _is_ragged(dataset: Dataset) -> bool:
+    """Whether any example has fewer steps than its array."""
+    return any((split.lengths < split.inputs.shape[1]).any() for split in dataset.splits)
 
 
 def _put_examples(ensemble: Ensemble, layout: Layout) -> ExampleArrays:

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,11 +20,11 @@ from rnnjax.runs.reader import read_outcome
 from rnnjax.runs.schema import CHECKPOINTS, RECORDS, TaskInfo, member_folder
 from rnnjax.runs.writer import write_task, write_vocabulary
 from rnnjax.runtime.blas import one_blas_thread
+from rnnjax.runtime.malloc import configure_malloc
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import SignalHandler
 from rnnjax.sharding.devices import choose_layout, is_first_process
 from rnnjax.training.checkpointing import CheckpointPolicy, RestoredProgress, TrainProgress
-from rnnjax.training.diagnose_run import diagnose_member
 from rnnjax.training.ensemble import Ensemble, load_ensembles, plan_ensembles
 from rnnjax.training.finalize import finalize
 from rnnjax.training.run_spec import RunSpec
@@ -104,6 +105,8 @@ def _run_ensemble(
     view.start(f"{ensemble.title}: compiling", total=1)
     signals.check()
     setup = set_up_ensemble(ensemble, choose_layout(execution, len(ensemble.specs), ensemble.settings.batch_size))
+    if sys.platform == "linux":
+        configure_malloc()
     with contextlib.ExitStack() as stack:
         store = None
         if is_first_process():
@@ -174,8 +177,6 @@ def _begin(folder: Path, setup: EnsembleSetup, i: int, restored: RestoredProgres
                 features=dataset.sizes.features,
             )
         )
-    if restored is None:
-        member.writer.write_diagnosis("start", diagnose_member(setup.programs, dataset, params, step=0))
-    elif member.best:
+    if restored is not None and member.best:
         member.keep(select_member(restored.best_params, i))
     return member

@@ -9,6 +9,7 @@ import numpy as np
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.checkpointing import CheckpointPolicy, TrainProgress
+from rnnjax.training.diagnose_run import diagnose_member
 from rnnjax.training.ensemble import pad_batch
 from rnnjax.training.evaluate import evaluate
 from rnnjax.training.run_state import RunState
@@ -71,6 +72,8 @@ def train(
         checkpoint = checkpoints.due(done)
         drain(0 if segment.validate or checkpoint else 1)  # a segment late: the device never waits for the host
         seconds += time.perf_counter() - began
+        if setup.programs.measure.is_ready:
+            write_start_diagnoses(setup, members)
         if segment.validate:
             scores = evaluate(setup, "validation", state.params)
             better = [
@@ -88,6 +91,21 @@ def train(
     return TrainProgress(done, state, seconds)
 
 
+def write_start_diagnoses(setup: EnsembleSetup, members: Sequence[RunState]) -> None:
+    """Write ``diagnosis-start.json`` of every member that has none, of the parameters before the first step.
+
+    Args:
+        setup: of the ensemble.
+        members: the M runs, in the order of ``setup.ensemble.specs``.
+    """
+    for i, member in enumerate(members):
+        if not member.diagnosed_at_start:
+            params = select_member(setup.initial_state.params, i)
+            diagnosis = diagnose_member(setup.programs, setup.ensemble.datasets[i], params, step=0)
+            member.writer.write_diagnosis("start", diagnosis)
+            member.diagnosed_at_start = True
+
+
 def _run(setup: EnsembleSetup, segment: Segment, state: TrainState) -> tuple[TrainState, TrainMetrics, FlatTree | None]:
     """Dispatch the steps of a segment.
 
@@ -98,8 +116,7 @@ def _run(setup: EnsembleSetup, segment: Segment, state: TrainState) -> tuple[Tra
     indices, weights = setup.layout.put(ShardingRole.BATCH, (chunk.indices, chunk.weights))
     logged = -1 if segment.log is None else segment.start + segment.log - segment.step
     numbers = map(np.int32, (segment.start, segment.stop, logged))
-    program = setup.programs.train[chunk.length]
-    state, metrics, log = program(setup.hparams, setup.examples, state, indices, weights, *numbers)
+    state, metrics, log = setup.programs.train(setup.hparams, setup.examples, state, indices, weights, *numbers)
     return state, metrics, None if segment.log is None else log
 
 

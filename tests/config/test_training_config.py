@@ -13,7 +13,7 @@ DEFAULT = TrainingSettings()
     [
         ("epochs", 0, 1),
         ("batch_size", -3, 1),
-        ("buckets", 0, 1),
+        ("sorted_batches", 0, 1),
         ("steps_per_program", 0, 1),
         ("seeds", 0, 1),
         ("warmup_steps", -1, 0),

@@ -40,18 +40,18 @@ PROGRAMS = {"forward": forward, "gradient": gradient}
 LOOPS = {"forward": 1, "gradient": 2}  # of a program without chunks: one along time, and one back
 
 
-def traced(name, program, steps=STEPS):
+def traced(name, program, steps=STEPS, ragged=True):
     cell = CELLS[name]
     params = jax.eval_shape(lambda: cell.init(jax.random.key(0), INPUTS))
     xs = jax.ShapeDtypeStruct((steps, BATCH, INPUTS), jnp.float32)
     taps = jax.eval_shape(lambda: cell.initial_state((steps, BATCH)))
-    lengths = jax.ShapeDtypeStruct((BATCH,), jnp.int32)
+    lengths = jax.ShapeDtypeStruct((BATCH,), jnp.int32) if ragged else None
     return jax.jit(PROGRAMS[program](cell)).trace(params, xs, taps, lengths)
 
 
-def lowered(name, program, platform, steps=STEPS):
+def lowered(name, program, platform, steps=STEPS, ragged=True):
     """The StableHLO text of a program."""
-    return traced(name, program, steps).lower(lowering_platforms=(platform,)).as_text()
+    return traced(name, program, steps, ragged).lower(lowering_platforms=(platform,)).as_text()
 
 
 def count_loops(text):
@@ -68,11 +68,21 @@ def loop_carries(text):
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("name", CELLS)
 def test_an_accelerator_has_a_loop_for_each_direction_and_no_work_around(name, program, platform):
-    text = lowered(name, program, platform)
+    text = lowered(name, program, platform, ragged=False)
     assert count_loops(text) == LOOPS[program]
     assert MINUS_INFINITY not in text
     assert "optimization_barrier" not in text
-    assert text != lowered(name, program, "cpu")
+    assert text != lowered(name, program, "cpu", ragged=False)
+
+
+@pytest.mark.parametrize("platform", ACCELERATORS)
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("name", CELLS)
+def test_of_ragged_examples_an_accelerator_has_chunks_to_stop_early(name, program, platform):
+    text = lowered(name, program, platform)
+    assert count_loops(text) == 2 * LOOPS[program]
+    assert MINUS_INFINITY not in text
+    assert "optimization_barrier" not in text
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

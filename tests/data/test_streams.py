@@ -17,7 +17,7 @@ def batches(chunks):
 
 @pytest.mark.parametrize(("count", "size", "steps"), SIZES)
 def test_every_window_comes_once_and_each_row_goes_on_where_it_ended(count, size, steps):
-    chunks = stream_chunks(count, 7, batch_size=size, steps_per_chunk=steps)
+    chunks = stream_chunks(count, batch_size=size, steps_per_chunk=steps)
     indices, weights = batches(chunks)
     assert sorted(indices[weights == 1]) == list(range(count))
     assert len(indices) == -(-count // size)
@@ -30,9 +30,8 @@ def test_every_window_comes_once_and_each_row_goes_on_where_it_ended(count, size
 
 @pytest.mark.parametrize(("count", "size", "steps"), SIZES)
 def test_chunks_have_one_shape_and_padding_has_no_weight(count, size, steps):
-    chunks = stream_chunks(count, 7, batch_size=size, steps_per_chunk=steps)
+    chunks = stream_chunks(count, batch_size=size, steps_per_chunk=steps)
     for chunk in chunks:
-        assert chunk.length == 7
         assert chunk.indices.shape == chunk.weights.shape == (steps, size)
         assert (chunk.indices.dtype, chunk.weights.dtype) == (np.int32, np.float32)
         assert chunk.indices.min() >= 0
@@ -45,7 +44,7 @@ def test_chunks_have_one_shape_and_padding_has_no_weight(count, size, steps):
 
 
 def test_the_streams_of_seven_windows():
-    (chunk,) = stream_chunks(7, 5, batch_size=3, steps_per_chunk=4)
+    (chunk,) = stream_chunks(7, batch_size=3, steps_per_chunk=4)
     assert chunk.indices.tolist() == [[0, 3, 6], [1, 4, 6], [2, 5, 6], [2, 5, 6]]
     assert chunk.weights.tolist() == [[1, 1, 1], [1, 1, 0], [1, 1, 0], [0, 0, 0]]
-    assert (chunk.length, chunk.steps) == (5, 3)
+    assert chunk.steps == 3

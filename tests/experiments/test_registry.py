@@ -39,6 +39,15 @@ def test_flags_that_an_older_run_did_not_have_get_their_defaults():
     assert experiment_from_config(config) == SMALL
 
 
+def test_a_flag_of_older_runs_is_read_but_such_a_run_is_not_continued():
+    config = experiment_to_config(SMALL)
+    config.flags["training"]["buckets"] = 1
+    assert experiment_from_config(config) == SMALL
+    assert config_differences(config, experiment_to_config(SMALL)) == [
+        "--buckets: in the folder, whose batches came in another order; it no longer exists"
+    ]
+
+
 def test_how_a_run_was_executed_is_not_kept():
     config = experiment_to_config(Recall(execution=Execution(devices=3, resume=True)))
     assert config == experiment_to_config(Recall())

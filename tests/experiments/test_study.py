@@ -163,7 +163,9 @@ def test_shards_make_up_the_study(parts):
 
 
 def test_tasks_are_equal_where_models_and_data_are():
-    alike = study("learning_rate=0.1,0.2", "cell.forget_bias=0,1", "buckets=1,2", cells=("lstm", "lstm:zoneout=0.1"))
+    alike = study(
+        "learning_rate=0.1,0.2", "cell.forget_bias=0,1", "sorted_batches=1,2", cells=("lstm", "lstm:zoneout=0.1")
+    )
     assert len(alike) == 16
     assert len({spec.task for spec in alike}) == 1
     assert {spec.task for spec in study(cells=("gru",), shard="1/1", out="x", execution=Execution(devices=2))} == {

@@ -166,7 +166,7 @@ IMDB = (
 
 def test_imdb_runs_from_the_archive_to_figures(archive, tmp_path):
     folder = tmp_path / "run"
-    flags = f"{IMDB} --buckets 1 --validation 0.25 --tensorboard".split()
+    flags = f"{IMDB} --sorted-batches 1 --validation 0.25 --tensorboard".split()
     status, output = start([*flags, "--data-dir", str(tmp_path / "data"), "--out", str(folder)])
     assert status == 0
     assert "reading 16 reviews of the train split" in output

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALL = "--features 8 --embedding 8 --seeds 1 --log-gradients-every 5 --compilation-cache off"
 RECALL = f"{SMALL} --cells simple lstm --steps 20 --batch-size 16 --max-distance 20 --validate-every 10"
-IMDB = f"{SMALL} --cells gru --epochs 1 --batch-size 500 --max-length 40 --vocabulary 500 --buckets 1"
+IMDB = f"{SMALL} --cells gru --epochs 1 --batch-size 500 --max-length 40 --vocabulary 500"
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
-"""Batches of drawn lengths: every example once, none truncated, no unnecessary padding."""
-
-import itertools
+"""Batches of drawn lengths: every example once."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnjax.data.batching import bucket_edges, epoch_chunks, ordered_chunks
+from rnnjax.data.batching import epoch_chunks, ordered_chunks
 from rnnjax.data.streams import stream_chunks
 from rnnjax.data.vocabulary import build_vocabulary, encode, split_words
 
@@ -16,40 +14,28 @@ SIZES = st.fixed_dictionaries({"batch_size": st.integers(1, 9), "steps_per_chunk
 
 @given(
     lengths=LENGTHS,
-    buckets=st.integers(1, 5),
+    sorted_batches=st.integers(1, 5),
     sizes=SIZES,
     seed=st.integers(0, 5),
     curriculum=st.sampled_from((0.0, 0.7, 1.0)),
 )
-def test_an_epoch_has_every_example_once_and_truncates_none(lengths, buckets, sizes, seed, curriculum):
-    edges = bucket_edges(lengths, buckets)
-    assert 1 <= len(edges) <= buckets
-    assert edges[-1] == lengths.max()
+def test_an_epoch_has_every_example_once(lengths, sorted_batches, sizes, seed, curriculum):
     orders = [
-        epoch_chunks(lengths, edges=edges, seed=seed, epoch=epoch, curriculum=curriculum, **sizes) for epoch in (0, 1)
+        epoch_chunks(lengths, sorted_batches=sorted_batches, seed=seed, epoch=epoch, curriculum=curriculum, **sizes)
+        for epoch in (0, 1)
     ]
-    for chunks in (*orders, ordered_chunks(lengths, edges=edges, **sizes)):
+    for chunks in (*orders, ordered_chunks(lengths, **sizes)):
         indices = np.concatenate([chunk.indices[chunk.weights > 0] for chunk in chunks])
         assert sorted(indices.tolist()) == list(range(len(lengths)))
+        assert sum(chunk.steps for chunk in chunks) == -(-len(lengths) // sizes["batch_size"])
         for chunk in chunks:
             assert chunk.indices.shape == chunk.weights.shape == (sizes["steps_per_chunk"], sizes["batch_size"])
-            assert chunk.length in edges
-            assert (lengths[chunk.indices] <= chunk.length).all()
             assert chunk.weights.any(axis=1).tolist() == [k < chunk.steps for k in range(len(chunk.weights))]
-
-
-@given(lengths=LENGTHS)
-def test_more_buckets_never_pad_more(lengths):
-    def padding(buckets):
-        edges = np.array(bucket_edges(lengths, buckets))
-        return int((edges[np.searchsorted(edges, lengths)] - lengths).sum())
-
-    assert all(fewer >= more for fewer, more in itertools.pairwise(map(padding, range(1, 6))))
 
 
 @given(count=st.integers(1, 40), sizes=SIZES)
 def test_streams_read_every_window_once_and_in_order(count, sizes):
-    chunks = stream_chunks(count, 7, **sizes)
+    chunks = stream_chunks(count, **sizes)
     rows = np.concatenate([chunk.indices[: chunk.steps] for chunk in chunks])
     weights = np.concatenate([chunk.weights[: chunk.steps] for chunk in chunks])
     assert sorted(rows[weights > 0].tolist()) == list(range(count))

@@ -1,8 +1,6 @@
 """Which of eight devices an ensemble uses, and how its programs are compiled."""
 
-import contextlib
 import dataclasses
-import gc
 import os
 import subprocess
 import sys
@@ -16,7 +14,6 @@ from rnnjax.sharding.devices import (
     SCHEDULER,
     check_devices,
     choose_layout,
-    compile_in_parallel,
     configure_devices,
 )
 from rnnjax.sharding.layout import MeshLayout, PmapLayout
@@ -163,39 +160,3 @@ def test_a_platform_that_is_not_there_is_one_sentence(monkeypatch):
     )
     with pytest.raises(UserError, match=message):
         check_devices(Execution(platform="tpu"))
-
-
-class RecordingLayout:
-    """A layout that compiles nothing."""
-
-    def lower(self, spec):
-        def compiled():
-            if spec == "broken":
-                raise KeyError(spec)
-            return f"program of {spec}"
-
-        return compiled
-
-
-def test_programs_come_under_their_names():
-    single_device = {"double": (lambda x: 2 * x, (jax.ShapeDtypeStruct((), "float32"),))}
-    programs = compile_in_parallel(RecordingLayout(), {("train", 7): "one", ("train", 4): "two"}, single_device)
-    assert float(programs.pop("double")(jax.numpy.float32(3))) == 6
-    assert programs == {("train", 7): "program of one", ("train", 4): "program of two"}
-
-
-def test_what_goes_wrong_while_compiling_is_raised():
-    with pytest.raises(KeyError, match="broken"):
-        compile_in_parallel(RecordingLayout(), {"a": "one", "b": "broken"}, {})
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-@pytest.mark.parametrize("spec", ["one", "broken"])
-def test_garbage_is_collected_afterwards_as_before(enabled, spec, monkeypatch):
-    switched = []
-    monkeypatch.setattr(gc, "isenabled", lambda: enabled)
-    monkeypatch.setattr(gc, "disable", lambda: switched.append("off"))
-    monkeypatch.setattr(gc, "enable", lambda: switched.append("on"))
-    with contextlib.suppress(KeyError):
-        compile_in_parallel(RecordingLayout(), {"a": spec}, {})
-    assert switched == (["off", "on"] if enabled else ["off"])

@@ -35,7 +35,7 @@ def pair():
     """Two runs that share a program, whose numbers tests change."""
     cell, dataset = rnnjax.SimpleRNN(4, activation="relu", recurrent_dropout=0.2), make_dataset()
     trials = [make_spec(dataset, cell, NO_LOG, seed=seed) for seed in (0, 1)]
-    return set_up_ensemble(make_ensemble(*trials, bucket_lengths=(7,)), mesh_layout(2))
+    return set_up_ensemble(make_ensemble(*trials), mesh_layout(2))
 
 
 def train_pair(pair, folder, *rates, progress=lambda done, loss: None):
@@ -119,7 +119,7 @@ def assert_outcomes_close(actual, expected):
 
 
 def compiled(*trials, member_loop="map"):
-    return set_up_ensemble(make_ensemble(*trials, bucket_lengths=(7,)), mesh_layout(len(trials), together=member_loop))
+    return set_up_ensemble(make_ensemble(*trials), mesh_layout(len(trials), together=member_loop))
 
 
 @pytest.mark.slow
@@ -131,7 +131,7 @@ def test_eight_seeds_at_once_are_eight_runs_alone(tmp_path):
     for trial in trials:
         alone = Tiny(program).changed(seed=trial.seed)
         examples = alone.layout.put(ShardingRole.SHARED, example_arrays(trial.make_dataset()))
-        alone = alone._replace(ensemble=make_ensemble(trial, bucket_lengths=(7,)), examples=examples)
+        alone = alone._replace(ensemble=make_ensemble(trial), examples=examples)
         expected += outcomes(alone, tmp_path / "alone")
     assert len({records[0][-1]["loss"] for records, *_ in expected}) == 8
     for member_loop in ("map", "vmap"):

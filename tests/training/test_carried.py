@@ -63,7 +63,7 @@ def losses_of_one_pass(params, part, rows):
 
 def streams(count, size):
     """The windows of each stream, leaving out streams without any."""
-    (chunk,) = stream_chunks(count, WINDOW, batch_size=size, steps_per_chunk=-(-count // size))
+    (chunk,) = stream_chunks(count, batch_size=size, steps_per_chunk=-(-count // size))
     rows = [chunk.indices[:, i][chunk.weights[:, i] == 1] for i in range(size)]
     return [windows for windows in rows if len(windows)]
 
@@ -107,7 +107,7 @@ def test_the_losses_of_windows_are_those_of_one_long_pass_from_every_start(setup
     params = select_member(setup.initial_state.params, 0)
     unmoved = zip(*map(jax.tree.leaves, (setup.layout.fetch(done.state.params), stack_trees([params]))), strict=True)
     assert all(np.max(np.abs(a - b)) < 1e-20 for a, b in unmoved)
-    (chunk,) = stream_chunks(COUNTS[0], WINDOW, batch_size=STREAMS, steps_per_chunk=COUNTS[0])
+    (chunk,) = stream_chunks(COUNTS[0], batch_size=STREAMS, steps_per_chunk=COUNTS[0])
     in_epoch, key, expected, restarts = setup.steps // 2, hparams.key[0], [], 0
     for epoch in range(2):
         drawn = np.stack([restarted_streams(key, epoch * in_epoch + k, STREAMS) for k in range(in_epoch)])

@@ -18,8 +18,7 @@ HPARAMS = traced_hparams(SETTINGS, jax.random.key(7))
 
 def full_chunk(tiny):
     """A chunk of three steps, the last batch of them not full."""
-    lengths, bucket_lengths = tiny.dataset.train.lengths, tiny.setup.ensemble.bucket_lengths
-    order = epoch_chunks(lengths, batch_size=4, edges=bucket_lengths, steps_per_chunk=3, seed=0, epoch=0)
+    order = epoch_chunks(tiny.dataset.train.lengths, batch_size=4, steps_per_chunk=3, seed=0, epoch=0)
     chunk = next(chunk for chunk in order if chunk.steps == 3)
     weights = chunk.weights.copy()
     weights[2, 3] = 0
@@ -41,13 +40,12 @@ def fetch(tiny, tree):
 
 def caller(tiny, chunk):
     """(state, start, stop, logged) -> what the program returns; the initial state where ``state`` is None."""
-    program = tiny.programs.train[chunk.length]
     rows = put(tiny, ShardingRole.BATCH, (chunk.indices, chunk.weights))
     hparams = put(tiny, ShardingRole.MEMBER, HPARAMS)
 
     def call(state, *numbers):
         state = put(tiny, STATE_ROLES, initial_state(tiny)) if state is None else state
-        return program(hparams, tiny.setup.examples, state, *rows, *map(np.int32, numbers))
+        return tiny.programs.train(hparams, tiny.setup.examples, state, *rows, *map(np.int32, numbers))
 
     return call
 
@@ -95,7 +93,7 @@ def test_any_step_of_a_chunk_may_be_logged(tiny):
 def test_a_program_reads_the_rows_at_the_indices(tiny):
     chunk = full_chunk(tiny)
     split, rows = tiny.dataset.train, chunk.indices[1]
-    batch = Batch(split.inputs[rows, : chunk.length], split.lengths[rows], split.labels[rows], chunk.weights[1])
+    batch = Batch(split.inputs[rows], split.lengths[rows], split.labels[rows], chunk.weights[1])
     step = jax.jit(make_train_step(tiny.model, make_optimizer(SETTINGS, 20), SETTINGS, log_gradients=True))
     expected = step(HPARAMS, initial_state(tiny), batch)
     state, metrics, log = fetch(tiny, caller(tiny, chunk)(None, 1, 2, 1))

@@ -34,7 +34,7 @@ def logits(tiny, params, tokens, lengths):
 
 
 def test_the_first_validation_examples_are_diagnosed(tiny, params):
-    """With all their words, whatever the bucket."""
+    """With all their words."""
     diagnosis = diagnose_member(tiny.programs, tiny.dataset, params, step=7)
     split = tiny.dataset.validation
     batch = Batch(split.inputs[:32], split.lengths[:32], split.labels[:32], np.ones(32, np.float32))

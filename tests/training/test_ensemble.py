@@ -30,7 +30,7 @@ APART = {
     "epochs": {"epochs": 3},
     "schedule": {"schedule": "cosine"},
     "warmup_steps": {"warmup_steps": 2},
-    "buckets": {"buckets": 2},
+    "sorted_batches": {"sorted_batches": 2},
     "steps_per_program": {"steps_per_program": 4},
     "validate_every": {"validate_every": 6},
     "log_gradients_every": {"log_gradients_every": 0},
@@ -108,24 +108,27 @@ def test_an_ensemble_has_a_largest_size():
 
 
 def reviews(seed):
-    """Of up to 21 words, long enough for two buckets."""
+    """Of up to 21 words."""
     return recall(
         min_distance=1, max_distance=20, train_examples=90, validation_examples=30, test_per_distance=2, seed=seed
     )
 
 
-def test_ensembles_are_split_where_the_lengths_need_different_schedules():
+@pytest.mark.parametrize("sorted_batches", [1, 2])
+def test_seeds_with_reviews_of_their_own_stay_together(sorted_batches):
     seeds = range(3)
-    apart = tuple(spec(seed=seed, dataset=reviews(seed), buckets=2) for seed in seeds)
-    split = [(ensemble.specs, len(ensemble.bucket_lengths)) for ensemble in load_ensembles(apart)]
-    assert split == [((member,), 2) for member in apart]
-    together = tuple(spec(seed=seed, dataset=reviews(seed)) for seed in seeds)
-    (ensemble,) = load_ensembles(together)
-    assert (ensemble.specs, ensemble.bucket_lengths) == (together, (21,))
+    specs = tuple(spec(seed=seed, dataset=reviews(seed), sorted_batches=sorted_batches) for seed in seeds)
+    (ensemble,) = load_ensembles(specs)
+    assert ensemble.specs == specs
     assert [dataset.train.lengths.tolist() for dataset in ensemble.datasets] == [
         reviews(seed).train.lengths.tolist() for seed in seeds
     ]
     assert not ensemble.share_data
+
+
+def test_ensembles_are_split_where_the_arrays_differ_in_shape():
+    specs = tuple(spec(seed=seed, dataset=make_dataset(seed) if seed else reviews(0)) for seed in range(3))
+    assert [ensemble.specs for ensemble in load_ensembles(specs)] == [specs[:1], specs[1:]]
 
 
 def test_a_curriculum_with_nothing_to_order_is_refused():
@@ -141,22 +144,18 @@ def test_a_curriculum_with_nothing_to_order_is_refused():
         load_ensembles((spec(dataset=reviews_of(6), curriculum=0.5),))
 
 
-def test_seeds_that_read_the_same_reviews_stay_together_whatever_the_buckets():
+def test_seeds_that_read_the_same_reviews_share_them():
     dataset = reviews(0)
-    specs = tuple(spec(seed=seed, dataset=dataset, buckets=2) for seed in range(3))
+    specs = tuple(spec(seed=seed, dataset=dataset) for seed in range(3))
     (ensemble,) = load_ensembles(specs)
     assert (ensemble.specs, ensemble.share_data) == (specs, True)
-    assert len(ensemble.bucket_lengths) == 2
 
 
 def test_members_take_the_steps_of_their_own_schedules():
     specs = [spec(seed=seed, epochs=2, batch_size=4, steps_per_program=3, validate_every=5) for seed in (4, 5, 9)]
     ensemble = make_ensemble(*specs)
     segments = list(ensemble.segments())
-    schedules = [
-        schedule(DATASET.train.lengths, ensemble.settings, bucket_lengths=ensemble.bucket_lengths, seed=seed)
-        for seed in (4, 5, 9)
-    ]
+    schedules = [schedule(DATASET.train.lengths, ensemble.settings, seed=seed) for seed in (4, 5, 9)]
     for segment, parts in zip(segments, zip(*schedules, strict=True), strict=True):
         assert segment.chunk.indices.shape == segment.chunk.weights.shape == (3, 3, 4)
         for i, part in enumerate(parts):
@@ -197,7 +196,7 @@ def test_padded_batches_have_the_same_examples_and_added_ones_of_weight_zero(lea
     assert not wide.weights[..., 4:].any()
     assert np.isin(wide.indices, chunk.indices).all()
     assert (wide.indices.dtype, wide.weights.dtype) == (np.int32, np.float32)
-    assert wide.kind._replace(full=chunk.kind.full) == chunk.kind
+    assert wide.steps == chunk.steps
     assert str(pad_batch(chunk, 4)) == str(chunk)
 
 

@@ -1,4 +1,4 @@
-"""Evaluation in bucketed, padded batches is one pass over all examples."""
+"""Evaluation in sorted, padded batches is one pass over all examples."""
 
 import jax
 import numpy as np

@@ -2,29 +2,27 @@
 
 import numpy as np
 import pytest
-from studies import SETTINGS, make_dataset
+from studies import make_dataset
 
 from rnnjax.config.training import TrainingSettings
 from rnnjax.training.schedule import schedule, shape_signature, total_steps
 
 
-@pytest.mark.parametrize("steps_of_buckets", [(1,), (19,), (2, 5, 1, 7)])
+@pytest.mark.parametrize("per_epoch", [1, 15, 19])
 @pytest.mark.parametrize("epochs", [1, 2])
 @pytest.mark.parametrize(("log_every", "validate_every"), [(1, 1), (3, 4), (4, 3), (3, 0), (0, 4), (50, 50), (0, 0)])
 @pytest.mark.parametrize("max_steps", [None, 1, 3])
 def test_segments_take_each_step_once_and_log_and_validate_when_due(
-    steps_of_buckets, epochs, log_every, validate_every, max_steps
+    per_epoch, epochs, log_every, validate_every, max_steps
 ):
     settings = TrainingSettings(
         epochs=epochs, batch_size=2, steps_per_program=8, log_gradients_every=log_every, validate_every=validate_every
     )
-    lengths = np.repeat(np.arange(1, len(steps_of_buckets) + 1), 2 * np.array(steps_of_buckets))
-    bucket_lengths = tuple(range(1, len(steps_of_buckets) + 1))
-    per_epoch = sum(steps_of_buckets)
-    total = total_steps(lengths, settings, bucket_lengths)
+    lengths = np.arange(1, 2 * per_epoch + 1)
+    total = total_steps(lengths, settings)
     assert total == epochs * per_epoch
     done, logged, validated = [], [], []
-    for segment in schedule(lengths, settings, bucket_lengths=bucket_lengths, seed=3, max_steps=max_steps):
+    for segment in schedule(lengths, settings, seed=3, max_steps=max_steps):
         assert 0 <= segment.start < segment.stop <= segment.chunk.steps
         assert segment.end - segment.step <= (max_steps or 8)
         assert segment.epoch == segment.step // per_epoch
@@ -45,9 +43,7 @@ def test_segments_are_as_long_as_allowed():
     lengths = np.ones(2 * 19, int)
 
     def sizes(max_steps):
-        return sorted(
-            s.end - s.step for s in schedule(lengths, settings, bucket_lengths=(1,), seed=0, max_steps=max_steps)
-        )
+        return sorted(s.end - s.step for s in schedule(lengths, settings, seed=0, max_steps=max_steps))
 
     assert sizes(None) == sizes(8) == sizes(99) == [3, 8, 8]
     assert sizes(3) == [2, 2, 3, 3, 3, 3, 3]
@@ -58,7 +54,7 @@ def test_a_segment_is_cut_only_before_a_second_logged_step():
 
     def sizes(log_every):
         settings = TrainingSettings(batch_size=2, steps_per_program=8, log_gradients_every=log_every)
-        return [s.end - s.step for s in schedule(lengths, settings, bucket_lengths=(1,), seed=0)]
+        return [s.end - s.step for s in schedule(lengths, settings, seed=0)]
 
     assert sizes(0) == sizes(20) == [8, 8]
     assert sizes(3) == [3, 3, 2, 4, 3, 1]  # logged are 0, 3, 6; 9, 12, and 15, the last
@@ -68,23 +64,15 @@ def test_a_segment_is_cut_only_before_a_second_logged_step():
 def test_the_schedules_of_two_seeds_are_aligned_and_have_different_examples(max_steps):
     settings = TrainingSettings(epochs=2, batch_size=4, steps_per_program=3, log_gradients_every=5, validate_every=4)
     lengths = np.random.default_rng(0).integers(1, 17, 90)
-    first, second = (
-        list(schedule(lengths, settings, bucket_lengths=(8, 16), seed=seed, max_steps=max_steps)) for seed in (0, 1)
-    )
+    first, second = (list(schedule(lengths, settings, seed=seed, max_steps=max_steps)) for seed in (0, 1))
     for a, b in zip(first, second, strict=True):
-        assert a._replace(chunk=a.chunk.kind) == b._replace(chunk=b.chunk.kind)
+        assert a._replace(chunk=a.chunk.steps) == b._replace(chunk=b.chunk.steps)
     assert np.mean([np.any(a.chunk.indices != b.chunk.indices) for a, b in zip(first, second, strict=True)]) > 0.9
 
 
-def test_the_shape_signature_counts_the_examples_in_each_bucket():
-    dataset, settings, bucket_lengths = make_dataset(), SETTINGS, (4, 7)
-    shape = shape_signature(dataset, settings, bucket_lengths)
-    assert shape_signature(make_dataset(), settings, bucket_lengths) == shape
-    train, test = dataset.train, dataset.test
-    longer = train._replace(
-        lengths=np.where(np.arange(len(train.lengths)) == np.argmin(train.lengths), 7, train.lengths)
-    )
-    assert shape_signature(dataset._replace(train=longer), settings, bucket_lengths) != shape
-    assert shape_signature(dataset._replace(train=longer), settings, (7,)) == shape_signature(dataset, settings, (7,))
+def test_the_shape_signature_is_of_all_splits():
+    dataset = make_dataset()
+    assert shape_signature(make_dataset(1)) == shape_signature(dataset)
+    test = dataset.test
     fewer = test._replace(**{name: getattr(test, name)[1:] for name in ("inputs", "lengths", "labels", "distances")})
-    assert shape_signature(dataset._replace(test=fewer), settings, bucket_lengths) != shape
+    assert shape_signature(dataset._replace(test=fewer)) != shape_signature(dataset)

@@ -154,24 +154,16 @@ WHOLE = [
 
 DATA = [
     (
-        "bucket_edges(np.zeros((2, 2), int), 1)",
-        "bucket_edges needs at least one bucket and at least one length, all lengths >= 1",
+        "epoch_chunks(lengths, batch_size=2, steps_per_chunk=1, sorted_batches=0, seed=0, epoch=0)",
+        "batch_size, steps_per_chunk and sorted_batches must be at least 1, got 2, 1 and 0",
     ),
     (
-        "ordered_chunks(lengths, batch_size=0, edges=(8,), steps_per_chunk=1)",
+        "ordered_chunks(lengths, batch_size=0, steps_per_chunk=1)",
         "batch_size and steps_per_chunk must be at least 1, got 0 and 1",
     ),
     (
-        "ordered_chunks(lengths, batch_size=2, edges=(8, 4), steps_per_chunk=1)",
-        "edges must be one or more ascending lengths, got (8, 4)",
-    ),
-    (
-        "ordered_chunks(lengths + 8, batch_size=2, edges=(4, 8), steps_per_chunk=1)",
-        "an example of 9 steps is longer than the last edge, 8",
-    ),
-    (
-        "stream_chunks(0, 8, batch_size=2, steps_per_chunk=1)",
-        "count, length, batch_size and steps_per_chunk must be at least 1, got 0, 8, 2 and 1",
+        "stream_chunks(0, batch_size=2, steps_per_chunk=1)",
+        "count, batch_size and steps_per_chunk must be at least 1, got 0, 2 and 1",
     ),
     ("build_vocabulary(['a film'], 1)", "size must be at least 2, for padding and the unknown word, got 1"),
     (

@@ -10,7 +10,7 @@ import rnnjax
 from rnnjax import diagnostics
 from rnnjax.analysis import word_attribution as explain
 from rnnjax.cells import DropoutMasks, Params
-from rnnjax.data.batching import bucket_edges, ordered_chunks
+from rnnjax.data.batching import epoch_chunks, ordered_chunks
 from rnnjax.data.streams import stream_chunks
 from rnnjax.data.vocabulary import build_vocabulary, encode
 
@@ -34,7 +34,7 @@ def names() -> dict[str, Any]:
         **{name: getattr(diagnostics, name) for name in diagnostics.__all__},
         **{name: getattr(rnnjax, name) for name in ("GRU", "LSTM", "SimpleRNN", "unroll")},
         **{name: getattr(explain, name) for name in ("explain_text", "swap_words", "word_connectivity")},
-        **{each.__name__: each for each in (DropoutMasks, bucket_edges, build_vocabulary, encode, ordered_chunks)},
+        **{each.__name__: each for each in (DropoutMasks, build_vocabulary, encode, epoch_chunks, ordered_chunks)},
         "both": rnnjax.Bidirectional(layer, rnnjax.RNN(cell, reverse=True)),
         "both_variables": {"params": {"forward_rnn": held, "backward_rnn": held}},
         "cell": cell,

@@ -34,13 +34,12 @@ class ExampleArrays(NamedTuple):
 
 def example_arrays(dataset: Dataset) -> ExampleArrays:
     """The arrays of all splits, numpy; one program can then serve each split."""
-    splits = (dataset.train, dataset.validation, dataset.test)
-    return ExampleArrays(*[np.concatenate([split[i] for split in splits]) for i in range(3)])
+    return ExampleArrays(*[np.concatenate([split[i] for split in dataset.splits]) for i in range(3)])
 
 
 def example_shapes(dataset: Dataset) -> ExampleArrays:
     """Shapes and dtypes of ``example_arrays``."""
-    count = sum(len(split.lengths) for split in (dataset.train, dataset.validation, dataset.test))
+    count = sum(len(split.lengths) for split in dataset.splits)
     return ExampleArrays(*[jax.ShapeDtypeStruct((count, *a.shape[1:]), a.dtype) for a in dataset.train[:3]])
 
 
@@ -49,6 +48,7 @@ class ProgramKind(NamedTuple):
 
     objective: Objective
     restart_every: int | None  # see ``make_train_step``
+    ragged: bool  # whether any example is shorter than the longest
 
 
 def init_state(
@@ -73,16 +73,14 @@ def scale_bytes(inputs: AnyArray) -> AnyArray:
     return inputs.astype(np.float32) / 255 if inputs.dtype == np.uint8 else inputs
 
 
-def _gather_batch(examples: ExampleArrays, indices: jax.Array, weights: jax.Array, length: int) -> Batch:
-    """The examples at ``indices`` (B,), cut to ``length`` steps."""
-    labels = examples.labels[indices] if examples.labels.ndim == 1 else examples.labels[indices, :length]
-    return Batch(scale_bytes(examples.inputs[indices, :length]), examples.lengths[indices], labels, weights)
+def _gather_batch(examples: ExampleArrays, indices: jax.Array, weights: jax.Array) -> Batch:
+    """The examples at ``indices`` (B,)."""
+    return Batch(scale_bytes(examples.inputs[indices]), examples.lengths[indices], examples.labels[indices], weights)
 
 
 def train_chunk(
     step: TrainStep,
     logged_step: TrainStep | None,
-    length: int,
     hparams: TracedHParams,
     examples: ExampleArrays,
     state: TrainState,
@@ -100,7 +98,6 @@ def train_chunk(
     Args:
         step: without a log.
         logged_step: with a log; None where no step of the run is logged.
-        length: T, to which examples are cut.
         hparams: of the run.
         examples: of the data set.
         state: before the first of the steps.
@@ -118,7 +115,7 @@ def train_chunk(
     chex.assert_rank(indices, 2)
 
     def take(step: TrainStep, k: jax.Array, state: TrainState) -> tuple[TrainState, TrainMetrics, FlatTree | None]:
-        state, metrics, log = step(hparams, state, _gather_batch(examples, indices[k], weights[k], length))
+        state, metrics, log = step(hparams, state, _gather_batch(examples, indices[k], weights[k]))
         return state, metrics, None if log is None else flatten_tree(log)
 
     def put(k: jax.Array, metrics: TrainMetrics, new: TrainMetrics) -> TrainMetrics:
@@ -159,7 +156,6 @@ def train_chunk(
 def evaluate_chunk(
     step: EvalStep,
     shard: BatchShard,
-    length: int,
     params: ModelParams,
     examples: ExampleArrays,
     indices: jax.Array,
@@ -170,7 +166,6 @@ def evaluate_chunk(
     Args:
         step: of evaluation.
         shard: of the batches.
-        length: T, to which examples are cut.
         params: of the model; of a parameter that is divided over the shards, this shard's rows.
         examples: of the data set.
         indices: (K, B) rows of ``examples``, B those of this shard.
@@ -186,7 +181,7 @@ def evaluate_chunk(
 
     def score_batch(k: jax.Array, carry: EvalCarry) -> EvalCarry:
         scores, state = carry
-        new, state = step.score(whole_params, _gather_batch(examples, indices[k], jnp.ones(size), length), state)
+        new, state = step.score(whole_params, _gather_batch(examples, indices[k], jnp.ones(size)), state)
         return jax.tree.map(lambda values, value: values.at[k].set(value), scores, new), state
 
     zeros = jnp.zeros(indices.shape), jnp.zeros(indices.shape)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from rnnjax.analysis.capture import Loss
 from rnnjax.config.training import TrainingSettings
+from rnnjax.core.skipped_padding import skipping_padding
 from rnnjax.core.taps import is_norm_tap, norm_taps
 from rnnjax.data.dataset import Objective
 from rnnjax.diagnostics import lag_statistics, update_ratios
@@ -40,6 +41,7 @@ def make_train_step(
     log_gradients: bool,
     objective: Objective = Objective.BINARY,
     restart_every: int | None = None,
+    ragged: bool = True,
     shard: BatchShard = WHOLE_BATCH,
 ) -> TrainStep:
     """Make the step ``(hparams, state, batch) -> (state, metrics, log)``.
@@ -58,6 +60,7 @@ def make_train_step(
         restart_every: for truncated backpropagation through time, where each batch continues the sequences of the one
             before it: the number of steps after which they all start again from the initial state; in between, a few
             do at every step, see ``restarted_streams``. None starts every batch from it.
+        ragged: whether any example is shorter than T; else the model is not given lengths, and need not mask steps.
         shard: the shard of the batch that the step is given. Means are over the whole batch, and results are the same
             in every shard. Where the rows of a parameter are divided over the shards, ``state`` has this shard's rows.
     """
@@ -74,9 +77,11 @@ def make_train_step(
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(hparams.key), state.step)}
 
         def total_loss(params: ModelParams, taps: Taps) -> tuple[jax.Array, tuple[tuple[jax.Array, jax.Array], States]]:
-            losses, correct, final = _score(
-                model, objective, params, batch, state=carry, taps=taps, train=True, rows=rows, rngs=rngs
-            )
+            with skipping_padding(True):
+                losses, correct, final = _score(
+                    model, objective, params, batch,
+                    ragged=ragged, state=carry, taps=taps, train=True, rows=rows, rngs=rngs,
+                )  # fmt: skip
             loss = jnp.sum(losses * weights)
             penalty: jax.Array | float = 0.0
             if use_omega or use_flossing:
@@ -179,7 +184,10 @@ def restarted_streams(key: AnyArray, step: AnyArray, streams: int) -> jax.Array:
 
 
 def make_eval_step(
-    model: nn.Module, objective: Objective = Objective.BINARY, restart_every: int | None = None
+    model: nn.Module,
+    objective: Objective = Objective.BINARY,
+    restart_every: int | None = None,
+    ragged: bool = True,
 ) -> EvalStep:
     """Make the step ``(params, batch, state) -> ((losses, correct), state)``, without dropout.
 
@@ -187,10 +195,12 @@ def make_eval_step(
         model: with the interface of ``SequenceClassifier``.
         objective: the kind of label.
         restart_every: None starts every batch from the initial state; with any number, each continues the one before.
+        ragged: see ``make_train_step``.
     """
 
     def score_batch(params: ModelParams, batch: Batch, state: States) -> tuple[tuple[jax.Array, jax.Array], States]:
-        losses, correct, final = _score(model, objective, params, batch, state=state or None)
+        with skipping_padding(True):
+            losses, correct, final = _score(model, objective, params, batch, ragged=ragged, state=state or None)
         return (losses, correct), () if restart_every is None else final
 
     return EvalStep(score_batch, lambda batch: () if restart_every is None else model.initial_state(batch))
@@ -205,9 +215,10 @@ def make_loss(model: nn.Module, objective: Objective = Objective.BINARY, state: 
 
 
 def _score(
-    model: nn.Module, objective: Objective, params: ModelParams, batch: Batch, **options: Any
+    model: nn.Module, objective: Objective, params: ModelParams, batch: Batch, *, ragged: bool = True, **options: Any
 ) -> tuple[jax.Array, jax.Array, States]:
     """Loss (B,) and correctness (B,) in 0..1 of each example, and the model's final state."""
-    result: PyTree = model.apply({"params": params}, batch.inputs, lengths=batch.lengths, **options)
+    lengths = batch.lengths if ragged else None
+    result: PyTree = model.apply({"params": params}, batch.inputs, lengths=lengths, **options)
     final, outputs = result
     return *score(objective, outputs, batch.labels, batch.lengths), final

@@ -1,0 +1,71 @@
+"""Compiling programs ahead of their first call: several at once, or one in the background."""
+
+import gc
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import jax
+
+from rnnjax.sharding.layout import Layout, Program
+from rnnjax.sharding.program_spec import ProgramSpec
+from rnnjax.typing import PyTree
+
+Name = TypeVar("Name", bound=Hashable)
+
+
+def compile_in_parallel(
+    layout: Layout,
+    specs: Mapping[Name, ProgramSpec],
+    single_device: Mapping[Name, tuple[Callable[..., PyTree], tuple[PyTree, ...]]],
+) -> dict[Name, Program]:
+    """Compile programs ahead of their first call.
+
+    While one is traced, which keeps Python busy, those before it are compiled in other threads. The garbage collector
+    is off meanwhile, since most of what tracing allocates stays.
+
+    Args:
+        layout: lowers ``specs``.
+        specs: functions by name.
+        single_device: (function, arguments) by name, each compiled for one device.
+    """
+    pool, gc_was_enabled = ThreadPoolExecutor(), gc.isenabled()
+    gc.disable()
+    try:
+        futures: dict[Name, Future[Program]] = {
+            name: pool.submit(jax.jit(function).lower(*arguments).compile)
+            for name, (function, arguments) in single_device.items()
+        }
+        futures |= {name: pool.submit(layout.lower(spec)) for name, spec in specs.items()}
+        return {name: future.result() for name, future in futures.items()}
+    finally:  # after Ctrl-C, compilations that have not begun are cancelled
+        pool.shutdown(wait=False, cancel_futures=True)
+        if gc_was_enabled:
+            gc.enable()
+
+
+class BackgroundProgram:
+    """A program of one device that another thread traces and compiles; a call waits until it has.
+
+    Args:
+        function: of arrays.
+        arguments: that it is compiled for; only shapes and dtypes count.
+    """
+
+    def __init__(self, function: Callable[..., PyTree], arguments: tuple[PyTree, ...]) -> None:
+        def compiled() -> Program:
+            with jax.disable_jit(False):  # of this thread, also where JAX_DISABLE_JIT is set
+                return jax.jit(function).lower(*arguments).compile()
+
+        pool = ThreadPoolExecutor(1)
+        self._program: Future[Program] = pool.submit(compiled)
+        pool.shutdown(wait=False)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a call need not wait."""
+        return self._program.done()
+
+    def __call__(self, *arguments: PyTree) -> PyTree:
+        """The results of the program."""
+        return self._program.result()(*arguments)

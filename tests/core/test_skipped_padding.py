@@ -1,0 +1,132 @@
+"""Steps past the end of the longest example: not computed, and without influence on any result."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sequences import CELLS, assert_close, make_inputs, make_params, make_state, total, zero_taps
+
+import rnnjax
+from rnnjax.core import skipped_padding
+from rnnjax.core.chunks import equal_chunks, scan_chunks
+from rnnjax.core.skipped_padding import skipping_padding
+from rnnjax.core.taps import norm_taps
+from rnnjax.core.valid_span import Span, longest, valid_span
+
+STEPS = 13
+LENGTHS = {"half": (4, 6, 0, 5), "one chunk": (1, 0, 2, 1), "none": (0, 0, 0, 0), "all": (13, 2, 0, 13)}
+GENERAL = {
+    "LayerNormLSTM": rnnjax.LayerNormLSTM(5, param_dtype=jnp.float64),
+    "SLSTM": rnnjax.SLSTM(5, param_dtype=jnp.float64),
+}
+
+
+def gradient(cell, lengths, *, reverse=False, taps=None, **options):
+    """Of a loss of all results with respect to all arguments, and the results."""
+
+    def loss(params, xs, state, taps):
+        final, states = rnnjax.unroll(
+            cell, params, xs, state, lengths=jnp.array(lengths), reverse=reverse, taps=taps, **options
+        )
+        return total((final, states)), (final, states)
+
+    arguments = make_params(cell), make_inputs(cell, (4,), STEPS), make_state(cell, (4,)), taps
+    wanted = (0, 1, 2) if taps is None else (0, 1, 2, 3)
+    return jax.jit(jax.grad(loss, wanted, has_aux=True))(*arguments)
+
+
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_the_fused_scan_equals_the_plain_one(x64, set_chunk_length, name, reverse, lengths):
+    set_chunk_length(3)
+    cell = CELLS[name]
+    taps = zero_taps(cell, (4,), STEPS)
+    plain = gradient(cell, lengths, reverse=reverse, taps=taps, backward="autodiff")
+    assert_close(gradient(cell, lengths, reverse=reverse, taps=taps), plain, 1e-12)
+
+
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", GENERAL)
+def test_a_scan_of_any_cell_is_the_same_when_it_skips(x64, monkeypatch, name, reverse, lengths):
+    monkeypatch.setattr(skipped_padding, "MOST_RAGGED_STEPS", 3)
+    cell = GENERAL[name]
+    plain = gradient(cell, lengths, reverse=reverse)
+    with skipping_padding(True):
+        skipped = gradient(cell, lengths, reverse=reverse)
+    assert_close(skipped, plain, 1e-12)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_norm_taps_are_zero_past_the_end(x64, set_chunk_length, name):
+    set_chunk_length(3)
+    cell, lengths = CELLS[name], LENGTHS["half"]
+    (*_, norms), _ = gradient(cell, lengths, taps=norm_taps(zero_taps(cell, (4,), STEPS)))
+    for tap in jax.tree.leaves(norms):
+        valid = np.arange(STEPS)[:, None] < np.array(lengths)
+        assert (tap[~valid] == 0).all()
+        assert (tap[valid] > 0).all()
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_loop_runs_as_far_as_the_longest_example(set_chunk_length, name):
+    """As many chunks as it has, forward and backward: as many calls of a function that counts them."""
+    set_chunk_length(3)
+    cell, calls = CELLS[name].replace(param_dtype=jnp.float32), []
+
+    class Counting(type(cell)):
+        def project(self, x, w, b=None):
+            if x.ndim == 3:  # the inputs of a chunk
+                jax.debug.callback(lambda: calls.append(1))
+            return super().project(x, w, b)
+
+    counting = Counting(cell.features)
+    for lengths in LENGTHS.values():
+        calls.clear()
+        jax.block_until_ready(gradient(counting, lengths))
+        jax.effects_barrier()
+        chunks = -(-max(lengths) // 3)
+        assert len(calls) in (chunks, 2 * chunks)  # forward, and where XLA keeps it, backward
+
+
+def test_the_longest_is_that_of_all_examples_under_vmap():
+    lengths = jnp.array([[3, 1], [7, 0]])
+    assert jax.vmap(longest)(lengths).tolist() == [7, 7]
+    assert jax.vmap(jax.vmap(longest))(lengths[..., None]).tolist() == [[7, 7], [7, 7]]
+    assert jax.jit(jax.vmap(lambda a: valid_span(a, 9, reverse=True)))(lengths).first.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_vmap_over_examples_of_different_lengths(x64, set_chunk_length, name):
+    set_chunk_length(3)
+    cell, lengths = CELLS[name], jnp.array(LENGTHS["half"])
+    params, xs, state = make_params(cell), make_inputs(cell, (4,), STEPS), make_state(cell, (4,))
+
+    def one(xs, state, length):
+        return rnnjax.unroll(cell, params, xs, state, lengths=length)
+
+    def together(xs, state):
+        return rnnjax.unroll(cell, params, xs, state, lengths=lengths)
+
+    final, states = jax.jit(jax.vmap(one, (1, 0, 0), (0, 1)))(xs, state, lengths)
+    assert_close((final, states), jax.jit(together)(xs, state), 1e-13)
+
+
+def test_other_chunks_give_zeros():
+    def body(carry, inputs):
+        (rows,), first = inputs
+        return carry + rows.sum(), rows * first
+
+    rows = jnp.arange(1.0, 13)[:, None, None]
+    span = Span(jnp.int32(4), jnp.int32(8))
+    carry, outputs = scan_chunks(body, jnp.float32(0), (rows,), jnp.arange(4.0), 3, span=span)
+    assert outputs[:, 0, 0].tolist() == [0, 0, 0, 4, 5, 6, 14, 16, 18, 0, 0, 0]
+    assert carry == 4 + 5 + 6 + 7 + 8 + 9
+
+
+@pytest.mark.parametrize(
+    ("steps", "most", "expected"), [(500, 32, 25), (200, 32, 25), (201, 32, 29), (128, 32, 32), (20, 32, 20)]
+)
+def test_chunks_are_about_equal(steps, most, expected):
+    assert equal_chunks(steps, most) == expected
