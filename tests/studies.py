@@ -70,7 +70,7 @@ def run(setup, folder, *, progress=lambda done, loss: None):
     objective = setup.ensemble.datasets[0].objective
     members = [RunState(spec, Path(folder) / spec.name, objective=objective) for spec in setup.ensemble.specs]
     for member in members:
-        member.diagnosed_at_start = True  # training alone, whenever the program of the diagnosis is ready
+        member.diagnosed_at_start = True  # training alone
     checkpoints = CheckpointPolicy(None, Execution(checkpoint_minutes=0), setup, SignalHandler())
     initial = TrainProgress(0, setup.layout.put(STATE_ROLES, setup.initial_state), 0.0)
     try:

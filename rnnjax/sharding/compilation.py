@@ -1,4 +1,4 @@
-"""Compiling programs ahead of their first call: several at once, or one in the background."""
+"""Compiling programs ahead of their first call: several at once, or one later."""
 
 import gc
 from collections.abc import Callable, Hashable, Mapping
@@ -44,8 +44,8 @@ def compile_in_parallel(
             gc.enable()
 
 
-class BackgroundProgram:
-    """A program of one device that another thread traces and compiles; a call waits until it has.
+class DeferredProgram:
+    """A program of one device that is compiled when it is first called, or before that in the background.
 
     Args:
         function: of arrays.
@@ -53,19 +53,22 @@ class BackgroundProgram:
     """
 
     def __init__(self, function: Callable[..., PyTree], arguments: tuple[PyTree, ...]) -> None:
-        def compiled() -> Program:
-            with jax.disable_jit(False):  # of this thread, also where JAX_DISABLE_JIT is set
-                return jax.jit(function).lower(*arguments).compile()
+        self._function, self._arguments = function, arguments
+        self._program: Future[Program] | None = None
 
-        pool = ThreadPoolExecutor(1)
-        self._program: Future[Program] = pool.submit(compiled)
-        pool.shutdown(wait=False)
+    def compile_in_background(self) -> None:
+        """Begin to trace and to compile it in another thread."""
+        if self._program is None:
+            pool = ThreadPoolExecutor(1)
+            self._program = pool.submit(self._compile)
+            pool.shutdown(wait=False)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether a call need not wait."""
-        return self._program.done()
+    def _compile(self) -> Program:
+        with jax.disable_jit(False):  # of this thread, also where JAX_DISABLE_JIT is set
+            return jax.jit(self._function).lower(*self._arguments).compile()
 
     def __call__(self, *arguments: PyTree) -> PyTree:
-        """The results of the program."""
+        """The results of the program; waits until it has been compiled."""
+        self.compile_in_background()
+        assert self._program is not None
         return self._program.result()(*arguments)

@@ -15,7 +15,7 @@ from rnnjax.cells import Cell, ElementwiseCell
 from rnnjax.config.training import TrainingSettings
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.nn.layers import recurrent_layers
-from rnnjax.sharding.compilation import BackgroundProgram, compile_in_parallel
+from rnnjax.sharding.compilation import DeferredProgram, compile_in_parallel
 from rnnjax.sharding.layout import Layout
 from rnnjax.sharding.program_spec import ProgramSpec, ShardingRole
 from rnnjax.training.cell_measure import CellMeasurements, measure_cells, nonfinite_origin_of_cells
@@ -43,8 +43,9 @@ class Programs(NamedTuple):
 
     ``init[cell](key) -> state``: the state before the first step.
     ``measure(params, batch) -> (losses, layers)``: (B,), and the measurements of each recurrent layer, those of cells
-    that are not elementwise as ``CellMeasurements``; to be given to ``show_nonfinite``. It is compiled in the
-    background, when all others have been, so that training need not wait for it.
+    that are not elementwise as ``CellMeasurements``; to be given to ``show_nonfinite``. Training need not
+    wait for it: it is compiled when all others have been, beside the training, or on a CPU, whose cores are all busy
+    with that, when it is first called.
     ``origin(state, key, batch) -> origin``: where a training step makes the first number that is not finite, with the
     ``key`` of ``TracedHParams``; compiled when it is called.
     """
@@ -52,7 +53,7 @@ class Programs(NamedTuple):
     train: Program
     evaluate: Program
     init: dict[Cell, Callable[[jax.Array], TrainState]]
-    measure: BackgroundProgram
+    measure: DeferredProgram
     origin: Callable[[TrainState, np.ndarray, Batch], Origin]
 
 
@@ -123,11 +124,14 @@ def build_programs(
     measure_program = partial(_measure_layers, model, loss, episode_words)
     compiled = compile_in_parallel(layout, program_specs, single_device)
 
+    measure_layers = DeferredProgram(measure_program, (state.params, diagnosis_batch))
+    if jax.devices()[0].platform != "cpu":
+        measure_layers.compile_in_background()
     return Programs(
         train=compiled["train", None],
         evaluate=compiled["evaluate", None],
         init={cell: compiled["init", cell] for cell in models},
-        measure=BackgroundProgram(measure_program, (state.params, diagnosis_batch)),
+        measure=measure_layers,
         origin=partial(_origin, model, program_kind),
     )
 

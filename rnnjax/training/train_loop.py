@@ -72,9 +72,8 @@ def train(
         checkpoint = checkpoints.due(done)
         drain(0 if segment.validate or checkpoint else 1)  # a segment late: the device never waits for the host
         seconds += time.perf_counter() - began
-        if setup.programs.measure.is_ready:
-            write_start_diagnoses(setup, members)
         if segment.validate:
+            write_start_diagnoses(setup, members)
             scores = evaluate(setup, "validation", state.params)
             better = [
                 member.failure is None and member.validate(segment.end, segment.epoch, member_scores)

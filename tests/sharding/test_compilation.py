@@ -1,13 +1,12 @@
-"""Programs compiled together, and one in the background."""
+"""Programs compiled together, and one later."""
 
 import contextlib
 import gc
-import time
 
 import jax
 import pytest
 
-from rnnjax.sharding.compilation import BackgroundProgram, compile_in_parallel
+from rnnjax.sharding.compilation import DeferredProgram, compile_in_parallel
 
 
 class RecordingLayout:
@@ -49,17 +48,22 @@ def test_garbage_is_collected_afterwards_as_before(enabled, spec, monkeypatch):
 SHAPE = (jax.ShapeDtypeStruct((), "float32"),)
 
 
-def test_a_program_in_the_background_is_compiled_without_a_call():
-    with jax.disable_jit():
-        program = BackgroundProgram(lambda x: 2 * x, SHAPE)
-    deadline = time.monotonic() + 60
-    while not program.is_ready and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert program.is_ready
+@pytest.mark.parametrize("in_background", [False, True])
+def test_a_deferred_program_is_compiled_once(in_background):
+    traces = []
+
+    def double(x):
+        traces.append(x)
+        return 2 * x
+
+    program = DeferredProgram(double, SHAPE)
+    if in_background:
+        program.compile_in_background()
     assert float(program(jax.numpy.float32(3))) == 6
+    assert float(program(jax.numpy.float32(4))) == 8
+    assert len(traces) == 1
 
 
-def test_a_call_waits_and_raises_what_went_wrong():
-    assert float(BackgroundProgram(lambda x: 2 * x, SHAPE)(jax.numpy.float32(3))) == 6
+def test_a_call_raises_what_went_wrong():
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
-        BackgroundProgram(lambda x, y: x, SHAPE)(jax.numpy.float32(3))
+        DeferredProgram(lambda x, y: x, SHAPE)(jax.numpy.float32(3))
