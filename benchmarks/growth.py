@@ -23,6 +23,7 @@ STUDY = (
     "--batch-size 16 --log-gradients-every 4 --compilation-cache off"
 )
 PARTS = "-m benchmarks.growth_parts"
+NOISE = 0.1  # share of the smallest size's cost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,12 +151,13 @@ def exponents(sizes: Sequence[int], values: np.ndarray, *, without_start: bool =
         sizes: (S,), ascending.
         values: (S,) seconds or memory.
         without_start: take off sizes and values those of the smallest size, so that p is 1 for all that grows in
-            proportion on top of a constant. NaN where nothing is left.
+            proportion on top of a constant. NaN where less is left than ``NOISE`` of the smallest size's value.
     """
-    left_sizes, left_values = np.array(sizes, np.float64), np.array(values, np.float64)
+    left_sizes, left_values, least = np.array(sizes, np.float64), np.array(values, np.float64), 0.0
     if without_start:
+        least = NOISE * left_values[0]
         left_sizes, left_values = left_sizes - left_sizes[0], left_values - left_values[0]
-    logs = [np.log(np.where(left > 0, left, np.nan)) for left in (left_values, left_sizes)]
+    logs = [np.log(np.where(left > bound, left, np.nan)) for left, bound in ((left_values, least), (left_sizes, 0))]
     return np.concatenate([[np.nan], np.diff(logs[0]) / np.diff(logs[1])])
 
 
@@ -165,6 +167,8 @@ def _shown(rate: float) -> str:
 
 def draw(measured: dict[Part, list[Cost]]) -> bytes:
     """Seconds and memory against size, a line for each part, and a slope in proportion to the size."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     from rnnjax.report.figures.style import CELL_COLOURS, FAINT, INK, OTHER_COLOURS, WIDE, panels, png
 
     figure, axes = panels(2, WIDE, 3.4, share_y=False)
@@ -181,6 +185,8 @@ def draw(measured: dict[Part, list[Cost]]) -> bytes:
             [max(sizes) / 1000, max(sizes)], [low, 1000 * low], color=FAINT, linestyle=":", label="in proportion"
         )
         panel.set_ylim(limits)
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        panel.yaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel("size", color=INK)
         panel.set_ylabel(name, color=INK)
     handles, labels = axes[0].get_legend_handles_labels()
