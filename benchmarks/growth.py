@@ -20,7 +20,7 @@ from benchmarks.machine import machine
 MIB = 2**20 if sys.platform == "darwin" else 2**10  # the unit of ru_maxrss is a byte on macOS, elsewhere a KiB
 STUDY = (
     "launch.py recall --cells simple --features 4 --embedding 4 --steps 8 --min-distance 5 --max-distance 10 "
-    "--batch-size 16 --log-gradients-every 4 --compilation-cache off"
+    "--batch-size 16 --log-gradients-every 4"
 )
 PARTS = "-m benchmarks.growth_parts"
 NOISE = 0.1  # share of the smallest size's cost
@@ -82,18 +82,19 @@ def main() -> None:
 def parts(flags: Growth) -> tuple[Part, ...]:
     """All parts with the sizes of the flags."""
     return (
-        Part(
-            "study: runs",
-            flags.runs,
-            lambda size, folder: [*STUDY.split(), "--seeds", str(size), "--out", f"{folder}/run"],
-        ),
+        Part("study: runs", flags.runs, _study),
         Part("report: seeds", flags.seeds, lambda size, folder: _report(folder, "--seeds", size)),
         Part("report: swept values", flags.values, lambda size, folder: _report(folder, "--values", size)),
         Part(
-            "report: logged steps", flags.logged, lambda size, folder: _report(folder, "--lags", 50, "--logged", size)
+            "report: logged steps", flags.logged, lambda size, folder: _report(folder, "--logged", size, "--lags", 50)
         ),
         Part("text data: lines", flags.lines, _text),
     )
+
+
+def _study(runs: int, folder: Path) -> list[str]:
+    """Programs are compiled once for each number of runs that train side by side."""
+    return [*STUDY.split(), "--seeds", str(runs), "--compilation-cache", f"{folder}/programs", "--out", f"{folder}/run"]
 
 
 def _report(folder: Path, *options: str | int) -> list[str]:
