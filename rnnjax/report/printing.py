@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import RenderableType
 
 from rnnjax.errors import UserError
-from rnnjax.report.run_report import write_report
+from rnnjax.report.run_report import write_report_of
 from rnnjax.report.sections.alarms import rich_alarms
 from rnnjax.report.sections.fixed_points import rich_fixed_points
 from rnnjax.report.sections.solved import rich_solved
@@ -49,8 +49,8 @@ def print_reports(runs: tuple[Path, ...]) -> None:
     if not runs:
         raise UserError("report wants at least one run folder, as in launch.py report runs/recall-20260101-120000.")
     for folder in runs:
-        page = write_report(folder)
         run = load_run(folder)
+        page = write_report_of(run)
         parts: list[RenderableType | None] = [rich_trainability(run)]
         if parts == [None]:  # the map of a study of a hundred runs replaces their rows and alarms
             tables = (rich_table, rich_published, rich_solved, rich_fixed_points, rich_alarms)

@@ -36,12 +36,16 @@ def write_report(run_folder: Path) -> Path:
     Raises:
         UserError: the folder is not a run, is damaged, or cannot be written to.
     """
-    run = load_run(run_folder)
+    return write_report_of(load_run(run_folder))
+
+
+def write_report_of(run: Run) -> Path:
+    """``write_report`` of a run that was read already."""
     try:
         return _write(run)
     except OSError as error:
         raise UserError(
-            f"The report cannot be written into '{run_folder}' ({error.strerror}); make the folder writable."
+            f"The report cannot be written into '{run.path}' ({error.strerror}); make the folder writable."
         ) from error
 
 

@@ -45,7 +45,7 @@ def load_run(path: Path) -> Run:
     environment = read_environment(path)
     task = read_task(path)
     folders = member_folders(path)
-    started = [folder for folder in folders if os.path.lexists(folder / schema.MEMBER)]
+    started = dict.fromkeys(folder for folder in folders if os.path.lexists(folder / schema.MEMBER))
     members = [read_member(folder, task, config.flags) for folder in started]
     return Run(
         path=path,

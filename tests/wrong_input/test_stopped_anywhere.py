@@ -112,12 +112,12 @@ def test_while_the_report_of_a_run_is_drawn_what_was_trained_stays(tmp_path, cap
         (folder / "members" / "lstm-seed0").mkdir()
         (folder / "members" / "lstm-seed0" / "params.msgpack").write_text("precious")
 
-    def interrupted(run_folder):
+    def interrupted(run):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(experiments.run, "train", trained)
     with monkeypatch.context() as patch:
-        patch.setattr("rnnjax.report.printing.write_report", interrupted)
+        patch.setattr("rnnjax.report.printing.write_report_of", interrupted)
         assert launch.main(["recall", "--out", "new"]) == 130
     assert capsys.readouterr().err == "stopped.\n"
     assert (tmp_path / "new" / "members" / "lstm-seed0" / "params.msgpack").read_text() == "precious"

@@ -9,7 +9,7 @@ from rnnjax.data.dataset import Objective
 from rnnjax.diagnostics.alarms.registry import Alarm, Evidence, check
 from rnnjax.report.summary.diagnosis import by_lag, has_belt, mean_keep, member_layer, pad_rows
 from rnnjax.report.summary.seed_groups import SeedGroups, measured_lags, memory_key
-from rnnjax.report.summary.task import best_skill, chance_loss, learning_progress, skill
+from rnnjax.report.summary.task import best_skills, chance_loss, learning_progress, skill, task_key
 from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.runs.schema import STAGES
 from rnnjax.typing import Floats
@@ -31,7 +31,7 @@ def member_evidence(member: RunRecord, clip: float, best: float | None = None) -
     Args:
         member: one seed.
         clip: the threshold of gradient clipping, 0 where clipping was off.
-        best: see ``task.best_skill``.
+        best: see ``task.best_skills``.
     """
     start = member_layer(member, "start")
     latest = member_layer(member, "end") or start
@@ -92,11 +92,11 @@ def member_clip(run: Run, member: RunRecord) -> float:
 
 def group_alarms(run: Run, groups: SeedGroups) -> list[GroupAlarm]:
     """The alarms of all members, finished or not; one entry for the seeds of a cell that raise the same alarm."""
-    alarms = []
+    alarms, best = [], best_skills(run.members)
     for group in groups:
         by_name: dict[str, list[tuple[int, Alarm]]] = {}
         for member in group.members:
-            evidence = member_evidence(member, member_clip(run, member), best_skill(member, run.members))
+            evidence = member_evidence(member, member_clip(run, member), best.get(task_key(member)))
             for alarm in check(evidence):
                 by_name.setdefault(alarm.name, []).append((member.seed, alarm))
         for seeds in by_name.values():

@@ -68,8 +68,10 @@ class GradientBand:
 
 def seed_groups(run: Run) -> SeedGroups:
     """The members of a run by label, in the order of the run."""
-    labels = dict.fromkeys(member.label for member in run.members)
-    return tuple(SeedGroup(label, tuple(m for m in run.members if m.label == label)) for label in labels)
+    by_label: dict[str, list[RunRecord]] = {}
+    for member in run.members:
+        by_label.setdefault(member.label, []).append(member)
+    return tuple(SeedGroup(label, tuple(members)) for label, members in by_label.items())
 
 
 def lower_median(values: Floats | list[float]) -> Floats:
@@ -121,11 +123,14 @@ def gradient_band(group: SeedGroup, key: StateKey, when: Stage) -> GradientBand 
 def gradient_history(group: SeedGroup, key: StateKey) -> tuple[NDArray[np.int64], Floats]:
     """Median norm at every logged step over the reported members: steps (S,), norms (S, L), NaN where not measured."""
     logs = [member.gradients[key] for member in group.reported if key in member.gradients]
-    steps = np.array(sorted({int(step) for log in logs for step in log.steps}), np.int64)
-    norms_of_logs = [(log.steps, _measured_norms(log, log.q50)) for log in logs]
-    rows = [[norms[logged == step][0] for logged, norms in norms_of_logs if step in logged] for step in steps]
+    rows: dict[int, list[Floats]] = {}  # of each step, one of each log that has it
+    for log in logs:
+        logged, first = np.unique(log.steps, return_index=True)
+        for step, norms in zip(logged.tolist(), _measured_norms(log, log.q50)[first], strict=True):
+            rows.setdefault(step, []).append(norms)
     longest = max(log.q50.shape[1] for log in logs)
-    return steps, np.stack([median_row(row, longest) for row in rows])
+    steps = sorted(rows)
+    return np.array(steps, np.int64), np.stack([median_row(rows[step], longest) for step in steps])
 
 
 def _measured_norms(log: GradientLog, norms: Floats) -> Floats:

@@ -1,6 +1,7 @@
 """What depends on the task of the members: nouns, main score, baselines, and when a member beats its baseline."""
 
 import dataclasses
+from collections.abc import Hashable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from rnnjax.formatting import Nouns, common, loss
 from rnnjax.report.summary.seed_groups import SeedGroup, SeedGroups
 from rnnjax.runs.run_record import RunRecord, ScoreHistory
 from rnnjax.runs.schema import TaskInfo
-from rnnjax.typing import Floats, JSONObject
+from rnnjax.typing import Floats
 
 OF_TRAINING = {field.name for kind in (TrainingSettings, Architecture) for field in dataclasses.fields(kind)}
 BEATEN = 0.9  # of the baseline: a validation loss below this share of it beats the baseline
@@ -116,19 +117,21 @@ def skill(member: RunRecord) -> float | None:
     return max(progress, default=None)
 
 
-def best_skill(member: RunRecord, members: tuple[RunRecord, ...]) -> float | None:
-    """The highest ``skill`` of those ``members`` that learn the same task as ``member``; None where none is known.
+def best_skills(members: Sequence[RunRecord]) -> dict[Hashable, float]:
+    """``task_key`` -> the highest ``skill`` of those ``members`` that learn this task, where one is known."""
+    best: dict[Hashable, float] = {}
+    for member in members:
+        key, known = task_key(member), skill(member)
+        if known is not None:
+            best[key] = max(known, best.get(key, known))
+    return best
 
-    Tasks are the same where every swept setting is equal that belongs neither to the cell nor to its training.
-    """
-    same = (other for other in members if _task_settings(other) == _task_settings(member))
-    return max((known for other in same if (known := skill(other)) is not None), default=None)
 
-
-def _task_settings(member: RunRecord) -> JSONObject:
-    return {
-        name: value for name, value in member.varied.items() if not (name in OF_TRAINING or name.startswith("cell."))
-    }
+def task_key(member: RunRecord) -> Hashable:
+    """What is equal for members that learn the same task: the swept settings of neither the cell nor its training."""
+    return frozenset(
+        (name, value) for name, value in member.varied.items() if not (name in OF_TRAINING or name.startswith("cell."))
+    )
 
 
 def steps_to_beat(member: RunRecord) -> float | None:

@@ -92,7 +92,8 @@ def rows(groups: SeedGroups) -> list[list[Field]]:
     """One row for each label, its fields in the order of ``header``; a dash where nothing is known (yet)."""
     farthest, columns = farthest_distance(groups), scores(groups)
     moments: tuple[Stage, ...] = STAGES if diagnosed(groups) else ()
-    return [_row(group, farthest, columns, moments)[: None if has_ends(groups) else -2] for group in groups]
+    end = None if has_ends(groups) else -2
+    return [_row(group, farthest, columns, moments)[:end] for group in groups]
 
 
 def _row(
