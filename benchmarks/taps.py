@@ -95,7 +95,7 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
     all_roles = (*roles, ShardingRole.SHARED, ShardingRole.SHARED, ShardingRole.SHARED)
     programs, states = {}, {}
     for log in steps:
-        chunk_of_steps = partial(train_chunk, steps[False], steps[True] if log else None, flags.steps)
+        chunk_of_steps = partial(train_chunk, steps[False], steps[True] if log else None)
         task = ProgramSpec(chunk_of_steps, all_roles, (*arguments, *numbers[log]), (2, None, None), donate_argnums=(2,))
         programs[log], states[log] = layout.lower(task)(), layout.put(STATE_ROLES, _of_one_member(state))
     placed = [
