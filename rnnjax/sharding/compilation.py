@@ -45,15 +45,14 @@ def compile_in_parallel(
 
 
 class DeferredProgram:
-    """A program of one device that is compiled when it is first called, or before that in the background.
+    """A program that is compiled when it is first called, or before that in the background.
 
     Args:
-        function: of arrays.
-        arguments: that it is compiled for; only shapes and dtypes count.
+        lower: traces a function, and returns what compiles it.
     """
 
-    def __init__(self, function: Callable[..., PyTree], arguments: tuple[PyTree, ...]) -> None:
-        self._function, self._arguments = function, arguments
+    def __init__(self, lower: Callable[[], Callable[[], Program]]) -> None:
+        self._lower = lower
         self._program: Future[Program] | None = None
 
     def compile_in_background(self) -> None:
@@ -65,7 +64,7 @@ class DeferredProgram:
 
     def _compile(self) -> Program:
         with jax.disable_jit(False):  # of this thread, also where JAX_DISABLE_JIT is set
-            return jax.jit(self._function).lower(*self._arguments).compile()
+            return self._lower()()
 
     def __call__(self, *arguments: PyTree) -> PyTree:
         """The results of the program; waits until it has been compiled."""

@@ -1,6 +1,6 @@
 """The programs of an ensemble, compiled before the first step."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -43,15 +43,16 @@ class Programs(NamedTuple):
 
     ``init[cell](key) -> state``: the state before the first step.
     ``measure(params, batch) -> (losses, layers)``: (B,), and the measurements of each recurrent layer, those of cells
-    that are not elementwise as ``CellMeasurements``; to be given to ``show_nonfinite``. Training need not
-    wait for it: it is compiled when all others have been, beside the training, or on a CPU, whose cores are all busy
-    with that, when it is first called.
+    that are not elementwise as ``CellMeasurements``; to be given to ``show_nonfinite``.
     ``origin(state, key, batch) -> origin``: where a training step makes the first number that is not finite, with the
     ``key`` of ``TracedHParams``; compiled when it is called.
+
+    The first step needs ``train`` and ``init`` alone. ``evaluate`` and ``measure`` are compiled while a run trains, or
+    on a CPU, whose cores are all busy with that, when they are first called.
     """
 
     train: Program
-    evaluate: Program
+    evaluate: DeferredProgram
     init: dict[Cell, Callable[[jax.Array], TrainState]]
     measure: DeferredProgram
     origin: Callable[[TrainState, np.ndarray, Batch], Origin]
@@ -111,27 +112,24 @@ def build_programs(
 
     train = partial(train_chunk, step, logged_step)
     evaluate = partial(evaluate_chunk, eval_step, shard)
-    program_specs: dict[tuple[str, Hashable], ProgramSpec] = {
-        ("train", None): ProgramSpec(
-            train, train_roles, train_arguments, results_like=(2, None, None), donate_argnums=(2,)
-        ),
-        ("evaluate", None): ProgramSpec(evaluate, eval_roles, eval_arguments, results_like=(None, None)),
-    }
-    single_device: dict[tuple[str, Hashable], tuple[Program, tuple[PyTree, ...]]] = {
-        ("init", cell): (init, (key,)) for cell, init in inits.items()
-    }
-    loss = make_loss(model, program_kind.objective)
-    measure_program = partial(_measure_layers, model, loss, episode_words)
-    compiled = compile_in_parallel(layout, program_specs, single_device)
-
-    measure_layers = DeferredProgram(measure_program, (state.params, diagnosis_batch))
+    train_spec = ProgramSpec(train, train_roles, train_arguments, results_like=(2, None, None), donate_argnums=(2,))
+    eval_spec = ProgramSpec(evaluate, eval_roles, eval_arguments, results_like=(None, None))
+    compiled: dict[Cell | str, Program] = compile_in_parallel(
+        layout, {"train": train_spec}, {cell: (init, (key,)) for cell, init in inits.items()}
+    )
+    measure_layers = jax.jit(partial(_measure_layers, model, make_loss(model, program_kind.objective), episode_words))
+    later = (
+        DeferredProgram(lambda: layout.lower(eval_spec)),
+        DeferredProgram(lambda: measure_layers.lower(state.params, diagnosis_batch).compile),
+    )
     if jax.devices()[0].platform != "cpu":
-        measure_layers.compile_in_background()
+        for program in later:
+            program.compile_in_background()
     return Programs(
-        train=compiled["train", None],
-        evaluate=compiled["evaluate", None],
-        init={cell: compiled["init", cell] for cell in models},
-        measure=measure_layers,
+        train=compiled["train"],
+        evaluate=later[0],
+        init={cell: compiled[cell] for cell in models},
+        measure=later[1],
         origin=partial(_origin, model, program_kind),
     )
 

@@ -56,7 +56,7 @@ def test_a_deferred_program_is_compiled_once(in_background):
         traces.append(x)
         return 2 * x
 
-    program = DeferredProgram(double, SHAPE)
+    program = DeferredProgram(lambda: jax.jit(double).lower(*SHAPE).compile)
     if in_background:
         program.compile_in_background()
     assert float(program(jax.numpy.float32(3))) == 6
@@ -66,4 +66,4 @@ def test_a_deferred_program_is_compiled_once(in_background):
 
 def test_a_call_raises_what_went_wrong():
     with pytest.raises(TypeError, match="missing 1 required positional argument"):
-        DeferredProgram(lambda x, y: x, SHAPE)(jax.numpy.float32(3))
+        DeferredProgram(lambda: jax.jit(lambda x, y: x).lower(*SHAPE).compile)(jax.numpy.float32(3))
