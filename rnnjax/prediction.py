@@ -236,11 +236,11 @@ def _predict(members: tuple[TrainedMember, ...], examples: Sequence[str] | Seque
 
 def _outputs(apply: Callable[[np.ndarray, np.ndarray], jax.Array], encoded: Encoded) -> Floats:
     """The outputs (N, outputs) of ``apply(inputs, lengths)`` in float64, in batches."""
-    lengths = encoded.lengths
+    inputs, lengths = encoded.inputs[:, : encoded.lengths.max()], encoded.lengths
     chunks = ordered_chunks(lengths, batch_size=BATCH, steps_per_chunk=1)
     rows: dict[int, np.ndarray] = {}
     for chunk in chunks:
         indices, valid = chunk.indices[0], chunk.weights[0] > 0
-        outputs = np.asarray(apply(encoded.inputs[indices], lengths[indices]), np.float64)
+        outputs = np.asarray(apply(inputs[indices], lengths[indices]), np.float64)
         rows |= dict(zip(indices[valid].tolist(), outputs[valid], strict=True))
     return np.stack([rows[i] for i in range(len(lengths))])

@@ -46,7 +46,8 @@ def unroll(
         state: the state before the first step, each (..., H); None starts from ``cell.initial_state``, zeros unless
             the cell says otherwise.
         lengths: (...) integers in 0..T, the number of valid steps of each example; None means T. Steps past an
-            example's end keep its state, so ``final`` is the state after its last valid step.
+            example's end keep its state, so ``final`` is the state after its last valid step. The
+            loops of "fused" end with the longest example.
         resets: (T, ...) bool, true at the first step of each episode inside a sequence: no state passes into it from
             the step before, and no gradient back. The step starts from ``cell.initial_state``, and with ``reverse``
             the last step of each episode does. Resets past an example's end are without effect.

@@ -34,6 +34,16 @@ class Ensemble(NamedTuple):
         return all(dataset is self.datasets[0] for dataset in self.datasets)
 
     @property
+    def longest(self) -> int:
+        """Steps of the longest example of all members."""
+        return max(int(split.lengths.max()) for dataset in self.datasets for split in dataset.splits)
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether any example is shorter than the longest."""
+        return any((split.lengths < self.longest).any() for dataset in self.datasets for split in dataset.splits)
+
+    @property
     def title(self) -> str:
         """Label and seeds, or the number of runs, for progress lines."""
         labels = {spec.label for spec in self.specs}

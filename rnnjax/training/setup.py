@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from rnnjax.data.dataset import Dataset
 from rnnjax.sharding.layout import Layout
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.compile import Programs, build_programs
@@ -58,11 +57,11 @@ def set_up_ensemble(ensemble: Ensemble, layout: Layout) -> EnsembleSetup:
             make_optimizer(settings, steps),
             settings,
             layout,
-            example_shapes(dataset),
+            example_shapes(dataset, ensemble.longest),
             ProgramKind(
                 objective=dataset.objective,
                 restart_every=steps // settings.epochs if dataset.carried else None,
-                ragged=any(map(_is_ragged, ensemble.datasets)),
+                ragged=ensemble.is_ragged,
             ),
             share_examples=ensemble.share_data,
             train_shape=(settings.steps_per_program, batch_size),
@@ -96,16 +95,13 @@ def set_up_ensemble(ensemble: Ensemble, layout: Layout) -> EnsembleSetup:
     )
 
 
-def _is_ragged(dataset: Dataset) -> bool:
-    """Whether any example has fewer steps than its array."""
-    return any((split.lengths < split.inputs.shape[1]).any() for split in dataset.splits)
-
-
 def _put_examples(ensemble: Ensemble, layout: Layout) -> ExampleArrays:
     """The examples on the devices: one copy if the members share a data set, else stacked along a member axis."""
     if ensemble.share_data:
-        return layout.put(ShardingRole.SHARED, example_arrays(ensemble.datasets[0]))
-    return layout.put(ShardingRole.MEMBER, stack_trees([example_arrays(dataset) for dataset in ensemble.datasets]))
+        return layout.put(ShardingRole.SHARED, example_arrays(ensemble.datasets[0], ensemble.longest))
+    return layout.put(
+        ShardingRole.MEMBER, stack_trees([example_arrays(dataset, ensemble.longest) for dataset in ensemble.datasets])
+    )
 
 
 def stack_trees(trees: Sequence[PyTree]) -> PyTree:

@@ -130,7 +130,7 @@ def test_eight_seeds_at_once_are_eight_runs_alone(tmp_path):
     expected = []
     for trial in trials:
         alone = Tiny(program).changed(seed=trial.seed)
-        examples = alone.layout.put(ShardingRole.SHARED, example_arrays(trial.make_dataset()))
+        examples = alone.layout.put(ShardingRole.SHARED, example_arrays(trial.make_dataset(), 7))
         alone = alone._replace(ensemble=make_ensemble(trial), examples=examples)
         expected += outcomes(alone, tmp_path / "alone")
     assert len({records[0][-1]["loss"] for records, *_ in expected}) == 8

@@ -8,7 +8,7 @@ from studies import SETTINGS
 from rnnjax.data.batching import epoch_chunks
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.setup import select_member, stack_trees
-from rnnjax.training.step.multi_step import example_arrays
+from rnnjax.training.step.multi_step import example_arrays, example_shapes
 from rnnjax.training.step.optimizer import make_optimizer
 from rnnjax.training.step.state import STATE_ROLES, Batch, traced_hparams
 from rnnjax.training.step.train_step import make_train_step
@@ -119,7 +119,7 @@ def test_the_origin_is_searched_in_the_examples_that_it_is_given(tiny):
 
 def test_examples_are_on_the_device_split_by_split(tiny):
     train, validation, test, *_ = tiny.dataset
-    arrays = example_arrays(tiny.dataset)
+    arrays = example_arrays(tiny.dataset, 7)
     for field in ("inputs", "lengths", "labels"):
         stored = getattr(tiny.setup.examples, field)
         assert isinstance(stored, jax.Array)
@@ -136,3 +136,24 @@ def test_initial_parameters_and_keys_are_those_of_the_seed(tiny):
     assert_close(initial.params, variables["params"], 1e-6)
     assert (int(initial.step), bool(initial.halted)) == (0, False)
     assert_same(setup.keys[0], jax.random.key_data(dropout))
+
+
+def test_examples_are_cut_to_the_longest(tiny):
+    ensemble = tiny.setup.ensemble
+    assert (ensemble.longest, ensemble.is_ragged) == (7, True)
+    padded = [
+        split._replace(
+            inputs=np.pad(split.inputs, [(0, 0), (0, 5)]), labels=np.pad(split.labels[:, None], [(0, 0), (11, 0)])
+        )
+        for split in tiny.dataset.splits
+    ]
+    wide = tiny.dataset._replace(train=padded[0], validation=padded[1], test=padded[2])
+    arrays = example_arrays(wide, ensemble.longest)
+    assert_same(arrays.inputs, example_arrays(tiny.dataset, 7).inputs)
+    assert arrays.labels.shape == (len(arrays.lengths), 7)
+    shapes = example_shapes(wide, 7)
+    assert [(a.shape, a.dtype) for a in shapes] == [(a.shape, a.dtype) for a in arrays]
+    assert ensemble._replace(datasets=(wide,)).longest == 7
+    whole = [split._replace(lengths=np.full_like(split.lengths, 7)) for split in tiny.dataset.splits]
+    full = tiny.dataset._replace(train=whole[0], validation=whole[1], test=whole[2])
+    assert not ensemble._replace(datasets=(full,)).is_ragged

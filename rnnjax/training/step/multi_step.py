@@ -32,15 +32,18 @@ class ExampleArrays(NamedTuple):
     labels: AnyArray  # (N,) or (N, L)
 
 
-def example_arrays(dataset: Dataset) -> ExampleArrays:
-    """The arrays of all splits, numpy; one program can then serve each split."""
-    return ExampleArrays(*[np.concatenate([split[i] for split in dataset.splits]) for i in range(3)])
+def example_arrays(dataset: Dataset, steps: int) -> ExampleArrays:
+    """The arrays of all splits, numpy, cut to L = ``steps``; one program can then serve each split."""
+    inputs, lengths, labels = (np.concatenate([split[i] for split in dataset.splits]) for i in range(3))
+    return ExampleArrays(inputs[:, :steps], lengths, labels if labels.ndim == 1 else labels[:, :steps])
 
 
-def example_shapes(dataset: Dataset) -> ExampleArrays:
+def example_shapes(dataset: Dataset, steps: int) -> ExampleArrays:
     """Shapes and dtypes of ``example_arrays``."""
     count = sum(len(split.lengths) for split in dataset.splits)
-    return ExampleArrays(*[jax.ShapeDtypeStruct((count, *a.shape[1:]), a.dtype) for a in dataset.train[:3]])
+    inputs, lengths, labels = dataset.train[:3]
+    arrays = inputs[:, :steps], lengths, labels if labels.ndim == 1 else labels[:, :steps]
+    return ExampleArrays(*[jax.ShapeDtypeStruct((count, *a.shape[1:]), a.dtype) for a in arrays])
 
 
 class ProgramKind(NamedTuple):
