@@ -10,7 +10,8 @@ from rnnjax.core.chunks import MOST_RAGGED_STEPS, equal_chunks
 from rnnjax.core.scan import ScanInputs, map_steps, pad_steps, plain_scan
 from rnnjax.typing import CellState, PyTree
 
-# Entered while a training program is traced. Elsewhere a scan stays one scan over all steps, as diagnostics expect.
+# Entered while a training program is traced. Elsewhere a scan stays one scan over all steps, as diagnostics expect, and
+# word vectors can be differentiated in any mode and to any order.
 skipping_padding = jax.make_user_context(False)
 
 

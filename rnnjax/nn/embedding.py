@@ -1,4 +1,4 @@
-"""Word vectors, looked up only as far as the examples of a batch reach."""
+"""Word vectors, in training looked up only as far as the examples of a batch reach."""
 
 from functools import partial
 
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from rnnjax.argument_checks import as_int32
 from rnnjax.core.batch_sharding import vary_alike
 from rnnjax.core.chunks import MOST_RAGGED_STEPS, equal_chunks, scan_chunks
+from rnnjax.core.skipped_padding import skipping_padding
 from rnnjax.core.valid_span import Span, valid_span
 
 
@@ -20,12 +21,13 @@ class Embed(nn.Embed):
 
         Args:
             tokens: (B, T) integers.
-            lengths: (B,) words of each text; None means T. Past the end of the longest text, vectors can be zeros.
+            lengths: (B,) words of each text; None means T. Under ``skipping_padding``, vectors past the end of the
+                longest text can be zeros, and derivatives are in reverse mode and of first order.
         """
         steps = tokens.shape[1]
         table: jax.Array
         (table,) = self.promote_dtype(self.embedding, dtype=self.dtype, inexact=False)  # type: ignore[assignment]
-        if lengths is None or not isinstance(steps, int) or steps <= MOST_RAGGED_STEPS:
+        if lengths is None or not skipping_padding.value or steps <= MOST_RAGGED_STEPS:
             return jnp.take(table, tokens, axis=0)
         length = equal_chunks(steps, MOST_RAGGED_STEPS)
         padded = jnp.pad(tokens.T, [(0, -steps % length), (0, 0)])
