@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnnjax.data.dataset import Dataset, Objective
+from rnnjax.data.dataset import Dataset, Examples, Objective
 from rnnjax.sharding.program_spec import BatchShard
 from rnnjax.training.step.flat_tree import FlatTree, flatten_tree
 from rnnjax.training.step.optimizer import Optimizer
@@ -34,16 +34,20 @@ class ExampleArrays(NamedTuple):
 
 def example_arrays(dataset: Dataset, steps: int) -> ExampleArrays:
     """The arrays of all splits, numpy, cut to L = ``steps``; one program can then serve each split."""
-    inputs, lengths, labels = (np.concatenate([split[i] for split in dataset.splits]) for i in range(3))
-    return ExampleArrays(inputs[:, :steps], lengths, labels if labels.ndim == 1 else labels[:, :steps])
+    splits = [_cut(split, steps) for split in dataset.splits]
+    return ExampleArrays(*[np.concatenate(arrays) for arrays in zip(*splits, strict=True)])
 
 
 def example_shapes(dataset: Dataset, steps: int) -> ExampleArrays:
     """Shapes and dtypes of ``example_arrays``."""
     count = sum(len(split.lengths) for split in dataset.splits)
-    inputs, lengths, labels = dataset.train[:3]
-    arrays = inputs[:, :steps], lengths, labels if labels.ndim == 1 else labels[:, :steps]
+    arrays = _cut(dataset.train, steps)
     return ExampleArrays(*[jax.ShapeDtypeStruct((count, *a.shape[1:]), a.dtype) for a in arrays])
+
+
+def _cut(split: Examples, steps: int) -> ExampleArrays:
+    labels = split.labels if split.labels.ndim == 1 else split.labels[:, :steps]
+    return ExampleArrays(split.inputs[:, :steps], split.lengths, labels)
 
 
 class ProgramKind(NamedTuple):
