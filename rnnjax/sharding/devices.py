@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -56,7 +57,9 @@ def check_devices(execution: Execution) -> None:
         raise UserError(f"--cpu-devices {execution.cpu_devices} comes too late: JAX runs on {count} already.")
 
 
-def choose_layout(execution: Execution, members: int, batch_size: int) -> Layout:
+def choose_layout(
+    execution: Execution, members: int, batch_size: int, devices: Sequence[jax.Device] | None = None
+) -> Layout:
     """Divide an ensemble over the devices: its members first, as far as they divide evenly, then each batch.
 
     On a CPU, unless the flags give a number of devices, a batch is divided over as many cores as get an equal number
@@ -66,11 +69,12 @@ def choose_layout(execution: Execution, members: int, batch_size: int) -> Layout
         execution: the flags.
         members: number of runs in the ensemble.
         batch_size: examples in a batch.
+        devices: those of a ``Target`` to compile for; all that JAX has here if not given.
 
     Raises:
         UserError: there are fewer devices than the flags give, or they do not divide over ``model_devices``.
     """
-    devices = jax.devices()
+    devices = jax.devices() if devices is None else devices
     member_loop: MemberLoop = "map" if devices[0].platform == "cpu" else "vmap"
     if execution.devices is not None and jax.process_count() > 1 and execution.devices != len(devices):
         raise UserError(f"--devices {execution.devices}: several processes use all their {len(devices)} devices.")

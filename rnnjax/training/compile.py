@@ -26,6 +26,7 @@ from rnnjax.training.step.train_step import carry_before_step, make_eval_step, m
 from rnnjax.typing import ModelParams, PyTree
 
 Program = Callable[..., PyTree]
+SingleDevice = tuple[Callable[..., PyTree], tuple[PyTree, ...]]  # a function of one member, and its arguments
 Measured = LayerMeasurements | CellMeasurements
 
 
@@ -58,7 +59,17 @@ class Programs(NamedTuple):
     origin: Callable[[TrainState, np.ndarray, Batch], Origin]
 
 
-def build_programs(
+class ProgramSpecs(NamedTuple):
+    """The functions of an ensemble with their arguments, before they are compiled; see ``Programs``."""
+
+    train: ProgramSpec
+    evaluate: ProgramSpec
+    init: dict[Cell, SingleDevice]
+    measure: SingleDevice
+    origin: Callable[[TrainState, np.ndarray, Batch], Origin]
+
+
+def program_specs(
     models: dict[Cell, nn.Module],
     optimizer: Optimizer,
     settings: TrainingSettings,
@@ -71,8 +82,8 @@ def build_programs(
     eval_shape: tuple[int, int],
     diagnosis_batch: Batch,
     episode_words: tuple[int, ...] = (),
-) -> Programs:
-    """Compile all programs of an ensemble.
+) -> ProgramSpecs:
+    """Describe all programs of an ensemble.
 
     Args:
         models: cell -> model; they differ in the initialisation of their parameters alone.
@@ -112,15 +123,24 @@ def build_programs(
 
     train = partial(train_chunk, step, logged_step)
     evaluate = partial(evaluate_chunk, eval_step, shard)
-    train_spec = ProgramSpec(train, train_roles, train_arguments, results_like=(2, None, None), donate_argnums=(2,))
-    eval_spec = ProgramSpec(evaluate, eval_roles, eval_arguments, results_like=(None, None))
-    compiled: dict[Cell | str, Program] = compile_in_parallel(
-        layout, {"train": train_spec}, {cell: (init, (key,)) for cell, init in inits.items()}
+    measure_layers = partial(_measure_layers, model, make_loss(model, program_kind.objective), episode_words)
+    return ProgramSpecs(
+        train=ProgramSpec(train, train_roles, train_arguments, results_like=(2, None, None), donate_argnums=(2,)),
+        evaluate=ProgramSpec(evaluate, eval_roles, eval_arguments, results_like=(None, None)),
+        init={cell: (init, (key,)) for cell, init in inits.items()},
+        measure=(measure_layers, (state.params, diagnosis_batch)),
+        origin=partial(_origin, model, program_kind),
     )
-    measure_layers = jax.jit(partial(_measure_layers, model, make_loss(model, program_kind.objective), episode_words))
+
+
+def build_programs(specs: ProgramSpecs, layout: Layout) -> Programs:
+    """Compile all programs of an ensemble; ``layout`` is that of its members over devices."""
+    inits = {f"init {i}": init for i, init in enumerate(specs.init.values())}
+    compiled = compile_in_parallel(layout, {"train": specs.train}, inits)
+    measure_layers, measure_arguments = specs.measure
     later = (
-        DeferredProgram(lambda: layout.lower(eval_spec)),
-        DeferredProgram(lambda: measure_layers.lower(state.params, diagnosis_batch).compile),
+        DeferredProgram(lambda: layout.lower(specs.evaluate)),
+        DeferredProgram(lambda: jax.jit(measure_layers).lower(*measure_arguments).compile),
     )
     if jax.devices()[0].platform != "cpu":
         for program in later:
@@ -128,9 +148,9 @@ def build_programs(
     return Programs(
         train=compiled["train"],
         evaluate=later[0],
-        init={cell: compiled[cell] for cell in models},
+        init={cell: compiled[name] for cell, name in zip(specs.init, inits, strict=True)},
         measure=later[1],
-        origin=partial(_origin, model, program_kind),
+        origin=specs.origin,
     )
 
 

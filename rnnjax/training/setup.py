@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnjax.sharding.layout import Layout
 from rnnjax.sharding.program_spec import ShardingRole
-from rnnjax.training.compile import Programs, build_programs
+from rnnjax.training.compile import Programs, ProgramSpecs, build_programs, program_specs
 from rnnjax.training.diagnose_run import diagnosis_batch
 from rnnjax.training.ensemble import Ensemble
 from rnnjax.training.schedule import total_steps
@@ -42,33 +42,12 @@ class EnsembleSetup(NamedTuple):
 
 def set_up_ensemble(ensemble: Ensemble, layout: Layout) -> EnsembleSetup:
     """Compile the programs of an ensemble while its data are copied to the devices, then draw initial parameters."""
-    settings, dataset = ensemble.settings, ensemble.datasets[0]
-    steps = total_steps(dataset.train.lengths, settings)
-    batch_size = layout.batch_size(settings.batch_size)
-    eval_examples, eval_steps = EVAL_BATCH_FACTOR * settings.batch_size, EVAL_STEPS_PER_PROGRAM
-    eval_batch_size = layout.batch_size(eval_examples)
-    if dataset.carried:  # one call evaluates a whole split, since the model's state is carried through it
-        eval_steps = -(-max(len(split.lengths) for split in (dataset.validation, dataset.test)) // eval_examples)
+    batch_size = layout.batch_size(ensemble.settings.batch_size)
+    eval_steps, eval_batch_size = _eval_shape(ensemble, layout)
     with ThreadPoolExecutor() as pool:
         examples_on_devices = pool.submit(_put_examples, ensemble, layout)
         began = time.perf_counter()
-        programs = build_programs(
-            {spec.cell: spec.make_model(dataset.sizes, spec.cell) for spec in ensemble.specs},
-            make_optimizer(settings, steps),
-            settings,
-            layout,
-            example_shapes(dataset, ensemble.longest),
-            ProgramKind(
-                objective=dataset.objective,
-                restart_every=steps // settings.epochs if dataset.carried else None,
-                ragged=ensemble.is_ragged,
-            ),
-            share_examples=ensemble.share_data,
-            train_shape=(settings.steps_per_program, batch_size),
-            eval_shape=(eval_steps, eval_batch_size),
-            diagnosis_batch=diagnosis_batch(dataset),
-            episode_words=dataset.episode_words,
-        )
+        programs = build_programs(specs_of_ensemble(ensemble, layout), layout)
         compile_seconds = time.perf_counter() - began
         examples = examples_on_devices.result()
     split = jax.jit(lambda key: tuple(jax.random.split(key)))  # one program, where an array of keys would take three
@@ -87,12 +66,44 @@ def set_up_ensemble(ensemble: Ensemble, layout: Layout) -> EnsembleSetup:
         hparams=layout.put(ShardingRole.MEMBER, hparams),
         keys=hparams.key,
         initial_state=initial_state,
-        steps=steps,
+        steps=total_steps(ensemble.datasets[0].train.lengths, ensemble.settings),
         batch_size=batch_size,
         eval_batch_size=eval_batch_size,
         eval_steps_per_program=eval_steps,
         compile_seconds=compile_seconds,
     )
+
+
+def specs_of_ensemble(ensemble: Ensemble, layout: Layout) -> ProgramSpecs:
+    """The programs of an ensemble before they are compiled."""
+    settings, dataset = ensemble.settings, ensemble.datasets[0]
+    steps = total_steps(dataset.train.lengths, settings)
+    return program_specs(
+        {spec.cell: spec.make_model(dataset.sizes, spec.cell) for spec in ensemble.specs},
+        make_optimizer(settings, steps),
+        settings,
+        layout,
+        example_shapes(dataset, ensemble.longest),
+        ProgramKind(
+            objective=dataset.objective,
+            restart_every=steps // settings.epochs if dataset.carried else None,
+            ragged=ensemble.is_ragged,
+        ),
+        share_examples=ensemble.share_data,
+        train_shape=(settings.steps_per_program, layout.batch_size(settings.batch_size)),
+        eval_shape=_eval_shape(ensemble, layout),
+        diagnosis_batch=diagnosis_batch(dataset),
+        episode_words=dataset.episode_words,
+    )
+
+
+def _eval_shape(ensemble: Ensemble, layout: Layout) -> tuple[int, int]:
+    """Batches that one call evaluates, and the examples in each with those that fill it."""
+    dataset, examples = ensemble.datasets[0], EVAL_BATCH_FACTOR * ensemble.settings.batch_size
+    steps = EVAL_STEPS_PER_PROGRAM
+    if dataset.carried:  # one call evaluates a whole split, since the model's state is carried through it
+        steps = -(-max(len(split.lengths) for split in (dataset.validation, dataset.test)) // examples)
+    return steps, layout.batch_size(examples)
 
 
 def _put_examples(ensemble: Ensemble, layout: Layout) -> ExampleArrays:
