@@ -124,6 +124,20 @@ def test_one_trace_is_lowered_for_each_platform_in_any_order(name, program):
     assert trace.lower().as_text() == texts[jax.default_backend()]
 
 
+@pytest.mark.parametrize("platform", ACCELERATORS)
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("name", CELLS)
+def test_every_product_has_the_precision_of_jax(name, program, platform):
+    """Also the products of a backward pass of our own, and whatever was traced before."""
+    for precision in ("default", "high", "highest", "default"):
+        with jax.default_matmul_precision(precision):
+            text = lowered(name, program, platform, ragged=False)
+        products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+        assert len(products) >= (2 if program == "forward" else 5)
+        named = precision.upper()
+        assert [line for line in products if f"precision = [{named}, {named}]" not in line] == []
+
+
 def test_the_default_backend_is_read_in_at_most_one_file():
     files = [path.name for path in SOURCES if "default_backend" in path.read_text(encoding="utf-8")]
     assert len(SOURCES) > 50
