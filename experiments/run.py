@@ -14,13 +14,19 @@ from rnnjax.distributed.collectives import require_same_flags
 from rnnjax.distributed.session import distributed_session
 from rnnjax.errors import UserError
 from rnnjax.runs.codec import encode
-from rnnjax.runs.folder import run_folder, scratch_folder
+from rnnjax.runs.folder import current_environment, run_folder, scratch_folder
 from rnnjax.runs.schema import Config
 from rnnjax.runtime.console import Terminal, printable
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import StoppedError
 from rnnjax.sharding.compilation_cache import configure_compilation_cache
-from rnnjax.sharding.devices import check_devices, configure_devices, describe_devices, is_first_process
+from rnnjax.sharding.devices import (
+    check_devices,
+    configure_devices,
+    describe_devices,
+    describe_matmul_precision,
+    is_first_process,
+)
 from rnnjax.typing import JSONObject
 
 
@@ -34,7 +40,8 @@ def run_experiment(experiment: Experiment) -> int:
             check_devices(execution)
             require_same_flags(encode(config), execution.num_processes, _flag_difference)
             devices, changed = describe_devices(), partial(config_differences, new=config)
-            opened = run_folder(experiment.out, config, devices, resume=execution.resume, difference=changed)
+            environment = current_environment(devices, describe_matmul_precision())
+            opened = run_folder(experiment.out, config, environment, resume=execution.resume, difference=changed)
             with opened if is_first_process() else scratch_folder() as folder:
                 with ProgressView(Terminal(quiet=not is_first_process())) as view:
                     view.line(f"{config.experiment} on {devices[0]}, into {folder}")

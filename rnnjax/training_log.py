@@ -23,7 +23,7 @@ from rnnjax.runs.reader import is_run_folder, read_config
 from rnnjax.runs.schema import Config, TaskInfo
 from rnnjax.runs.writer import MemberWriter, gradient_record, write_config, write_environment, write_task
 from rnnjax.scans.sites import Site
-from rnnjax.sharding.devices import describe_devices
+from rnnjax.sharding.devices import describe_devices, describe_matmul_precision
 from rnnjax.typing import AnyArray
 
 EXPERIMENT = "training log"  # in the config of such a run
@@ -192,7 +192,7 @@ def _begin_run(folder: Path) -> None:
         if any(entry.name not in LEFT for entry in folder.iterdir()):
             raise ValueError(f"the folder '{folder}' is not empty; give another one")
         (folder / schema.MEMBERS).mkdir(exist_ok=True)
-        write_environment(folder, current_environment(describe_devices()))
+        write_environment(folder, current_environment(describe_devices(), describe_matmul_precision()))
         write_task(folder, TaskInfo(step="step", example="example", objective=None))
         write_config(  # last: a folder without it holds no run
             folder, Config(format_version=schema.FORMAT_VERSION, experiment=EXPERIMENT, flags={})

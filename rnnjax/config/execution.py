@@ -1,4 +1,4 @@
-"""Flags for devices, processes and checkpoints; the results of a run do not depend on them."""
+"""Flags for devices, processes and checkpoints; the results of a run do not depend on them, apart from rounding."""
 
 import dataclasses
 from typing import Literal
@@ -19,6 +19,9 @@ class Execution:
         devices: number of devices to use; all local ones if not given.
         model_devices: devices over which parameters are divided with --parallel sharded.
         platform: kind of device; the fastest available if not given.
+        matmul_precision: how an accelerator multiplies float32 matrices: highest in float32; default, the fastest, in
+            bfloat16 on a TPU and in TF32 on an NVIDIA GPU that has it; high in three bfloat16 products on a TPU, as
+            default on a GPU. A CPU multiplies in float32.
         cpu_devices: virtual devices of the CPU; one for each core if not given, of which small batches use fewer.
         coordinator: address:port of the first of several processes; detected under SLURM, Open MPI and on TPU pods.
         num_processes: number of processes, with --coordinator.
@@ -36,6 +39,7 @@ class Execution:
     devices: int | None = None
     model_devices: int = 1
     platform: Literal["cpu", "gpu", "tpu"] | None = None
+    matmul_precision: Literal["default", "high", "highest"] = "default"
     cpu_devices: int | None = None
     coordinator: str | None = None
     num_processes: int | None = None

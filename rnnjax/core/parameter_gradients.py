@@ -27,7 +27,7 @@ def parameter_gradients(
     def pull(rows: jax.Array, w: jax.Array, b: Any, dz: jax.Array) -> tuple[jax.Array, Any]:
         """The pull-back of ``cell.project``, with one transposed copy of the rows and their axes not merged."""
         product = cell.dtype or cell.param_dtype
-        features_first = compiler.materialized(jnp.moveaxis(rows, -1, 0)).astype(product)
+        features_first = compiler.features_first(rows).astype(product)
         d_w = jax.lax.dot_general(
             features_first, dz, (((1, 2), (0, 1)), ((), ())),
             preferred_element_type=cell.state_dtype, out_sharding=explicit_sharding(w),

@@ -1,4 +1,4 @@
-"""All that a program must contain for XLA's CPU compiler alone, and the choice of it when a program is lowered.
+"""What a program must contain for one compiler of XLA and not for another, chosen when the program is lowered.
 
 ``for_platform`` traces a function with either ``Compiler``. Which of the two a program is made of is decided when it is
 lowered, by the platform that it is lowered for, so ``jax.jit(f).trace(...).lower(lowering_platforms=("tpu",))`` gives
@@ -36,10 +36,10 @@ def for_platform(function: Callable[..., Any], *arguments: PyTree) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Compiler:
-    """The work-arounds for XLA's CPU compiler where ``is_cpu``, nothing of that where not.
+    """The work-arounds for XLA's CPU compiler where ``is_cpu``; where not, that for TPUs of ``features_first`` alone.
 
-    An optimization barrier would say most of it, but this compiler removes barriers before it decides what to fuse and
-    what to copy.
+    An optimization barrier would say most of it, but the CPU's compiler removes barriers before it decides what to fuse
+    and what to copy.
     """
 
     is_cpu: bool
@@ -87,6 +87,16 @@ class Compiler:
     def materialized(self, a: jax.Array) -> jax.Array:
         """``a``, with its axes in another order than in memory, as an array of its own, or products would be slower."""
         return jax.lax.optimization_barrier(a) if self.is_cpu else a
+
+    def features_first(self, rows: jax.Array) -> jax.Array:
+        """``rows`` (K, N, F) as (F, K, N), for a product with F rows; what the loop before wrote stays as it was.
+
+        Without the barrier, a compiler for TPUs lets the loop write an array as that product reads it, in bfloat16 and
+        with the steps between N and F: 218 of the 378 bundles of an LSTM's step, (32, 500, 128) on a TPU v5e.
+        """
+        if self.is_cpu:
+            return self.materialized(jnp.moveaxis(rows, -1, 0))
+        return jnp.moveaxis(jax.lax.optimization_barrier(rows), -1, 0)
 
     def loop_inputs(
         self, inputs: ScanInputs, steps: int, chunk: int

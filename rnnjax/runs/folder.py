@@ -31,7 +31,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")
 def run_folder(
     out: str | None,
     config: Config,
-    devices: list[str],
+    environment: Environment,
     *,
     resume: bool,
     difference: Callable[[Config], list[str]],
@@ -44,7 +44,7 @@ def run_folder(
         out: path of the folder; None makes ``runs/<experiment>-<date>-<time>``, with a number behind it where another
             run has begun in the same second.
         config: what is to be trained.
-        devices: one line a device.
+        environment: on what this process trains.
         resume: whether to continue the run that is in the folder, where there is one.
         difference: for the config of the run in the folder, a line for each difference from ``config`` that changes
             what is computed.
@@ -69,10 +69,7 @@ def run_folder(
                 _refuse_other_flags(folder, difference)
             check_no_link(folder / MEMBERS)
             (folder / MEMBERS).mkdir(exist_ok=True)
-            environment = current_environment(devices)
-            if begun:
-                environment = _resumed(read_environment(folder), environment)
-            write_environment(folder, environment)
+            write_environment(folder, _resumed(read_environment(folder), environment) if begun else environment)
             if not begun:
                 write_config(folder, config)  # last: a folder without it holds no run
         except OSError as error:
@@ -152,8 +149,13 @@ def _resumed(first: Environment, current: Environment) -> Environment:
     return msgspec.structs.replace(first, resumed=(*first.resumed, environment_to_json(encode(current))))
 
 
-def current_environment(devices: list[str]) -> Environment:
-    """On what this process trains; ``devices`` are a line each."""
+def current_environment(devices: list[str], matmul_precision: str) -> Environment:
+    """On what this process trains.
+
+    Args:
+        devices: a line for each.
+        matmul_precision: of products of float32 matrices, as JAX names it.
+    """
     return Environment(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         command=shlex.join(sys.argv),
@@ -162,6 +164,7 @@ def current_environment(devices: list[str]) -> Environment:
         platform=platform.platform(),
         cpu_cores=os.cpu_count(),
         devices=tuple(devices),
+        matmul_precision=matmul_precision,
         git_commit=_git_commit(),
     )
 

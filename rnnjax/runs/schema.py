@@ -86,6 +86,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         platform: the operating system.
         cpu_cores: how many the machine has.
         devices: a line for each device.
+        matmul_precision: of products of float32 matrices, as JAX names it.
         git_commit: commit of rnnjax, with "+changes" where the files differ from it; None outside of git.
         resumed: the environments in which the run was continued, the oldest first.
         merged: names of the folders of which this one is a merge.
@@ -98,6 +99,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     platform: str | msgspec.UnsetType = msgspec.UNSET
     cpu_cores: int | msgspec.UnsetType | None = msgspec.UNSET
     devices: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    matmul_precision: str | msgspec.UnsetType = msgspec.UNSET
     git_commit: str | msgspec.UnsetType | None = msgspec.UNSET
     resumed: tuple[JSONObject, ...] = ()
     merged: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET

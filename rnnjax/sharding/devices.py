@@ -19,7 +19,7 @@ SCHEDULER = "--xla_cpu_enable_concurrency_optimized_scheduler"
 
 
 def configure_devices(execution: Execution) -> None:
-    """Set platform and number of CPU devices, before the first use of JAX.
+    """Set platform, number of CPU devices and precision of matrix products, before the first use of JAX.
 
     Every core of a CPU is a device, and all work at once, so XLA need not schedule a program for several threads.
     """
@@ -29,6 +29,8 @@ def configure_devices(execution: Execution) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if execution.platform is not None:
         jax.config.update("jax_platforms", execution.platform + ",cpu" * (execution.platform != "cpu"))
+    if execution.matmul_precision != "default":  # which is what JAX_DEFAULT_MATMUL_PRECISION says, where it is set
+        jax.config.update("jax_default_matmul_precision", execution.matmul_precision)
     with contextlib.suppress(RuntimeError):  # JAX is in use already; ``check_devices`` counts its devices
         jax.config.update("jax_num_cpu_devices", execution.cpu_devices or cores)
 
@@ -115,3 +117,8 @@ def is_first_process() -> bool:
 def describe_devices() -> list[str]:
     """One line for each local device."""
     return [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.local_devices()]
+
+
+def describe_matmul_precision() -> str:
+    """How products of float32 matrices are computed here, as JAX names it."""
+    return jax.config.jax_default_matmul_precision or "default"  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ import pytest
 
 from rnnjax.errors import UserError
 from rnnjax.runs.codec import encode
-from rnnjax.runs.folder import run_folder, scratch_folder
+from rnnjax.runs.folder import current_environment, run_folder, scratch_folder
 from rnnjax.runs.schema import FORMAT_VERSION, Config
 
 CONFIG = Config(
@@ -24,7 +24,7 @@ def differing(old):
 
 def enter(out, *, resume=False, config=CONFIG, device="cpu:0 cpu"):
     out = None if out is None else str(out)
-    return run_folder(out, config, [device], resume=resume, difference=differing)
+    return run_folder(out, config, current_environment([device], "highest"), resume=resume, difference=differing)
 
 
 def train(folder, name="lstm-seed0"):
@@ -54,7 +54,7 @@ def test_what_was_asked_and_on_what_it_ran_is_written_first(tmp_path):
         assert names(folder) == [".lock", "config.json", "environment.json", "members"]
         assert json.loads((folder / "config.json").read_text()) == encode(CONFIG)
         environment = json.loads((folder / "environment.json").read_text())
-        assert environment["devices"] == ["cpu:0 cpu"]
+        assert (environment["devices"], environment["matmul_precision"]) == (["cpu:0 cpu"], "highest")
         assert re.fullmatch(r"\d+\.\d+.*", environment["jax"])
         assert set(environment) >= {"started", "command", "python", "platform", "cpu_cores", "git_commit", "jaxlib"}
         assert "resumed" not in environment

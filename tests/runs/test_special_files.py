@@ -12,7 +12,7 @@ from rnnjax.regular_files import read_regular
 from rnnjax.report.run_report import write_report
 from rnnjax.runs import json_io, schema
 from rnnjax.runs.checkpoint_store import CheckpointStore
-from rnnjax.runs.folder import run_folder
+from rnnjax.runs.folder import current_environment, run_folder
 from rnnjax.runs.json_io import read_json, read_records, write_bytes
 from rnnjax.runs.merge import merge_runs
 from rnnjax.runs.reader import load_run, read_config, read_model, read_vocabulary
@@ -160,7 +160,7 @@ def test_a_run_is_continued_through_no_link(shards, tmp_path, name):
     (run / name).symlink_to(tmp_path / ("moved" if name == "members" else "secret"))
 
     def go_on():
-        with run_folder(str(run), config, [], resume=True, difference=lambda _: []):
+        with run_folder(str(run), config, current_environment([], "default"), resume=True, difference=lambda _: []):
             pytest.fail("it was opened")
 
     assert "it is a symbolic link, which is not followed here" in refusal(go_on)

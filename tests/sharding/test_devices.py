@@ -15,6 +15,7 @@ from rnnjax.sharding.devices import (
     check_devices,
     choose_layout,
     configure_devices,
+    describe_matmul_precision,
 )
 from rnnjax.sharding.layout import MeshLayout, PmapLayout
 
@@ -124,6 +125,17 @@ def test_xla_orders_programs_for_one_thread_unless_the_flag_is_set(flags, expect
     monkeypatch.setenv("XLA_FLAGS", flags)
     configure_devices(Execution(cpu_devices=8))
     assert os.environ["XLA_FLAGS"] == expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [("default", "tensorfloat32"), ("highest", "highest")])
+def test_the_precision_of_matrix_products_is_that_of_the_flag_or_else_of_the_environment(given, expected):
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32")  # as the environment variable does
+    try:
+        configure_devices(Execution(cpu_devices=8, matmul_precision=given))
+        assert describe_matmul_precision() == expected
+    finally:
+        jax.config.update("jax_default_matmul_precision", None)
+    assert describe_matmul_precision() == "default"
 
 
 THREE = """

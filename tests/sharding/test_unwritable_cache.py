@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from rnnjax.runs.folder import run_folder
+from rnnjax.runs.folder import current_environment, run_folder
 from rnnjax.runs.schema import Config
 from rnnjax.sharding.compilation_cache import configure_compilation_cache
 
@@ -50,7 +50,9 @@ def test_runs_of_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
     folders = []
 
     def start(depth):
-        with run_folder(None, config, [], resume=False, difference=lambda _: []) as folder:
+        with run_folder(
+            None, config, current_environment([], "default"), resume=False, difference=lambda _: []
+        ) as folder:
             folders.append(folder)
             if depth:
                 start(depth - 1)
