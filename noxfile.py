@@ -25,6 +25,26 @@ def colab(session: nox.Session) -> None:
     _suite(session, *COLAB)
 
 
+@nox.session(python="3.11")
+def tpu(session: nox.Session) -> None:
+    """Every program of every experiment, compiled for TPUs; needs none, but libtpu (0.4 GB)."""
+    _compile_for(session, "jax[tpu]", "v5e", "layers_for_tpu", "experiments_for_tpu")
+
+
+@nox.session(python="3.11")
+def cuda(session: nox.Session) -> None:
+    """Every program of every experiment, compiled for NVIDIA GPUs; needs none, but CUDA's libraries (5.5 GB)."""
+    _compile_for(session, "jax[cuda12]", "T4", "experiments_for_gpu")
+
+
+def _compile_for(session: nox.Session, package: str, device: str, *tests: str) -> None:
+    session.install("-r", "requirements.txt", "-r", "requirements-dev.txt", package)
+    find_compiler = f"from rnnjax.sharding.targets import TARGETS; TARGETS['{device}'].devices()"
+    session.run("python", "-c", find_compiler, env={"JAX_PLATFORMS": "cpu"})  # without it all tests would be skipped
+    files = [f"tests/accelerators/test_{name}.py" for name in tests]
+    session.run("pytest", *files, "-m", "slow or accelerators", "--dist", "worksteal", *session.posargs)
+
+
 def _suite(session: nox.Session, *pins: str) -> None:
     session.install("-r", "requirements.txt", "-r", "requirements-dev.txt", *pins)
     session.run("python", "-c", "import jax, flax; print('jax', jax.__version__, 'flax', flax.__version__)")

@@ -9,7 +9,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import tyro
@@ -79,7 +79,7 @@ def main() -> None:
                 for program in track(programs, case.title, console=console, transient=True)
             ]
             console.print(table(flags, case, counts))
-            counted.append({"case": case._asdict(), "programs": [dataclasses.asdict(one) for one in counts]})
+            counted.append({"case": case._asdict(), "programs": [one.as_json() for one in counts]})
             if flags.out is not None:
                 metadata = {"device": flags.device, "versions": versions()}
                 Path(flags.out).write_text(json.dumps({**metadata, "counted": counted}, indent=1))
@@ -104,6 +104,10 @@ class Counts:
     compile_seconds: float
     temporary_bytes: int
     loops: tuple[LoopBody, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """All fields by name, also those of the loops."""
+        return {**dataclasses.asdict(self), "loops": [body._asdict() for body in self.loops]}
 
     def shown(self, *, backward: bool) -> str:
         """Bundles or kernels of the forward or the backward loop; "–" where there is none."""

@@ -1,7 +1,11 @@
 """What a compiled program consists of, read from the text that ``Compiled.as_text()`` gives."""
 
+import math
 import re
 from typing import NamedTuple
+
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
+FROM_HOST = {"infeed", "outfeed", "send", "recv"}
 
 
 class Instruction(NamedTuple):
@@ -9,7 +13,17 @@ class Instruction(NamedTuple):
 
     name: str
     opcode: str
+    result: str  # its type, with the layout
     text: str  # the whole line
+
+    @property
+    def result_bytes(self) -> int:
+        """Bytes of all arrays of the result, without padding."""
+        arrays = re.findall(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]", self.result)
+        return sum(
+            max(1, int(bits or 8) // 8) * math.prod(map(int, filter(None, shape.split(","))))
+            for _, bits, shape in arrays
+        )
 
 
 def computations(program_text: str) -> dict[str, list[Instruction]]:
@@ -19,8 +33,8 @@ def computations(program_text: str) -> dict[str, list[Instruction]]:
     for line in program_text.splitlines():
         if head := re.match(r"(?:ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{", line):
             current = found.setdefault(head[1], [])
-        elif (match := re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = .*? ([a-z][\w\-]*)\(", line)) and current is not None:
-            current.append(Instruction(match[1], match[2], line.strip()))
+        elif (match := re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\(", line)) and current is not None:
+            current.append(Instruction(match[1], match[3], match[2], line.strip()))
     return found
 
 
@@ -40,3 +54,28 @@ def loops(program_text: str) -> list[Loop]:
         assert body is not None
         found.append(Loop(by_name[body[1]], instruction.text))
     return found
+
+
+def collectives(program_text: str) -> list[Instruction]:
+    """All operations by which devices communicate."""
+    found = [one for listed in computations(program_text).values() for one in listed]
+    return [one for one in found if one.opcode.removesuffix("-start") in COLLECTIVES]
+
+
+def host_calls(program_text: str) -> list[Instruction]:
+    """All operations that transfer data from or to the host, or call a function there, while the program runs."""
+    found = [one for listed in computations(program_text).values() for one in listed]
+    return [
+        one
+        for one in found
+        if one.opcode.removesuffix("-done") in FROM_HOST
+        or (
+            one.opcode == "custom-call" and "callback" in one.text.partition("custom_call_target=")[2].partition(",")[0]
+        )
+    ]
+
+
+def reused_arguments(program_text: str) -> int:
+    """Arrays of the results that take the memory of an argument."""
+    head = program_text.partition("\n")[0]
+    return len(re.findall(r"\{[\d, ]*\}: \(\d+, \{[\d, ]*\}, (?:may|must)-alias\)", head))

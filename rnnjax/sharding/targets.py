@@ -92,7 +92,7 @@ class Target:
                     platform="cuda", topology_name=self.gpu.name, topology="1x1x1",
                     target_config=self.gpu.proto_text(self.memory_bytes),
                 )  # fmt: skip
-        except (NotImplementedError, RuntimeError) as error:
+        except RuntimeError as error:
             extra = "tpu" if self.platform == "tpu" else "cuda12"
             raise UserError(
                 f"The compiler for {self.title} is not available ({str(error).splitlines()[0]}); install it with "

@@ -79,6 +79,13 @@ def test_an_accelerator_takes_members_all_at_once(monkeypatch):
     assert (layout.member_loop, layout.mesh.devices.shape) == ("vmap", (2, 2, 1))
 
 
+def test_devices_that_are_given_are_used_whatever_is_here():
+    cards = [Card(i, "tpu") for i in range(4)]
+    assert choose_layout(Execution(parallel="pmap"), 3, 32, cards) == PmapLayout(3, tuple(cards), "vmap")
+    with pytest.raises(UserError, match="there are only 4"):
+        choose_layout(Execution(devices=5), 3, 32, cards)
+
+
 def test_several_processes_divide_the_batch_over_all_their_devices(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     assert dict(choose_layout(Execution(), 4, 32).mesh.shape) == {"member": 1, "data": 8, "model": 1}

@@ -1,0 +1,86 @@
+"""Every program of every experiment, compiled for TPUs; run by ``nox -s tpu``, skipped where libtpu is not installed.
+
+Each program is compiled for one v5e, a Colab's TPU. How a batch is divided is compiled for eight v5e, a Kaggle's TPU,
+with as many programs as differ in that; two experiments are compiled for a v6e.
+"""
+
+import jax
+import pytest
+
+from benchmarks.experiment_programs import COMMANDS, OTHER_CELLS, PROGRAMS
+from rnnjax.config.execution import Execution
+from rnnjax.sharding.compiled_text import collectives
+
+pytestmark = pytest.mark.accelerators
+DIVIDED = ("recall --cells lstm", "imdb --cells lstm", "temporal --cells simple:omega=2", "characters --cells lstm")
+SCALARS = 16  # most numbers of one member that are summed beside its gradient
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_program_compiles_for_one_chip(command, name, compiled_program):
+    text, _ = compiled_program("v5e", command, name)
+    assert collectives(text) == []
+
+
+@pytest.mark.parametrize("command", OTHER_CELLS)
+def test_another_cell_is_trained_on_one_chip(command, compiled_program):
+    compiled_program("v5e", command, "train")
+
+
+def test_training_without_the_log_compiles_for_one_chip(compiled_program):
+    compiled_program("v5e", "recall --cells lstm --log-gradients-every 0", "train")
+
+
+@pytest.mark.parametrize("name", ["train", "measure"])
+@pytest.mark.parametrize("command", ["recall --cells gru", "imdb --cells lstm"])
+def test_a_program_compiles_for_a_newer_chip(command, name, compiled_program):
+    compiled_program("v6e", command, name)
+
+
+def sizes(params, row_sharded):
+    """(bytes of the parameters that every device holds, of those whose rows are divided)."""
+    pairs = zip(jax.tree.leaves(params), jax.tree.leaves(row_sharded), strict=True)
+    both = [(4 * a.size, is_sharded) for a, is_sharded in pairs]
+    return sum(b for b, is_sharded in both if not is_sharded), sum(b for b, is_sharded in both if is_sharded)
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+@pytest.mark.parametrize("command", DIVIDED)
+def test_a_step_on_eight_chips_sums_its_gradient_once(command, parallel, compiled_program):
+    """In a plain step and in a logged one: the weights of the batch, then all gradients, in one operation each.
+
+    Of a matrix with divided rows the gradient is summed by itself, and the rows are gathered. The log is gathered at
+    the end of its step. There is nothing between devices in the loops over time.
+    """
+    text, programs = compiled_program("v5e-8", command, "train", execution=Execution(parallel=parallel))
+    state, members = programs.specs.train.arguments[2], programs.layout.members
+    row_sharded = programs.layout.batch_shard(state.params).row_sharded
+    flags = row_sharded if parallel == "jit" else jax.tree.map(lambda a: row_sharded, state.params)
+    whole, divided = sizes(state.params, flags)
+    found = collectives(text)
+    reduced = sorted(one.result_bytes for one in found if one.opcode == "all-reduce")
+    gathered = [one.result_bytes for one in found if one.opcode == "all-gather"]
+    kinds = 2  # of steps: plain and logged
+    assert len(reduced) + len(gathered) == len(found)
+    assert reduced[:kinds] == [4 * members] * kinds
+    if divided:
+        assert reduced[-kinds:] == [members * divided] * kinds
+        assert gathered.count(members * divided) == kinds
+    in_one = reduced[kinds : 2 * kinds]
+    assert len(reduced) == (3 if divided else 2) * kinds
+    assert all(members * whole < size <= members * (whole + 4 * SCALARS) for size in in_one)
+    assert len(gathered) == (kinds if divided else 0) + 1
+
+
+@pytest.mark.parametrize("command", DIVIDED)
+def test_evaluation_compiles_for_eight_chips(command, compiled_program):
+    text, _ = compiled_program("v5e-8", command, "evaluate")
+    assert {one.opcode for one in collectives(text)} == {"all-gather"}
+
+
+def test_large_matrices_are_divided_over_pairs_of_eight_chips(compiled_program):
+    execution = Execution(parallel="sharded", model_devices=2)
+    text, programs = compiled_program("v5e-8", "imdb --cells lstm", "train", execution=execution)
+    assert dict(programs.layout.mesh.shape) == {"member": 1, "data": 4, "model": 2}
+    assert {"all-reduce", "all-gather"} <= {one.opcode for one in collectives(text)}
