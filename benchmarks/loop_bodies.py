@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from rnnjax.sharding.compiled_text import Instruction, computations, loops
+from rnnjax.sharding.compiled_text import Instruction, code_keys, computations, loops
 from rnnjax.sharding.targets import NO_TPU_HERE
 
 SUFFIX = "-schedule-analysis_final_bundles.txt"
@@ -53,12 +53,13 @@ def loop_bundles(program_text: str, folder: Path) -> list[LoopBody]:
         program_text: ``as_text()`` of the program.
         folder: that was given to ``write_bundles_to``.
     """
-    counts = dict(_bundles(folder))
+    keys, counts = code_keys(program_text), dict(_bundles(folder))
     for path in folder.iterdir():
         path.unlink()
+    by_key = {keys[name]: count for name, count in counts.items() if name in keys}  # a file serves all that are alike
     found = []
     for loop in loops(program_text):
-        body = {one.name: counts[one.name] for one in loop.body if one.name in counts}
+        body = {one.name: by_key[keys[one.name]] for one in loop.body if keys[one.name] in by_key}
         loops_inside = any(_iterations(one) > 1 for one in loop.body)
         found.append(_loop_body(loop.text, body, loops_inside=loops_inside))
     return found

@@ -1,11 +1,13 @@
 """What a compiled program consists of, read from the text that ``Compiled.as_text()`` gives."""
 
+import functools
 import math
 import re
 from typing import NamedTuple
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 FROM_HOST = {"infeed", "outfeed", "send", "recv"}
+NAME = re.compile(r"%([\w.\-]+)")
 
 
 class Instruction(NamedTuple):
@@ -79,3 +81,38 @@ def reused_arguments(program_text: str) -> int:
     """Arrays of the results that take the memory of an argument."""
     head = program_text.partition("\n")[0]
     return len(re.findall(r"\{[\d, ]*\}: \(\d+, \{[\d, ]*\}, (?:may|must)-alias\)", head))
+
+
+def code_keys(program_text: str) -> dict[str, str]:
+    """The name of each instruction -> a text that instructions share which compute the same from operands alike.
+
+    A compiler can make the code of such instructions once. Names, and what is known of the source, make no difference;
+    shapes, layouts and memory spaces of results and operands do.
+    """
+    by_name = computations(program_text)
+
+    @functools.cache
+    def computation_key(name: str) -> str:
+        order: dict[str, int] = {}
+
+        def anonymous(match: re.Match[str]) -> str:
+            return computation_key(match[1]) if match[1] in by_name else f"%{order.setdefault(match[1], len(order))}"
+
+        return "{" + "; ".join(NAME.sub(anonymous, _without_notes(one.text)) for one in by_name[name]) + "}"
+
+    def instruction_key(one: Instruction, results: dict[str, str]) -> str:
+        def operand(match: re.Match[str]) -> str:
+            return computation_key(match[1]) if match[1] in by_name else results.get(match[1], "%")
+
+        return NAME.sub(operand, _without_notes(one.text).partition(" = ")[2])
+
+    keys: dict[str, str] = {}
+    for listed in by_name.values():
+        results = {one.name: one.result for one in listed}
+        keys |= {one.name: instruction_key(one, results) for one in listed}
+    return keys
+
+
+def _without_notes(line: str) -> str:
+    """A line without comments, metadata and the compiler's notes to itself."""
+    return re.sub(r"/\*.*?\*/|, (?:metadata|backend_config)=.*", "", line)

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from rnnjax.sharding.compiled_text import collectives, computations, host_calls, loops, reused_arguments
+from rnnjax.sharding.compiled_text import code_keys, collectives, computations, host_calls, loops, reused_arguments
 
 TPU_LINES = """HloModule jit_train, input_output_alias={ {0}: (3, {}, may-alias), {1, 2}: (4, {}, must-alias) }
 
@@ -75,3 +75,44 @@ def test_what_devices_exchange_is_counted_in_bytes():
     divided = jax.shard_map(total, mesh=mesh, in_specs=P("data"), out_specs=P(), check_vma=False)
     found = collectives(compiled_text(divided, jnp.ones((8, 6))))
     assert {one.opcode: one.result_bytes for one in found} == {"all-reduce": 24, "all-gather": 96}
+
+
+ALIKE = """
+%fused.1 (p.0: f32[8], p.1: f32[8]) -> f32[8] {
+  %p.0 = f32[8]{0} parameter(0)
+  %p.1 = f32[8]{0} parameter(1)
+  ROOT %sub.3 = f32[8]{0} subtract(%p.0, %p.1), metadata={op_name="a"}
+}
+
+%fused.2 (q.7: f32[8], q.1: f32[8]) -> f32[8] {
+  %q.7 = f32[8]{0} parameter(0)
+  %q.1 = f32[8]{0} parameter(1)
+  ROOT %sub.9 = f32[8]{0} subtract(%q.7, %q.1), metadata={op_name="b"}
+}
+
+%fused.3 (q.7: f32[8], q.1: f32[8]) -> f32[8] {
+  %q.7 = f32[8]{0} parameter(0)
+  %q.1 = f32[8]{0} parameter(1)
+  ROOT %sub.9 = f32[8]{0} subtract(%q.1, %q.7)
+}
+
+ENTRY %main (x.1: f32[8], y: f32[8]) -> f32[8] {
+  %x.1 = f32[8]{0} parameter(0)
+  %y = f32[8]{0:S(1)} parameter(1)
+  %fusion.1 = f32[8]{0} fusion(%x.1, %x.1), kind=kLoop, calls=%fused.1, backend_config={"a":1}
+  %fusion.2 = f32[8]{0} fusion(%x.1, /*index=1*/%fusion.1), kind=kLoop, calls=%fused.2
+  %fusion.3 = f32[8]{0} fusion(%x.1, %x.1), kind=kLoop, calls=%fused.3
+  %fusion.4 = f32[8]{0} fusion(%x.1, %y), kind=kLoop, calls=%fused.1
+  %copy.1 = f32[8]{0} copy(%fusion.1)
+  %copy.2 = f32[8]{0} copy(%fusion.2)
+  ROOT %copy.3 = f32[8]{0} copy(%y)
+}
+"""
+
+
+def test_instructions_of_which_a_compiler_makes_the_code_once():
+    """The third fusion subtracts in the other order; the fourth, and the last copy, read another memory space."""
+    keys = code_keys(ALIKE)
+    assert keys["fusion.1"] == keys["fusion.2"]
+    assert keys["copy.1"] == keys["copy.2"]
+    assert len({keys[f"fusion.{i}"] for i in (1, 3, 4)} | {keys["copy.1"], keys["copy.3"]}) == 5
