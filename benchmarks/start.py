@@ -70,13 +70,20 @@ def _first_step(command: str, folder: Path, name: str) -> None:
     flags = f"{command} --compilation-cache {folder / 'programs'} --out {folder / name}"
     process = subprocess.Popen([sys.executable, "launch.py", *flags.split()], stdout=subprocess.DEVNULL)
     try:
-        while not any(path.stat().st_size for path in (folder / name).glob("members/*/metrics.jsonl")):
-            if process.poll() is not None:
-                raise RuntimeError(f"{flags} ended before its first step")
-            time.sleep(0.01)
+        if not wait_for_record(process, folder / name):
+            raise RuntimeError(f"{flags} ended before its first step")
     finally:
         process.kill()
         process.wait()
+
+
+def wait_for_record(process: subprocess.Popen[bytes], run: Path) -> bool:
+    """Wait until a run has written the record of its first step, or its process has ended; whether there is one."""
+    while not any(path.stat().st_size for path in run.glob("members/*/metrics.jsonl")):
+        if process.poll() is not None:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from rich.table import Table
 from benchmarks.cases import CellName
 from benchmarks.epoch import BACKENDS, VOCABULARY, WORDS
 from benchmarks.machine import machine, versions
+from benchmarks.start import wait_for_record
 from rnnjax.data.tfds.imdb import imdb
 from rnnjax.errors import UserError
 
@@ -80,12 +81,10 @@ def _ours(cell: CellName, folder: Path, name: str) -> Round:
     run = folder / name.replace(", ", "-")
     command = COMMAND.format(cell=cell).split()
     options = ["--compilation-cache", str(folder / "programs"), "--out", str(run)]
-    began, first = time.perf_counter(), float("nan")
+    began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "launch.py", *command, *options], stdout=subprocess.DEVNULL)
-    while np.isnan(first) and process.poll() is None:
-        if any(path.stat().st_size for path in run.glob("members/*/metrics.jsonl")):
-            first = time.perf_counter() - began
-        time.sleep(0.01)
+    wait_for_record(process, run)
+    first = time.perf_counter() - began
     status, whole = process.wait(), time.perf_counter() - began
     if status:
         raise RuntimeError(f"launch.py {' '.join(command)} ended with status {status}")
