@@ -39,24 +39,25 @@ def main() -> None:
     """Print a table for each file."""
     for file in tyro.cli(ShowAhead).counted:
         contents = json.loads(Path(file).read_text())
-        is_tpu = TARGETS[contents["device"]].platform == "tpu"
-        print(f"\n**{TARGETS[contents['device']].title}**, {'bundles' if is_tpu else 'kernels'} a step\n")
+        target = TARGETS[contents["device"]]
+        is_tpu = target.platform == "tpu"
+        print(f"\n**{target.title}**, {'bundles' if is_tpu else 'kernels and temporary memory'}\n")
         print("| layer (B, T, H) | " + " | ".join(COLUMNS) + " |\n|---" + "|---:" * len(COLUMNS) + "|")
         for case in contents["counted"]:
             programs = {(one["library"], one["what"], one["reads"]): one for one in case["programs"]}
-            fields = [_counts(programs[column]) for column in COLUMNS.values()]
+            fields = [_counts(programs[column], memory=not is_tpu) for column in COLUMNS.values()]
             print(f"| {_title(Case(**case['case']))} | " + " | ".join(fields) + " |")
 
 
-def _counts(program: dict[str, Any]) -> str:
-    """Counts in a step forward and in one back, as "163 + 251"."""
+def _counts(program: dict[str, Any], *, memory: bool) -> str:
+    """Counts in a step forward and in one back, as "163 + 251", and where wanted the temporary memory."""
     parts = []
     for backward in (False, True):
         bodies = [body for body in program["loops"] if body["backward"] is backward]
         if bodies:
             mark = "⁺" * any(body["loops_inside"] for body in bodies)
             parts.append(f"{sum(body['count'] for body in bodies):,}{mark}")
-    return " + ".join(parts)
+    return " + ".join(parts) + f", {program['temporary_bytes'] / 2**20:.0f} MiB" * memory
 
 
 def _title(case: Case) -> str:

@@ -17,6 +17,7 @@ NO_TPU_HERE = {  # environment variables without which libtpu looks for TPUs on 
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5litepod-1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # several processes may compile at once
 }
 
 
@@ -94,9 +95,11 @@ class Target:
                     target_config=self.gpu.proto_text(self.memory_bytes),
                 )  # fmt: skip
         except RuntimeError as error:
+            if not isinstance(error, NotImplementedError) and "not installed" not in str(error):
+                raise
             extra = "tpu" if self.platform == "tpu" else "cuda12"
             raise UserError(
-                f"The compiler for {self.title} is not available ({str(error).splitlines()[0]}); install it with "
+                f"The compiler for {self.title} is not installed; install it with "
                 f'pip install "jax[{extra}]=={jax.__version__}".'
             ) from error
         return tuple(topology.devices[: self.count])

@@ -48,4 +48,5 @@ def tables(programs):
 
 
 if __name__ == "__main__":
-    print("\n\n".join(tables([one for path in sys.argv[1:] for one in recorded(Path(path))])))
+    newest = {one[:4]: one for path in sys.argv[1:] for one in recorded(Path(path))}
+    print("\n\n".join(tables(newest.values())))

@@ -50,8 +50,9 @@ def sizes(params, row_sharded):
 def test_a_step_on_eight_chips_sums_its_gradient_once(command, parallel, compiled_program):
     """In a plain step and in a logged one: the weights of the batch, then all gradients, in one operation each.
 
-    Of a matrix with divided rows the gradient is summed by itself, and the rows are gathered. The log is gathered at
-    the end of its step. There is nothing between devices in the loops over time.
+    Of a matrix with divided rows the gradient is summed by itself, and the rows are gathered. A state that is carried
+    to the next batch is gathered at the end of a step, and so is the log. There is nothing between devices in the loops
+    over time.
     """
     text, programs = compiled_program("v5e-8", command, "train", execution=Execution(parallel=parallel))
     state, members = programs.specs.train.arguments[2], programs.layout.members
@@ -70,7 +71,9 @@ def test_a_step_on_eight_chips_sums_its_gradient_once(command, parallel, compile
     in_one = reduced[kinds : 2 * kinds]
     assert len(reduced) == (3 if divided else 2) * kinds
     assert all(members * whole < size <= members * (whole + 4 * SCALARS) for size in in_one)
-    assert len(gathered) == (kinds if divided else 0) + 1
+    carried = [members * 4 * a.size for a in jax.tree.leaves(state.carry)]
+    assert sorted(gathered)[: kinds * len(carried)] == sorted(carried) * kinds
+    assert len(gathered) == kinds * (bool(divided) + len(carried)) + 1
 
 
 @pytest.mark.parametrize("command", DIVIDED)

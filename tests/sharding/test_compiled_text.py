@@ -17,6 +17,14 @@ TPU_LINES = """HloModule jit_train, input_output_alias={ {0}: (3, {}, may-alias)
   ROOT %copy-start.2 = (f32[4]{0:T(128)S(1)}, f32[4]{0:T(128)}, u32[]{:S(2)}) copy-start(%constant.676)
 }
 
+%fused_computation.534 (b: f32[1,4,128]) -> f32[1,32,128] {
+  ROOT %all-gather.12 = f32[1,32,128]{2,0,1:T(1,128)} all-gather(%b), channel_id=1, dimensions={1}
+}
+
+%async_collective_fusion.434 (b: f32[1,4,128]) -> f32[1,32,128] {
+  ROOT %all-gather.14 = f32[1,32,128]{2,0,1:T(1,128)S(1)} all-gather(%b), channel_id=1, dimensions={1}
+}
+
 ENTRY %main.42 (x.1: f32[32,128]) -> f32[32,128] {
   %send.1 = (f32[4]{0}, u32[], token[]) send(%x.1, %after-all), channel_id=2
   ROOT %while.28 = (s32[]{:T(128)}, f32[32,128]{1,0}) while(%t), condition=%region_0.1, body=%region_1.2, metadata={}
@@ -35,7 +43,7 @@ def test_instructions_of_a_program_for_a_tpu():
     (loop,) = loops(TPU_LINES)
     assert loop.body == found["region_1.2"]
     assert "while.28" in loop.text
-    assert [one.name for one in collectives(TPU_LINES)] == ["all-reduce.12"]
+    assert [one.name for one in collectives(TPU_LINES)] == ["all-reduce.12", "all-gather.14"]
     assert [one.name for one in host_calls(TPU_LINES)] == ["send.1"]
     assert reused_arguments(TPU_LINES) == 2
 
