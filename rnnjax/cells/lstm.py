@@ -61,8 +61,9 @@ class LSTM(ElementwiseCell):
         Computed in one pass over the packed block, by σ(z) = ½ + ½·tanh(z/2): XLA's CPU backend does not vectorise a
         fusion with several transcendental functions of different column slices.
         """
-        scale = jnp.repeat(jnp.array([0.5, 0.5, 1.0, 0.5], z_h.dtype), self.features)
-        scale = scale.reshape((1,) * (z_h.ndim - 1) + (-1,))
+        shape = (1,) * (z_h.ndim - 1) + (self.features,)
+        half, one = jnp.full(shape, 0.5, z_h.dtype), jnp.ones(shape, z_h.dtype)
+        scale = jnp.concatenate([half, half, one, half], axis=-1)  # no array is captured, which Pallas would refuse
         return jnp.tanh((z_x + z_h) * scale) * scale + (1.0 - scale)
 
     def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:
