@@ -136,6 +136,14 @@ def test_under_shard_map_without_its_check():
     assert_close(jax.device_get(jax.jit(sharded)(xs)), jax.device_get(d_xs(xs)), 1e-5)
 
 
+def test_a_layer_passes_it_on():
+    cell, xs = CELLS["GRU"], make_inputs(CELLS["GRU"], (BATCH,))
+    variables = rnnjax.RNN(cell).init(jax.random.key(0), xs)
+    layer = rnnjax.RNN(cell, backend="pallas")
+    assert "pallas_call" in str(jax.make_jaxpr(layer.apply)(variables, xs))
+    assert_close(layer.apply(variables, xs), rnnjax.RNN(cell).apply(variables, xs), 1e-5)
+
+
 def test_in_forward_mode_it_is_the_plain_scan():
     cell = CELLS["GRU"]
     params, xs = make_params(cell), make_inputs(cell, (BATCH,))

@@ -30,8 +30,8 @@ class StepArrays(NamedTuple):
 
     z_x: jax.Array  # (T, N, G·H)
     taps: CellState | None  # (T, N, H) each
-    hold: jax.Array | None  # (T, N, H) int32, 1 for the units that zoneout leaves as they were
-    reset: jax.Array | None  # (T, N, 1) int32, 1 for a step that starts from the initial state
+    hold: jax.Array | None  # (T, N, H) int8, 1 for the units that zoneout leaves as they were
+    reset: jax.Array | None  # (T, N, 1) int8, 1 for a step that starts from the initial state
     states: CellState | None = None  # (T, N, H) each, for the loop back
     ct_states: CellState | None = None  # (T, N, H) each, for the loop back; None for those that nothing depends on
 
@@ -219,7 +219,7 @@ def _valid(shared: SharedArrays, t: jax.Array) -> jax.Array | None:
 
 def _is_reset(step: StepArrays, state: CellState) -> jax.Array | None:
     """Which examples start from the initial state, (N, H)."""
-    return None if step.reset is None else jnp.broadcast_to(step.reset, state[0].shape) > 0
+    return None if step.reset is None else jnp.broadcast_to(step.reset.astype(jnp.int32), state[0].shape) > 0
 
 
 def _where(condition: jax.Array | None, chosen: PyTree, other: PyTree) -> PyTree:
@@ -246,5 +246,5 @@ def _advance(
 ) -> CellState:
     """``cell.advance`` with parameters ``own`` of shape (1, H)."""
     more = () if own is None else (jax.tree.map(lambda a: a[0], own),)
-    hold = None if step.hold is None else step.hold > 0
+    hold = None if step.hold is None else step.hold.astype(jnp.int32) > 0
     return cell.advance(z_x, z_h, m, *more, hold=hold, tap=taps)

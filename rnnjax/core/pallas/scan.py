@@ -113,8 +113,8 @@ def _arrays(
     def row(a: jax.Array) -> jax.Array:
         return a.astype(cell.state_dtype)[None]
 
-    def integers(a: jax.Array | None) -> jax.Array | None:
-        return None if a is None else a.astype(jnp.int32)
+    def bytes_of(a: jax.Array | None) -> jax.Array | None:
+        return None if a is None else a.astype(jnp.int8)
 
     w_h = None if params.w_h is None else params.w_h.astype(product)
     b_h = None if params.b_h is None else row(params.b_h)
@@ -125,5 +125,5 @@ def _arrays(
         span = first, first + inputs.mask.sum(axis=0, dtype=jnp.int32)
     initial = None if inputs.reset is None else initial_like(cell, state)
     own = jax.tree.map(row, params.own)
-    steps = StepArrays(z_x, inputs.taps, integers(inputs.hold), integers(inputs.reset))
+    steps = StepArrays(z_x, inputs.taps, bytes_of(inputs.hold), bytes_of(inputs.reset))
     return steps, SharedArrays(w_h, b_h, own, inputs.mask_h, span, state, initial)
