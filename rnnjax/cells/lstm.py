@@ -5,7 +5,6 @@ from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from rnnjax.cells.elementwise import ElementwiseCell
 from rnnjax.cells.initializers import chrono_bias
@@ -60,12 +59,12 @@ class LSTM(ElementwiseCell):
         """σ(z_i), σ(z_f), tanh(z_g), σ(z_o), packed (..., 4·H).
 
         Computed in one pass over the packed block, by σ(z) = ½ + ½·tanh(z/2): XLA's CPU backend does not vectorise a
-        fusion with several transcendental functions of different column slices. The factors are constants of numpy,
-        which a TPU does not compute again at each step.
+        fusion with several transcendental functions of different column slices.
         """
-        scale = np.repeat(np.array([0.5, 0.5, 1.0, 0.5], z_h.dtype), self.features)
-        scale = scale.reshape((1,) * (z_h.ndim - 1) + (-1,))
-        return jnp.tanh((z_x + z_h) * scale) * scale + (1 - scale)
+        shape = (1,) * (z_h.ndim - 1) + (self.features,)
+        half, one = jnp.full(shape, 0.5, z_h.dtype), jnp.ones(shape, z_h.dtype)
+        scale = jnp.concatenate([half, half, one, half], axis=-1)  # no array is captured, which Pallas would refuse
+        return jnp.tanh((z_x + z_h) * scale) * scale + (1.0 - scale)
 
     def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:
         """c_t = f·c_{t-1} + i·g."""

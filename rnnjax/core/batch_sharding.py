@@ -38,21 +38,25 @@ def divide_alike(of_steps: PyTree, of_examples: PyTree, axis: int = 1) -> tuple[
     return divide(of_steps, P(*[None] * axis, over)), divide(of_examples, P(over))
 
 
+def varying_axes(a: Any) -> frozenset[str]:
+    """Inside ``shard_map`` with its check of them, the mesh axes that ``a`` varies over."""
+    kind: Any = jax.typeof(a)
+    axes: frozenset[str] = (
+        kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma
+    )  # jax < 0.10
+    return axes
+
+
 def vary_alike(tree: PyTree) -> PyTree:
     """Inside ``shard_map``, mark every array as varying over all mesh axes that any of them varies over.
 
     A scan's carry and a custom backward pass must not change that type. The gradient of a shared parameter needs a sum
     over devices, which JAX then adds outside of them.
     """
-
-    def axes_of(a: jax.Array) -> frozenset[str]:
-        kind: Any = jax.typeof(a)
-        return kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma  # jax < 0.10
-
-    axes = frozenset().union(*map(axes_of, jax.tree.leaves(tree)))
+    axes = frozenset().union(*map(varying_axes, jax.tree.leaves(tree)))
 
     def vary(a: jax.Array) -> jax.Array:
-        missing = tuple(axes - axes_of(a))
+        missing = tuple(axes - varying_axes(a))
         if not missing:
             return a
         if hasattr(jax.lax, "pcast"):

@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
 
 from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.cells.elementwise import own_argument
 from rnnjax.core.chunks import scan_chunks
+from rnnjax.core.custom_backward import Layout, Loops, drop, plus, scan_with_backward, without_norm_taps
 from rnnjax.core.parameter_gradients import parameter_gradients
 from rnnjax.core.scan import ScanInputs, initial_like, keep_past_end, keep_valid, pad_steps, where
 from rnnjax.core.taps import gradient_norms, has_norm_taps
@@ -35,13 +35,6 @@ from rnnjax.core.xla_cpu import Compiler, chunk_length, for_platform
 from rnnjax.typing import CellState, PyTree, Taps
 
 States = CellState
-
-
-class Layout(NamedTuple):
-    """How many steps there are."""
-
-    steps: int  # T, without those that are appended
-    chunk: int  # steps in a chunk, where there are chunks; it divides the steps with those that are appended
 
 
 class GateInputs(NamedTuple):
@@ -56,7 +49,8 @@ def fused_scan(
 ) -> tuple[CellState, States, jax.Array]:
     """``plain_scan`` with the input product in front of the loop and the parameters' gradients after it."""
     steps, chunk = inputs.xs.shape[0], chunk_length(cell, inputs.xs, ragged=inputs.span is not None)
-    final, states = _fused_scan(cell, Layout(steps, chunk), params, pad_steps(inputs, chunk), state)
+    loops = Loops(_forward_of_platform, _backward_of_platform)
+    final, states = scan_with_backward(loops, cell, Layout(steps, chunk), params, pad_steps(inputs, chunk), state)
     states = jax.tree.map(lambda a: a[:steps], states)
     if inputs.span is not None and chunk < steps:
         states = jax.tree.map(partial(_fill_outside, inputs.span), states, state, final)
@@ -69,38 +63,18 @@ def _fill_outside(span: Span, states: jax.Array, before: jax.Array, after: jax.A
     return jnp.where(t < span.first, before[None], jnp.where(t < span.stop, states, after[None]))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _fused_scan(
-    cell: ElementwiseCell, layout: Layout, params: Params, inputs: ScanInputs, state: CellState
-) -> tuple[CellState, States]:
-    final, states, _, _ = for_platform(partial(_forward, cell, layout), params, _without_norm_taps(inputs), state)
-    return final, states
+def _forward_of_platform(cell: ElementwiseCell, layout: Layout, *arguments: PyTree) -> Any:
+    return for_platform(partial(_forward, cell, layout), *arguments)
 
 
-def _fused_forward(cell: ElementwiseCell, layout: Layout, *arguments: PyTree) -> Any:
-    params, inputs, state = custom_vjp_primal_tree_values(arguments)
-    untapped = _without_norm_taps(inputs)
-    final, states, z, state = for_platform(partial(_forward, cell, layout), params, untapped, state)
-    return (final, states), (params, inputs, state, states, z)
-
-
-def _fused_backward(cell: ElementwiseCell, layout: Layout, residuals: Any, cotangents: Any) -> Any:
-    params, inputs, state, states, z = residuals
-    ct_final, ct_states = _none_for_zeros(cotangents)
-    ct_final = jax.tree.map(_plus, jax.tree.map(jnp.zeros_like, state), ct_final)
-    d_params, d_xs, d_state, totals = for_platform(
-        partial(_backward, cell, layout), params, inputs, state, states, z, ct_final, ct_states
-    )
-    return d_params, ScanInputs(d_xs, taps=totals), d_state
-
-
-_fused_scan.defvjp(_fused_forward, _fused_backward, symbolic_zeros=True)
+def _backward_of_platform(cell: ElementwiseCell, layout: Layout, *arguments: PyTree) -> Any:
+    return for_platform(partial(_backward, cell, layout), *arguments)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))  # traced once for all programs of these shapes
 def _forward(
     cell: ElementwiseCell, layout: Layout, compiler: Compiler, params: Params, inputs: ScanInputs, state: CellState
-) -> tuple[CellState, States, GateInputs, CellState]:
+) -> tuple[CellState, States, tuple[GateInputs, CellState]]:
     """Final state, states (T, N, H), and what the backward pass reads besides: z, the state before the first step."""
     inputs, length, restore = compiler.loop_inputs(inputs, layout.steps, layout.chunk)
 
@@ -112,7 +86,7 @@ def _forward(
         h, m = before[0], before[-1]
         z_h_t = z_x_t
         if params.w_h is not None:
-            z_h_t = cell.project(_drop(h, inputs.mask_h), params.w_h, params.b_h)
+            z_h_t = cell.project(drop(h, inputs.mask_h), params.w_h, params.b_h)
             z_h_t = z_x_t + z_h_t if cell.additive else z_h_t
         z_t = _both(None if cell.additive else z_x_t, z_h_t)
         new = keep_past_end(mask_t, cell.advance(*z_t, m, *own, hold=hold_t, tap=tap_t), state)
@@ -129,7 +103,7 @@ def _forward(
     (final, gates), outputs = scan_chunks(chunk, carry, inputs.of_steps, None, length, span=inputs.span)
     states, z = restore(outputs)
     final, state = compiler.depend_on_rows(gates, (final, state))  # or they would be left out, as nothing reads them
-    return final, states, z, state
+    return final, states, (z, state)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -139,13 +113,13 @@ def _backward(
     compiler: Compiler,
     params: Params,
     inputs: ScanInputs,
-    state: CellState,
     states: States,
-    z: GateInputs,
+    kept: tuple[GateInputs, CellState],
     ct_final: CellState,
     ct_states: States | None,
 ) -> tuple[Params, jax.Array, CellState, Taps]:
     """Gradients of the parameters, of xs, of the state before the first step, and of the taps."""
+    z, state = kept
     inputs, length, restore = compiler.loop_inputs(inputs, layout.steps, layout.chunk)
     states, z, ct_states = jax.tree.map(lambda a: a[: inputs.xs.shape[0]], (states, z, ct_states))
     tapped, for_norms = inputs.taps is not None, has_norm_taps(inputs.taps)
@@ -158,11 +132,11 @@ def _backward(
             return jnp.zeros((rows, len(cell.gates) * cell.features), h.dtype)
         if rows == 1:  # alone it would be fused with all that dz is made of, which is then made H times
             h = jnp.concatenate([h, h])
-        return cell.project(_drop(h, inputs.mask_h), w_h_transposed.T, None)[:rows]
+        return cell.project(drop(h, inputs.mask_h), w_h_transposed.T, None)[:rows]
 
     def body(carry: Any, inputs_t: Any) -> tuple[Any, Any]:
         (carry, (_, d_own)), (ct_t, m_prev, (z_x_t, z_h_t), mask_t, tap_t, hold_t, reset_t) = carry, inputs_t
-        total = jax.tree.map(_plus, carry, ct_t)  # ∂L/∂(the state as it leaves step t)
+        total = jax.tree.map(plus, carry, ct_t)  # ∂L/∂(the state as it leaves step t)
         if for_norms:
             tap_t = jax.tree.map(jnp.zeros_like, total)
         into_step = keep_past_end(mask_t, total, jax.tree.map(jnp.zeros_like, total))
@@ -190,7 +164,7 @@ def _backward(
         d_state, ((dz_x, dz_h), totals) = compiler.scan_backwards(body, d_state, scanned, outputs)
         xs = keep_valid(rest[1], xs)
         (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
-        more = parameter_gradients(cell, compiler, params, xs, _drop(before[0], inputs.mask_h), dz_x, dz_h)
+        more = parameter_gradients(cell, compiler, params, xs, drop(before[0], inputs.mask_h), dz_x, dz_h)
         d_params = jax.tree.map(jnp.add, d_params, more)
         return (d_state, d_params), (d_xs, gradient_norms(totals) if for_norms else totals)
 
@@ -200,18 +174,13 @@ def _backward(
         entering = jax.tree.map(lambda a, b: jnp.where(is_first, a[None], b), state, entering)
     beside = _no_gates(compiler, cell, state, *own), jax.tree.map(jnp.zeros_like, own)
     carry = (ct_final, beside), jax.tree.map(jnp.zeros_like, params._replace(own=None))
-    taps = _without_norm_taps(inputs).taps
+    taps = without_norm_taps(inputs).taps
     scanned = inputs.xs, states, ct_states, tuple(z), inputs.mask, taps, inputs.hold, inputs.reset
     carry, outputs = scan_chunks(chunk, carry, scanned, entering, length, span=inputs.span, reverse=True)
     ((d_state, (gates, d_own)), d_params), (d_xs, totals) = carry, restore(outputs)
     d_params = d_params._replace(own=d_own[0] if d_own else None)
     one_gate = jax.tree.map(lambda a: a[:, 0].min(), gates)  # of all examples: one is not on every device
     return d_params._replace(b=compiler.depend_on(one_gate, d_params.b)), d_xs, d_state, totals
-
-
-def _without_norm_taps(inputs: ScanInputs) -> ScanInputs:
-    """``inputs`` whose taps are those that are added to the states."""
-    return inputs._replace(taps=None) if has_norm_taps(inputs.taps) else inputs
 
 
 def _both(z_x: jax.Array | None, z_h: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -228,21 +197,3 @@ def _no_gates(compiler: Compiler, cell: ElementwiseCell, state: CellState, *own:
     """Zeros in the place of ``compiler.separate_gates``, before the first step."""
     z = jnp.repeat(jnp.zeros_like(state[0]), len(cell.gates), axis=-1)
     return jax.tree.map(jnp.zeros_like, compiler.separate_gates(cell, z, z, state[-1], *own))
-
-
-def _drop(h: jax.Array, mask_h: jax.Array | None) -> jax.Array:
-    """H (..., N, H) as it is multiplied with W_h."""
-    return h if mask_h is None else h * jnp.broadcast_to(mask_h, h.shape)
-
-
-def _none_for_zeros(tree: PyTree) -> PyTree:
-    """Cotangents, None for those of an output that nothing depends on: T·N·H zeros need not be written and read."""
-
-    def is_zero(a: Any) -> bool:
-        return isinstance(a, SymbolicZero)
-
-    return jax.tree.map(lambda a: None if is_zero(a) else a, tree, is_leaf=is_zero)
-
-
-def _plus(a: jax.Array, b: jax.Array | None) -> jax.Array:
-    return a if b is None else a + b

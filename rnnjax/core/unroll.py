@@ -13,6 +13,7 @@ from rnnjax.cells.dropout import NO_DROPOUT
 from rnnjax.core.associative import associative_scan
 from rnnjax.core.batch_sharding import divide_alike, vary_alike
 from rnnjax.core.fused import fused_scan
+from rnnjax.core.pallas.scan import pallas_scan
 from rnnjax.core.scan import ScanInputs, map_steps, mask_padding, pad_steps, plain_scan
 from rnnjax.core.skipped_padding import scan_valid_chunks, skipping_padding
 from rnnjax.core.unroll_arguments import check_unroll
@@ -35,7 +36,7 @@ def unroll(
     backward: Literal["fused", "autodiff"] = "fused",
     dropout: DropoutMasks = NO_DROPOUT,
     store_every: int | None = None,
-    backend: Literal["scan", "associative"] = "scan",
+    backend: Literal["scan", "associative", "pallas"] = "scan",
 ) -> tuple[Any, Any]:
     """Run ``cell`` over the first axis of ``xs``; like ``lax.scan``, return the final carry first.
 
@@ -79,7 +80,12 @@ def unroll(
             rounds, for cells that are linear in their state (MinGRU, MinLSTM and those that define
             ``linear_coefficients``). Both give the same numbers up to rounding. "associative" needs more operations,
             and with "fused" its backward pass is a second such scan. With ``store_every``, segments of k steps follow
-            each other and each is computed in parallel.
+            each other and each is computed in parallel. "pallas" computes all steps of an elementwise cell in one
+            kernel, and all steps of the backward pass in another one, with W_h and the state in a TPU's VMEM; elsewhere
+            JAX runs the same kernels as ordinary operations, slower than "scan". Compiled, not yet timed on a TPU.
+            On one, the first use of each cell and shape compares the two and returns to "scan", with a warning, where
+            they differ. All steps are run, also past the longest example. A batch that is divided over devices needs
+            ``shard_map(..., check_vma=False)`` or ``pmap``.
 
     Returns:
         ``final`` and ``states``, the state after the last valid step, arrays (..., H), and that after every step,
@@ -87,8 +93,9 @@ def unroll(
 
     Raises:
         ValueError: shapes or dtypes that do not fit together, an axis of length 0, lengths out of range (checked
-            where they are not traced), an invalid ``backward``, ``store_every`` or ``backend``, or
-            "associative" for a cell that is not linear in its state.
+            where they are not traced), an invalid ``backward``, ``store_every`` or ``backend``,
+            "associative" for a cell that is not linear in its state, or "pallas" for one that is not elementwise, with
+            "autodiff", or where W_h and one step of all examples do not fit into 16 MiB of VMEM.
     """
     final, states, _ = unroll_with_outputs(
         cell, params, xs, state, lengths=lengths, resets=resets, reverse=reverse, taps=taps, backward=backward,
@@ -110,7 +117,7 @@ def unroll_with_outputs(
     backward: Literal["fused", "autodiff"] = "fused",
     dropout: DropoutMasks = NO_DROPOUT,
     store_every: int | None = None,
-    backend: Literal["scan", "associative"] = "scan",
+    backend: Literal["scan", "associative", "pallas"] = "scan",
 ) -> tuple[Any, Any, jax.Array]:
     """``unroll`` with the outputs ys (T, ..., F) as a third result.
 
@@ -150,6 +157,8 @@ def unroll_with_outputs(
     scan: Scan = fused_scan if fused and isinstance(cell, ElementwiseCell) else plain_scan
     if backend == "associative":
         scan = partial(associative_scan, fused=fused)
+    elif backend == "pallas" and scan is fused_scan:
+        scan = pallas_scan
     elif scan is plain_scan and skipping_padding.value:
         scan = scan_valid_chunks
     final, states, ys = _scan_segments(scan, cell, params, inputs, state, store_every)

@@ -1,5 +1,6 @@
 """Checks of the arguments of ``unroll``, before anything is compiled; ValueError where they do not fit together."""
 
+import math
 from typing import Any
 
 import jax
@@ -9,11 +10,13 @@ from rnnjax.argument_checks import check_floats, check_lengths, check_shape, des
 from rnnjax.cells import Cell, DropoutMasks, ElementwiseCell
 from rnnjax.cells.params import check_like
 from rnnjax.cells.validation import check_params, check_state
+from rnnjax.core.batch_sharding import explicit_sharding, varying_axes
+from rnnjax.core.pallas.vmem import check_fits
 from rnnjax.core.taps import has_norm_taps, tap_arrays
 from rnnjax.typing import PyTree
 
 BACKWARD = ("fused", "autodiff")
-BACKEND = ("scan", "associative")
+BACKEND = ("scan", "associative", "pallas")
 
 
 def check_cell(cell: Any) -> None:
@@ -46,6 +49,26 @@ def check_linear(cell: Cell) -> None:
         )
 
 
+def check_pallas(cell: Cell, xs: Any, backward: str) -> None:
+    """Raise ValueError unless Pallas kernels can compute ``cell`` over ``xs`` (T, ..., D)."""
+    if not isinstance(cell, ElementwiseCell):
+        raise ValueError(
+            "backend='pallas' needs an elementwise cell such as rnnjax.LSTM(128), got "
+            f"{type(cell).__name__}; use backend='scan'"
+        )
+    if backward != "fused":
+        raise ValueError(f"backend='pallas' has one backward pass, 'fused', got backward={backward!r}")
+    if not all(is_integer(size) for size in xs.shape):
+        raise ValueError(f"backend='pallas' needs sizes that are numbers, got xs of shape {xs.shape}")
+    sharding = explicit_sharding(xs)
+    if varying_axes(xs) or (sharding is not None and any(sharding.spec)):
+        raise ValueError(
+            "backend='pallas' takes a batch that is divided over devices only inside jax.shard_map(..., "
+            "check_vma=False), or jax.pmap"
+        )
+    check_fits(cell, math.prod(xs.shape[1:-1]))
+
+
 def check_unroll(
     cell: Any,
     params: PyTree,
@@ -74,6 +97,8 @@ def check_unroll(
         check_linear(cell)
         if dropout.noise is not None:
             raise ValueError(f"backend='associative' is without noise, which {type(cell).__name__} has; use 'scan'")
+    if backend == "pallas":
+        check_pallas(cell, xs, backward)
     check_lengths(lengths, batch_shape, xs.shape[0])
     if isinstance(cell, ElementwiseCell):
         _check_elementwise_arrays(cell, params, xs, state, taps, dropout)

@@ -16,7 +16,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from rnnjax.cells import ElementwiseCell, Params
-from rnnjax.core.last_step import at_last_step
+from rnnjax.core.valid_span import at_last_step
 from rnnjax.typing import CellState, PyTree, Taps
 
 CALLS, TAPS = "calls", "taps"

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from rnnjax.argument_checks import as_int32
 from rnnjax.cells import Cell
-from rnnjax.core.last_step import at_last_step
+from rnnjax.core.valid_span import at_last_step
 from rnnjax.nn.recurrent import RNN, Bidirectional, BidirectionalState, Stack
 from rnnjax.typing import PyTree, States
 

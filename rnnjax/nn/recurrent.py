@@ -40,7 +40,8 @@ class RNN(nn.Module):
         time_major: sequences, taps and outputs are (T, B, ...) instead of (B, T, ...).
         backward: how gradients are computed, see ``rnnjax.unroll``.
         store_every: store only every k-th state for the backward pass, see ``rnnjax.unroll``.
-        backend: "associative" computes a cell that is linear in its state in parallel over time, see ``rnnjax.unroll``.
+        backend: "associative" computes a cell that is linear in its state in parallel over time, "pallas" an
+            elementwise cell in one kernel on a TPU, see ``rnnjax.unroll``.
     """
 
     cell: Cell
@@ -48,7 +49,7 @@ class RNN(nn.Module):
     time_major: bool = False
     backward: Literal["fused", "autodiff"] = "fused"
     store_every: int | None = None
-    backend: Literal["scan", "associative"] = "scan"
+    backend: Literal["scan", "associative", "pallas"] = "scan"
 
     def __post_init__(self) -> None:
         super().__post_init__()

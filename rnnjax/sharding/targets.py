@@ -12,8 +12,7 @@ from jax.experimental import topologies
 from rnnjax.errors import UserError
 
 GIB = 2**30
-NO_TPU_HERE = {  # environment variables without which libtpu looks for TPUs on the network, and serves one process
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+NO_TPU_HERE = {  # environment variables without which libtpu looks for TPUs on the network, and complains
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5litepod-1",

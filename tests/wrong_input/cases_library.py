@@ -82,7 +82,19 @@ UNROLL = [
         "backend='associative' needs a cell that is linear in its state, such as rnnjax.MinGRU(128), got LSTM; use "
         "backend='scan'",
     ),
-    ("unroll(cell, params, xs, backend='parallel')", "backend must be one of scan, associative, got 'parallel'"),
+    (
+        "unroll(cell, params, xs, backend='parallel')",
+        "backend must be one of scan, associative, pallas, got 'parallel'",
+    ),
+    (
+        "unroll(cell, params, xs, backward='autodiff', backend='pallas')",
+        "backend='pallas' has one backward pass, 'fused', got backward='autodiff'",
+    ),
+    (
+        "unroll(LSTM(2048), params, xs, backend='pallas')",
+        "backend='pallas' keeps W_h and a step of all examples in 16 MiB of a TPU's VMEM, but LSTM(2048) with 4 "
+        "examples needs 69.3 MiB; use backend='scan', or fewer units or examples",
+    ),
     ("unroll(GRU(5), params, xs)", "params.w_h must have shape (5, 15) for GRU(5), got float32 of shape (5, 20)"),
     ("unroll(LSTM(6), params, xs)", "params.w_h must have shape (6, 24) for LSTM(6), got float32 of shape (5, 20)"),
     (

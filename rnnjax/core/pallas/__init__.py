@@ -1,0 +1,1 @@
+"""The recurrence as one Pallas kernel for TPUs: ``unroll(..., backend="pallas")``."""
