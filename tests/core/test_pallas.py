@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental import topologies
+from jax.experimental import pallas, topologies
 from jax.sharding import AxisType, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 from sequences import FEATURES, LENGTHS, STEPS, assert_close, make_case, make_inputs, make_params, total, zero_taps
@@ -71,6 +71,35 @@ def test_other_elementwise_cells_with_lengths_resets_and_all_that_is_random(name
     options["resets"] = jnp.asarray(np.random.default_rng(0).random((STEPS, BATCH)) < 0.3)
     options["dropout"] = cell.dropout_masks(jax.random.key(1), jnp.arange(BATCH), arguments["xs"].shape[-1], STEPS)
     check(cell, arguments, options)
+
+
+@pytest.fixture
+def nothing_traced():
+    """What was traced before or is traced during one test is not used in another."""
+
+    def forget():
+        first_use._error.cache_clear()
+        scan._forward.clear_cache()
+        scan._backward.clear_cache()
+
+    forget()
+    yield
+    forget()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CELLS)
+def test_in_a_simulated_tpu_whose_memory_is_nan_at_first(nothing_traced, monkeypatch, name):
+    """JAX's simulation of a TPU's copies and memories, where "interpret" alone has whole arrays."""
+    from jax.experimental.pallas import tpu
+
+    simulated = tpu.InterpretParams(uninitialized_memory="nan")
+    run_kernel = pallas.pallas_call
+    monkeypatch.setattr(pallas, "pallas_call", lambda *a, **k: run_kernel(*a, **k | {"interpret": simulated}))
+    monkeypatch.setattr(scan, "_of_platform", lambda function, *arguments: function(True, *arguments))
+    arguments, options = make_case(CELLS[name], (BATCH,), "state taps lengths dropout")
+    options["resets"] = jnp.asarray(np.random.default_rng(0).random((STEPS, BATCH)) < 0.3)
+    check(CELLS[name], arguments, options)
 
 
 def test_in_float64_it_differs_by_rounding_alone(x64):
@@ -170,14 +199,9 @@ def test_pallas_is_imported_by_those_alone_who_use_it():
 
 
 @pytest.fixture
-def on_a_tpu(monkeypatch):
+def on_a_tpu(monkeypatch, nothing_traced):
     """As if this process had a TPU, so that the first use compares the kernels with the scan."""
     monkeypatch.setattr(scan, "has_tpu", lambda: True)
-    first_use._error.cache_clear()
-    scan._forward.clear_cache()
-    yield
-    first_use._error.cache_clear()
-    scan._forward.clear_cache()
 
 
 def test_the_first_use_on_a_tpu_compares_once_for_each_shape(on_a_tpu):
