@@ -1,9 +1,5 @@
-"""``backend="pallas"`` equals the scan, values and gradients: its kernels run as operations of JAX here.
+"""``backend="pallas"`` equals the scan, values and gradients: its kernels run as operations of JAX here."""
 
-A slow test compiles them for a TPU, where libtpu is installed.
-"""
-
-import importlib.util
 import subprocess
 import sys
 
@@ -11,17 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental import topologies
-from jax.sharding import AxisType, SingleDeviceSharding
+from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
+from pallas_cases import BATCH, CELLS, check, gradient, ragged_case
 from sequences import FEATURES, LENGTHS, STEPS, assert_close, make_case, make_inputs, make_params, total, zero_taps
 
 import rnnjax
-from rnnjax.core.pallas import first_use, kernels, scan, vmem
+from rnnjax.core.pallas import vmem
 from rnnjax.core.taps import norm_taps
 
-BATCH = 4
-CELLS = {name: getattr(rnnjax, name)(FEATURES) for name in ("SimpleRNN", "LSTM", "GRU")}
 OTHERS = {
     "LSTM with zoneout": rnnjax.LSTM(FEATURES, zoneout=0.3),
     "GRU with zoneout and dropout": rnnjax.GRU(FEATURES, zoneout=0.3, recurrent_dropout=0.2),
@@ -35,25 +29,6 @@ OTHERS = {
 def blocks_of_three(monkeypatch):
     """Several blocks, and a step that is appended to fill the last one."""
     monkeypatch.setattr(vmem, "MOST_STEPS", 3)
-
-
-def gradient(cell, arguments, options):
-    """(gradient, (final, states)) of a loss that reads every state."""
-
-    def loss(arguments):
-        results = rnnjax.unroll(cell, **arguments, **options)
-        return total(results), results
-
-    return jax.jit(jax.grad(loss, has_aux=True))(arguments)
-
-
-def check(cell, arguments, options, tolerance=1e-5):
-    found = gradient(cell, arguments, options | {"backend": "pallas"})
-    assert_close(found, gradient(cell, arguments, options), tolerance)
-
-
-def ragged_case(name):
-    return CELLS[name], *make_case(CELLS[name], (BATCH,), "state taps lengths")
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -154,57 +129,9 @@ def test_in_forward_mode_it_is_the_plain_scan():
     assert_close(tangent("pallas"), tangent("scan"), 1e-6)
 
 
-def test_a_program_has_kernels_for_a_tpu_alone():
-    """Whatever the platform it is traced on."""
-    cell, arguments, options = ragged_case("LSTM")
-    options["backend"] = "pallas"
-    trace = jax.jit(lambda arguments: gradient(cell, arguments, options)).trace(arguments)
-    texts = {name: trace.lower(lowering_platforms=(name,)).as_text() for name in ("tpu", "cpu", "cuda")}
-    assert {name: text.count("tpu_custom_call") for name, text in texts.items()} == {"tpu": 2, "cpu": 0, "cuda": 0}
-    assert "stablehlo.while" not in texts["tpu"]
-
-
 def test_pallas_is_imported_by_those_alone_who_use_it():
     code = "import sys, rnnjax.core.unroll; sys.exit('jax.experimental.pallas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.fixture
-def on_a_tpu(monkeypatch):
-    """As if this process had a TPU, so that the first use compares the kernels with the scan."""
-    monkeypatch.setattr(scan, "has_tpu", lambda: True)
-    first_use._error.cache_clear()
-    scan._forward.clear_cache()
-    yield
-    first_use._error.cache_clear()
-    scan._forward.clear_cache()
-
-
-def test_the_first_use_on_a_tpu_compares_once_for_each_shape(on_a_tpu):
-    cell, found = CELLS["SimpleRNN"], []
-    for batch in (BATCH, BATCH, BATCH + 1):
-        rnnjax.unroll(cell, make_params(cell), make_inputs(cell, (batch,)), backend="pallas")
-        found.append(first_use._error.cache_info().misses)
-    assert found == [1, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("broken", "sentence"),
-    [
-        (
-            lambda *_: jnp.full((BATCH, 4 * FEATURES), 0.1),
-            r"differs from backend='scan' on this TPU, by [0-9.]+ of the norm",
-        ),
-        (lambda *_: 1 / 0, r"does not compile on this TPU \(ZeroDivisionError: division by zero\); backend='scan' is"),
-    ],
-)
-def test_wrong_kernels_are_replaced_by_the_scan_with_a_warning(on_a_tpu, monkeypatch, broken, sentence):
-    cell, arguments, options = ragged_case("LSTM")
-    expected = gradient(cell, arguments, options)
-    monkeypatch.setattr(kernels, "_project", broken)
-    with pytest.warns(UserWarning, match=sentence):
-        found = gradient(cell, arguments, options | {"backend": "pallas"})
-    assert_close(found, expected, 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -251,60 +178,3 @@ def test_a_batch_divided_by_explicit_sharding_or_under_a_checked_shard_map_is_re
         run = jax.shard_map(run, mesh=mesh, in_specs=over_batch, out_specs=over_batch)
     with pytest.raises(ValueError, match=r"only inside jax.shard_map\(..., check_vma=False\), or jax.pmap"):
         jax.jit(run)(xs)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("cell", "batch"),
-    [
-        (rnnjax.SimpleRNN(128), 32),
-        (rnnjax.LSTM(128, zoneout=0.1, recurrent_dropout=0.1), 32),
-        (rnnjax.GRU(128), 32),
-        (rnnjax.PeepholeLSTM(100), 7),
-        (rnnjax.LSTM(512), 64),  # not far from the largest that fit
-        (rnnjax.LSTM(128), 256),
-        (rnnjax.SimpleRNN(1024), 96),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("chip", ["v5e", "v6e"])
-def test_it_compiles_for_a_tpu(monkeypatch, optimized, chip, cell, batch):
-    """With lengths, resets, taps, dropout and zoneout."""
-    if importlib.util.find_spec("libtpu") is None:
-        pytest.skip("libtpu is not installed")
-    for name, value in {
-        "TPU_SKIP_MDS_QUERY": "1",
-        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-        "TPU_ACCELERATOR_TYPE": "v5litepod-4",
-        "TPU_WORKER_HOSTNAMES": "localhost",
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(vmem, "MOST_STEPS", 10)
-    topology = topologies.get_topology_desc(
-        platform="tpu", topology_name=f"{chip}:2x2", chips_per_host_bounds=(2, 2, 1)
-    )
-    steps, inputs = 500, 64
-
-    def make_arguments():
-        key, rows = jax.random.key(0), jnp.arange(batch)
-        return {
-            "params": cell.init(key, inputs),
-            "xs": jnp.zeros((steps, batch, inputs)),
-            "taps": cell.initial_state((steps, batch)),
-            "lengths": jnp.zeros(batch, int),
-            "resets": jnp.zeros((steps, batch), bool),
-            "dropout": cell.dropout_masks(key, rows, inputs, steps),
-        }
-
-    def d_params(arguments):
-        def loss(params, taps):
-            return total(rnnjax.unroll(cell, **arguments | {"params": params, "taps": taps}, backend="pallas"))
-
-        return jax.grad(loss, (0, 1))(arguments["params"], arguments["taps"])
-
-    device = SingleDeviceSharding(topology.devices[0])
-    arguments = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=device), jax.eval_shape(make_arguments)
-    )
-    compiled = jax.jit(d_params).trace(arguments).lower(lowering_platforms=("tpu",)).compile()
-    assert compiled.as_text().count('custom_call_target="tpu_custom_call"') == 2
