@@ -20,9 +20,11 @@ from rich.table import Table
 from benchmarks.cases import Case, CellName
 from benchmarks.layer import SIZES
 from benchmarks.layer_programs import PASSES, Library, Pass, Reads, layer_program
-from benchmarks.loop_bodies import LoopBody, loop_bundles, loop_kernels, write_bundles_to
+from benchmarks.loop_bodies import LoopBody, kernel_bundles, loop_bundles, loop_kernels, write_bundles_to
 from benchmarks.machine import versions
 from benchmarks.peers import ALL
+from benchmarks.peers.ours import CELLS
+from rnnjax.core.pallas.vmem import steps_of_block
 from rnnjax.sharding.ahead_of_time import compile_for_device, memory_use
 from rnnjax.sharding.targets import TARGETS
 
@@ -41,7 +43,7 @@ class AheadOfTime:
         device: kind of accelerator.
         cells: cells to compile.
         sizes: sizes B,T,H.
-        libraries: libraries to compile.
+        libraries: libraries to compile; "rnnjax, pallas" is rnnjax with its kernels for TPUs, for sizes that fit.
         reads: whether loss and outputs are of the last step, of all steps, or each in turn.
         out: JSON file for all counts, with those of single instructions; none if not given.
     """
@@ -121,7 +123,13 @@ def count(device: str, case: Case, library: Library, what: Pass, reads: Reads, f
     target, program, began = TARGETS[device], layer_program(library, case, what, reads), time.perf_counter()
     compiled = compile_for_device(program.function, program.arguments, target.devices()[0])
     seconds, text = time.perf_counter() - began, compiled.as_text() or ""
-    bodies = loop_bundles(text, folder) if target.platform == "tpu" else loop_kernels(text)
+    if target.platform == "cuda":
+        bodies = loop_kernels(text)
+    elif library == "rnnjax, pallas":
+        block = steps_of_block(CELLS[case.cell](case.features), case.steps, case.batch)
+        bodies = kernel_bundles(text, folder, block)
+    else:
+        bodies = loop_bundles(text, folder)
     return Counts(library, what, reads, seconds, memory_use(compiled).temporary, tuple(bodies))
 
 

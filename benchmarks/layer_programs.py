@@ -13,11 +13,12 @@ from benchmarks.peers.linen import CELLS as FLAX_CELLS
 from benchmarks.peers.ours import CELLS
 from rnnjax.core.taps import norm_taps, zero_taps
 
-Library = Literal["rnnjax", "flax.linen"]
+Library = Literal["rnnjax", "rnnjax, pallas", "flax.linen"]
 Pass = Literal["forward", "gradient", "gradient, norm taps", "gradient, taps"]
 Reads = Literal["last", "all"]
 PASSES: dict[Library, tuple[Pass, ...]] = {
     "rnnjax": ("forward", "gradient", "gradient, norm taps", "gradient, taps"),
+    "rnnjax, pallas": ("forward", "gradient", "gradient, norm taps", "gradient, taps"),
     "flax.linen": ("forward", "gradient"),
 }
 
@@ -33,14 +34,17 @@ def layer_program(library: Library, case: Case, what: Pass, reads: Reads) -> Lay
     """A pass of one layer.
 
     Args:
-        library: whose layer.
+        library: whose layer; "rnnjax, pallas" is rnnjax with its kernels for TPUs.
         case: its cell and sizes; inputs are time-major.
         what: "forward" returns the outputs, "gradient" the gradient with respect to parameters and inputs; "taps" adds
             ∂L/∂s_t of every step, "norm taps" its norm, as training logs it.
         reads: whether outputs and loss, the sum of squares, are of the last step or of all.
     """
     xs = jax.ShapeDtypeStruct((case.steps, case.batch, case.features), jnp.float32)
-    params, outputs = _ours(case) if library == "rnnjax" else _flax(case, xs)
+    if library == "flax.linen":
+        params, outputs = _flax(case, xs)
+    else:
+        params, outputs = _ours(case, "scan" if library == "rnnjax" else "pallas")
 
     def read(params: Any, xs: jax.Array, taps: Any = None) -> jax.Array:
         final, ys = outputs(params, xs, taps)
@@ -62,11 +66,11 @@ def _taps(case: Case, *, norms: bool) -> Any:
     return norm_taps(taps) if norms else taps
 
 
-def _ours(case: Case) -> tuple[Any, Callable[..., Any]]:
+def _ours(case: Case, backend: Literal["scan", "pallas"]) -> tuple[Any, Callable[..., Any]]:
     cell = CELLS[case.cell](case.features)
 
     def outputs(params: Any, xs: jax.Array, taps: Any) -> tuple[jax.Array, jax.Array]:
-        final, states = rnnjax.unroll(cell, params, xs, taps=taps)
+        final, states = rnnjax.unroll(cell, params, xs, taps=taps, backend=backend)
         return final.h, states.h
 
     return jax.eval_shape(lambda: cell.init(jax.random.key(0), case.features)), outputs

@@ -53,9 +53,7 @@ def loop_bundles(program_text: str, folder: Path) -> list[LoopBody]:
         program_text: ``as_text()`` of the program.
         folder: that was given to ``write_bundles_to``.
     """
-    keys, counts = code_keys(program_text), dict(_bundles(folder))
-    for path in folder.iterdir():
-        path.unlink()
+    keys, counts = code_keys(program_text), _take_bundles(folder)
     by_key = {keys[name]: count for name, count in counts.items() if name in keys}  # a file serves all that are alike
     found = []
     for loop in loops(program_text):
@@ -63,6 +61,24 @@ def loop_bundles(program_text: str, folder: Path) -> list[LoopBody]:
         loops_inside = any(_iterations(one) > 1 for one in loop.body)
         found.append(_loop_body(loop.text, body, loops_inside=loops_inside))
     return found
+
+
+def kernel_bundles(program_text: str, folder: Path, block: int) -> list[LoopBody]:
+    """The Pallas kernels of the program for a TPU that was compiled last, as bundles of a step, rounded.
+
+    Args:
+        program_text: ``as_text()`` of the program.
+        folder: that was given to ``write_bundles_to``.
+        block: steps that a kernel computes at once.
+    """
+    counts = _take_bundles(folder)
+    kernels = [
+        one
+        for listed in computations(program_text).values()
+        for one in listed
+        if 'custom_call_target="tpu_custom_call"' in one.text
+    ]
+    return [_loop_body(one.text, {one.name: round(counts[one.name] / block)}, loops_inside=False) for one in kernels]
 
 
 def loop_kernels(program_text: str) -> list[LoopBody]:
@@ -83,14 +99,15 @@ def _loop_body(loop: str, counts: dict[str, int], *, loops_inside: bool) -> Loop
     return LoopBody("transpose(" in loop, sum(counts.values()), loops_inside, largest_first)
 
 
-def _bundles(folder: Path) -> list[tuple[str, int]]:
-    """(instruction, scheduled bundles) of every file in ``folder``."""
-    found = []
-    for path in folder.glob(f"*{SUFFIX}"):
+def _take_bundles(folder: Path) -> dict[str, int]:
+    """Instruction -> scheduled bundles, of every file in ``folder``; all files are removed."""
+    found = {}
+    for path in folder.iterdir():
         name = re.fullmatch(r"\d+-(.+)-\d+", path.name.removesuffix(SUFFIX))
         total = re.search(r"total scheduled bundles:\s+(\d+)", path.read_text())
-        if name and total:
-            found.append((name[1], int(total[1])))
+        if path.name.endswith(SUFFIX) and name and total:
+            found[name[1]] = int(total[1])
+        path.unlink()
     return found
 
 

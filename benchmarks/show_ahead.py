@@ -21,6 +21,9 @@ COLUMNS: dict[str, tuple[Library, Pass, Reads]] = {
     "Flax  ": ("flax.linen", "gradient", "all"),
     "with norm taps": ("rnnjax", "gradient, norm taps", "all"),
     "with taps": ("rnnjax", "gradient, taps", "all"),
+    "outputs, Pallas": ("rnnjax, pallas", "forward", "all"),
+    "gradient of all h_t, Pallas": ("rnnjax, pallas", "gradient", "all"),
+    "with norm taps, Pallas": ("rnnjax, pallas", "gradient, norm taps", "all"),
 }
 
 
@@ -42,10 +45,14 @@ def main() -> None:
         target = TARGETS[contents["device"]]
         is_tpu = target.platform == "tpu"
         print(f"\n**{target.title}**, {'bundles' if is_tpu else 'kernels and temporary memory'}\n")
-        print("| layer (B, T, H) | " + " | ".join(COLUMNS) + " |\n|---" + "|---:" * len(COLUMNS) + "|")
-        for case in contents["counted"]:
-            programs = {(one["library"], one["what"], one["reads"]): one for one in case["programs"]}
-            fields = [_counts(programs[column], memory=not is_tpu) for column in COLUMNS.values()]
+        cases = [
+            {(one["library"], one["what"], one["reads"]): one for one in case["programs"]}
+            for case in contents["counted"]
+        ]
+        columns = {title: column for title, column in COLUMNS.items() if column in cases[0]}
+        print("| layer (B, T, H) | " + " | ".join(columns) + " |\n|---" + "|---:" * len(columns) + "|")
+        for case, programs in zip(contents["counted"], cases, strict=True):
+            fields = [_counts(programs[column], memory=not is_tpu) for column in columns.values()]
             print(f"| {_title(Case(**case['case']))} | " + " | ".join(fields) + " |")
 
 
