@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from benchmarks.cases import Case
@@ -32,21 +33,30 @@ def test_a_layer_is_one_loop_forward_and_one_back_in_the_memory_that_it_needs(ce
     assert memory_use(compiled).total < 20 * states
 
 
+@pytest.mark.parametrize(("precision", "rounded"), [("default", True), ("highest", False)])
+@pytest.mark.parametrize("cell", ["simple", "lstm", "gru"])
+def test_the_precision_decides_whether_factors_are_rounded_to_bfloat16(cell, precision, rounded, target):
+    program = layer_program("rnnjax", Case(cell, BATCH, STEPS, FEATURES), "gradient", "last")
+    with jax.default_matmul_precision(precision):
+        compiled = compile_for_device(program.function, program.arguments, target("v5e").devices()[0])
+    assert ("bf16[" in compiled.as_text()) is rounded
+
+
 def test_bundles_of_a_step_are_counted(target, tmp_path):
     """In a process of its own, because libtpu reads its options when it is loaded."""
     target("v5e")
-    flags = f"--cells simple --sizes {BATCH},50,{FEATURES} --reads all --out {tmp_path / 'counted.json'}"
+    flags = f"--cells simple --sizes {BATCH},50,{FEATURES} --out {tmp_path / 'counted.json'}"
     command = [sys.executable, "-m", "benchmarks.ahead_of_time", *flags.split()]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (case,) = json.loads((tmp_path / "counted.json").read_text())["counted"]
     bundles = {
-        (one["library"], one["what"]): {body["backward"]: body["count"] for body in one["loops"]}
+        (one["library"], one["what"], one["reads"]): {body["backward"]: body["count"] for body in one["loops"]}
         for one in case["programs"]
     }
-    plain, norms, taps = (bundles["rnnjax", f"gradient{taps}"] for taps in ("", ", norm taps", ", taps"))
-    flax = bundles["flax.linen", "gradient"]
-    assert 0 < bundles["rnnjax", "forward"][False] < bundles["flax.linen", "forward"][False]
-    assert 0 < plain[False] == norms[False] < taps[False]  # norms add nothing to a state, taps are added to it
-    assert 0 < plain[True] <= norms[True] <= plain[True] + 10
-    assert plain[False] < flax[False]
-    assert plain[True] < flax[True]
+    for reads in ("last", "all"):  # what only the product after the loop reads is stored as any other state
+        plain, norms, taps = (bundles["rnnjax", f"gradient{taps}", reads] for taps in ("", ", norm taps", ", taps"))
+        flax = bundles["flax.linen", "gradient", reads]
+        assert 0 < bundles["rnnjax", "forward", reads][False] < bundles["flax.linen", "forward", reads][False]
+        assert 0 < plain[False] == norms[False] < taps[False]  # norms add nothing to a state, taps are added to it
+        assert 0 < plain[True] <= norms[True] <= plain[True] + 10
+        assert sum(plain.values()) <= 0.5 * sum(flax.values())
