@@ -30,7 +30,7 @@ def colab(session: nox.Session) -> None:
 @nox.session(python="3.11", default=False)
 def tpu(session: nox.Session) -> None:
     """Every program of every experiment, compiled for TPUs; needs none, but libtpu (0.4 GB)."""
-    _compile_for(session, "jax[tpu]", "v5e", "layers_for_tpu", "experiments_for_tpu")
+    _compile_for(session, "jax[tpu]", "v5e", "layers_for_tpu", "pallas_for_tpu", "experiments_for_tpu")
 
 
 @nox.session(python="3.11", default=False)

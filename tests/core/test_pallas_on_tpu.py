@@ -1,15 +1,12 @@
-"""``backend="pallas"`` on TPUs: simulated, at its first use, and compiled, where libtpu is installed."""
-
-import importlib.util
+"""``backend="pallas"`` on TPUs: simulated, and at its first use; compiled in ``tests/accelerators``."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental import pallas, topologies
-from jax.sharding import SingleDeviceSharding
+from jax.experimental import pallas
 from pallas_cases import BATCH, CELLS, check, gradient, ragged_case
-from sequences import FEATURES, STEPS, assert_close, make_case, make_inputs, make_params, total
+from sequences import FEATURES, STEPS, assert_close, make_case, make_inputs, make_params
 
 import rnnjax
 from rnnjax.core.pallas import first_use, kernels, scan, vmem
@@ -86,59 +83,3 @@ def test_wrong_kernels_are_replaced_by_the_scan_with_a_warning(on_a_tpu, monkeyp
     with pytest.warns(UserWarning, match=sentence):
         found = gradient(cell, arguments, options | {"backend": "pallas"})
     assert_close(found, expected, 1e-6)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("cell", "batch"),
-    [
-        (rnnjax.SimpleRNN(128), 32),
-        (rnnjax.LSTM(128, zoneout=0.1, recurrent_dropout=0.1), 32),
-        (rnnjax.GRU(128), 32),
-        (rnnjax.PeepholeLSTM(100), 7),
-        (rnnjax.LSTM(512), 64),  # not far from the largest that fit
-        (rnnjax.LSTM(128), 256),
-        (rnnjax.SimpleRNN(1024), 96),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("chip", ["v5e", "v6e"])
-def test_it_compiles_for_a_tpu(monkeypatch, optimized, chip, cell, batch):
-    """With lengths, resets, taps, dropout and zoneout."""
-    if importlib.util.find_spec("libtpu") is None:
-        pytest.skip("libtpu is not installed")
-    for name, value in {
-        "TPU_SKIP_MDS_QUERY": "1",
-        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-        "TPU_ACCELERATOR_TYPE": "v5litepod-4",
-        "TPU_WORKER_HOSTNAMES": "localhost",
-    }.items():
-        monkeypatch.setenv(name, value)
-    topology = topologies.get_topology_desc(
-        platform="tpu", topology_name=f"{chip}:2x2", chips_per_host_bounds=(2, 2, 1)
-    )
-    steps, inputs = 500, 64
-
-    def make_arguments():
-        key, rows = jax.random.key(0), jnp.arange(batch)
-        return {
-            "params": cell.init(key, inputs),
-            "xs": jnp.zeros((steps, batch, inputs)),
-            "taps": cell.initial_state((steps, batch)),
-            "lengths": jnp.zeros(batch, int),
-            "resets": jnp.zeros((steps, batch), bool),
-            "dropout": cell.dropout_masks(key, rows, inputs, steps),
-        }
-
-    def d_params(arguments):
-        def loss(params, taps):
-            return total(rnnjax.unroll(cell, **arguments | {"params": params, "taps": taps}, backend="pallas"))
-
-        return jax.grad(loss, (0, 1))(arguments["params"], arguments["taps"])
-
-    device = SingleDeviceSharding(topology.devices[0])
-    arguments = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=device), jax.eval_shape(make_arguments)
-    )
-    compiled = jax.jit(d_params).trace(arguments).lower(lowering_platforms=("tpu",)).compile()
-    assert compiled.as_text().count('custom_call_target="tpu_custom_call"') == 2
