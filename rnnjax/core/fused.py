@@ -26,12 +26,12 @@ import jax.numpy as jnp
 from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.cells.elementwise import own_argument
 from rnnjax.core.chunks import scan_chunks
+from rnnjax.core.compilers import Compiler, chunk_length, for_platform
 from rnnjax.core.custom_backward import Layout, Loops, drop, plus, scan_with_backward, without_norm_taps
 from rnnjax.core.parameter_gradients import parameter_gradients
 from rnnjax.core.scan import ScanInputs, initial_like, keep_past_end, keep_valid, pad_steps, where
 from rnnjax.core.taps import gradient_norms, has_norm_taps
 from rnnjax.core.valid_span import Span
-from rnnjax.core.xla_cpu import Compiler, chunk_length, for_platform
 from rnnjax.typing import CellState, PyTree, Taps
 
 States = CellState

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.core.batch_sharding import explicit_sharding
-from rnnjax.core.xla_cpu import Compiler
+from rnnjax.core.compilers import Compiler
 
 
 def parameter_gradients(

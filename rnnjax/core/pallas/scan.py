@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import ElementwiseCell, Params
+from rnnjax.core.compilers import OTHERS
 from rnnjax.core.custom_backward import Layout, Loops, drop, scan_with_backward, without_norm_taps
 from rnnjax.core.fused import fused_scan
 from rnnjax.core.pallas.first_use import agree, has_tpu
@@ -19,7 +20,6 @@ from rnnjax.core.pallas.vmem import product_dtype, steps_of_block
 from rnnjax.core.parameter_gradients import parameter_gradients
 from rnnjax.core.scan import ScanInputs, initial_like, keep_valid, mask_padding, pad_steps, where
 from rnnjax.core.taps import gradient_norms, has_norm_taps
-from rnnjax.core.xla_cpu import OTHERS
 from rnnjax.typing import CellState, PyTree, Taps
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rnnjax.core.xla_cpu import XLA_CPU, Compiler, for_platform
+from rnnjax.core.compilers import XLA_CPU, Compiler, for_platform
 from rnnjax.typing import ModelParams, PyTree
 
 FEWEST_IN_BLOCKS = 2**18  # numbers in a matrix that a CPU updates block by block

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnnjax.core.xla_cpu import XLA_CPU
+from rnnjax.core.compilers import XLA_CPU
 
 SPECIAL = [1.5, np.inf, -np.inf, np.nan, -0.0]
 
