@@ -41,10 +41,9 @@ def divide_alike(of_steps: PyTree, of_examples: PyTree, axis: int = 1) -> tuple[
 def varying_axes(a: Any) -> frozenset[str]:
     """Inside ``shard_map`` with its check of them, the mesh axes that ``a`` varies over."""
     kind: Any = jax.typeof(a)
-    axes: frozenset[str] = (
-        kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma
-    )  # jax < 0.10
-    return axes
+    if hasattr(kind, "manual_axis_type"):
+        return frozenset(kind.manual_axis_type.varying)
+    return frozenset(kind.vma)  # jax < 0.10
 
 
 def vary_alike(tree: PyTree) -> PyTree:

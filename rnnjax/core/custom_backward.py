@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero, custom_vjp_primal_tree_values
-from jax.numpy import broadcast_to, zeros_like
 
 from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.core.scan import ScanInputs
@@ -57,7 +57,7 @@ def _forward(loops: Loops, cell: ElementwiseCell, layout: Layout, *arguments: Py
 def _backward(loops: Loops, cell: ElementwiseCell, layout: Layout, residuals: Any, cotangents: Any) -> Any:
     params, inputs, states, kept = residuals
     ct_final, ct_states = _none_for_zeros(cotangents)
-    ct_final = jax.tree.map(lambda a, ct: plus(zeros_like(a[0]), ct), states, ct_final)
+    ct_final = jax.tree.map(lambda a, ct: plus(jnp.zeros_like(a[0]), ct), states, ct_final)
     d_params, d_xs, d_state, totals = loops.backward(cell, layout, params, inputs, states, kept, ct_final, ct_states)
     return d_params, ScanInputs(d_xs, taps=totals), d_state
 
@@ -77,7 +77,7 @@ def plus(a: jax.Array, b: jax.Array | None) -> jax.Array:
 
 def drop(h: jax.Array, mask_h: jax.Array | None) -> jax.Array:
     """H (..., N, H) as it is multiplied with W_h, under dropout."""
-    return h if mask_h is None else h * broadcast_to(mask_h, h.shape)
+    return h if mask_h is None else h * jnp.broadcast_to(mask_h, h.shape)
 
 
 def _none_for_zeros(tree: PyTree) -> PyTree:

@@ -40,8 +40,7 @@ class RNN(nn.Module):
         time_major: sequences, taps and outputs are (T, B, ...) instead of (B, T, ...).
         backward: how gradients are computed, see ``rnnjax.unroll``.
         store_every: store only every k-th state for the backward pass, see ``rnnjax.unroll``.
-        backend: "associative" computes a cell that is linear in its state in parallel over time, "pallas" an
-            elementwise cell in one kernel on a TPU, see ``rnnjax.unroll``.
+        backend: "scan", "associative" or "pallas": how the steps are computed, see ``rnnjax.unroll``.
     """
 
     cell: Cell
