@@ -14,11 +14,12 @@ from benchmarks.peers.ours import CELLS
 from rnnjax.core.taps import norm_taps, zero_taps
 
 Library = Literal["rnnjax", "rnnjax, pallas", "flax.linen"]
-Pass = Literal["forward", "gradient", "gradient, norm taps", "gradient, taps"]
+Pass = Literal["forward", "gradient", "gradient, norm taps", "gradient, taps", "gradient, given taps"]
 Reads = Literal["last", "all"]
+OURS: tuple[Pass, ...] = ("forward", "gradient", "gradient, norm taps", "gradient, taps", "gradient, given taps")
 PASSES: dict[Library, tuple[Pass, ...]] = {
-    "rnnjax": ("forward", "gradient", "gradient, norm taps", "gradient, taps"),
-    "rnnjax, pallas": ("forward", "gradient", "gradient, norm taps", "gradient, taps"),
+    "rnnjax": OURS,
+    "rnnjax, pallas": OURS,
     "flax.linen": ("forward", "gradient"),
 }
 
@@ -37,7 +38,8 @@ def layer_program(library: Library, case: Case, what: Pass, reads: Reads) -> Lay
         library: whose layer; "rnnjax, pallas" is rnnjax with its kernels for TPUs.
         case: its cell and sizes; inputs are time-major.
         what: "forward" returns the outputs, "gradient" the gradient with respect to parameters and inputs; "taps" adds
-            ∂L/∂s_t of every step, "norm taps" its norm, as training logs it.
+            ∂L/∂s_t of every step, "norm taps" its norm, as training logs it. The taps are zeros that the program makes;
+            "given taps" are an argument of the program, of any values.
         reads: whether outputs and loss, the sum of squares, are of the last step or of all.
     """
     xs = jax.ShapeDtypeStruct((case.steps, case.batch, case.features), jnp.float32)
@@ -53,12 +55,17 @@ def layer_program(library: Library, case: Case, what: Pass, reads: Reads) -> Lay
     def loss(params: Any, xs: jax.Array, taps: Any = None) -> jax.Array:
         return jnp.sum(read(params, xs, taps) ** 2)
 
+    def gradient(params: Any, xs: jax.Array) -> Any:
+        return jax.grad(loss, (0, 1, 2))(params, xs, _taps(case, norms=what == "gradient, norm taps"))
+
     if what == "forward":
         return LayerProgram(read, (params, xs))
     if what == "gradient":
         return LayerProgram(jax.grad(loss, (0, 1)), (params, xs))
-    taps = jax.eval_shape(lambda: _taps(case, norms=what == "gradient, norm taps"))
-    return LayerProgram(jax.grad(loss, (0, 1, 2)), (params, xs, taps))
+    if what == "gradient, given taps":
+        taps = jax.eval_shape(lambda: _taps(case, norms=False))
+        return LayerProgram(jax.grad(loss, (0, 1, 2)), (params, xs, taps))
+    return LayerProgram(gradient, (params, xs))
 
 
 def _taps(case: Case, *, norms: bool) -> Any:

@@ -21,9 +21,11 @@ COLUMNS: dict[str, tuple[Library, Pass, Reads]] = {
     "Flax  ": ("flax.linen", "gradient", "all"),
     "with norm taps": ("rnnjax", "gradient, norm taps", "all"),
     "with taps": ("rnnjax", "gradient, taps", "all"),
+    "given taps": ("rnnjax", "gradient, given taps", "all"),
     "outputs, Pallas": ("rnnjax, pallas", "forward", "all"),
     "gradient of all h_t, Pallas": ("rnnjax, pallas", "gradient", "all"),
     "with norm taps, Pallas": ("rnnjax, pallas", "gradient, norm taps", "all"),
+    "with taps, Pallas": ("rnnjax, pallas", "gradient, taps", "all"),
 }
 
 
