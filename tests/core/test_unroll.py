@@ -16,6 +16,7 @@ from sequences import (
     make_case,
     make_inputs,
     make_params,
+    slow_unless,
 )
 
 import rnnjax
@@ -32,11 +33,6 @@ CASES = {
     "stored every third, no batch": ((), "state taps", {"store_every": 3}),
     "stored every third": ((2, 2), "lengths state taps dropout", {"store_every": 3, "reverse": True}),
 }
-
-
-def slow_unless(quick, *values):
-    """A case of the slow tests, unless ``quick``."""
-    return pytest.param(*values, marks=() if quick else pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
