@@ -175,10 +175,10 @@ def test_layers_take_resets():
     np.testing.assert_allclose(carry[0], final.c, rtol=1e-6, atol=1e-7)
 
     both = rnnjax.Stack([rnnjax.RNN(cell), rnnjax.Bidirectional(rnnjax.RNN(cell), rnnjax.RNN(cell, reverse=True))])
-    variables = both.init(jax.random.key(0), xs.swapaxes(0, 1))
-    _, ys = both.apply(variables, xs.swapaxes(0, 1), resets=RESETS.T)
+    variables, apply = jax.jit(both.init)(jax.random.key(0), xs.swapaxes(0, 1)), jax.jit(both.apply)
+    _, ys = apply(variables, xs.swapaxes(0, 1), resets=RESETS.T)
     for first, end in episodes(0, T):
-        _, alone = both.apply(variables, xs.swapaxes(0, 1)[:1, first:end])
+        _, alone = apply(variables, xs.swapaxes(0, 1)[:1, first:end])
         np.testing.assert_allclose(ys[:1, first:end], alone, rtol=1e-5, atol=1e-6)
 
 
