@@ -91,7 +91,7 @@ def test_equals_one_device_and_gathers_nothing(x64, set_chunk_length, case, kind
     assert_nothing_is_gathered(compiled)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", [slow_unless(kind is AxisType.Explicit, kind) for kind in KINDS], ids=str)
 def test_two_batch_axes(x64, kind):
     cell, params, data = make_case("LSTM", (BATCH, 2))
     expected = jax.device_get(jax.jit(functools.partial(gradient, cell, {}))(params, data))
@@ -102,7 +102,7 @@ def test_two_batch_axes(x64, kind):
     assert_close(jax.device_get(jitted(whole(mesh, params), shards)), expected, 1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", [slow_unless(kind is AxisType.Auto, kind) for kind in KINDS], ids=str)
 def test_state_lengths_and_masks_that_are_whole_are_divided_as_the_inputs_are(x64, kind):
     cell, params, data = make_case("GRU", (BATCH,))
     dropping = cell.replace(input_dropout=0.3, recurrent_dropout=0.3, zoneout=0.2)

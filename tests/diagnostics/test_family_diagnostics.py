@@ -13,7 +13,7 @@ import rnnjax
 from rnnjax import diagnostics
 from rnnjax.diagnostics.loss_decay import loss_decay
 
-NAMES = [slow_unless(name in ("PeepholeLSTM", "IndRNN tanh", "MinLSTM", "CTRNN"), name) for name in CELLS]
+NAMES = [slow_unless(name in ("PeepholeLSTM", "MinLSTM", "CTRNN"), name) for name in CELLS]
 VALID = np.arange(STEPS)[:, None] < np.array(LENGTHS)
 
 

@@ -68,14 +68,14 @@ def measured(name):
     return cell, params, np.concatenate(asked, axis=-1), gradient, each, steps, np.asarray(jacobians)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [slow_unless(name != "SimpleRNN", name) for name in ALL])
 def test_omega_is_its_definition_with_dense_jacobians(x64, name):
     _, _, asked, _, each, _, jacobians = measured(name)
     np.testing.assert_allclose(each, by_loop(jacobians, asked, LENGTH), rtol=1e-12)
     assert np.all((np.asarray(each) > 0) == (LENGTH > 1))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [slow_unless(name != "SimpleRNN", name) for name in ALL])
 def test_omega_reaches_the_recurrent_weights_alone_and_directly(x64, name):
     """Pascanu et al. (2013), eq. 10: states, partials and λ are constants."""
     cell, params, asked, gradient, _, steps, _ = measured(name)
