@@ -48,7 +48,7 @@ def cases():
     """Every cell, options and, of the fused pass, length of chunks; those that repeat quicker ones are slow tests."""
     for name in CELLS:
         for options in OPTIONS:
-            for chunk in (None,) if "autodiff" in options else (None, 3):
+            for chunk in (None, 3) if options == "fused" else (3,) if options == "reverse" else (None,):
                 yield slow_unless((name, options, chunk) in QUICK, name, options, chunk)
 
 
