@@ -42,8 +42,7 @@ CASES = {
         for name in CELLS
         for case in (CASES if name == "LSTM" else ("ragged", "stored every third"))
     ]
-    + [slow_unless(False, name, "ragged") for name in VARIANTS]
-    + [("SimpleRNN relu", "stored every third")],
+    + [slow_unless(False, "SimpleRNN relu", "ragged"), ("SimpleRNN relu", "stored every third")],
 )
 def test_fused_equals_autodiff_in_float64(x64, name, case):
     cell, (batch_shape, given, options) = (CELLS | VARIANTS)[name], CASES[case]

@@ -23,7 +23,7 @@ import rnnjax
 from rnnjax.diagnostics import linearise, paths, share
 from rnnjax.diagnostics.gradients import by_lag
 
-ALL = CELLS | VARIANTS
+ALL = CELLS | {"SimpleRNN relu": VARIANTS["SimpleRNN relu"]}
 NAMES = [slow_unless(name in ("LSTM", "GRU"), name) for name in ALL]
 BATCH = len(LENGTHS)
 
