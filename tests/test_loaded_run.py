@@ -1,9 +1,8 @@
 """``rnnjax.load`` and ``launch.py predict``: the answers that the parameters of a run give to its own test examples."""
 
 import csv
-import functools
 import json
-from functools import partial
+from functools import cache, partial
 
 import flax.serialization
 import jax
@@ -102,7 +101,7 @@ def params_of(spec):
     return normal_like(shapes, spec.seed + len(spec.label))["params"]
 
 
-@functools.cache
+@cache
 def compiled(model):
     return jax.jit(model.apply)
 
