@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import rnnjax
 from rnnjax.cells import DropoutMasks
@@ -24,6 +25,11 @@ VARIANTS = {
 }
 ZONEOUT = 0.3
 ZONED = {name: cell.replace(zoneout=ZONEOUT) for name, cell in CELLS.items()}
+
+
+def slow_unless(quick, *values):
+    """A case of the slow tests, unless ``quick``."""
+    return pytest.param(*values, marks=() if quick else pytest.mark.slow)
 
 
 def normal_like(tree, seed, scale=1.0):

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
-from sequences import normal_like
+from sequences import normal_like, slow_unless
 
 import rnnjax
 from rnnjax.diagnostics import half_life
@@ -144,13 +144,9 @@ def test_a_fault_put_in_is_found(name):
         assert dict(found[name].evidence) == {"phase": "forward", "layer": "rnn", "gate": "g", "timestep": 0}
 
 
-def test_nothing_is_said_of_a_sound_cell():
-    assert diagnose_cell(rnnjax.LSTM(UNITS, chrono=STEPS)).alarms == ()
-
-
-def test_padding_is_not_read_where_lengths_are_given():
+def test_nothing_is_said_of_a_sound_cell_nor_of_padding_where_lengths_are_given():
     xs, lengths = XS.at[-10:].set(0), jnp.full(BATCH, STEPS - 10)
-    assert "padding read" not in {alarm.name for alarm in diagnose_cell(rnnjax.LSTM(UNITS), (xs, lengths)).alarms}
+    assert diagnose_cell(rnnjax.LSTM(UNITS, chrono=STEPS), (xs, lengths)).alarms == ()
 
 
 def test_a_loss_that_is_not_one_number_for_each_example_is_refused():
@@ -159,7 +155,11 @@ def test_a_loss_that_is_not_one_number_for_each_example_is_refused():
         rnnjax.diagnose(cell, cell.init(jax.random.key(0), INPUTS), XS, lambda final, ys: (final.h**2).mean())
 
 
-@pytest.mark.parametrize("cell", [rnnjax.SimpleRNN(3), rnnjax.LSTM(3), rnnjax.GRU(3)], ids=["SimpleRNN", "LSTM", "GRU"])
+@pytest.mark.parametrize(
+    "cell",
+    [slow_unless(False, rnnjax.SimpleRNN(3)), rnnjax.LSTM(3), slow_unless(False, rnnjax.GRU(3))],
+    ids=["SimpleRNN", "LSTM", "GRU"],
+)
 def test_series_of_one_step(cell, tmp_path):
     result = diagnose_cell(cell, XS[:1])
     (layer,) = result.diagnosis.layers
@@ -177,7 +177,7 @@ def test_series_of_one_step(cell, tmp_path):
 
 
 def test_inputs_and_lengths_may_be_a_list():
-    cell, lengths = rnnjax.GRU(3), np.array([3, 2, 1, 3, 3, 2])
+    cell, lengths = rnnjax.SimpleRNN(3), np.array([3, 2, 1, 3, 3, 2])
     result = diagnose_cell(cell, [XS[:3], lengths])
     final, _ = rnnjax.unroll(cell, cell.init(jax.random.key(0), INPUTS), XS[:3], lengths=lengths)
     np.testing.assert_allclose(result.examined.losses, last_output(final, None), rtol=1e-6)

@@ -145,6 +145,7 @@ class Classifier(nn.Module):
         return nn.RNN(nn.SimpleCell(4), name="top")(ys)[:, -1].sum(-1)
 
 
+@pytest.mark.slow  # the two layers are those of the README
 def test_diagnose_measures_the_scans_of_a_model_without_our_layers(tmp_path):
     model, xs = Classifier(), XS.swapaxes(0, 1)
     params = model.init(jax.random.key(0), xs)

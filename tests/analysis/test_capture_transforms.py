@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, assert_close, normal_like
+from sequences import CELLS, assert_close, normal_like, slow_unless
 
 import rnnjax
 from rnnjax.analysis.capture import backpropagate
@@ -109,7 +109,12 @@ def one_layer(x64):
     return captured_of_one_layer()
 
 
-@pytest.mark.parametrize("name", ONE_LAYER)
+QUICK = ("jax.jit(jax.checkpoint(loss))", "jax.jit(model.apply)", "jax.vmap over examples")
+QUICK += ("nn.remat, train=True", "nn.jit", "nn.map_variables", "nn.vmap over sentences", "nn.vmap over parameters")
+QUICK += ("nn.scan(nn.remat) over layers", "nn.scan over chunks")
+
+
+@pytest.mark.parametrize("name", [slow_unless(name in QUICK, name) for name in ONE_LAYER])
 def test_one_layer_under_a_transformation(one_layer, name):
     loss, arguments = ONE_LAYER[name], (params_of(), (XS, LENGTHS))
     jax.eval_shape(loss, *arguments)  # traces of it are kept by JAX, without marks
@@ -234,7 +239,7 @@ def captured_of_layers_in_python():
     return captured(layers_in_python, params_of(3), (XS, LENGTHS))
 
 
-@pytest.mark.parametrize("name", SEVERAL_CALLS)
+@pytest.mark.parametrize("name", [slow_unless(name in QUICK, name) for name in SEVERAL_CALLS])
 def test_several_calls_under_a_transformation(x64, name):
     loss, written_out, params, batch, names = SEVERAL_CALLS[name]
     found = captured(loss, params(), batch)

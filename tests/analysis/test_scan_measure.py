@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax_cells import CELLS, check_equal
-from sequences import normal_like
+from sequences import normal_like, slow_unless
 
 import rnnjax
 from rnnjax.analysis.scans.scan_diagnosis import diagnose_scans
@@ -37,9 +37,17 @@ def both(name, pooled):
     return scans, native
 
 
-@pytest.mark.parametrize("pooled", [False, True], ids=["last step", "every step"])
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in ("LSTMCell", "MGUCell") else pytest.mark.slow) for name in CELLS]
+    ("name", "pooled"),
+    [
+        ("LSTMCell", True),
+        ("MGUCell", False),
+        slow_unless(False, "SimpleCell", False),
+        slow_unless(False, "SimpleCell", True),
+        slow_unless(False, "OptimizedLSTMCell", False),
+        slow_unless(False, "GRUCell", True),
+        slow_unless(False, "MGUCell without reset", True),
+    ],
 )
 def test_scans_of_flax_measure_like_our_layers(x64, name, pooled):
     scans, native = both(name, pooled)
@@ -157,7 +165,7 @@ def test_the_jacobian_of_a_complex_state_is_that_of_its_two_parts(x64):
     np.testing.assert_allclose(singular.largest[1:], np.log10(expected), rtol=1e-9)
 
 
-@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+@pytest.mark.parametrize("impl", ["threefry2x32", slow_unless(False, "rbg")])
 def test_random_keys_that_a_scan_in_a_branch_reads(impl):
     """A key among the constants, the steps' inputs and the carry of a scan, which may run or not."""
 
@@ -183,7 +191,7 @@ def test_random_keys_that_a_scan_in_a_branch_reads(impl):
         np.testing.assert_allclose(scan.states[0].norms, np.broadcast_to(norms[:, None], (6, 3)), rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, slow_unless(False, jnp.float16)])
 def test_half_precision(dtype):
     def loss(scale, xs):
         return jax.lax.scan(lambda h, x: (h * jnp.asarray(0.5, dtype) + x, None), xs[0], scale * xs)[0].sum(1)
@@ -247,7 +255,7 @@ CUSTOM = {  # a step (w, state, x) -> state of other people's cells; the parts o
 }
 
 
-@pytest.mark.parametrize("name", CUSTOM)
+@pytest.mark.parametrize("name", [slow_unless(name in ("unitary", "LSTMP", "peephole"), name) for name in CUSTOM])
 def test_the_parts_of_any_cell_add_up_to_the_total(x64, name):
     from rnnjax.scans.calls import backpropagate
     from rnnjax.scans.gradient_paths import gradient_paths

@@ -4,14 +4,20 @@ import jax
 import numpy as np
 import pytest
 from family_cells import BATCH, CELLS, full_case, reference
-from sequences import assert_close, fused_and_autodiff, make_inputs, make_params, make_state, total
+from sequences import assert_close, fused_and_autodiff, make_inputs, make_params, make_state, slow_unless, total
 
 import rnnjax
 from rnnjax.core.taps import is_norm_tap, norm_taps
 
 
-@pytest.mark.parametrize(("reverse", "chunk"), [(False, None), (True, 3)])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    ("name", "reverse", "chunk"),
+    [
+        slow_unless(reverse == (name not in ("IndRNN tanh", "CTRNN relu")), name, reverse, chunk)
+        for name in CELLS
+        for reverse, chunk in ((False, None), (True, 3))
+    ],
+)
 def test_plain_scan_and_fused_pass_equal_the_equations(x64, set_chunk_length, name, reverse, chunk):
     """Outputs, final states and all gradients; with lengths, resets, taps, dropout of inputs, zoneout and noise."""
     if chunk:
@@ -24,8 +30,16 @@ def test_plain_scan_and_fused_pass_equal_the_equations(x64, set_chunk_length, na
     assert all(np.any(np.asarray(a) != 0) for a in jax.tree.leaves(fused))
 
 
-@pytest.mark.parametrize("backward", ["fused", "autodiff"])
-@pytest.mark.parametrize("name", ["PeepholeLSTM", "IndRNN", "MinLSTM"])
+@pytest.mark.parametrize(
+    ("name", "backward"),
+    [
+        ("PeepholeLSTM", "fused"),
+        ("IndRNN", "autodiff"),
+        slow_unless(False, "PeepholeLSTM", "autodiff"),
+        slow_unless(False, "IndRNN", "fused"),
+        slow_unless(False, "MinLSTM", "fused"),
+    ],
+)
 def test_norm_taps_get_the_norms_of_the_taps_gradients(x64, name, backward):
     arguments, options, _ = full_case(name)
     cell, zeros = CELLS[name], jax.tree.map(lambda a: 0 * a, arguments["taps"])

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from family_reference import FAMILY
-from sequences import LENGTHS, assert_close, make_inputs, normal_like
+from sequences import LENGTHS, assert_close, make_inputs, normal_like, slow_unless
 
 import rnnjax
 from rnnjax.core.unroll import unroll_with_outputs
@@ -16,7 +16,7 @@ BATCH = len(LENGTHS)
 NAMES = ["LayerNormLSTM", "ProjectedLSTM", "SLSTM", "LRU", "CoRNN"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [slow_unless(name in ("ProjectedLSTM", "LRU"), name) for name in NAMES])
 def test_layers_are_unrolled_cells(x64, name):
     """A stack of one layer of each direction and another one on top, and its first layer in ``flax.linen.RNN``."""
     cell = FAMILY[name]
@@ -51,7 +51,7 @@ def test_layers_are_unrolled_cells(x64, name):
     assert_close(np.where(valid[..., None], of_flax, 0), np.where(valid[..., None], forward[1], 0), 1e-13)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [slow_unless(name == "LayerNormLSTM", name) for name in NAMES])
 def test_a_layer_of_nnx_is_that_of_linen(name):
     try:
         from flax import nnx
@@ -64,13 +64,13 @@ def test_a_layer_of_nnx_is_that_of_linen(name):
     assert_close(layer(xs), rnnjax.RNN(cell).apply(params, xs), 1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [slow_unless(name in ("SLSTM", "CoRNN"), name) for name in NAMES])
 def test_a_step_of_training_in_a_classifier(name):
     """One step of gradient descent lowers the loss; every parameter has a gradient."""
     cell = FAMILY[name].replace(param_dtype=jnp.float32)
     model = rnnjax.SequenceClassifier(7, 4, rnnjax.RNN(cell), classes=3)
     tokens = np.random.default_rng(0).integers(7, size=(8, 6))
-    variables = model.init(jax.random.key(0), tokens)
+    variables = jax.jit(model.init)(jax.random.key(0), tokens)
 
     @jax.jit
     def loss_and_gradient(variables):

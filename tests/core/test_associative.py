@@ -8,13 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from family_cells import BATCH, CELLS, full_case, reference
-from sequences import FEATURES, INPUTS, LENGTHS, STEPS, assert_close, make_inputs, make_params, normal_like, total
+from sequences import (
+    FEATURES,
+    INPUTS,
+    LENGTHS,
+    STEPS,
+    assert_close,
+    make_inputs,
+    make_params,
+    normal_like,
+    slow_unless,
+    total,
+)
 
 import rnnjax
 from rnnjax.core.taps import norm_taps, zero_taps
 from rnnjax.core.unroll import unroll_with_outputs
-
-LINEAR = ["MinGRU", "MinLSTM"]
 
 
 def gradient(cell, arguments, options):
@@ -28,11 +37,15 @@ def gradient(cell, arguments, options):
 
 
 @pytest.mark.parametrize(
-    ("reverse", "more"),
-    [(False, {}), (True, {}), (False, {"backward": "autodiff"}), (True, {"store_every": 3})],
-    ids=["forward", "reverse", "autodiff", "in segments of 3, reverse"],
+    ("name", "reverse", "more"),
+    [
+        ("MinGRU", False, {}),
+        ("MinLSTM", True, {"store_every": 3}),
+        ("MinGRU", False, {"backward": "autodiff"}),
+        slow_unless(False, "MinGRU", True, {"store_every": 3}),
+        slow_unless(False, "MinLSTM", True, {"backward": "autodiff"}),
+    ],
 )
-@pytest.mark.parametrize("name", LINEAR)
 def test_it_equals_the_scan_and_the_equations(x64, name, reverse, more):
     """With lengths, a state, resets, taps, dropout of inputs and zoneout."""
     arguments, options, given = full_case(name, reverse)
@@ -41,7 +54,7 @@ def test_it_equals_the_scan_and_the_equations(x64, name, reverse, more):
     assert_close(found, reference(name, arguments, *given), 1e-12)
 
 
-@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("name", [slow_unless(name == "MinLSTM", name) for name in ("MinGRU", "MinLSTM")])
 def test_it_equals_the_scan_on_a_long_sequence_and_with_the_mean_of_zoneout(x64, name):
     cell = CELLS[name].replace(zoneout=0.2, forget_bias=3.0)
     arguments = {"params": make_params(cell), "xs": make_inputs(cell, (2,), 501)}
@@ -93,8 +106,15 @@ def complex_case(cell_type):
     return cell, {"params": params, "xs": xs, "taps": taps}, {"lengths": jnp.array(LENGTHS), "resets": resets}
 
 
-@pytest.mark.parametrize("more", [{}, {"reverse": True, "backward": "autodiff"}, {"store_every": 3}])
-@pytest.mark.parametrize("cell_type", [Rotations, rnnjax.LRU])
+@pytest.mark.parametrize(
+    ("cell_type", "more"),
+    [
+        (Rotations, {"store_every": 3}),
+        (rnnjax.LRU, {"reverse": True, "backward": "autodiff"}),
+        slow_unless(False, Rotations, {"reverse": True, "backward": "autodiff"}),
+        slow_unless(False, rnnjax.LRU, {}),
+    ],
+)
 def test_complex_states_and_outputs_of_their_own(x64, cell_type, more):
     cell, arguments, options = complex_case(cell_type)
 
@@ -139,7 +159,7 @@ def test_no_gradient_at_all_passes_a_reset(x64):
         final, _ = rnnjax.unroll(cell, params, xs, resets=resets, backend="associative")
         return total(final)
 
-    slopes = np.asarray(jax.grad(read)(xs))
+    slopes = np.asarray(jax.jit(jax.grad(read))(xs))
     assert not np.any(slopes[:4])
     assert np.all(slopes[4:] != 0)
 
@@ -153,8 +173,10 @@ def test_forward_mode_and_second_derivatives(x64):
 
     tangent = normal_like(params, 5)
     for options in ({"backend": "associative"}, {"backend": "associative", "backward": "autodiff"}):
-        _, slope = jax.jvp(lambda p, options=options: loss(p, options), (params,), (tangent,))
-        _, expected = jax.jvp(lambda p: loss(p, {"backward": "autodiff"}), (params,), (tangent,))
+        slope, expected = (
+            jax.jit(lambda p, of=of: jax.jvp(lambda p: loss(p, of), (p,), (tangent,))[1])(params)
+            for of in (options, {"backward": "autodiff"})
+        )
         np.testing.assert_allclose(slope, expected, rtol=1e-12)
     second, expected = (
         jax.jit(jax.hessian(lambda b, options=options: loss(params._replace(b=b), options)))(params.b)
@@ -168,7 +190,7 @@ def test_a_layer_computes_the_same_with_it(cell):
     xs, lengths = jnp.moveaxis(make_inputs(cell, (BATCH,)), 0, 1), jnp.array(LENGTHS)
     scan, parallel = (rnnjax.RNN(cell, backend=backend) for backend in ("scan", "associative"))
     variables = scan.init(jax.random.key(0), xs)
-    expected, found = (layer.apply(variables, xs, lengths=lengths) for layer in (scan, parallel))
+    expected, found = (jax.jit(layer.apply)(variables, xs, lengths=lengths) for layer in (scan, parallel))
     assert_close(found, expected, 1e-6)
 
 
@@ -181,7 +203,7 @@ def test_dropout_of_the_inputs_is_the_same_in_a_layer():
     assert_close(found, expected, 1e-6)
 
 
-@pytest.mark.parametrize("cell", [rnnjax.MinGRU(3), rnnjax.LRU(3)])
+@pytest.mark.parametrize("cell", [rnnjax.MinGRU(3), slow_unless(False, rnnjax.LRU(3))])
 def test_a_layer_in_parallel_is_observed_as_one_that_scans(cell):
     """Where its gradient is to be seen at every step, it is computed step by step."""
     xs = jnp.moveaxis(make_inputs(rnnjax.LSTM(1), (BATCH,)), 0, 1)
@@ -190,7 +212,7 @@ def test_a_layer_in_parallel_is_observed_as_one_that_scans(cell):
         layer = rnnjax.RNN(cell, backend=backend)
         variables = layer.init(jax.random.key(0), xs)
         observed = rnnjax.observe(lambda xs, layer=layer: (layer.apply(variables, xs)[1] ** 2).sum())(xs)  # noqa: B023
-        slopes = jax.grad(observed.tapped)(observed.taps, xs)
+        slopes = jax.jit(jax.grad(observed.tapped))(observed.taps, xs)
         norms.append([np.abs(a) for a in jax.tree.leaves(slopes)])
     assert len(norms[0]) == 1
     assert np.all(norms[0][0].sum(axis=-1) > 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
+from sequences import slow_unless
 
 import rnnjax
 
@@ -131,7 +132,7 @@ def test_one_trace_is_lowered_for_each_platform_in_any_order(name, program):
 
 @pytest.mark.parametrize("platform", ACCELERATORS)
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [slow_unless(name == "GRU", name) for name in CELLS])
 def test_every_product_has_the_precision_of_jax(name, program, platform):
     """Also the products of a backward pass of our own, and whatever was traced before."""
     for precision in ("default", "high", "highest", "default"):

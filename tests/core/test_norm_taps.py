@@ -4,7 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, INPUTS, LENGTHS, STEPS, assert_close, make_inputs, make_params, total, zero_taps
+from sequences import (
+    CELLS,
+    INPUTS,
+    LENGTHS,
+    STEPS,
+    assert_close,
+    make_inputs,
+    make_params,
+    slow_unless,
+    total,
+    zero_taps,
+)
 
 import rnnjax
 from rnnjax.core.taps import NormTap, is_norm_tap, norm_taps, safe_norm
@@ -23,13 +34,22 @@ def norm_arrays(tree):
     return jax.tree.map(lambda tap: tap.norm[..., 0], tree, is_leaf=is_norm_tap)
 
 
+QUICK = [
+    ("LSTM", "fused", None),
+    ("LSTM", "autodiff", None),
+    ("LSTM", "reverse", 3),
+    ("SimpleRNN", "fused", 3),
+    ("GRU", "stored every third", None),
+    ("GRU", "autodiff, stored every third", None),
+]
+
+
 def cases():
     """Every cell, options and, of the fused pass, length of chunks; those that repeat quicker ones are slow tests."""
     for name in CELLS:
         for options in OPTIONS:
-            for chunk in (None,) if "autodiff" in options else (None, 3):
-                quick = name == "LSTM" or (options, chunk) in [("fused", 3), ("stored every third", None)]
-                yield pytest.param(name, options, chunk, marks=() if quick else pytest.mark.slow)
+            for chunk in (None, 3) if options == "fused" else (3,) if options == "reverse" else (None,):
+                yield slow_unless((name, options, chunk) in QUICK, name, options, chunk)
 
 
 @pytest.mark.parametrize(("name", "options", "chunk"), list(cases()))
@@ -96,19 +116,21 @@ def test_mixed_or_misshaped_norm_taps_are_refused(x64, spoil, message):
         rnnjax.unroll(cell, params, xs, taps=spoil(norm_taps(zero_taps(cell, (4,), STEPS))))
 
 
-@pytest.mark.parametrize("batch", [(), (4,), (2, 3)])
-@pytest.mark.parametrize("backward", ["fused", "autodiff"])
+@pytest.mark.parametrize(
+    ("batch", "backward"),
+    [((2, 3), "fused"), ((), "autodiff"), slow_unless(False, (), "fused"), slow_unless(False, (2, 3), "autodiff")],
+)
 def test_any_batch_shape(x64, batch, backward):
     cell = CELLS["LSTM"]
     params, xs = make_params(cell), make_inputs(cell, batch)
     taps = zero_taps(cell, batch)
 
-    def gradient(taps):
-        return jax.grad(lambda taps: total(rnnjax.unroll(cell, params, xs, taps=taps, backward=backward)))(taps)
+    def loss(taps):
+        return total(rnnjax.unroll(cell, params, xs, taps=taps, backward=backward))
 
-    norms = gradient(norm_taps(taps))
+    norms, vectors = jax.jit(lambda *of_taps: [jax.grad(loss)(taps) for taps in of_taps])(norm_taps(taps), taps)
     assert norms.c.norm.shape == (STEPS, *batch, 1)
-    assert_close(norm_arrays(norms), jax.tree.map(safe_norm, gradient(taps)), 1e-12)
+    assert_close(norm_arrays(norms), jax.tree.map(safe_norm, vectors), 1e-12)
 
 
 def test_norm_taps_of_another_shape_are_refused_for_any_cell():

@@ -5,7 +5,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, INPUTS, assert_close, make_inputs, make_params, make_state, total, zero_taps
+from sequences import (
+    CELLS,
+    INPUTS,
+    assert_close,
+    make_inputs,
+    make_params,
+    make_state,
+    slow_unless,
+    total,
+    zero_taps,
+)
 
 import rnnjax
 from rnnjax.diagnostics import linearise, paths
@@ -19,8 +29,9 @@ OPTIONS = {
     "reverse": {"reverse": True},
     "ragged": {"lengths": LENGTHS},
     "ragged reverse": {"lengths": LENGTHS, "reverse": True},
-    "segments": {"store_every": 3},
 }
+QUICK = [("LSTM", "forward"), ("LSTM", "ragged reverse"), ("SimpleRNN", "ragged"), ("GRU", "reverse")]
+WAYS = {"fused": {}, "in segments": {"store_every": 3}, "autodiff": {"backward": "autodiff"}}
 
 
 def episodes(example, length):
@@ -29,61 +40,64 @@ def episodes(example, length):
     return list(zip([0, *starts], [*starts, length], strict=True)) if length else []
 
 
-def run_apart(cell, params, xs, state, lengths=None, reverse=False, **_):
-    """States (T, B, H) of every step, each episode run by itself."""
-    initial = cell.initial_state()
-    states = [[None] * B for _ in range(T)]
-    finals = []
-    for b in range(B):
-        length = T if lengths is None else int(lengths[b])
-        given = jax.tree.map(lambda a, b=b: a[b], state)
-        parts = episodes(b, length)
-        read_first = parts[-1] if reverse and parts else parts[0] if parts else None
-        final = given
-        for part in reversed(parts) if reverse else parts:
-            first, end = part
-            own_start = part == read_first and not (not reverse and RESETS[0, b])
-            last, outputs = rnnjax.unroll(
-                cell, params, xs[first:end, b], given if own_start else initial, reverse=reverse, backward="autodiff"
-            )
-            for t in range(first, end):
-                states[t][b] = jax.tree.map(lambda a, t=t, first=first: a[t - first], outputs)
-            final = last
-        for t in range(length, T):
-            states[t][b] = given if reverse else final
-        finals.append(final)
-    stacked = [jax.tree.map(lambda *a: jnp.stack(a), *row) for row in states]
-    return jax.tree.map(lambda *a: jnp.stack(a), *finals), jax.tree.map(lambda *a: jnp.stack(a), *stacked)
+def run_apart(cell, params, xs, state, lengths=(T,) * B, reverse=False):
+    """(final, states) of episodes that know nothing of each other: they are the examples of one batch."""
+    parts = [(b, *part) for b in range(B) for part in episodes(b, lengths[b])]
+    example, first, end = np.array(parts).T
+    own_start = end == np.array(lengths)[example] if reverse else (first == 0) & ~RESETS[0, example]
+    starts = jax.tree.map(lambda a: jnp.where(own_start[:, None], a[example], 0), state)
+    steps = np.minimum(first + np.arange(T)[:, None], T - 1)
+    final, states = rnnjax.unroll(
+        cell, params, xs[steps, example], starts, lengths=end - first, reverse=reverse, backward="autodiff"
+    )
+    part_of, step_of, valid = np.zeros((T, B), int), np.zeros((T, B), int), np.zeros((T, B), bool)
+    for i, (b, start, stop) in enumerate(parts):
+        part_of[start:stop, b], step_of[start:stop, b], valid[start:stop, b] = i, np.arange(stop - start), True
+    last = part_of[0] if reverse else part_of[np.maximum(np.array(lengths) - 1, 0), np.arange(B)]
+    final = jax.tree.map(lambda a, given: jnp.where(valid[0][:, None], a[last], given), final, state)
+    past_end = state if reverse else final
+    states = jax.tree.map(
+        lambda a, past: jnp.where(valid[..., None], a[step_of, part_of], past[None]), states, past_end
+    )
+    return final, states
 
 
-@pytest.mark.parametrize("case", OPTIONS)
-@pytest.mark.parametrize("backward", ["fused", "autodiff"])
-@pytest.mark.parametrize("name", CELLS)
-def test_episodes_are_those_run_apart(x64, set_chunk_length, name, backward, case):
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [slow_unless((name, case) in QUICK, name, case) for name in CELLS for case in OPTIONS],
+)
+def test_episodes_are_those_run_apart(x64, set_chunk_length, name, case):
     set_chunk_length(3)
     cell, options = CELLS[name], OPTIONS[case]
-    params, xs, state = make_params(cell), make_inputs(cell, (B,)), make_state(cell, (B,))
+    arguments = make_params(cell), make_inputs(cell, (B,)), make_state(cell, (B,))
 
-    def loss(run, params, xs, state):
-        results = run(params, xs, state)
-        return total(results), results
+    def gradient(run):
+        def loss(*arguments):
+            results = run(*arguments)
+            return total(results), results
 
-    def together(params, xs, state):
-        return rnnjax.unroll(cell, params, xs, state, resets=RESETS, backward=backward, **options)
+        return jax.grad(loss, (0, 1, 2), has_aux=True)
 
-    def apart(params, xs, state):
-        return run_apart(cell, params, xs, state, **options)
+    @jax.jit
+    def apart_and_together(*arguments):
+        apart = gradient(lambda *given: run_apart(cell, *given, **options))(*arguments)
+        return apart, {
+            way: gradient(lambda *given, more=more: rnnjax.unroll(cell, *given, resets=RESETS, **options, **more))(
+                *arguments
+            )
+            for way, more in WAYS.items()
+        }
 
-    gradients = [
-        jax.jit(jax.grad(lambda *a, run=run: loss(run, *a), (0, 1, 2), has_aux=True))(params, xs, state)
-        for run in (together, apart)
-    ]
-    assert_close(*gradients, 1e-12)
+    apart, together = apart_and_together(*arguments)
+    for found in together.values():
+        assert_close(found, apart, 1e-12)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("backward", ["fused", "autodiff"])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    ("name", "backward"),
+    [slow_unless(name == "LSTM", name, backward) for name in CELLS for backward in ("fused", "autodiff")],
+)
 def test_no_gradient_crosses_a_reset(x64, name, backward, reverse):
     """The loss of the states from step 4 on, or before it in reverse, with an episode that begins there."""
     cell, start = CELLS[name], 4
@@ -112,23 +126,23 @@ def test_without_a_reset_nothing_changes(name):
     jax.tree.map(np.testing.assert_array_equal, *results)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [slow_unless(name == "LSTM", name) for name in CELLS])
 def test_linearised_steps_pass_nothing_through_a_reset(x64, name):
     """The parts of the gradient of the memory add up to the gradient of the taps, and none crosses a reset."""
     cell = CELLS[name]
     params, xs, state = make_params(cell), make_inputs(cell, (B,)), make_state(cell, (B,))
     options = {"lengths": LENGTHS, "resets": RESETS}
 
-    def loss(states):
-        return total(states)
-
     def tapped(taps):
         _, states = rnnjax.unroll(cell, params, xs, state, taps=taps, **options)
-        return loss(states)
+        return total(states)
 
-    totals = jax.grad(tapped)(zero_taps(cell, (B,)))
-    steps = linearise(cell, params, xs, state, **options)
-    parts = paths(cell, params, steps, jax.grad(loss)(steps.states))
+    @jax.jit
+    def run(taps):
+        steps = linearise(cell, params, xs, state, **options)
+        return jax.grad(tapped)(taps), steps, paths(cell, params, steps, jax.grad(total)(steps.states))
+
+    totals, steps, parts = run(zero_taps(cell, (B,)))
     valid = np.asarray(steps.valid)[..., None]
     assert_close(jnp.where(valid, parts.memory, 0), jnp.where(valid, totals[-1], 0), 1e-12)
     before_reset = np.concatenate([RESETS[1:] & steps.valid[1:], np.zeros((1, B), bool)])
@@ -158,10 +172,10 @@ def test_layers_take_resets():
     np.testing.assert_allclose(carry[0], final.c, rtol=1e-6, atol=1e-7)
 
     both = rnnjax.Stack([rnnjax.RNN(cell), rnnjax.Bidirectional(rnnjax.RNN(cell), rnnjax.RNN(cell, reverse=True))])
-    variables = both.init(jax.random.key(0), xs.swapaxes(0, 1))
-    _, ys = both.apply(variables, xs.swapaxes(0, 1), resets=RESETS.T)
+    variables, apply = jax.jit(both.init)(jax.random.key(0), xs.swapaxes(0, 1)), jax.jit(both.apply)
+    _, ys = apply(variables, xs.swapaxes(0, 1), resets=RESETS.T)
     for first, end in episodes(0, T):
-        _, alone = both.apply(variables, xs.swapaxes(0, 1)[:1, first:end])
+        _, alone = apply(variables, xs.swapaxes(0, 1)[:1, first:end])
         np.testing.assert_allclose(ys[:1, first:end], alone, rtol=1e-5, atol=1e-6)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from sequences import assert_close, make_inputs, make_params, normal_like, zero_taps
+from sequences import assert_close, make_inputs, make_params, normal_like, slow_unless, zero_taps
 
 import rnnjax
 
@@ -26,6 +26,7 @@ CASES = [
     ("GRU", {"backward": "autodiff"}),
     ("MinGRU", {"backend": "associative"}),
 ]
+QUICK = [(0, AxisType.Auto), (3, AxisType.Explicit), (6, AxisType.Auto), (7, AxisType.Explicit)]
 
 
 def make_mesh(kind):
@@ -72,8 +73,11 @@ def assert_nothing_is_gathered(compiled):
     assert not re.findall(r"\S+ = \S+ (?:all-gather|all-to-all|collective-permute)\S*\(", text)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
-@pytest.mark.parametrize("case", range(len(CASES)), ids=[f"{name}-{options}" for name, options in CASES])
+@pytest.mark.parametrize(
+    ("case", "kind"),
+    [slow_unless((case, kind) in QUICK, case, kind) for case in range(len(CASES)) for kind in KINDS],
+    ids=[f"{name}-{options}-{kind}" for name, options in CASES for kind in KINDS],
+)
 def test_equals_one_device_and_gathers_nothing(x64, set_chunk_length, case, kind):
     set_chunk_length(4)
     name, options = CASES[case]
@@ -87,7 +91,7 @@ def test_equals_one_device_and_gathers_nothing(x64, set_chunk_length, case, kind
     assert_nothing_is_gathered(compiled)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", [slow_unless(kind is AxisType.Explicit, kind) for kind in KINDS], ids=str)
 def test_two_batch_axes(x64, kind):
     cell, params, data = make_case("LSTM", (BATCH, 2))
     expected = jax.device_get(jax.jit(functools.partial(gradient, cell, {}))(params, data))
@@ -98,7 +102,7 @@ def test_two_batch_axes(x64, kind):
     assert_close(jax.device_get(jitted(whole(mesh, params), shards)), expected, 1e-12)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", [slow_unless(kind is AxisType.Auto, kind) for kind in KINDS], ids=str)
 def test_state_lengths_and_masks_that_are_whole_are_divided_as_the_inputs_are(x64, kind):
     cell, params, data = make_case("GRU", (BATCH,))
     dropping = cell.replace(input_dropout=0.3, recurrent_dropout=0.3, zoneout=0.2)
@@ -115,7 +119,7 @@ def test_state_lengths_and_masks_that_are_whole_are_divided_as_the_inputs_are(x6
     assert states.h.sharding.spec == P(None, "batch", None) or kind is AxisType.Auto
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", [slow_unless(kind is AxisType.Explicit, kind) for kind in KINDS], ids=str)
 def test_modules_on_a_mesh(x64, kind):
     cell = rnnjax.LSTM(FEATURES, param_dtype=jnp.float64)
     both = rnnjax.Bidirectional(rnnjax.RNN(cell), rnnjax.RNN(cell, reverse=True))

@@ -14,6 +14,7 @@ from sequences import (
     make_inputs,
     make_params,
     make_state,
+    slow_unless,
     total,
     zero_taps,
 )
@@ -147,8 +148,7 @@ def test_a_loss_on_the_last_output_alone_reaches_the_memory_of_the_last_step(x64
 
 @pytest.mark.parametrize(
     ("name", "ragged"),
-    [("LSTM", False), ("GRU", True), ("SimpleRNN", True)]
-    + [pytest.param(*case, marks=pytest.mark.slow) for case in (("LSTM", True), ("GRU", False), ("SimpleRNN", False))],
+    [slow_unless((name, ragged) == ("SimpleRNN", True), name, ragged) for name in CELLS for ragged in (True, False)],
 )
 def test_losses_and_gradients_are_bit_for_bit_the_same_without_taps(optimized, name, ragged):
     steps, batch, features = 50, 8, 64

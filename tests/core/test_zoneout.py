@@ -21,6 +21,7 @@ from sequences import (
     make_params,
     make_state,
     normal_like,
+    slow_unless,
     total,
     zero_taps,
 )
@@ -44,9 +45,15 @@ def make_arguments(cell):
     return arguments | {"taps": taps}, {"lengths": jnp.array(LENGTHS), "dropout": draw(cell)}
 
 
-@pytest.mark.parametrize("options", [{}, {"reverse": True, "store_every": 3}], ids=["plain", "reverse, stored"])
-@pytest.mark.parametrize("masked", [True, False], ids=["masks", "mean"])
-@pytest.mark.parametrize("name", ZONED)
+@pytest.mark.parametrize(
+    ("name", "masked", "options"),
+    [
+        slow_unless(masked if options else name == "LSTM", name, masked, options)
+        for name in ZONED
+        for masked in (True, False)
+        for options in ({}, {"reverse": True, "store_every": 3})
+    ],
+)
 def test_fused_equals_autodiff_and_the_states_equal_a_loop_in_numpy(x64, name, masked, options):
     cell = ZONED[name]
     arguments, other = make_arguments(cell)
@@ -97,7 +104,7 @@ def numpy_states(name, arguments, keep, reverse):
     return [np.stack(a) for a in zip(*states, strict=True)]
 
 
-@pytest.mark.parametrize("name", ZONED)
+@pytest.mark.parametrize("name", [slow_unless(name == "GRU", name) for name in ZONED])
 def test_a_step_in_training_is_on_average_the_step_in_evaluation(x64, name):
     cell, draws = ZONED[name], 4000
     params, state, x_t = make_params(cell), make_state(cell, ()), make_inputs(cell, ())[0]
@@ -112,7 +119,7 @@ def test_a_step_in_training_is_on_average_the_step_in_evaluation(x64, name):
     assert np.all(np.abs(bare[-1] - expected) > 8 * error)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [slow_unless(name == "LSTM", name) for name in CELLS])
 def test_at_rate_zero_the_program_is_that_without_zoneout(name):
     """The same jaxpr, forward and backward, as of a cell whose ``remember`` is ``update`` alone."""
     cell = CELLS[name].replace(param_dtype=jnp.float32)

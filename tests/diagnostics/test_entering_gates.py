@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import CELLS, assert_close, make_inputs, make_params, make_state, total
+from sequences import CELLS, assert_close, make_inputs, make_params, make_state, slow_unless, total
 
 from rnnjax.diagnostics import linearise, paths
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [slow_unless(name != "GRU", name) for name in CELLS])
 def test_the_gate_a_path_enters_first_by_enumeration_of_all_ways(x64, name):
     """From m_t along the memory argument of ``update`` to every s, out to h_s, into one gate of step s + 1."""
     cell, T = CELLS[name], 4

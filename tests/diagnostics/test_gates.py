@@ -145,7 +145,7 @@ def test_both_biases_of_a_gru_count(x64):
     np.testing.assert_allclose(kept, sigmoid(params.b[u] + params.b_h[u]), rtol=1e-12)
 
 
-@pytest.mark.parametrize("promotion", ["standard", "strict"])
+@pytest.mark.parametrize("promotion", ["standard", pytest.param("strict", marks=pytest.mark.slow)])
 def test_padding_that_is_read_is_a_run_of_equal_inputs_at_the_end(promotion):
     with jax.numpy_dtype_promotion(promotion):
         check_padding_read()

@@ -15,6 +15,7 @@ from sequences import (
     make_params,
     make_state,
     normal_like,
+    slow_unless,
 )
 
 from rnnjax.diagnostics import flossing, linearise, lyapunov_spectrum, omega, step_jacobians
@@ -67,14 +68,14 @@ def measured(name):
     return cell, params, np.concatenate(asked, axis=-1), gradient, each, steps, np.asarray(jacobians)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [slow_unless(name != "SimpleRNN", name) for name in ALL])
 def test_omega_is_its_definition_with_dense_jacobians(x64, name):
     _, _, asked, _, each, _, jacobians = measured(name)
     np.testing.assert_allclose(each, by_loop(jacobians, asked, LENGTH), rtol=1e-12)
     assert np.all((np.asarray(each) > 0) == (LENGTH > 1))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", [slow_unless(name != "SimpleRNN", name) for name in ALL])
 def test_omega_reaches_the_recurrent_weights_alone_and_directly(x64, name):
     """Pascanu et al. (2013), eq. 10: states, partials and λ are constants."""
     cell, params, asked, gradient, _, steps, _ = measured(name)
@@ -88,7 +89,7 @@ def test_omega_reaches_the_recurrent_weights_alone_and_directly(x64, name):
     assert all(np.all(a == 0) for a in jax.tree.leaves(gradient._replace(w_h=None)))
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [slow_unless(name == "GRU", name) for name in CELLS])
 def test_omega_sees_a_gradient_that_has_all_but_vanished(name):
     """λ of 1e-25, whose squares float32 cannot hold, is shrunk or stretched like any other."""
     cell = CELLS[name].replace(param_dtype=jnp.float32)
@@ -152,7 +153,7 @@ def test_flossing_is_the_squared_exponents_and_its_gradient_finite_differences(x
         assert slope != 0
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [slow_unless(name == "LSTM", name) for name in CELLS])
 def test_a_series_of_one_step_has_no_omega(name):
     cell = CELLS[name].replace(param_dtype=jnp.float32)
     params, xs = make_params(cell), make_inputs(cell, (3,), steps=1)

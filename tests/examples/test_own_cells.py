@@ -25,6 +25,7 @@ from sequences import (
     make_inputs,
     make_params,
     make_state,
+    slow_unless,
     total,
 )
 
@@ -36,6 +37,7 @@ from rnnjax import diagnostics
 
 CELLS = {"MinimalGatedUnit": MinimalGatedUnit(FEATURES, **WIDE), "CoupledLSTM": CoupledLSTM(FEATURES, **WIDE)}
 ZONED = {name: cell.replace(zoneout=0.3) for name, cell in CELLS.items()}
+NAMES = [slow_unless(name == "CoupledLSTM", name) for name in ZONED]
 BATCH = len(LENGTHS)
 
 
@@ -144,7 +146,7 @@ def measured(name):
     return jax.tree.map(np.asarray, run())
 
 
-@pytest.mark.parametrize("name", ZONED)
+@pytest.mark.parametrize("name", NAMES)
 def test_belt_and_detour_sum_to_the_total_that_taps_give(x64, name):
     results = measured(name)
     assert_close(results["parts"], results["totals"], 1e-12)
@@ -153,7 +155,7 @@ def test_belt_and_detour_sum_to_the_total_that_taps_give(x64, name):
     np.testing.assert_array_equal(reached, np.arange(STEPS)[:, None] < np.array(LENGTHS))
 
 
-@pytest.mark.parametrize("name", ZONED)
+@pytest.mark.parametrize("name", NAMES)
 def test_step_jacobians_and_lyapunov_exponents(x64, name):
     """Against ``jax.jacobian`` of one step; the exponents sum to the mean log determinant."""
     results = measured(name)
@@ -166,7 +168,7 @@ def test_step_jacobians_and_lyapunov_exponents(x64, name):
         )
 
 
-@pytest.mark.parametrize("name", ZONED)
+@pytest.mark.parametrize("name", NAMES)
 def test_gates_and_penalties(x64, name):
     results, cell = measured(name), ZONED[name]
     steps = results["steps"]
@@ -186,7 +188,7 @@ def test_gates_and_penalties(x64, name):
     np.testing.assert_allclose(results["flossing"], (largest**2).sum(axis=-1), rtol=1e-10, atol=1e-15)
 
 
-@pytest.mark.parametrize("name", ZONED)
+@pytest.mark.parametrize("name", NAMES)
 def test_in_flax(x64, name):
     """In ``rnnjax.RNN``, with dropout masks in training only, and in ``flax.linen.RNN``."""
     cell = ZONED[name]
@@ -212,6 +214,7 @@ def test_in_flax(x64, name):
     assert np.abs(masked[1] - ys[1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_diagnose_gives_a_report(tmp_path):
     """The report of the other cell is made in docs/how-to/own-cell.md, which tests/docs runs."""
     cell = CoupledLSTM(8)

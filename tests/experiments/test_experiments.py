@@ -30,6 +30,7 @@ def test_every_experiment_is_tried_somewhere():
     assert set(EXPERIMENTS) <= tried | {"recall", "imdb", "trainability"}  # these have files of their own
 
 
+@pytest.mark.slow
 def test_adding_numbers_with_a_curriculum_and_pooling(tmp_path):
     flags = "--cells simple --steps 6 --length 12 --min-length 3 --curriculum 0.8 --validate-every 3 --clip-by value"
     task, (result,) = run_to_completion(f"adding {SMALL} {flags} --pooling attention", tmp_path / "run")
@@ -76,6 +77,7 @@ def test_temporal_order_trains_cells_by_recipes(tmp_path):
     assert read_json(member / "member.json")["label"] == "SimpleRNN omega=0.5"
 
 
+@pytest.mark.slow
 def test_flipflop_answers_with_several_numbers_at_every_step_and_ends_with_fixed_points(tmp_path):
     flags = "--cells simple --steps 4 --length 7 --channels 2 --pulse-probability 0.3 --validate-every 2"
     task, (result,) = run_to_completion(f"flipflop {SMALL} {flags}", tmp_path / "run")
@@ -140,7 +142,7 @@ def test_mnist_pixel_by_pixel_of_real_digits(tmp_path):
 def test_characters_of_a_file_with_carried_state(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(ANIMALS * 20)
-    flags = f"--file {path} --window 6 --validation 0.2 --test-share 0.2"
+    flags = f"--cells simple --file {path} --window 6 --validation 0.2 --test-share 0.2"
     task, (result,) = run_to_completion(f"characters {SMALL} {flags}", tmp_path / "run")
     assert (task["step"], task["example"], task["objective"]) == ("character", "window", "symbols")
     assert task["restarts"] == 0.05

@@ -1,5 +1,7 @@
 """Cells with parameters of their own, without W_h or with noise, inside the modules of Flax and stacked."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -49,15 +51,17 @@ def test_different_cells_in_a_stack_and_in_two_directions():
     )
     xs, lengths = make_inputs(rnnjax.LSTM(1), (BATCH,), 8), jnp.array(LENGTHS)
     xs = jnp.moveaxis(xs, 0, 1)
-    variables = model.init(jax.random.key(0), xs)
+    variables = jax.jit(model.init)(jax.random.key(0), xs)
 
-    def loss(taps):
+    @jax.jit
+    @jax.grad
+    def gradient(taps):
         return (model.apply(variables, xs, lengths=lengths, taps=taps)[1] ** 2).sum()
 
-    slopes = jax.grad(loss)(model.zero_taps(BATCH, 8))
+    slopes = gradient(model.zero_taps(BATCH, 8))
     assert all(np.any(a != 0) for a in jax.tree.leaves(slopes))
     past_end = np.arange(8)[None] >= np.array(LENGTHS)[:, None]
     assert not any(np.any(np.asarray(a)[past_end]) for a in jax.tree.leaves(slopes))
-    _, still = model.apply(variables, xs)
-    _, noisy = model.apply(variables, xs, train=True, rngs={"dropout": jax.random.key(1)})
+    _, still = jax.jit(model.apply)(variables, xs)
+    _, noisy = jax.jit(functools.partial(model.apply, train=True))(variables, xs, rngs={"dropout": jax.random.key(1)})
     assert np.all(still != noisy)

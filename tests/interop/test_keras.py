@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from origins import ARRAYS, assert_answers_alike, load
-from sequences import assert_same
+from sequences import assert_same, slow_unless
 
 import rnnjax
 from rnnjax.interop import from_keras
@@ -68,7 +68,10 @@ def layer_of(name, kind=None, weights=None, **options):
     return type(kind or recorded["class_name"], (Layer,), {})(weights, config | options)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+QUICK = ("keras_simple_rnn_relu", "keras_lstm", "keras_gru_without_bias", "keras_lstm_bidirectional")
+
+
+@pytest.mark.parametrize("name", [slow_unless(name in QUICK, name) for name in NETWORKS])
 def test_outputs_and_gradients_are_those_of_keras(name):
     origin, options = load(name), OPTIONS[name]
     module, params = from_keras(listed(origin.weights), **options)

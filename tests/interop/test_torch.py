@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from origins import ARRAYS, assert_answers_alike, load
-from sequences import assert_close, assert_same
+from sequences import assert_close, assert_same, slow_unless
 
 import rnnjax
 from rnnjax.interop import from_torch
@@ -43,7 +43,10 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+QUICK = ("torch_rnn_relu", "torch_gru_bidirectional", "torch_gru_in_a_model", "torch_lstm_projected", "torch_lstm_cell")
+
+
+@pytest.mark.parametrize("name", [slow_unless(name in QUICK, name) for name in NETWORKS])
 def test_outputs_and_gradients_are_those_of_torch(name):
     """Where the two biases are summed, the gradient of either one is that of the sum."""
     origin, options = load(name), OPTIONS.get(name, {})
@@ -59,7 +62,7 @@ def test_outputs_and_gradients_are_those_of_torch(name):
         assert not any(np.any(a) for path, a in jax.tree.leaves_with_path(params) if path[-1].key.startswith("b"))
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if "projected" in name])
+@pytest.mark.parametrize("name", [slow_unless(name in QUICK, name) for name in NETWORKS if "projected" in name])
 def test_final_states_of_a_projected_lstm_are_those_of_torch(name):
     origin = load(name)
     module, params = from_torch(origin.weights)

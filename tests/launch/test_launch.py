@@ -127,6 +127,7 @@ def test_what_a_run_trained_can_be_explained(recall_run):
     assert re.search(r"LSTM, seed 0[^~]*horrifying.* this.* zebra\?.* scene[^~]*^horrifying +1 ", output, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_killed_run_still_reports(copy):
     (member,) = (copy / "members").iterdir()
     (member / "result.json").unlink()
@@ -164,6 +165,7 @@ IMDB = (
 )
 
 
+@pytest.mark.slow
 def test_imdb_runs_from_the_archive_to_figures(archive, tmp_path):
     folder = tmp_path / "run"
     flags = f"{IMDB} --sorted-batches 1 --validation 0.25 --tensorboard".split()

@@ -21,7 +21,6 @@ print(count > 0, len(seen) == count)
 
 
 def test_an_interception_ends_without_assertions():
-    for option in ("-B", "-OO"):
-        command = [sys.executable, option, "-c", CODE]
-        done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
-        assert done.stdout == "True True\n"
+    command = [sys.executable, "-OO", "-c", CODE]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n"

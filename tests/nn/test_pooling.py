@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import assert_close, assert_same, normal_like
+from sequences import assert_close, assert_same, normal_like, slow_unless
 
 import rnnjax
 from rnnjax.cells import Params
@@ -75,8 +75,8 @@ def make_params_of_attention():
 
 @pytest.mark.parametrize(
     ("directions", "pooling"),
-    [(2, pooling) for pooling in (*POOLINGS, "every")]
-    + [(1, "last"), *(pytest.param(1, p, marks=pytest.mark.slow) for p in (*POOLINGS[1:], "every"))],
+    [slow_unless(pooling in ("mean", "attention", "every"), 2, pooling) for pooling in (*POOLINGS, "every")]
+    + [(1, "last"), slow_unless(False, 1, "attention")],
 )
 def test_the_classifier_reads_what_its_pooling_says(x64, pooling, directions):
     cell = rnnjax.GRU(H, **WIDE)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sequences import assert_close, assert_same, normal_like
+from sequences import assert_close, assert_same, normal_like, slow_unless
 
 import rnnjax
 from rnnjax.nn.pooling import pooled
@@ -29,8 +29,14 @@ MODULES = {  # and which of the outputs come from a layer that reads backwards
 }
 
 
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    ("name", "lengths"),
+    [
+        slow_unless(name == "stack" or lengths is not None, name, lengths)
+        for name in MODULES
+        for lengths in (None, LENGTHS)
+    ],
+)
 def test_the_output_at_the_last_step_read_is_pooled(x64, name, lengths):
     module, backwards = MODULES[name]
     xs = XS.astype(jnp.float64)

@@ -36,7 +36,7 @@ def test_norms_by_lag_count_back_from_the_last_step_of_each_example(shape, lengt
     T, B, H = shape
     gradients = np.random.default_rng(seed).normal(size=(T, B, H)).astype(np.float32)
     lengths, weights = np.minimum(lengths[:B], T), np.array(weights[:B], np.float32)
-    norms, exists = norms_by_lag(gradients, lengths, weights)
+    norms, exists = jax.jit(norms_by_lag)(gradients, lengths, weights)
     assert norms.shape == exists.shape == (T, B)
     for lag in range(T):
         for b, (length, weight) in enumerate(zip(lengths, weights, strict=True)):
@@ -46,7 +46,7 @@ def test_norms_by_lag_count_back_from_the_last_step_of_each_example(shape, lengt
                 assert norms[lag, b] == pytest.approx(expected, rel=1e-5)
             else:
                 assert norms[lag, b] == 0
-    statistics = lag_statistics(norms, exists)
+    statistics = jax.jit(lag_statistics)(norms, exists)
     for lag in range(T):
         values = np.asarray(norms)[lag][np.asarray(exists)[lag]]
         assert statistics.examples[lag] == len(values)

@@ -14,9 +14,8 @@ from rnnjax.report.run_report import write_report
 LAGS = np.arange(31)
 
 
-@pytest.fixture
-def run(tmp_path):
-    run = write_run(tmp_path / "run", flags={"note": "<script>alert(1)</script>", "hidden": 64})
+def make_run(folder):
+    run = write_run(folder / "run", flags={"note": "<script>alert(1)</script>", "hidden": 64})
     for seed in range(2):
         write_member(run, "SimpleRNN", seed, curves={"h": [0.5**LAGS] * 2}, by_distance={10: 0.5, 30: 0.5})
         curves = {"h": [0.5**LAGS, 0.9**LAGS], "c": [0.5**LAGS, 0.9**LAGS]}
@@ -24,8 +23,19 @@ def run(tmp_path):
     return run
 
 
-def test_the_page_is_whole_and_needs_nothing_else(run):
-    page = write_report(run)
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The report of a run; not to be changed."""
+    return write_report(make_run(tmp_path_factory.mktemp("page")))
+
+
+def test_the_page_is_whole_and_needs_nothing_else(page):
+    run = page.parent
     assert page == run / "report.html"
     text = page.read_text(encoding="utf-8")
     figures = sorted(path.name for path in (run / "figures").iterdir())
@@ -50,8 +60,8 @@ def test_what_would_be_loaded_from_elsewhere_is_found():
     assert outside('<script>a = "src=http://x"</script>') == []
 
 
-def test_every_figure_is_shown_once_on_screen_and_once_on_paper(run):
-    text = write_report(run).read_text(encoding="utf-8")
+def test_every_figure_is_shown_once_on_screen_and_once_on_paper(page):
+    text = page.read_text(encoding="utf-8")
     for name in ("accuracy_by_distance", "gradient_by_lag", "gradient_over_training", "learning_curves"):
         section = text.partition(f'<section id="{name}">')[2].partition("</section>")[0]
         assert section.count('<div class="live"') == section.count('<div class="still">') == section.count("<img") == 1
@@ -90,8 +100,8 @@ def test_headline_table_and_gradient_come_first_then_the_alarms(run):
     assert alarm.index("<b>GRU: forget bias.</b>") < alarm.index("</summary>") < alarm.index("<p>")
 
 
-def test_it_says_what_the_numbers_say_and_changes_with_them(run):
-    text = write_report(run).read_text(encoding="utf-8")
+def test_it_says_what_the_numbers_say_and_changes_with_them(page, run):
+    text = page.read_text(encoding="utf-8")
     assert "Recalling a word 30 words back: the LSTM (100% right) succeeds" in text
     assert "halves every 6.6 words and still has 4.2% of its strength 30 words back" in text
     write_member(run, "LSTM", 2, curves={"h": [0.8**LAGS] * 2}, by_distance={10: 0.5, 30: 0.5})
@@ -99,8 +109,8 @@ def test_it_says_what_the_numbers_say_and_changes_with_them(run):
     assert "the LSTM (50.0–100% right) succeeds only partly" in again
 
 
-def test_it_says_what_is_measured(run):
-    text = write_report(run).read_text(encoding="utf-8")
+def test_it_says_what_is_measured(page):
+    text = page.read_text(encoding="utf-8")
     assert "Each curve is measured on one training batch, that of its logged step." in text
     assert "dark is weak (see the scale)" in text
     assert "at least 5 reviews and 10% of the training batch" in text

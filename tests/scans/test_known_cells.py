@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from flax_cells import CELLS, UNITS, WIDE, check_equal
-from sequences import normal_like
+from sequences import normal_like, slow_unless
 
 import rnnjax
 from rnnjax.analysis.scans.scan_diagnosis import diagnose_scans
@@ -109,8 +109,9 @@ TRANSFORMED = {  # a loss of the outputs (B, T, H) of a layer, as a function of 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", TRANSFORMED)
-@pytest.mark.parametrize("name", ["GRUCell", "OptimizedLSTMCell"])
+@pytest.mark.parametrize(
+    ("name", "how"), [("OptimizedLSTMCell", "vmap over examples"), *(("GRUCell", how) for how in TRANSFORMED)]
+)
 def test_inside_of_transformations(name, how):
     flax_cell, convert = CELLS[name]
     model, xs = nn.RNN(flax_cell), inputs()
@@ -128,8 +129,14 @@ def test_inside_of_transformations(name, how):
     check_equal(layer, native)
 
 
-@pytest.mark.parametrize("how", TRANSFORMED)
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        slow_unless(name == "LSTMCell" or how == "vmap over examples", name, how)
+        for name in CELLS
+        for how in TRANSFORMED
+    ],
+)
 def test_every_cell_is_known_inside_of_transformations(name, how):
     model, xs = nn.RNN(CELLS[name][0]), inputs()
     params = of_linen(model, xs)

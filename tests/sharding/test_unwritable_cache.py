@@ -31,7 +31,7 @@ def test_without_a_writable_home_programs_are_not_kept(tmp_path, monkeypatch):
     assert line.endswith("cannot be written (Read-only file system)")
 
 
-@pytest.mark.parametrize("option", ["-B", "-O"])
+@pytest.mark.parametrize("option", [pytest.param("-B", marks=pytest.mark.slow), "-O"])
 def test_a_platform_of_the_environment_that_is_not_there_is_one_sentence(tmp_path, option):
     command = [sys.executable, option, str(ROOT / "launch.py"), "recall", "--out", str(tmp_path / "run")]
     command += ["--compilation-cache", "off"]
