@@ -55,7 +55,8 @@ def input_reach(networks: Sequence[NetworkReach]) -> Figure:
         _distance_axis(panel, longest)
     handles = [Line2D([], [], color=colours[label], linewidth=2, label=label) for label in labels]
     handles.append(Line2D([], [], color=style.FAINT, linestyle="--", label="best constant answer"))
-    handles.append(Line2D([], [], color=style.INK, linestyle=":", label="a network at chance"))
+    if any(network.measured.left.at_chance for network in networks):
+        handles.append(Line2D([], [], color=style.INK, linestyle=":", label="a network at chance"))
     style.legend(figure, handles, style.WIDE, 5, points=9.5)
     return figure
 
