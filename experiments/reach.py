@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 
 from experiments.base import Experiment
-from experiments.registry import config_differences, experiment_from_config, experiment_to_config
+from experiments.registry import experiment_from_config, experiment_to_config
 from experiments.restore import check_own_cells
 from experiments.study import run_specs
 from rnnjax.analysis.decision import HashableModel
@@ -109,24 +109,27 @@ def _measure(run: _FinishedRun, examples: int, view: ProgressView) -> Iterator[N
         params = jax.device_put(read_params(model, file, dataset.sizes.features))
         length = spec.task.longest if isinstance(spec.task, Experiment) else dataset.test.inputs.shape[1]
         view.start(f"{run.config.experiment}: {spec.label}, seed {spec.seed}", total=1)
-        try:
-            measured = input_reach(
-                _apply(HashableModel(model)),
-                params,
-                dataset.objective,
-                dataset.test,
-                count=examples,
-                also=tuple(steps_of(length, share) for share in SHARES.values()),
-                progress=view.steps,
-            )
-        except ValueError as error:
-            raise UserError(f"The test data of the run '{run.path}' cannot be measured: {error}.") from None
+        measured = input_reach(
+            _apply(HashableModel(model)),
+            params,
+            dataset.objective,
+            dataset.test,
+            count=examples,
+            also=tuple(steps_of(length, share) for share in SHARES.values()),
+            progress=view.steps,
+        )
         result = NetworkReach(run.path, run.config.experiment, spec.label, spec.seed, length, run.task, measured)
-        reach = "at chance" if measured.reach is None else f"95% of the score within {measured.reach:,}"
-        far = "no single input moves the answer" if measured.furthest is None else f"single: {measured.furthest:,} back"
-        steps = plural(run.task.step)
-        view.line(f"{run.config.experiment}, {spec.label}, seed {spec.seed}: {reach} of {length:,} {steps}, {far}")
+        view.line(f"{run.config.experiment}, {spec.label}, seed {spec.seed}: {_in_short(result)}")
         yield result
+
+
+def _in_short(network: NetworkReach) -> str:
+    """The reach of a network, for the line that says that it is done."""
+    reach, furthest = network.measured.reach, network.measured.furthest
+    if reach is None or furthest is None:
+        return "at chance"
+    steps = plural(network.task.step)
+    return f"95% of the score within {reach:,} of {network.length:,} {steps}, furthest single one {furthest:,} back"
 
 
 @functools.lru_cache(maxsize=4)
@@ -143,13 +146,16 @@ def _apply(static: HashableModel) -> Apply:
 
 
 def _check_data(run: _FinishedRun, spec: RunSpec, dataset: Dataset) -> None:
-    """Raise UserError where the data is not that of the training."""
-    changes = config_differences(run.config, experiment_to_config(run.experiment))
-    known = read_vocabulary(member_folder(run.path, spec.name)) or read_vocabulary(run.path) or ()
-    if dataset.vocabulary != known:
-        changes.append("the vocabulary of the data is another one")
-    if changes:
-        raise UserError(f"The data of the run '{run.path}' has changed ({changes[0]}); restore it or run again.")
+    """Raise UserError where the data is not that of the training, or has no two test examples to exchange inputs."""
+    contents = experiment_to_config(run.experiment).contents
+    changed = [f"the content of {name}" for name, digest in run.config.contents.items() if contents.get(name) != digest]
+    known = read_vocabulary(member_folder(run.path, spec.name)) or read_vocabulary(run.path)
+    if known is not None and dataset.vocabulary != known:
+        changed.append("its vocabulary")
+    if changed:
+        raise UserError(f"The data of the run '{run.path}' has changed ({changed[0]}); restore it or run again.")
+    if len(dataset.test.lengths) < 2:
+        raise UserError(f"The run '{run.path}' has one test example, and no other whose inputs it could be given.")
 
 
 def _write(path: Path, networks: Sequence[NetworkReach]) -> None:

@@ -66,7 +66,7 @@ def test_a_run_that_is_named_twice_is_measured_once(run, capsys):
         ),
         (
             lambda run: write_json(run / "vocabulary.json", [*read_json(run / "vocabulary.json", list)[:-1], "other"]),
-            "has changed (the vocabulary of the data is another one); restore it or run again.",
+            "has changed (its vocabulary); restore it or run again.",
         ),
         (
             lambda run: (run / "members" / "simplernn-seed0" / "params.msgpack").write_bytes(b"?"),

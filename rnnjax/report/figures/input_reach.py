@@ -16,14 +16,15 @@ HIGHEST = 2.5  # times the error of the best constant answer, above which errors
 
 
 def input_reach(networks: Sequence[NetworkReach]) -> Figure:
-    """Two panels for the networks of one run, a line for each of them.
+    """Two panels for the networks of one run, a line for each of them; of many cells the first 12.
 
     Left: the score against the number of last inputs that are left intact, a point at the reach; dashed: the best
     constant answer; dotted: a network that is not better. Right: how far the answer moves when one input is exchanged,
     against its distance from the last, a point at the furthest one that matters.
     """
     figure, (left, right) = style.panels(2, style.WIDE, height=3.6, share_x=False, share_y=False)
-    labels = list(dict.fromkeys(network.label for network in networks))
+    labels = list(dict.fromkeys(network.label for network in networks))[: style.MAX_LABELS]
+    networks = [network for network in networks if network.label in labels]
     colours = style.colours(labels)
     for network in networks:
         measured, colour = network.measured, colours[network.label]
