@@ -13,6 +13,7 @@ from rnnjax.report.summary.input_reach import NetworkReach
 from rnnjax.runs.schema import TaskInfo
 
 HIGHEST = 2.5  # times the error of the best constant answer, above which errors are cut off
+FAINTEST = 1e-5  # share of the largest move, below which moves are cut off
 
 
 def input_reach(networks: Sequence[NetworkReach]) -> Figure:
@@ -48,9 +49,9 @@ def input_reach(networks: Sequence[NetworkReach]) -> Figure:
     right.set_xlabel("inputs back from the last, one exchanged", fontsize=10.5)
     right.set_ylabel("move of the answer", fontsize=10.5)
     right.set_yscale("log")
-    largest = [np.nanmax(network.measured.moves, initial=0.0) for network in networks]
-    if max(largest) > 0:
-        right.set_ylim(bottom=min(value for value in largest if value > 0) / 1e4)
+    largest = max(float(np.nanmax(network.measured.moves, initial=0.0)) for network in networks)
+    if largest > 0:
+        right.set_ylim(bottom=FAINTEST * largest)
     longest = max(int(network.measured.kept[-1]) for network in networks)
     for panel in (left, right):
         _distance_axis(panel, longest)
@@ -68,7 +69,7 @@ def _score_axis(panel: Axes, task: TaskInfo, constant: float) -> None:
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         panel.set_ylabel("right answers (test)", fontsize=10.5)
         return
-    panel.set_ylim(min(0.0, panel.get_ylim()[0]) if panel.get_ylim()[0] < 0 else 0.0, HIGHEST * constant)
+    panel.set_ylim(-0.02 * HIGHEST * constant, HIGHEST * constant)
     panel.set_ylabel(f"{'RMSE' if task.by_rmse else 'loss'} (test)", fontsize=10.5)
 
 
