@@ -20,8 +20,9 @@ TITLES = (
     "task", "cell", "length", "score", "last\ntenth", "last\nhalf", "95% of it\nwithin", "furthest\nsingle input",
 )  # fmt: skip
 NOTE = (
-    "Score: on test data, accuracy in percent, or the loss where labels are numbers or symbols; of an answer at every "
-    "step, the last one. Last tenth, last half: the score when all inputs further back are those of another example. "
+    "Score: on test data, accuracy in percent; the loss where labels are numbers or symbols, or the RMSE in the unit "
+    "of labels from a file; of an answer at every step, that of the last one. Last tenth, last half: the score when "
+    "all inputs further back are those of another example. "
     "95% of it within: the smallest number of last steps with which 95% of what the score is above the best constant "
     "answer is left; at chance: it is not above it by 3 standard errors. Furthest single input: the largest distance "
     "from the last step at which exchanging one input moves the answer by 10% of the largest such move, of networks "
