@@ -16,6 +16,7 @@
     python launch.py explain RUN --text "This movie was horrifying"
                                          what decides each trained cell's answer: words or characters of a text;
                                          --example 0 in place of --text: steps of a test example
+    python launch.py reach RUN...        how far back the answers of finished runs depend on their input
 
 ``python launch.py recall --help`` explains every flag.
 """
@@ -112,10 +113,30 @@ class Predict:
     encoding: str = "utf-8"
 
 
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """Measure how far back the answers of trained networks depend on their input, beside the length of their task.
+
+    Inputs of test examples are exchanged for those of another test example, as long or the next longer, and the label
+    is kept. The table has, for each run and cell: the score; the score when only the last tenth, or half, of the steps
+    is left as it was; the number of last steps with which 95% of the score above the best constant answer is left; and
+    the furthest single input whose exchange moves the answer. Each run folder gets the table as reach.csv, the curves
+    as reach-curves.csv, and both drawn in figures/reach.png; earlier ones are replaced.
+
+    Attributes:
+        runs: run folders of finished runs.
+        examples: test examples on which scores are measured, at most; single inputs of long sequences are exchanged in
+            fewer.
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    examples: int = 1000
+
+
 COMPLETION_FLAGS, SHELLS = ("--tyro-print-completion", "--tyro-write-completion"), ("bash", "zsh", "tcsh", "fish")
 GLOBAL_FLAGS = ("--help", *COMPLETION_FLAGS)  # allowed without a command; any other flag belongs to recall
 CHECKOUT_COMMAND = "python launch.py"  # how the program is started from a checkout, as in the docstring above
-COMMANDS = EXPERIMENTS | {"predict": Predict, "report": Report, "compare": Compare, "explain": Explain}
+COMMANDS = EXPERIMENTS | {"predict": Predict, "report": Report, "compare": Compare, "explain": Explain, "reach": Reach}
 Command: TypeHint = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in COMMANDS.items())]  # noqa: UP007
 
 
@@ -171,6 +192,8 @@ def _run(arguments: list[str], program: str) -> int:
         _explain(command)
     elif isinstance(command, Predict):
         _predict(command)
+    elif isinstance(command, Reach):
+        _reach(command)
     else:
         from experiments.run import run_experiment
 
@@ -204,6 +227,12 @@ def _predict(command: Predict) -> None:
     form = TextFormat(command.text_column or (), None, command.header, command.encoding)
     for line in write_predictions(command.run, command.file, command.out, form):
         Terminal().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _reach(command: Reach) -> None:
+    from experiments.reach import print_reach
+
+    print_reach(command.runs, command.examples, Terminal())
 
 
 def _help_text(program: str) -> str:

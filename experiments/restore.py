@@ -82,7 +82,7 @@ def restore_run(path: Path) -> RestoredRun:
     config = read_config(path)
     task_info, objective = read_task(path), read_objective(path)
     experiment = experiment_from_config(config)
-    _check_own_cells(experiment, path, config)
+    check_own_cells(experiment, path, config)
     study = run_specs(experiment, progress=lambda line: None)
     tasks = tuple(dict.fromkeys(spec.task for spec in study if isinstance(spec.task, Experiment)))
     for name in TEXT_FLAGS:
@@ -111,7 +111,7 @@ def restore_run(path: Path) -> RestoredRun:
     return RestoredRun(tasks, vocabulary, task_info.sides, tuple(members), objective, task_info.classes)
 
 
-def _check_own_cells(experiment: Experiment, path: Path, config: Config) -> None:
+def check_own_cells(experiment: Experiment, path: Path, config: Config) -> None:
     """Raise UserError where the run's cells are in files of the user's own that must not be executed for it."""
     for spec in map(parse_spec, experiment.cells):
         if spec.is_own:

@@ -4,6 +4,7 @@ RUN/config.json  environment.json  task.json  vocabulary.json  figures/  report.
 RUN/members/lstm-seed0/  member.json  model.json  metrics.jsonl  gradients.jsonl  params.msgpack  result.json
                          diagnosis-start.json  diagnosis-end.json  diverged.json  failure.json
 RUN/checkpoints/         while it trains
+RUN/reach.csv  reach-curves.csv                            once ``launch.py reach`` has measured it
 
 A record's fields are written in the order in which its type has them. The records of a member are in
 ``member_schema``, and the diagnosis is in ``rnnjax.analysis.diagnosis``. Folders without a ``format_version`` were
@@ -27,6 +28,7 @@ CONFIG, ENVIRONMENT, TASK, VOCABULARY = "config.json", "environment.json", "task
 MEMBERS, CHECKPOINTS = "members", "checkpoints"
 MEMBER, METRICS, GRADIENTS, PARAMS = "member.json", "metrics.jsonl", "gradients.jsonl", "params.msgpack"
 MODEL = "model.json"
+FIGURES, REACH, REACH_CURVES = "figures", "reach.csv", "reach-curves.csv"
 RESULT, DIVERGENCE, FAILURE = "result.json", "diverged.json", "failure.json"
 RECORDS = (METRICS, GRADIENTS)  # the files of a member that grow while it trains
 

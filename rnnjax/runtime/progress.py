@@ -45,6 +45,10 @@ class ProgressView:
         """Show ``done`` steps and the loss of the last one."""
         self._bar.update(self._task, completed=done, note=f"loss {loss:.3f}")
 
+    def steps(self, done: int, total: int) -> None:
+        """Show ``done`` of ``total`` steps."""
+        self._bar.update(self._task, completed=done, total=total)
+
     def __enter__(self) -> Self:
         self._bar.start()
         return self

@@ -14,7 +14,9 @@ import numpy as np
 
 import launch
 import rnnjax
+from rnnjax.analysis.input_reach import input_reach
 from rnnjax.analysis.word_attribution import explain_text
+from rnnjax.data.dataset import Examples, Objective
 
 T, B, D, H = 4, 2, 2, 3
 LENGTHS = np.array([4, 2])
@@ -74,6 +76,17 @@ def classifiers() -> None:
     expect(finite(explained) and np.any(explained.measured), "explanation")
 
 
+def reach() -> None:
+    """A layer whose answer is wanted at its last step moves with every input, and a constant answer is at chance."""
+    layer = rnnjax.RNN(rnnjax.LSTM(H))
+    xs = np.array(jax.random.normal(jax.random.key(1), (8, T, D)))
+    variables = layer.init(jax.random.key(0), xs)
+    examples = Examples(xs, np.full(8, T), np.zeros(8, np.int32))
+    found = input_reach(lambda v, x, n: layer.apply(v, x, lengths=n)[1], variables, Objective.CLASSES, examples)
+    expect(found.left.at_chance and found.reach is None, "reach at chance")
+    expect(finite(found.moves) and (found.moves > 0).all() and found.furthest == T - 1, "moves of the answer")
+
+
 def layers() -> None:
     """Both directions and two layers, on numbers."""
     both = rnnjax.Bidirectional(rnnjax.RNN(rnnjax.LSTM(H)), rnnjax.RNN(rnnjax.GRU(H), reverse=True))
@@ -92,6 +105,7 @@ def main() -> None:
         gradients(cell)
     layers()
     classifiers()
+    reach()
     print("all right")
 
 

@@ -131,6 +131,17 @@ FOLDERS = [
         "The run 'adding' is of adding, whose inputs are no texts; give --example 0, or the number of another example "
         "of its test data, in place of --text.",
     ),
+    ("reach", "reach wants at least one run folder, as in launch.py reach runs/recall-20260101-120000."),
+    (
+        "reach nowhere",
+        "'nowhere' is not a run folder (it holds no config.json); name a folder that a run wrote.",
+    ),
+    (
+        "reach run",
+        "The run 'run' is not finished (1 of 1 networks are not: lstm-seed0); continue it with its flags, --out and "
+        "--resume, or name another run.",
+    ),
+    ("reach run --examples 0", "--examples is 0; give a number of at least 1."),
     ("explain trained --example 0", "The run 'trained' is of recall, which reads texts; give --text alone."),
     (
         "explain trained --text xyzzy",

@@ -53,7 +53,7 @@ def drawn_sections(
         figure = replace(figure, title=nouns.fill_template(figure.title), reading=nouns.fill_template(figure.reading))
         wide = _png(figure, groups, style.WIDE)
         if folder is not None:
-            _write_or_remove(folder / f"{figure.name}.png", wide)
+            write_or_remove(folder / f"{figure.name}.png", wide)
         if wide is None:
             continue
         live = interactive.get(figure.name)
@@ -81,7 +81,8 @@ def figure_html(title: str, wide: bytes, narrow: bytes | None, **values: object)
     return render("figure", title=title, **(defaults | uris | values))
 
 
-def _write_or_remove(file: Path, png: bytes | None) -> None:
+def write_or_remove(file: Path, png: bytes | None) -> None:
+    """Write a PNG file, its folder too where there is none; remove it where there is nothing to show."""
     check_no_link(file.parent)
     if png is None:
         file.unlink(missing_ok=True)

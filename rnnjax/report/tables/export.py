@@ -41,8 +41,12 @@ def csv_text(run: Run) -> str:
     Each swept setting has a column after the seed, with the prefix "swept_" where its name is taken. Control characters
     in names are written as escapes, and an apostrophe goes before what a spreadsheet would calculate.
     """
+    return records_as_csv(records(run))
+
+
+def records_as_csv(table: list[dict[str, Value]]) -> str:
+    """Records of the same columns as CSV, under a line with their names."""
     out = io.StringIO()
-    table = records(run)
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(map(_inert, table[0] if table else ["label"]))
     for record in table:
