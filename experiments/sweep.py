@@ -43,7 +43,10 @@ def sweepable_flags(experiment: Experiment) -> dict[str, SweepableFlag]:
     }
     return {
         **{name: SweepableFlag(functools.partial(parse_value, hint), _expected(hint)) for name, hint in hints.items()},
-        INIT: SweepableFlag(_parse_init, "default, chrono, orthogonal, identity, or a scaled one as in orthogonal*0.9"),
+        INIT: SweepableFlag(
+            _parse_init,
+            "default, chrono, orthogonal, identity, normal, sparse, or a scaled one as in orthogonal*0.9",
+        ),
         **{CELL + name: SweepableFlag(*option) for name, option in _options(experiment).items()},
     }
 

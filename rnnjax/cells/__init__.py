@@ -33,7 +33,7 @@ from rnnjax.cells.family import (
     SLSTMState,
 )
 from rnnjax.cells.gru import GRU, GRUState
-from rnnjax.cells.initializers import Glorot, Identity, Initializer, Orthogonal
+from rnnjax.cells.initializers import Glorot, Identity, Initializer, Normal, Orthogonal, Sparse
 from rnnjax.cells.lstm import LSTM, LSTMState
 from rnnjax.cells.params import Params
 from rnnjax.cells.simple import SimpleRNN, SimpleRNNState
@@ -68,6 +68,7 @@ __all__ = [
     "MinGRUState",
     "MinLSTM",
     "MinLSTMState",
+    "Normal",
     "Orthogonal",
     "Params",
     "PeepholeLSTM",
@@ -80,4 +81,5 @@ __all__ = [
     "SLSTMState",
     "SimpleRNN",
     "SimpleRNNState",
+    "Sparse",
 ]  # fmt: skip

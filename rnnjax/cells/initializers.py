@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from rnnjax.argument_checks import check_finite, describe
+from rnnjax.argument_checks import check_finite, check_integer, describe
 
 Initializer = Callable[[jax.Array, tuple[int, ...], DTypeLike], jax.Array]
 
@@ -52,6 +52,56 @@ class Identity:
     def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         """A kernel of ``shape`` (H, H); ``key`` is not used."""
         return self.scale * jnp.eye(shape[0], shape[1], dtype=dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Normal:
+    """Normal numbers with mean 0 and standard deviation ``scale``."""
+
+    scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_finite("scale", self.scale)
+
+    def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        """A kernel of ``shape`` (fan_in, fan_out)."""
+        return self.scale * jax.random.normal(key, shape, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sparse:
+    """Each unit reads ``connections`` of the others, by normal weights; the spectral radius is ``scale``.
+
+    The recurrent kernel with which Pascanu, Mikolov & Bengio (2013) start their "smart tanh" networks.
+    """
+
+    scale: float = 0.95
+    connections: int = 15
+
+    def __post_init__(self) -> None:
+        check_finite("scale", self.scale)
+        check_integer("connections", self.connections, 1)
+
+    def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
+        """A kernel of ``shape`` (H, H), whose column j holds the weights by which unit j reads the others."""
+        key_weights, key_order = jax.random.split(key)
+        order = jax.random.permutation(key_order, jnp.tile(jnp.arange(shape[0])[:, None], shape[1]), independent=True)
+        weights = jnp.where(order < self.connections, jax.random.normal(key_weights, shape), 0)
+        return (self.scale / spectral_radius(weights) * weights).astype(dtype)
+
+
+def spectral_radius(matrix: jax.Array) -> jax.Array:
+    """The largest absolute eigenvalue of a square matrix, (), to a few thousandths: ‖A^k‖^(1/k) with k = 4096.
+
+    It needs products alone, where JAX has the eigenvalues of a general matrix on some platforms only.
+    """
+    log_norm = jnp.zeros((), matrix.dtype)  # of A^k, which is exp(log_norm) times ``power``
+    power = matrix
+    for _ in range(12):
+        norm = jnp.linalg.norm(power)
+        power = power / norm
+        power, log_norm = power @ power, 2 * (log_norm + jnp.log(norm))
+    return jnp.exp((log_norm + jnp.log(jnp.linalg.norm(power))) / 2**12)
 
 
 def check_initializer(name: str, value: Any) -> None:

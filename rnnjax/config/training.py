@@ -16,7 +16,8 @@ class TrainingSettings:
     Attributes:
         epochs: passes over the training split.
         batch_size: examples in one step.
-        learning_rate: peak learning rate of Adam.
+        optimizer: adam, or sgd: the plain gradient times the learning rate, without momentum.
+        learning_rate: peak learning rate of the optimizer; plain gradient descent often needs a larger one than Adam.
         schedule: learning rate over the run: constant, or cosine decay to zero.
         warmup_steps: steps in which the learning rate rises linearly from zero.
         clip: largest norm or value of the parameter gradient; 0 switches clipping off.
@@ -38,6 +39,7 @@ class TrainingSettings:
 
     epochs: int = 1
     batch_size: int = 32
+    optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = 0

@@ -11,14 +11,14 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from rnnjax.cells import Cell, Glorot, Identity, Orthogonal
+from rnnjax.cells import Cell, Glorot, Identity, Normal, Orthogonal, Sparse
 from rnnjax.cells.registry import CELLS
 from rnnjax.nn.classifier import SequenceClassifier
 from rnnjax.nn.recurrent import RNN, Bidirectional, Stack
 from rnnjax.typing import JSONObject, JSONValue
 
 MODULES = (SequenceClassifier, Stack, Bidirectional, RNN)
-INITIALIZERS = (Glorot, Orthogonal, Identity)
+INITIALIZERS = (Glorot, Orthogonal, Identity, Normal, Sparse)
 CLASSES = {kind.__name__: kind for kind in (*MODULES, *CELLS.values(), *INITIALIZERS)}
 KIND = "class"
 LARGEST = 2**31 - 1  # of the whole numbers of a model: words, units, steps

@@ -26,6 +26,9 @@ PARSED = {
     "gru:kernel_init=orthogonal*2": rnnjax.GRU(4, kernel_init=rnnjax.Orthogonal(2.0)),
     "lstm:chrono=none,dtype=none": rnnjax.LSTM(4),
     "simple:recurrent_init=orthogonal*0.9": rnnjax.SimpleRNN(4, recurrent_init=rnnjax.Orthogonal(0.9)),
+    "simple:kernel_init=normal*0.01,recurrent_init=sparse": rnnjax.SimpleRNN(
+        4, kernel_init=rnnjax.Normal(0.01), recurrent_init=rnnjax.Sparse()
+    ),
     "lstm:dtype=bfloat16": rnnjax.LSTM(4, dtype=jnp.bfloat16),
     "gru:param_dtype=bfloat16": rnnjax.GRU(4, param_dtype=jnp.bfloat16),
     "lstm:forget_bias=0,zoneout=0.5,dtype=float32": rnnjax.LSTM(4, forget_bias=0.0, zoneout=0.5, dtype=jnp.float32),
@@ -83,9 +86,12 @@ def test_parameters_in_bfloat16_are_the_rounded_ones():
         ("lstm:input_dropout=1", r"^In 'lstm:input_dropout=1', input_dropout must be at least 0 and below 1, got 1"),
         ("lstm:recurrent_dropout=-0.1", r"recurrent_dropout must be at least 0 and below 1, got -0\.1\."),
         ("lstm:zoneout=1", r"zoneout must be at least 0 and below 1, got 1\.0\."),
-        ("simple:recurrent_init=zeros", r"recurrent_init must be orthogonal, identity or glorot, or one of "),
-        ("simple:recurrent_init=identity*x", r"recurrent_init must be orthogonal, .* 'identity\*x' was given"),
-        ("simple:kernel_init=glorot*2", r"kernel_init must be orthogonal, .* 'glorot\*2' was given"),
+        (
+            "simple:recurrent_init=zeros",
+            r"recurrent_init must be glorot, or orthogonal, identity, normal or sparse, each ",
+        ),
+        ("simple:recurrent_init=identity*x", r"recurrent_init must be glorot, .* 'identity\*x' was given"),
+        ("simple:kernel_init=glorot*2", r"kernel_init must be glorot, .* 'glorot\*2' was given"),
         ("lstm:forget_bias=nan", r"forget_bias must be a number, but 'nan' was given\."),
         ("lstm:chrono=200,chrono=300", r"chrono is given twice; give it once\."),
         ("lstm:chrono=200,forget_bias=3", r"chrono replaces forget_bias; give one of the two\."),

@@ -7,6 +7,7 @@ import pytest
 from sequences import CELLS
 
 import rnnjax
+from rnnjax.cells.initializers import spectral_radius
 
 H, D = 32, 24
 KEY = jax.random.key(0)
@@ -43,6 +44,37 @@ def test_identity():
     cell = rnnjax.GRU(4, recurrent_init=rnnjax.Identity(0.5))
     for block in gates(cell, cell.init(KEY, 3).w_h).values():
         np.testing.assert_array_equal(block, 0.5 * np.eye(4, dtype=np.float32))
+
+
+def test_normal_numbers_have_their_deviation():
+    cell = rnnjax.SimpleRNN(200, kernel_init=rnnjax.Normal(0.01), recurrent_init=rnnjax.Normal(3.0))
+    params = cell.init(KEY, D)
+    for kernel, scale in ((params.w_x, 0.01), (params.w_h, 3.0)):
+        np.testing.assert_allclose(kernel.std(), scale, rtol=0.03)
+        assert abs(kernel.mean()) < 0.05 * scale
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sparse_kernel_has_its_connections_into_each_unit_and_its_spectral_radius(seed):
+    init, key = rnnjax.Sparse(0.95, connections=5), jax.random.key(seed)
+    kernel = np.asarray(init(key, (30, 30), jnp.float32))
+    np.testing.assert_array_equal((kernel != 0).sum(axis=0), 5)
+    assert len(np.unique((kernel != 0).sum(axis=1))) > 1
+    np.testing.assert_allclose(np.abs(np.linalg.eigvals(kernel)).max(), 0.95, rtol=5e-3)
+    np.testing.assert_array_equal(init(key, (30, 30), jnp.bfloat16), kernel.astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "radius"),
+    [
+        ([[0.0, -3.0], [3.0, 0.0]], 3.0),
+        ([[2.0, 100.0], [0.0, 2.0]], 2.0),
+        ([[1e-9, 0.0], [0.0, -4e-9]], 4e-9),
+    ],
+    ids=["a pair of complex eigenvalues", "one eigenvector", "small numbers"],
+)
+def test_the_spectral_radius(matrix, radius):
+    assert float(spectral_radius(jnp.array(matrix))) == pytest.approx(radius, rel=5e-3)
 
 
 @pytest.mark.parametrize(

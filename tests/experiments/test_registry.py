@@ -35,7 +35,8 @@ def test_flags_that_an_older_run_did_not_have_get_their_defaults():
     config = experiment_to_config(SMALL)
     for name in ("embedding_scale", "sweep", "shard"):
         del config.flags[name]
-    del config.flags["training"]["warmup_steps"]
+    for name in ("warmup_steps", "optimizer"):
+        del config.flags["training"][name]
     assert experiment_from_config(config) == SMALL
 
 

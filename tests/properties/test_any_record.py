@@ -33,6 +33,7 @@ SETTINGS = st.builds(
     TrainingSettings,
     epochs=st.integers(1, 9),
     batch_size=st.integers(1, 512),
+    optimizer=st.sampled_from(("adam", "sgd")),
     learning_rate=st.floats(1e-9, 1.0),
     schedule=st.sampled_from(("constant", "cosine")),
     clip=st.floats(0, 10) | st.just(math.inf),

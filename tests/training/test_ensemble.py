@@ -36,6 +36,7 @@ APART = {
     "log_gradients_every": {"log_gradients_every": 0},
     "curriculum": {"curriculum": 0.5},
     "clip_by": {"clip_by": "value"},
+    "optimizer": {"optimizer": "sgd"},
 }
 PENALISED = dataclasses.replace(SETTINGS, clip=1.0, omega=0.1, flossing=0.1)
 

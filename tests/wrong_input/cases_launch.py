@@ -53,8 +53,8 @@ FLAGS = [
     ),
     (
         "recall --cells gru:recurrent_init=random",
-        "In 'gru:recurrent_init=random', recurrent_init must be orthogonal, identity or glorot, or one of the first "
-        "two with a scale as in orthogonal*0.9, but 'random' was given.",
+        "In 'gru:recurrent_init=random', recurrent_init must be glorot, or orthogonal, identity, normal or sparse, "
+        "each also with a scale as in orthogonal*0.9, but 'random' was given.",
     ),
     ("recall --features 0", "--features must be at least 1, but 0 was given."),
     ("recall --features 99999999999", "--features must be at most 2147483647, but 99999999999 was given."),

@@ -11,11 +11,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rnnjax.cells.base import Cell
-from rnnjax.cells.initializers import Glorot, Identity, Initializer, Orthogonal
+from rnnjax.cells.initializers import Glorot, Identity, Initializer, Normal, Orthogonal, Sparse
 
 INITIALIZERS: dict[str, Callable[..., Initializer]] = {
     "orthogonal": Orthogonal,
     "identity": Identity,
+    "normal": Normal,
+    "sparse": Sparse,
     "glorot": Glorot,
 }
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
@@ -48,7 +50,7 @@ def _option(hint: Any) -> CellOption | None:
     if hint == Initializer:
         return CellOption(
             parse_initializer,
-            "orthogonal, identity or glorot, or one of the first two with a scale as in orthogonal*0.9",
+            "glorot, or orthogonal, identity, normal or sparse, each also with a scale as in orthogonal*0.9",
         )
     if hint == DTypeLike:
         return CellOption(DTYPES.__getitem__, " or ".join(DTYPES))

@@ -1,4 +1,4 @@
-"""Adam with clipping and a learning-rate schedule, built from Optax."""
+"""Adam or plain gradient descent, with clipping and a learning-rate schedule, built from Optax."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Optimizer = Callable[..., optax.GradientTransformation]  # (peak, clip[, norm]) 
 
 
 def make_optimizer(settings: TrainingSettings, steps: int) -> Optimizer:
-    """Make the function ``(peak, clip, norm=optax.tree.norm) -> clipping, then Adam``.
+    """Make the function ``(peak, clip, norm=optax.tree.norm) -> clipping, then the optimizer``.
 
     Its arguments are the peak of the learning rate, the largest norm of a gradient (or, with ``settings.clip_by ==
     "value"``, the largest absolute value of its numbers), and the function that computes the norm, for gradients that
@@ -22,7 +22,8 @@ def make_optimizer(settings: TrainingSettings, steps: int) -> Optimizer:
     The optimizer's state has the same structure for all values.
 
     Args:
-        settings: give the schedule, and whether there is clipping: there is none where ``settings.clip`` is 0.
+        settings: give the optimizer, the schedule, and whether there is clipping: there is none where
+            ``settings.clip`` is 0.
         steps: of the whole run, for the schedule.
     """
     warmup = settings.warmup_steps
@@ -36,13 +37,14 @@ def make_optimizer(settings: TrainingSettings, steps: int) -> Optimizer:
         if warmup > 0:
             schedule = optax.join_schedules([optax.linear_schedule(0.0, 1.0, warmup), schedule], [warmup])
         clipping = _clip_by_global_norm(clip, norm) if settings.clip_by == "norm" else optax.clip(clip)
-        return optax.chain(*[clipping] * (settings.clip > 0), optax.adam(lambda count: peak * schedule(count)))
+        rule = {"adam": optax.adam, "sgd": optax.sgd}[settings.optimizer]
+        return optax.chain(*[clipping] * (settings.clip > 0), rule(lambda count: peak * schedule(count)))
 
     return optimizer
 
 
 def _clip_by_global_norm(max_norm: jax.Array | float, norm: Norm) -> optax.GradientTransformation:
-    """``optax.clip_by_global_norm``, as a product with one number, which XLA fuses with Adam's update.
+    """``optax.clip_by_global_norm``, as a product with one number, which XLA fuses with the update.
 
     Optax selects between the gradient and a scaled copy, which takes another pass over every array.
     """

@@ -88,6 +88,16 @@ def test_rate_and_limit_are_arguments_of_one_program():
     )
 
 
+def test_plain_gradient_descent_takes_the_gradient_times_the_learning_rate():
+    """Each step by itself: without momentum and without a scale of its own; clipped where that is asked for."""
+    gradients = [jnp.array([3.0, -4.0]), jnp.array([0.0, 0.25]), jnp.array([-8.0, 6.0])]
+    np.testing.assert_array_equal(updates(gradients, clip=0.0, optimizer="sgd"), [[-1.5, 2], [0, -0.125], [4, -3]])
+    clipped = updates(gradients, clip=1.0, optimizer="sgd")
+    np.testing.assert_allclose(clipped, [[-0.3, 0.4], [0, -0.125], [0.4, -0.3]], rtol=1e-6)
+    falling = updates([gradients[0]] * 3, steps=2, clip=0.0, optimizer="sgd", schedule="cosine")
+    np.testing.assert_allclose(falling, [[-1.5, 2], [-0.75, 1], [0, 0]], atol=1e-6)
+
+
 def test_settings_without_clipping_ignore_the_limit():
     plain = make_optimizer(TrainingSettings(clip=0.0), steps=10)
     gradients = [jnp.array([0.0, 0.9]), jnp.array([3.0, 4.0])]

@@ -14,8 +14,9 @@ import rnnjax
 from rnnjax.config.training import TrainingSettings
 from rnnjax.diagnostics import QUANTILES
 from rnnjax.training.step.optimizer import make_optimizer
+from rnnjax.training.step.regularizers import gradient_penalty
 from rnnjax.training.step.state import Batch, TrainState, traced_hparams
-from rnnjax.training.step.train_step import make_eval_step, make_train_step
+from rnnjax.training.step.train_step import make_eval_step, make_loss, make_train_step
 
 T, VOCABULARY = 7, 9
 LENGTHS = np.array([7, 1, 4, 4, 6, 2, 7, 3])
@@ -38,11 +39,11 @@ def make_step(model, *, log_gradients, **settings):
     return lambda key, state, batch: step(traced_hparams(settings, key), state, batch)
 
 
-def make_state(model):
+def make_state(model, **settings):
     shapes = jax.eval_shape(model.init, KEY, np.zeros((1, 1), np.int32))["params"]
     dtype = jnp.promote_types(jnp.float32, model.recurrent.cell.param_dtype)
     params = jax.tree.map(lambda a: a.astype(dtype), normal_like(shapes, 1, 0.5))
-    optimizer = make_optimizer(SETTINGS, steps=10)(0.0, 1.0)
+    optimizer = make_optimizer(dataclasses.replace(SETTINGS, **settings), steps=10)(0.0, 1.0)
     return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), jnp.zeros((), bool))
 
 
@@ -124,6 +125,26 @@ def test_a_step_takes_learning_rate_and_clip_from_its_arguments():
         other = dataclasses.replace(SETTINGS, **changes)
         expected = make_step(model, log_gradients=False, **changes)(KEY, state, batch)
         assert_close(step(traced_hparams(other, KEY), state, batch), expected, 1e-6)
+
+
+@pytest.mark.parametrize("omega", [0.0, 0.3])
+def test_a_step_of_plain_gradient_descent_is_minus_the_learning_rate_times_the_gradient(omega):
+    """Of the mean loss, and of Ω where it is asked for."""
+    model = make_model(rnnjax.SimpleRNN(4))
+    settings = {"optimizer": "sgd", "clip": 0.0, "omega": omega, "learning_rate": 0.25}
+    state, batch = make_state(model, **settings), make_batch()
+    new, _, _ = make_step(model, log_gradients=False, **settings)(KEY, state, batch)
+    loss, weights = make_loss(model), jnp.full(8, 1 / 8)
+
+    def total(params):
+        cost = gradient_penalty(
+            loss, params, batch, weights=weights, flossed=weights, omega_weight=omega, flossing_weight=None
+        )
+        return loss(params, batch).mean() + cost
+
+    expected = jax.tree.map(lambda w, g: w - 0.25 * g, state.params, jax.jit(jax.grad(total))(state.params))
+    assert_close(new.params, expected, 1e-5)
+    assert np.any(new.params["recurrent"]["cell"]["w_h"] != state.params["recurrent"]["cell"]["w_h"])
 
 
 def test_logging_leaves_the_step_as_it_is_to_the_last_bit():
