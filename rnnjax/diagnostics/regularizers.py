@@ -18,7 +18,7 @@ def omega(cell: ElementwiseCell, params: Params, steps: Steps, cotangents: CellS
     where there is one step alone.
     Pascanu, Mikolov & Bengio (2013), eq. 9. Its gradient with respect to ``params.w_h`` is the immediate derivative of
     their eq. 10: states, partials and λ are constants. Their program takes the mean over steps of squared norms,
-    (ratio² - 1)²; where the ratio is near 1, that is about 4 / (T - 1) times this sum.
+    (ratio² - 1)²; where the ratio is near 1, that is about 4 / T times this sum.
 
     Args:
         cell: the cell.
