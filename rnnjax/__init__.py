@@ -21,11 +21,13 @@ if TYPE_CHECKING:
         LayerNormLSTM,
         MinGRU,
         MinLSTM,
+        Normal,
         Orthogonal,
         Params,
         PeepholeLSTM,
         ProjectedLSTM,
         SimpleRNN,
+        Sparse,
     )
     from rnnjax.core.unroll import unroll
     from rnnjax.diagnosis import diagnose

@@ -1,5 +1,6 @@
 """What the pages name exists: commands, files, headings, functions; and the examples in docstrings hold."""
 
+import ast
 import doctest
 import importlib
 import re
@@ -90,6 +91,13 @@ def test_every_public_name_is_in_the_reference():
     documented = {re.sub(r"\.(\w+)\.\1$", r".\1", name) for name in REFERENCE}  # a function and its module of one name
     assert public <= documented
     assert set(launch.EXPERIMENTS.values()) <= {value for name in REFERENCE if isinstance(value := resolve(name), type)}
+
+
+def test_every_public_name_is_imported_for_types():
+    """Where type checkers, editors and the site's reference find it; at run time it is imported when it is used."""
+    for_types = next(node for node in ast.parse(read(ROOT / "rnnjax/__init__.py")).body if isinstance(node, ast.If))
+    names = {alias.name for node in ast.walk(for_types) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert names == {*rnnjax.__all__, "NnxRNN"}
 
 
 def test_examples_in_docstrings_give_their_output():
