@@ -57,7 +57,8 @@ def unroll(
         taps: zeros shaped like ``states``. They are added to the states (the memory before it is read out, a
             separate h after), so the gradient with respect to them is the total ∂L/∂m_t and ∂L/∂h_t of every
             step: exactly zero past an example's end. SimpleRNN and GRU have one tap, ``h``. A gradient
-            has the dtype of its tap. Taps from
+            has the dtype of its tap. Zeros that are made inside a jitted function need not be added, those that are
+            given to it are read at every step. Taps from
             ``rnnjax.core.taps.norm_taps`` get the norms of these gradients instead, (T, ..., 1), in less memory. Inside
             ``shard_map`` pass taps as a sharded input, or JAX sums their gradient over the devices.
         backward: "fused" is a hand-derived backward pass (reverse mode, first order) of elementwise cells; "autodiff"
