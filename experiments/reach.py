@@ -94,6 +94,9 @@ def _finished(path: Path) -> _FinishedRun:
     trained = tuple(spec for spec, outcome in outcomes if outcome == "")
     if not trained:
         raise UserError(f"The run '{path}' has no trained network, since all of them failed; name another run.")
+    contents = experiment_to_config(experiment).contents
+    if changed := [name for name, digest in config.contents.items() if contents.get(name) != digest]:
+        raise _changed(path, f"the content of {changed[0]}")
     if not os.access(path, os.W_OK):
         raise UserError(f"The result cannot be written into '{path}'; make the folder writable.")
     return _FinishedRun(path, config, experiment, task, trained)
@@ -146,16 +149,16 @@ def _apply(static: HashableModel) -> Apply:
 
 
 def _check_data(run: _FinishedRun, spec: RunSpec, dataset: Dataset) -> None:
-    """Raise UserError where the data is not that of the training, or has no two test examples to exchange inputs."""
-    contents = experiment_to_config(run.experiment).contents
-    changed = [f"the content of {name}" for name, digest in run.config.contents.items() if contents.get(name) != digest]
+    """Raise UserError where the words are not those of the training, or there are no two test examples."""
     known = read_vocabulary(member_folder(run.path, spec.name)) or read_vocabulary(run.path)
     if known is not None and dataset.vocabulary != known:
-        changed.append("its vocabulary")
-    if changed:
-        raise UserError(f"The data of the run '{run.path}' has changed ({changed[0]}); restore it or run again.")
+        raise _changed(run.path, "its vocabulary")
     if len(dataset.test.lengths) < 2:
         raise UserError(f"The run '{run.path}' has one test example, and no other whose inputs it could be given.")
+
+
+def _changed(path: Path, what: str) -> UserError:
+    return UserError(f"The data of the run '{path}' has changed ({what}); restore it or run again.")
 
 
 def _write(path: Path, networks: Sequence[NetworkReach]) -> None:

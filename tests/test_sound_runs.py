@@ -57,6 +57,7 @@ def novel(path):
 
 RUNS = {
     "recall, LSTM": "recall --cells lstm --max-distance 30 --steps 300",
+    "recall, GRU": "recall --cells gru --max-distance 10 --steps 300",
     "adding, GRU": "adding --cells gru --length 15 --steps 250 --epochs 4",
     "copying, LSTM": "copying --cells lstm --delay 3 --steps 400",
     "temporal order, GRU": "temporal --cells gru --length 15 --steps 300 --epochs 4",
@@ -66,6 +67,7 @@ RUNS = {
     "regression, GRU": "series --cells gru --epochs 15",
     "regression, SimpleRNN": "series --cells simple --pooling mean --epochs 15",
     "language model, GRU": "characters --cells gru --epochs 2",
+    "language model, LSTM": "characters --cells lstm --epochs 2",
 }
 DATA = {"series": numbers, "characters": novel, "text": many_words}
 FLAGS = "--features 24 --seeds 1 --learning-rate 0.01 --log-gradients-every 50 --devices 1 --compilation-cache off"

@@ -43,13 +43,8 @@ def expected_results(name, case):
     return jax.device_get(run(*make_case(CELLS[name], BATCH, given)))
 
 
-QUICK = [("LSTM", "ragged"), ("GRU", "ragged, reverse")]
-OTHERS = [
-    ("LSTM", "bare"),
-    ("SimpleRNN", "ragged, reverse"),
-    ("SimpleRNN", "stored every third"),
-    ("GRU", "stored every third"),
-]
+QUICK = [("LSTM", "ragged"), ("LSTM", "bare"), ("GRU", "ragged, reverse"), ("SimpleRNN", "stored every third")]
+OTHERS = [(name, case) for name in sorted(CELLS) for case in sorted(CASES) if (name, case) not in QUICK]
 
 
 def check_variant(variant, name, case):
@@ -77,10 +72,10 @@ class UnrollTest(chex.TestCase):
         check_variant(self.variant, name, case)
 
     @chex.variants(with_jit=True, without_jit=True, with_pmap=True)
-    def test_steps_past_the_end_keep_the_state(self):
-        cell = CELLS["GRU"]
-        arguments, lengths = make_case(cell, BATCH, "state lengths")
-        run = self.variant(lambda arguments, lengths: rnnjax.unroll(cell, **arguments, **lengths), n_devices=2)
+    @parameterized.parameters(*sorted(CELLS))
+    def test_steps_past_the_end_keep_the_state(self, name):
+        arguments, lengths = make_case(CELLS[name], BATCH, "state lengths")
+        run = self.variant(lambda arguments, lengths: rnnjax.unroll(CELLS[name], **arguments, **lengths), n_devices=2)
         final, states = jax.device_get(run(arguments, lengths))
         padding = np.arange(STEPS)[:, None] >= np.array(LENGTHS)
         for values, last in zip(states, final, strict=True):
@@ -88,11 +83,11 @@ class UnrollTest(chex.TestCase):
             chex.assert_trees_all_equal(values[padding], expected[padding], strict=True)
 
     @chex.variants(with_jit=True, without_jit=True, with_pmap=True)
-    def test_zero_taps_change_no_output(self):
-        cell = CELLS["LSTM"]
-        arguments, lengths = make_case(cell, BATCH, "taps lengths")
+    @parameterized.parameters(*sorted(CELLS))
+    def test_zero_taps_change_no_output(self, name):
+        arguments, lengths = make_case(CELLS[name], BATCH, "taps lengths")
         arguments["taps"] = jax.tree.map(jnp.zeros_like, arguments["taps"])
-        run = self.variant(lambda arguments, lengths: rnnjax.unroll(cell, **arguments, **lengths), n_devices=2)
+        run = self.variant(lambda arguments, lengths: rnnjax.unroll(CELLS[name], **arguments, **lengths), n_devices=2)
         without_taps = {key: value for key, value in arguments.items() if key != "taps"}
         assert_close(run(arguments, lengths), run(without_taps, lengths), 1e-14)
 
@@ -102,4 +97,4 @@ def test_every_variant_has_its_tests():
     assert jax.device_count() >= 2
     names = [name for tests in (UnrollTest, OtherUnrollTest) for name in dir(tests) if name.startswith("test_fused")]
     for variant in chex.ChexVariantType:
-        assert sum(name.endswith(str(variant)) for name in names) == len(QUICK) + len(OTHERS)
+        assert sum(name.endswith(str(variant)) for name in names) == len(CELLS) * len(CASES)

@@ -65,6 +65,12 @@ def test_a_run_that_is_named_twice_is_measured_once(run, capsys):
             "name another run.",
         ),
         (
+            lambda run: write_json(
+                run / "config.json", read_json(run / "config.json", dict) | {"contents": {"train": "0"}}
+            ),
+            "has changed (the content of train); restore it or run again.",
+        ),
+        (
             lambda run: write_json(run / "vocabulary.json", [*read_json(run / "vocabulary.json", list)[:-1], "other"]),
             "has changed (its vocabulary); restore it or run again.",
         ),
