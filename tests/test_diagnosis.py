@@ -144,6 +144,11 @@ def test_a_fault_put_in_is_found(name):
         assert dict(found[name].evidence) == {"phase": "forward", "layer": "rnn", "gate": "g", "timestep": 0}
 
 
+@pytest.mark.slow
+def test_nothing_is_said_of_a_sound_cell():
+    assert diagnose_cell(rnnjax.LSTM(UNITS, chrono=STEPS)).alarms == ()
+
+
 def test_nothing_is_said_of_a_sound_cell_nor_of_padding_where_lengths_are_given():
     xs, lengths = XS.at[-10:].set(0), jnp.full(BATCH, STEPS - 10)
     assert diagnose_cell(rnnjax.LSTM(UNITS, chrono=STEPS), (xs, lengths)).alarms == ()

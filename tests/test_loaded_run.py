@@ -47,7 +47,7 @@ def runs(tmp_path_factory):
             "csv",
         ),
         ("classes", partial(Series, architecture=Architecture(pooling="mean")), "npz"),
-        ("numbers", partial(Series, architecture=Architecture(bidirectional=True)), "npz"),
+        ("numbers", partial(Series, architecture=Architecture(layers=2, bidirectional=True)), "npz"),
     ):
         train, test = (str(folder / f"{part}-{name}.{suffix}") for part in ("train", "test"))
         _write_run(folder / name, experiment(cells=CELLS, features=4, training=SEEDS, train=train, test=test))

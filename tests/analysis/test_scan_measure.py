@@ -40,13 +40,9 @@ def both(name, pooled):
 @pytest.mark.parametrize(
     ("name", "pooled"),
     [
-        ("LSTMCell", True),
-        ("MGUCell", False),
-        slow_unless(False, "SimpleCell", False),
-        slow_unless(False, "SimpleCell", True),
-        slow_unless(False, "OptimizedLSTMCell", False),
-        slow_unless(False, "GRUCell", True),
-        slow_unless(False, "MGUCell without reset", True),
+        slow_unless((name, pooled) in (("LSTMCell", True), ("MGUCell", False)), name, pooled)
+        for name in CELLS
+        for pooled in (False, True)
     ],
 )
 def test_scans_of_flax_measure_like_our_layers(x64, name, pooled):

@@ -37,7 +37,7 @@ def test_plain_scan_and_fused_pass_equal_the_equations(x64, set_chunk_length, na
         ("IndRNN", "autodiff"),
         slow_unless(False, "PeepholeLSTM", "autodiff"),
         slow_unless(False, "IndRNN", "fused"),
-        slow_unless(False, "MinLSTM", "fused"),
+        *(slow_unless(False, "MinLSTM", backward) for backward in ("fused", "autodiff")),
     ],
 )
 def test_norm_taps_get_the_norms_of_the_taps_gradients(x64, name, backward):

@@ -112,7 +112,8 @@ def complex_case(cell_type):
         (Rotations, {"store_every": 3}),
         (rnnjax.LRU, {"reverse": True, "backward": "autodiff"}),
         slow_unless(False, Rotations, {"reverse": True, "backward": "autodiff"}),
-        slow_unless(False, rnnjax.LRU, {}),
+        *(slow_unless(False, kind, {}) for kind in (Rotations, rnnjax.LRU)),
+        slow_unless(False, rnnjax.LRU, {"store_every": 3}),
     ],
 )
 def test_complex_states_and_outputs_of_their_own(x64, cell_type, more):

@@ -48,7 +48,7 @@ def cases():
     """Every cell, options and, of the fused pass, length of chunks; those that repeat quicker ones are slow tests."""
     for name in CELLS:
         for options in OPTIONS:
-            for chunk in (None, 3) if options == "fused" else (3,) if options == "reverse" else (None,):
+            for chunk in (None,) if "autodiff" in options else (None, 3):
                 yield slow_unless((name, options, chunk) in QUICK, name, options, chunk)
 
 
@@ -118,7 +118,11 @@ def test_mixed_or_misshaped_norm_taps_are_refused(x64, spoil, message):
 
 @pytest.mark.parametrize(
     ("batch", "backward"),
-    [((2, 3), "fused"), ((), "autodiff"), slow_unless(False, (), "fused"), slow_unless(False, (2, 3), "autodiff")],
+    [
+        slow_unless((batch, backward) in (((2, 3), "fused"), ((), "autodiff")), batch, backward)
+        for batch in ((), (4,), (2, 3))
+        for backward in ("fused", "autodiff")
+    ],
 )
 def test_any_batch_shape(x64, batch, backward):
     cell = CELLS["LSTM"]

@@ -65,6 +65,12 @@ def single_device_gradients(name):
     return jax.device_get(jax.jit(functools.partial(gradients, cell))(make_params(cell), make_data(cell)))
 
 
+@pytest.mark.slow
+def test_without_jit(x64):
+    cell = CELLS["LSTM"]
+    assert_close(gradients(cell, make_params(cell), make_data(cell)), single_device_gradients("LSTM"), 1e-13)
+
+
 @pytest.mark.parametrize(
     ("name", "backward"),
     [("LSTM", "fused"), slow_unless(False, "GRU", "fused"), slow_unless(False, "LSTM", "autodiff")],

@@ -40,9 +40,10 @@ CASES = {
     [
         slow_unless(case == "stored every third" or (name == "LSTM" and case in ("ragged", "no batch")), name, case)
         for name in CELLS
-        for case in (CASES if name == "LSTM" else ("ragged", "stored every third"))
+        for case in CASES
     ]
-    + [slow_unless(False, "SimpleRNN relu", "ragged"), ("SimpleRNN relu", "stored every third")],
+    + [slow_unless(False, name, "ragged") for name in VARIANTS]
+    + [("SimpleRNN relu", "stored every third")],
 )
 def test_fused_equals_autodiff_in_float64(x64, name, case):
     cell, (batch_shape, given, options) = (CELLS | VARIANTS)[name], CASES[case]
@@ -59,7 +60,6 @@ def test_fused_equals_autodiff_in_float64(x64, name, case):
         for name in CELLS
         for case in ("bare", "two batch dimensions, reverse", "stored every fourth")
         for steps in (STEPS, STEPS - 1)  # divisible by 2, and not
-        if name == "LSTM" or steps < STEPS
     ],
 )
 def test_fused_equals_autodiff_in_chunks(x64, set_chunk_length, name, case, steps):
@@ -85,7 +85,6 @@ READ = {
         for name in CELLS
         for read in READ
         for given in ("", "lengths state taps")
-        if name == "LSTM" or (given and read in ("final", "the memory of states"))
     ],
 )
 def test_fused_equals_autodiff_where_the_loss_reads_only_some_outputs(x64, name, read, given):

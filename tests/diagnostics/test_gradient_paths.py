@@ -23,7 +23,7 @@ import rnnjax
 from rnnjax.diagnostics import linearise, paths, share
 from rnnjax.diagnostics.gradients import by_lag
 
-ALL = CELLS | {"SimpleRNN relu": VARIANTS["SimpleRNN relu"]}
+ALL = CELLS | VARIANTS
 NAMES = [slow_unless(name in ("LSTM", "GRU"), name) for name in ALL]
 BATCH = len(LENGTHS)
 

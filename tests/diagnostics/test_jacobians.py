@@ -30,7 +30,7 @@ from rnnjax.diagnostics import (
     step_jacobians,
 )
 
-ALL = CELLS | {"SimpleRNN relu": VARIANTS["SimpleRNN relu"]}
+ALL = CELLS | VARIANTS
 BATCH = len(LENGTHS)
 
 

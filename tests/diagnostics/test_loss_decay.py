@@ -129,12 +129,8 @@ def linear_model(reads, both_ways, objective):
 
 
 QUICK = [("last", False, "number"), ("mean", False, "binary"), ("every", True, "classes")]
-OBJECTIVES = ("binary", "classes", "number")
-OTHERS = [  # all that is read under every objective, in turn with one direction and with both
-    case
-    for k, (reads, objective) in enumerate(itertools.product(READS, OBJECTIVES))
-    if (case := (reads, k % 2 == 0, objective)) not in QUICK
-]
+ALL = itertools.product(READS, (False, True), ("binary", "classes", "number"))
+OTHERS = [case for case in ALL if case not in QUICK]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import rnnjax
 from rnnjax.cells import SimpleRNNState
 from rnnjax.diagnostics import linearise, lyapunov_spectrum, step_jacobians
 
-ALL = CELLS | {"SimpleRNN relu": VARIANTS["SimpleRNN relu"]}
+ALL = CELLS | VARIANTS
 WIDE = {"param_dtype": jnp.float64}
 
 

@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from sequences import slow_unless
+
 CODE = """
 import jax, jax.numpy as jnp, rnnjax
 from rnnjax.nn.interception import intercept_methods
@@ -20,7 +23,8 @@ print(count > 0, len(seen) == count)
 """
 
 
-def test_an_interception_ends_without_assertions():
-    command = [sys.executable, "-OO", "-c", CODE]
+@pytest.mark.parametrize("option", ["-OO", slow_unless(False, "-B")])
+def test_an_interception_ends_without_assertions(option):
+    command = [sys.executable, option, "-c", CODE]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
     assert done.stdout == "True True\n"
