@@ -23,7 +23,7 @@ from rnnjax.cells.gru import GRU
 from rnnjax.cells.lstm import LSTM
 from rnnjax.cells.simple import SimpleRNN
 from rnnjax.cells.specs.options import cell_options
-from rnnjax.cells.specs.own_cells import cell_file, own_cell
+from rnnjax.cells.specs.own_cells import executed_files, own_cell
 from rnnjax.errors import UserError
 
 CELLS: dict[str, type[Cell]] = {
@@ -81,8 +81,9 @@ def parse_spec(spec: str) -> CellSpec:
 
 
 def cell_files(specs: Iterable[str]) -> list[Path]:
-    """The files of the user's own cells among ``specs``, relative to the working directory; they need not exist."""
-    return list(dict.fromkeys(cell_file(parsed.name) for parsed in map(parse_spec, specs) if parsed.is_own))
+    """The files executed for the user's own cells among ``specs``, relative to the working directory."""
+    own = [parsed.name for parsed in map(parse_spec, specs) if parsed.is_own]
+    return list(dict.fromkeys(file for name in own for file in executed_files(name)))
 
 
 def cell_from_spec(spec: str, features: int) -> Cell:

@@ -210,6 +210,32 @@ def test_code_in_a_run_folder_is_not_executed(tmp_path, monkeypatch):
     assert "of its own folder" in said(trained_cell, "cells_of_theirs:A", Path("runs/theirs"), contents)
 
 
+def test_a_link_in_a_run_folder_to_a_known_file_does_not_execute_what_lies_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = Path("runs/theirs")
+    run.mkdir(parents=True)
+    Path("known.py").write_text("class A: pass")
+    (run / "link.py").symlink_to(Path("known.py").absolute())
+    (run / "__init__.py").write_text("raise SystemExit")
+    for contents in ({}, {"runs/theirs/link.py": digest(Path("known.py"))}):
+        assert "of its own folder" in said(trained_cell, "runs.theirs.link:A", run, contents)
+
+
+def test_packages_around_a_cell_must_be_those_of_the_training(module, tmp_path):
+    package, run = Path(f"{module}_package"), tmp_path / "run"
+    package.mkdir()
+    run.mkdir()
+    init, path = package / "__init__.py", package / "cells.py"
+    init.write_text("raise SystemExit")
+    path.write_text(FILE)
+    name = f"{package}.cells:Leaky"
+    assert cell_files([name]) == [init, path]
+    assert f"the content that {init} had" in said(trained_cell, name, run, {path.as_posix(): digest(path)})
+    init.write_text("")
+    contents = {file.as_posix(): digest(file) for file in cell_files([name])}
+    assert trained_cell(name, run, contents).__name__ == "Leaky"
+
+
 def test_an_exception_of_the_cell_is_one_sentence_with_its_line(module):
     Path(f"{module}.py").write_text(FILE.replace("state.h + x_t", "state.h + x_t.T"))
     cell = cell_from_spec(f"{module}:Leaky", 4)

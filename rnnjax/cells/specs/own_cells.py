@@ -1,8 +1,8 @@
 """Cells in files of the user's own, named as ``my_cells:MyCell``: a class in my_cells.py of the working directory.
 
 The file of such a cell is executed. ``own_cell`` is for a name that the user has given. A name that stands in a run
-folder, which may be a stranger's, goes through ``trained_cell``: it executes a file only where its content is what the
-run was trained with, and never one inside of the run folder.
+folder, which may be a stranger's, goes through ``trained_cell``: it executes a file, and the ``__init__.py`` of
+packages around it, only where their contents are those of the training, and never one inside of the run folder.
 """
 
 import ast
@@ -37,6 +37,13 @@ def cell_file(name: str) -> Path:
     return package if package.is_file() else path.with_suffix(".py")
 
 
+def executed_files(name: str) -> tuple[Path, ...]:
+    """The file of the cell ``name``, after the ``__init__.py`` of each package around it, which Python runs too."""
+    path = cell_file(name)
+    packages = [folder / "__init__.py" for folder in reversed(path.parents)]
+    return (*(package for package in packages[1:] if package.is_file() and package != path), path)
+
+
 def file_digest(path: Path) -> str | None:
     """SHA-256 of a file; None where it cannot be read."""
     try:
@@ -68,7 +75,7 @@ def own_cell(name: str) -> type[Cell]:
 
 
 def trained_cell(name: str, run: Path, contents: Mapping[str, str]) -> type[Cell]:
-    """``own_cell`` for a name out of a run folder; its file must be the one that the run was trained with.
+    """``own_cell`` for a name out of a run folder; all files executed for it must be those of the training.
 
     Args:
         name: module:Class.
@@ -76,7 +83,7 @@ def trained_cell(name: str, run: Path, contents: Mapping[str, str]) -> type[Cell
         contents: SHA-256 of files of the training by path, from the run's config.
 
     Raises:
-        UserError: as ``own_cell``; the file has changed, or lies in the run folder.
+        UserError: as ``own_cell``; a file has changed, or lies in the run folder, be it as a symbolic link.
     """
     path = cell_file(name)
     if not path.is_file():
@@ -84,22 +91,28 @@ def trained_cell(name: str, run: Path, contents: Mapping[str, str]) -> type[Cell
             f"The run '{run}' was trained with {name}, but there is no file {path} in the working directory; change to "
             "the folder in which it was trained."
         )
-    if path.resolve().is_relative_to(run.resolve()):
+    for file in executed_files(name):
+        _check_trusted(file, name, run, contents)
+    return own_cell(name)
+
+
+def _check_trusted(file: Path, name: str, run: Path, contents: Mapping[str, str]) -> None:
+    """Raise UserError unless ``file``, which the cell ``name`` of a run would execute, may be executed for it."""
+    if any(place.is_relative_to(run.resolve()) for place in (file.resolve(), file.parent.resolve())):
         raise UserError(
             f"The run '{run}' names the cell {name} in a file of its own folder, and code of a run folder is not "
             "executed; move the file to where you trust it."
         )
-    if path.as_posix() not in contents:
+    if file.as_posix() not in contents:
         raise UserError(
-            f"The run '{run}' names the cell {name} without the content that {path} had, so that the file is not "
+            f"The run '{run}' names the cell {name} without the content that {file} had, so that the file is not "
             f"executed; train again with --cells {name}."
         )
-    if file_digest(path) != contents[path.as_posix()]:
+    if file_digest(file) != contents[file.as_posix()]:
         raise UserError(
-            f"{path} is not the file that the run '{run}' was trained with; restore it, or train again with what it "
+            f"{file} is not the file that the run '{run}' was trained with; restore it, or train again with what it "
             "is now."
         )
-    return own_cell(name)
 
 
 @contextlib.contextmanager
