@@ -39,7 +39,8 @@ def decision(logits: jax.Array, target: jax.Array | int | None) -> jax.Array:
     """How strongly each example is decided for the class ``target``, (B,).
 
     It is the logit of that class minus the largest of the other classes, above zero exactly where the answer is
-    ``target``. Without ``target``, or where there is only one logit, it is the logit of class 0.
+    ``target``. Without ``target``, or where there is only one logit, it is the first logit, of a single one that
+    of label 1.
     """
     if target is None or logits.shape[-1] == 1:
         return logits[:, 0]

@@ -12,7 +12,7 @@ from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.diagnostics.gates import gate_values, horizon, keep_at_bias, padding_read, saturation
 from rnnjax.diagnostics.gradient_paths import Paths, paths, share
-from rnnjax.diagnostics.gradients import QUANTILES, by_lag, safe_norm
+from rnnjax.diagnostics.gradients import by_lag, quantiles_over_examples, safe_norm
 from rnnjax.diagnostics.jacobians import extreme_singular_values, step_jacobians
 from rnnjax.diagnostics.linearization import Steps, linearise, pull
 from rnnjax.diagnostics.loss_decay import loss_decay
@@ -96,11 +96,20 @@ def measure_layer(
     ct_states: CellState,
     resets: jax.Array | None = None,
 ) -> LayerMeasurements:
-    """``own`` are the cell's steps, and ``steps`` those that the gradient goes through: others where it begins anew."""
+    """Measure one layer.
+
+    Args:
+        call: the layer, its parameters and inputs.
+        own: the steps as the cell computes them.
+        steps: the same, with f, u and o set to 0 where ``resets`` let nothing of the state before pass.
+        parts: the gradient that arrives, and its paths.
+        ct_states: the gradient of the loss at each state.
+        resets: (T, B) bool, steps that start from the initial state.
+    """
     cell, params, lengths = call.cell, call.params, call.lengths
     count, curves = _curves(cell, params, own, parts, lengths)
     decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, ct_states))
-    curves["decay"] = quantiles_over_examples(*decay)
+    curves["decay"] = quantiles_of_known(*decay)
     averaged = (jnp.arange(len(count)) > 0) & (4 * count >= count[0])
     shares = jnp.where(averaged, curves["belt_share"][1], jnp.nan)
 
@@ -157,14 +166,13 @@ def _curves(
         if gates is not None:
             values[f"gate {name}"] = gates[..., k, :].mean(axis=-1)
     table, exists = jax.vmap(by_lag, (0, None))(jnp.stack(list(values.values())), lengths)  # (quantities, T, B)
-    quantiles = quantiles_over_examples(table, exists)
+    quantiles = quantiles_of_known(table, exists)
     return exists[0].sum(axis=-1), {name: quantiles[:, i] for i, name in enumerate(values)}
 
 
-def quantiles_over_examples(values: jax.Array, exists: jax.Array) -> jax.Array:
-    """Quantiles over the last axis where ``exists``, NaN where nothing does: (..., N) → (3, ...)."""
-    known = jnp.where(exists, values, jnp.nan)
-    return jnp.nanquantile(known, jnp.array(QUANTILES, values.dtype), axis=-1)
+def quantiles_of_known(values: jax.Array, exists: jax.Array) -> jax.Array:
+    """``quantiles_over_examples`` without NaN, such as the belt's share where no gradient arrives."""
+    return quantiles_over_examples(values, exists & ~jnp.isnan(values))
 
 
 def product_lengths(steps: int) -> tuple[int, ...]:

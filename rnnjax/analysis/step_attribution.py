@@ -4,6 +4,8 @@ Shapes: T steps, D numbers in a step.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,7 +15,9 @@ import numpy as np
 from rnnjax.analysis.decision import HashableModel, decision, in_batches, last_logits
 from rnnjax.analysis.word_attribution import Explanation
 from rnnjax.argument_checks import check_array, check_floats, check_integers, describe
+from rnnjax.core.taps import safe_norm
 from rnnjax.nn.classifier import SequenceClassifier
+from rnnjax.nn.interception import intercept_methods
 from rnnjax.typing import ModelParams, PyTree
 
 
@@ -21,7 +25,7 @@ def explain_steps(model: nn.Module, params: ModelParams, inputs: np.ndarray, tar
     """Gradients, the decision along a sequence, and the effect of each step, for a single sequence.
 
     A step is taken out by zeros in its place: the mean of a standardised series, and no symbol at all where ids are
-    read as one-hot vectors.
+    read as one-hot vectors. The state is reset at the same steps all the while.
 
     Args:
         model: a ``rnnjax.SequenceClassifier`` without an embedding: it reads numbers, or ids as one-hot vectors.
@@ -34,24 +38,30 @@ def explain_steps(model: nn.Module, params: ModelParams, inputs: np.ndarray, tar
     """
     if not isinstance(model, SequenceClassifier) or (model.embedding and model.vocabulary):
         raise ValueError(f"model must be a rnnjax.SequenceClassifier without an embedding, got {describe(model)}")
+    ids = None
     if model.vocabulary:
         check_array("inputs", inputs, "(T,)")
         check_integers("inputs", inputs, inputs.shape, 0, model.vocabulary - 1)
-        inputs = np.eye(model.vocabulary, dtype=np.float32)[inputs]
-        model = model.clone(vocabulary=0, word_dropout=0.0)
+        ids, inputs = jnp.asarray(inputs), np.eye(model.vocabulary, dtype=np.float32)[inputs]
     check_floats("inputs", inputs, "(T, D)")
-    return Explanation(*map(np.asarray, _explain(HashableModel(model), params, jnp.asarray(inputs), target)))
+    return Explanation(*map(np.asarray, _explain(HashableModel(model), params, ids, jnp.asarray(inputs), target)))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _explain(
-    static: HashableModel, params: ModelParams, xs: jax.Array, target: jax.Array | None
+    static: HashableModel, params: ModelParams, ids: jax.Array | None, xs: jax.Array, target: jax.Array | None
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """The fields of ``Explanation``, each (T,)."""
+    """The fields of ``Explanation``, each (T,); ``ids`` (T,) are those of the vectors ``xs``, None of numbers."""
     T = len(xs)
 
     def score(batch: jax.Array, lengths: jax.Array) -> jax.Array:
-        outputs: PyTree = static.model.apply({"params": params}, batch, lengths=lengths)
+        def intercept(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+            makes_vectors = isinstance(context.module, SequenceClassifier) and context.method_name == "_vectors"
+            return batch if makes_vectors else call(*args, **kwargs)
+
+        inputs = batch if ids is None else jnp.broadcast_to(ids, batch.shape[:2])
+        with intercept_methods(intercept):
+            outputs: PyTree = static.model.apply({"params": params}, inputs, lengths=lengths)
         return decision(last_logits(outputs[1], lengths), target)
 
     def score_beginnings(rows: jax.Array) -> jax.Array:
@@ -63,5 +73,5 @@ def _explain(
 
     gradients = jax.grad(lambda xs: score(xs[None], jnp.array([T])).sum())(xs)
     along = in_batches(score_beginnings, T, T)
-    norms = jnp.linalg.norm(gradients.astype(jnp.promote_types(gradients.dtype, jnp.float32)), axis=-1)
+    norms = safe_norm(gradients.astype(jnp.promote_types(gradients.dtype, jnp.float32)))
     return norms, along, in_batches(score_without, T, T) - along[-1], -jnp.sum(gradients * xs, axis=-1)

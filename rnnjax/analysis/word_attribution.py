@@ -2,9 +2,9 @@
 
 All functions take a Flax model like ``rnnjax.SequenceClassifier``: its words go through exactly one ``nn.Embed``, and
 ``model(tokens, lengths=lengths)`` returns a pair whose second entry is the logits (B, classes), or (B, T, classes) of
-every step, of which the last valid one counts. "The logit" is that of class 0 or, of a model with several classes and
-with ``target``, the logit of that class minus the largest of the others. Functions are compiled once for each model and
-shape, so texts are best padded to one length.
+every step, of which the last valid one counts. "The logit" is the first one, of a single one that of label 1; or, of a
+model with several classes and with ``target``, the logit of that class minus the largest of the others. Functions are
+compiled once for each model and shape, so texts are best padded to one length.
 
 Shapes: B texts, T words, E numbers in a word vector.
 """
@@ -20,6 +20,7 @@ import numpy as np
 
 from rnnjax.analysis.decision import HashableModel, decision, in_batches, last_logits
 from rnnjax.argument_checks import check_array, check_integer, check_integers, describe, is_integer
+from rnnjax.core.taps import safe_norm
 from rnnjax.nn.interception import intercept_methods
 from rnnjax.typing import ModelParams, PyTree
 
@@ -214,7 +215,7 @@ def _replaced(tokens: Ids, positions: Ids, new_ids: Ids | int) -> jax.Array:
 
 def _norm(gradients: jax.Array) -> jax.Array:
     """Norms over the last axis, in float32 at least."""
-    return jnp.linalg.norm(gradients.astype(jnp.promote_types(gradients.dtype, jnp.float32)), axis=-1)
+    return safe_norm(gradients.astype(jnp.promote_types(gradients.dtype, jnp.float32)))
 
 
 def _with_gradients(

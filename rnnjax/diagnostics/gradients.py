@@ -97,12 +97,23 @@ def lag_statistics(norms: jax.Array, exists: jax.Array) -> LagStatistics:
     check_shape("exists", exists, norms.shape)
     examples = exists.sum(axis=1)
     mean = norms.sum(axis=1, where=exists) / jnp.where(examples > 0, examples, jnp.nan)
-    ascending = _sorted(jnp.where(exists, norms, jnp.inf))
-    ranks = jnp.array(QUANTILES, norms.dtype)[None, :] * jnp.maximum(examples - 1, 0)[:, None]  # (T, 3), from 0
+    quantiles = quantiles_over_examples(norms, exists)
+    return LagStatistics(examples, mean, jnp.where(jnp.isnan(mean)[None, :], jnp.nan, quantiles))
+
+
+def quantiles_over_examples(values: jax.Array, exists: jax.Array) -> jax.Array:
+    """``QUANTILES`` over the N examples that exist, NaN where none does: (..., N) → (3, ...).
+
+    Between two examples they are interpolated linearly; infinite values are ordered as any others.
+    """
+    examples = exists.sum(axis=-1, keepdims=True)  # (..., 1)
+    ascending = _sorted(jnp.where(exists, values, jnp.inf))
+    shares = jnp.array(QUANTILES, values.dtype).reshape(*(1,) * (values.ndim - 1), -1)
+    ranks = shares * jnp.maximum(examples - 1, 0)  # (..., 3), from 0
     lower, fraction = jnp.floor(ranks).astype(int), ranks % 1
-    below, above = (jnp.take_along_axis(ascending, rank, axis=1) for rank in (lower, lower + (fraction > 0)))
+    below, above = (jnp.take_along_axis(ascending, rank, axis=-1) for rank in (lower, lower + (fraction > 0)))
     quantiles = jnp.where(fraction > 0, (1 - fraction) * below + fraction * above, below)
-    return LagStatistics(examples, mean, jnp.where(jnp.isnan(mean)[None, :], jnp.nan, quantiles.T))
+    return jnp.moveaxis(jnp.where(examples > 0, quantiles, jnp.nan), -1, 0)
 
 
 def _sorted(values: jax.Array) -> jax.Array:

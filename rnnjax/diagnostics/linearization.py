@@ -53,10 +53,10 @@ def linearise(
     """Run ``cell`` over ``xs`` and take the elementwise partials of every step, by one pull-back for all steps.
 
     Args:
-        cell: any cell.
+        cell: an elementwise cell.
         params: its parameters.
         xs: (T, ..., D), time-major.
-        state: the state before the first step, each (..., H); None starts from zeros.
+        state: the state before the first step, each (..., H); None is ``cell.initial_state``.
         lengths: (...) integers in 0..T, valid steps of each example; None means T.
         resets: (T, ...) bool, steps that start from the initial state; f, u and o are 0 there, as nothing of the state
             before passes through them.

@@ -75,6 +75,27 @@ def test_every_number_is_that_of_the_model_run_again(x64, name, target):
     np.testing.assert_allclose(explanation.predicted, -(slopes * vectors).sum(axis=1), atol=1e-4)
 
 
+def test_a_reset_stays_where_it_is_while_its_symbol_is_taken_out(x64):
+    """Nothing before a reset counts; the step of the reset and those after it do, as if the sequence began there."""
+    model = CASES["symbols"].clone(vocabulary=3, reset_words=(2,))
+    params = params_of(model)
+    inputs = np.array([0, 1, 2, 1, 0])
+    explanation = explain_steps(model, params, inputs, 1)
+    after = explain_steps(model.clone(reset_words=()), params, inputs[2:], 1)
+    for whole, begun in zip(explanation, after, strict=True):
+        np.testing.assert_allclose(whole[2:], begun, rtol=1e-12, atol=1e-15)
+    for name in ("connectivity", "measured", "predicted"):
+        np.testing.assert_array_equal(getattr(explanation, name)[:2], 0)
+
+
+def test_a_gradient_whose_square_is_zero_is_not_nothing(x64):
+    model = CASES["one number out"].clone(recurrent=rnnjax.RNN(rnnjax.SimpleRNN(2)))
+    params = jax.tree.map(lambda a: a.astype(jnp.float32), params_of(model))
+    params["Dense_0"]["kernel"] *= 1e-25
+    gradients = explain_steps(model, params, np.full((T, D), 0.1, np.float32)).connectivity
+    assert 0 < gradients[-1] < 1e-24
+
+
 def test_the_answer_is_the_largest_logit_with_its_probability(x64):
     stacked = rnnjax.SequenceClassifier(0, 0, rnnjax.Stack([rnnjax.RNN(CELL)]), classes=C)  # a list has no hash
     for name, model in {"every step": CASES["every step"], "stacked": stacked}.items():

@@ -57,6 +57,11 @@ def test_one_tanh_unit_has_two_stable_points_and_one_between_them(x64, dtype, to
     assert counted(points) == points.candidates.sum() == 21
 
 
+def test_without_a_step_of_descent_points_are_refined_from_where_they_start(x64):
+    points = fixed_points(double_tanh, np.array([[0.9], [-0.9]]), NOTHING, steps=0)
+    np.testing.assert_allclose(np.sort(points.states[:, 0]), [-TOP, TOP], rtol=1e-12)
+
+
 def test_two_tanh_units_have_saddles_between_neighbours_and_a_source_in_the_middle():
     points = fixed_points(double_tanh, spread(200, 2).astype(np.float32), NOTHING)
     assert points.unstable.tolist() == [0] * 4 + [1] * 4 + [2]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr
 
-from rnnjax.analysis.measure import LayerMeasurements, quantiles_over_examples
+from rnnjax.analysis.measure import LayerMeasurements, quantiles_of_known
 from rnnjax.analysis.scans.known_cell_measure import measure_known_cell
 from rnnjax.analysis.scans.scan_decay import example_norms, scan_decay
 from rnnjax.analysis.scans.scan_jacobians import scan_dynamics
@@ -225,10 +225,10 @@ def _state(
     table, reaches = jax.vmap(by_lag, (0, None))(jnp.stack([*values.values(), norms.direct]), lengths)
     counted, _ = by_lag(steps.astype(jnp.int32), lengths)
     exists = reaches[0] & (counted > 0)
-    quantiles = quantiles_over_examples(table[:-1], jnp.broadcast_to(exists, table[:-1].shape))
+    quantiles = quantiles_of_known(table[:-1], jnp.broadcast_to(exists, table[:-1].shape))
     curves = {name: quantiles[:, i] for i, name in enumerate(values)}
     sources = (a.reshape(len(a), -1) for a in (norms.decay, norms.decay_exists))
-    curves["decay"] = quantiles_over_examples(*sources)
+    curves["decay"] = quantiles_of_known(*sources)
     count = exists.sum(axis=-1)
     averaged = (jnp.arange(len(count)) > 0) & (4 * count >= count[0])
     return StateMeasurements(

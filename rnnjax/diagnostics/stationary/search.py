@@ -55,7 +55,7 @@ def descend(
         steps: at most.
         tolerance: the search ends once every finite speed is below it.
     """
-    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, max(1, steps)))
 
     def total(vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
         q = speeds(step, vectors, xs)
