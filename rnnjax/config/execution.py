@@ -4,8 +4,10 @@ import dataclasses
 from typing import Literal
 
 from rnnjax.config.training import require, require_sizes
+from rnnjax.errors import UserError
 
 OFF = "off"
+TOGETHER = ("coordinator", "num_processes", "process_id")  # flags of which all are given or none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +63,12 @@ class Execution:
         require(
             self, "model_devices", self.model_devices == 1 or self.parallel == "sharded", "1 without --parallel sharded"
         )
-        given = self.num_processes is not None, self.process_id is not None
-        require(self, "coordinator", self.coordinator is None or all(given), "with --num-processes and --process-id")
-        for name in ("num_processes", "process_id"):
-            value = getattr(self, name)
-            require(self, name, value is None or self.coordinator is not None, "given with --coordinator")
+        missing = [f"--{name.replace('_', '-')}" for name in TOGETHER if getattr(self, name) is None]
+        if 0 < len(missing) < len(TOGETHER):
+            raise UserError(
+                "--coordinator, --num-processes and --process-id are given together, or none of them; add "
+                f"{' and '.join(missing)}."
+            )
         if self.process_id is not None and self.num_processes is not None:
-            require(self, "process_id", 0 <= self.process_id < self.num_processes, "below --num-processes")
+            require(self, "process_id", 0 <= self.process_id < self.num_processes, "from 0 to below --num-processes")
         require_sizes(self)

@@ -24,11 +24,11 @@ def merge_shards(runs: tuple[Path, ...], out: Path | None) -> tuple[Path, ...]:
     """The run folders to report on: a merged folder in ``out`` where ``runs`` are shards of one study.
 
     Raises:
-        UserError: ``out`` is given and they are not.
+        UserError: ``out`` is given and they are not, with what differs.
     """
-    if not shards_of_one_study(runs):
-        if out is not None:
-            raise UserError("--out is for shards of one study, and these are none; leave it out.")
+    if out is not None and len(runs) < 2:
+        raise UserError("--out is for several shards of one study; name all of them, or leave it out.")
+    if out is None and not shards_of_one_study(runs):
         return runs
     merged = merge_runs(runs, out or merged_folder(runs))
     for problem, names in (("not given: shard", merged.missing), ("unfinished:", merged.unfinished)):

@@ -170,9 +170,11 @@ def current_environment(devices: list[str], matmul_precision: str) -> Environmen
 
 
 def _git_commit() -> str | None:
-    """The commit of this code, with "+changes" where the files differ from it; None outside of git."""
+    """The commit of this code, with "+changes" where the files differ from it; None where git does not know them."""
     source = Path(__file__).parent
     try:
+        known = ["git", "ls-files", "--error-unmatch", Path(__file__).name]
+        subprocess.check_output(known, cwd=source, stderr=subprocess.DEVNULL)
         command = ["git", "status", "--porcelain=v2", "--branch"]
         lines = subprocess.check_output(command, cwd=source, stderr=subprocess.DEVNULL, text=True).splitlines()
     except (OSError, subprocess.CalledProcessError):

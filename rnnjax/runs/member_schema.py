@@ -28,6 +28,8 @@ class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
         baseline: loss of the best answer that remembers nothing; None where it is not known.
         clip: the largest gradient norm that is let through, 0 for any; None in runs that did not write it.
         last_step_only: whether the loss reads the sequence at its last step alone; None in runs that did not write it.
+        chance: ``TaskInfo.constant`` of the member's own data, which a sweep may vary; None where the run's holds.
+        label_scale: the same for ``TaskInfo.label_scale``.
     """
 
     label: str
@@ -39,6 +41,8 @@ class MemberInfo(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Finite | None = None
     clip: float | None = None
     last_step_only: bool | None = None
+    chance: Finite | None = None
+    label_scale: tuple[float, float] | None = None
 
 
 class ModelRecord(msgspec.Struct, frozen=True, eq=False, kw_only=True):

@@ -13,8 +13,16 @@ from rnnjax.errors import UserError
 from rnnjax.regular_files import open_regular, read_regular
 from rnnjax.runs import schema
 from rnnjax.runs.codec import encode
-from rnnjax.runs.json_io import MOST_BYTES, MOST_RECORD_BYTES, flat, reading, write_bytes
-from rnnjax.runs.reader import PARTIAL, is_run_folder, member_folders, read_config, read_environment, read_outcome
+from rnnjax.runs.json_io import MOST_BYTES, MOST_RECORD_BYTES, flat, reading, write_bytes, write_json
+from rnnjax.runs.reader import (
+    PARTIAL,
+    is_run_folder,
+    member_folders,
+    read_config,
+    read_environment,
+    read_outcome,
+    read_vocabulary,
+)
 from rnnjax.runs.schema import Config
 from rnnjax.runs.writer import write_config, write_environment
 from rnnjax.typing import JSONObject, JSONValue
@@ -22,6 +30,7 @@ from rnnjax.typing import JSONObject, JSONValue
 # in what shards of one study may differ; a file of the user counts by its content
 DIFFERENT_BY_SHARD = (
     "format_version", "flags.out", "flags.shard", "flags.data_dir", "flags.train", "flags.test", "flags.file",
+    "flags.training.tensorboard",
 )  # fmt: skip
 NOT_SET = "not set"
 
@@ -91,8 +100,11 @@ def merge_runs(runs: Sequence[Path], out: Path) -> Merged:
         names = tuple(run.resolve().name for run in runs)
         write_environment(out, msgspec.structs.replace(read_environment(runs[0]), merged=names))
         (out / schema.MEMBERS).mkdir(exist_ok=True)
+        vocabularies = {run: read_vocabulary(run) for run in runs}
+        common = next((words for words in vocabularies.values() if words is not None), None)
         for name, folder in members.items():
-            _copy(folder, schema.member_folder(out, name))
+            words = vocabularies[folder.parent.parent]
+            _copy(folder, schema.member_folder(out, name), None if words == common else words)
         for name in (schema.VOCABULARY, schema.TASK):
             for file in [run / name for run in runs if os.path.lexists(run / name)][:1]:
                 with reading(file):
@@ -192,8 +204,8 @@ def _check_files(folder: Path) -> None:
                 open_regular(path, MOST_RECORD_BYTES, follow_links=False).close()
 
 
-def _copy(folder: Path, to: Path) -> None:
-    """A complete copy in place of an older one."""
+def _copy(folder: Path, to: Path, vocabulary: tuple[str, ...] | None) -> None:
+    """A complete copy in place of an older one; ``vocabulary`` is its run's, where it is not that of the merge."""
     partial = to.with_name(to.name + PARTIAL)
     if partial.exists():
         shutil.rmtree(partial)
@@ -201,6 +213,8 @@ def _copy(folder: Path, to: Path) -> None:
     for path in (folder / name for name in schema.MEMBER_FILES):
         if os.path.lexists(path):
             _copy_file(path, partial / path.name)
+    if vocabulary is not None and not (partial / schema.VOCABULARY).exists():
+        write_json(partial / schema.VOCABULARY, vocabulary)
     if to.exists():
         shutil.rmtree(to)
     partial.rename(to)

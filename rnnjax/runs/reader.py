@@ -136,6 +136,8 @@ def read_outcome(member: Path) -> str | None:
 def read_member(member: Path, task: TaskInfo, flags: JSONObject) -> RunRecord:
     """Everything that one member of a run of this task and these flags wrote, as far as its training got."""
     info = read_json(member / schema.MEMBER, MemberInfo)
+    own_data = {"constant": info.chance, "label_scale": info.label_scale}
+    task = msgspec.structs.replace(task, **{name: value for name, value in own_data.items() if value is not None})
     metrics: list[MetricsRecord] = read_records(member / schema.METRICS, MetricsRecord)
     train = [record for record in metrics if isinstance(record, TrainRecord)]
     validation = [record for record in metrics if isinstance(record, ValidationRecord)]

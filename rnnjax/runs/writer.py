@@ -88,7 +88,8 @@ def _truncate(path: Path, size: int) -> None:
     if path.exists() or size:
         if not path.exists() or path.stat().st_size < size:
             raise UserError(
-                f"'{path}' is shorter than it was at the last checkpoint; restore it, or run without --resume."
+                f"'{path}' is shorter than it was at the last checkpoint; restore it, or remove the run folder and run "
+                "again."
             )
         os.truncate(path, size)
 

@@ -34,7 +34,7 @@ def total_steps(lengths: np.ndarray, settings: TrainingSettings) -> int:
 
 
 def shape_signature(dataset: Dataset) -> Hashable:
-    """What runs must have in common to train in one ensemble: the shapes of all arrays."""
+    """What runs must have in common to train in one ensemble: the shapes of the inputs of all splits."""
     return tuple(split.inputs.shape for split in dataset.splits)
 
 

@@ -153,6 +153,8 @@ def _begin(folder: Path, setup: EnsembleSetup, i: int, restored: RestoredProgres
             baseline=dataset.baseline,
             clip=spec.settings.clip if spec.settings.clip_by == "norm" else 0.0,
             last_step_only=spec.make_model(dataset.sizes, spec.cell).last_step_only,
+            chance=dataset.chance,
+            label_scale=dataset.label_scale,
         )
     )
     task = TaskInfo(

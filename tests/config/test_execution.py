@@ -35,20 +35,23 @@ def test_parameters_are_divided_by_sharded_alone(parallel):
     assert Execution(parallel="sharded", model_devices=2).model_devices == 2
 
 
+TOGETHER = "--coordinator, --num-processes and --process-id are given together, or none of them; add"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"num_processes": None}, "--coordinator must be with --num-processes and --process-id, but here:1234 was"),
-        ({"process_id": None}, "--coordinator must be with --num-processes and --process-id, but here:1234 was"),
-        ({"coordinator": None}, "--num-processes must be given with --coordinator, but 2 was"),
-        ({"coordinator": None, "num_processes": None}, "--process-id must be given with --coordinator, but 1 was"),
-        ({"process_id": 2}, "--process-id must be below --num-processes, but 2 was"),
-        ({"process_id": -1}, "--process-id must be below --num-processes, but -1 was"),
-        ({"num_processes": 0}, "--num-processes must be at least 1, but 0 was"),
+        ({"num_processes": None}, f"{TOGETHER} --num-processes."),
+        ({"process_id": None}, f"{TOGETHER} --process-id."),
+        ({"coordinator": None}, f"{TOGETHER} --coordinator."),
+        ({"coordinator": None, "num_processes": None}, f"{TOGETHER} --coordinator and --num-processes."),
+        ({"process_id": 2}, "--process-id must be from 0 to below --num-processes, but 2 was given."),
+        ({"process_id": -1}, "--process-id must be from 0 to below --num-processes, but -1 was given."),
+        ({"num_processes": 0}, "--num-processes must be at least 1, but 0 was given."),
     ],
 )
 def test_processes_need_all_three_flags(changes, said):
     whole = Execution(**TWO)
     with pytest.raises(UserError) as refused:
         dataclasses.replace(whole, **changes)
-    assert str(refused.value) == f"{said} given."
+    assert str(refused.value) == said

@@ -16,8 +16,10 @@ from synthetic_run import write_member, write_number_task, write_run, write_symb
 from rnnjax.errors import UserError
 from rnnjax.formatting import Nouns, loss
 from rnnjax.report.comparison import write_comparison
+from rnnjax.report.figures.sweep import group_points, sweeps
 from rnnjax.report.run_report import write_report
 from rnnjax.report.summary.alarm_evidence import group_alarms, member_evidence
+from rnnjax.report.summary.score_by_start import starts_and_scores
 from rnnjax.report.summary.seed_groups import seed_groups
 from rnnjax.report.tables.fields import header, rows
 from rnnjax.report.tables.summary_table import note, rich_table
@@ -122,6 +124,30 @@ def write_regression(path, *, errors=True):
                 json.dumps(result | {"test_errors": test, "validation_errors": ERRORS | {"r2": None}})
             )
     return run
+
+
+def test_each_member_has_the_unit_of_its_own_labels_where_a_sweep_changes_them(tmp_path):
+    run = write_run(tmp_path / "series", "series")
+    write_task(run, "number", "step", "series", loss="mean squared error", label_scale=[100.0, 30.0])
+    for validation, deviation in ((0.1, 30.0), (0.3, 50.0)):
+        scores = {"validation": [(100, 0.25, 0.0)], "losses": (0.16, 0.25), "varied": {"validation": validation}}
+        folder = write_member(run, f"GRU validation={validation}", **scores)
+        info = json.loads((folder / "member.json").read_text())
+        (folder / "member.json").write_text(json.dumps(info | {"label_scale": [100.0, deviation]}))
+    captions = dict(learning_captions(groups_of(run)))
+    assert captions["GRU validation=0.1"].startswith("Best validation RMSE 15.0,")
+    assert captions["GRU validation=0.3"].startswith("Best validation RMSE 25.0,")
+    (sweep,) = sweeps(load_run(run))
+    points = group_points(sweep.series[0], "validation")
+    np.testing.assert_allclose(np.concatenate(points.seeds), [0.4 * 30, 0.4 * 50])
+
+
+def test_what_a_regression_learnt_beside_its_start_is_in_the_unit_of_its_labels(tmp_path):
+    run = write_run(tmp_path / "series", "series")
+    write_task(run, "number", "step", "series", loss="mean squared error", label_scale=[100.0, 30.0])
+    for i in range(5):
+        write_member(run, f"GRU features={i}", curves={"h": [0.9**LAGS] * 2}, losses=(0.16, 0.2))
+    assert [point.score for point in starts_and_scores(groups_of(run))] == [12.0] * 5
 
 
 def test_a_regression_shows_errors_in_the_unit_of_its_labels_and_no_accuracy(tmp_path):

@@ -8,7 +8,7 @@ from synthetic_run import write_member, write_run
 
 from rnnjax.report.run_report import write_report
 from rnnjax.runs.merge import merge_runs, merged_folder, shards_of_one_study
-from rnnjax.runs.reader import load_run
+from rnnjax.runs.reader import load_run, read_vocabulary
 
 
 @pytest.fixture
@@ -41,6 +41,21 @@ def test_the_merge_is_a_run_of_all_members(shards, tmp_path):
     assert files(merged.folder / "members") == members
     assert [files(run) for run in shards] == before
     assert write_report(merged.folder).exists()
+
+
+def test_members_keep_the_vocabulary_of_their_shard(shards, tmp_path):
+    words = '["<pad>", "good", "bad"]'
+    (shards[1] / "vocabulary.json").write_text(words)
+    merged = merge_runs(shards, tmp_path / "out").folder
+    assert read_vocabulary(merged) == ("<pad>", "good")
+    assert read_vocabulary(merged / "members" / "simplernn-seed0") == ("<pad>", "good", "bad")
+    assert not (merged / "members" / "gru-seed0" / "vocabulary.json").exists()
+
+
+def test_shards_that_differ_in_tensorboard_alone_are_of_one_study(tmp_path):
+    flags = [{"training": {"clip": 1.0, "tensorboard": tensorboard}} for tensorboard in (True, False)]
+    runs = [shard_of(tmp_path / f"big-{i}", f"{i}/2", f"GRU{i}", **flags[i - 1]) for i in (1, 2)]
+    assert shards_of_one_study(runs)
 
 
 def test_missing_shards_and_members_without_an_outcome_are_named(tmp_path):

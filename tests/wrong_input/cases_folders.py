@@ -71,7 +71,7 @@ FOLDERS = [
         "report folder-for-file",
         "'folder-for-file/members/lstm-seed0/metrics.jsonl' cannot be read (Is a directory); restore it or run again.",
     ),
-    ("report run --out all", "--out is for shards of one study, and these are none; leave it out."),
+    ("report run --out all", "--out is for several shards of one study; name all of them, or leave it out."),
     ("compare run", "A comparison wants at least two run folders, got 1: name them one after another."),
     ("compare run run", "'run' is named twice; name two or more different run folders."),
     (

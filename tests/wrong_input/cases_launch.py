@@ -83,7 +83,11 @@ FLAGS = [
     ("recall --sweep features=8,many", "--sweep features must be a whole number, but 'many' was given."),
     ("recall --shard 5/4", "--shard must be i/n with i from 1 to n, as in 1/4, but 5/4 was given."),
     ("recall --model-devices 2", "--model-devices must be 1 without --parallel sharded, but 2 was given."),
-    ("recall --coordinator here", "--coordinator must be with --num-processes and --process-id, but here was given."),
+    (
+        "recall --coordinator here",
+        "--coordinator, --num-processes and --process-id are given together, or none of them; add --num-processes and "
+        "--process-id.",
+    ),
     (
         "recall --coordinator here --num-processes 2 --process-id 1",
         "--coordinator must be address:port, as in 10.0.0.1:8476, but here was given.",

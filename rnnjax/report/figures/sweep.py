@@ -75,9 +75,7 @@ class Points(NamedTuple):
     def band(self) -> tuple[Floats, Floats]:
         """Lower and upper end of the interval of the mean, each (V,); NaN where the seeds are too few."""
         intervals = [over_seeds(scores, most=self.upper) for scores in self.seeds]
-        enough = [interval.seeds >= MIN_SEEDS for interval in intervals]
-        low, high = (np.array([getattr(interval, end) for interval in intervals]) for end in ("low", "high"))
-        return np.where(enough, low, np.nan), np.where(enough, high, np.nan)
+        return np.array([interval.low for interval in intervals]), np.array([interval.high for interval in intervals])
 
 
 def sweeps(run: Run) -> tuple[Sweep, ...]:
@@ -112,7 +110,9 @@ def group_points(group: SeedGroup, name: str) -> Points:
     values = np.array([member.varied[name] for member in group.finished], np.float64)
     lower = by_loss((group,))
     scores = results(group, lambda result: result.test_loss if lower else result.test_accuracy)
-    scores = group.members[0].task.main_error(scores) if lower else scores
+    if lower:  # the swept setting may be one on which the unit of the labels depends
+        tasks = [member.task for member in group.finished]
+        scores = np.array([task.main_error(score) for task, score in zip(tasks, scores, strict=True)], np.float64)
     finite = np.isfinite(scores)
     tested = np.unique(values[finite])
     return Points(tested, tuple(scores[finite & (values == value)] for value in tested), np.inf if lower else 1.0)

@@ -19,11 +19,11 @@ class StartAndScore(NamedTuple):
     label: str
     half_life: float  # at the start of training, in steps; the lower median
     belt_share: float  # at the start of training; the mean
-    score: float  # mean test accuracy, or loss where that is the main score
+    score: float  # mean test accuracy, or the error where that is the main score, in the unit of its axis
 
 
 def starts_and_scores(groups: SeedGroups) -> list[StartAndScore]:
-    """Every cell with a test score and a half-life or belt share at the start; empty if they are fewer than five."""
+    """Every cell with a test score and a half-life or a belt share at the start; none if they are fewer than five."""
     losses = by_loss(groups)
     points = [point for group in groups if (point := _point(group, losses)) is not None]
     return points if len(points) >= FEWEST else []
@@ -31,6 +31,7 @@ def starts_and_scores(groups: SeedGroups) -> list[StartAndScore]:
 
 def _point(group: SeedGroup, losses: bool) -> StartAndScore | None:
     scores = results(group, lambda result: result.test_loss if losses else result.test_accuracy)
+    scores = group.members[0].task.main_error(scores) if losses else scores
     half_lives, shares = group_half_lives(group, "start"), layer_values(group, "start", "belt_share")
     if not len(scores) or np.isnan(scores).all() or not (len(half_lives) or len(shares)):
         return None

@@ -25,7 +25,7 @@ def nouns_of(groups: SeedGroups) -> Nouns:
 
 
 def tasks_of(groups: SeedGroups) -> list[TaskInfo]:
-    """The different tasks of the members; more than one only in a comparison of runs."""
+    """The different tasks of the members: of several runs, or where what is swept changes the data."""
     return list(dict.fromkeys(member.task for group in groups for member in group.members))
 
 

@@ -122,9 +122,9 @@ def _update_in_blocks(
     """``_update_whole`` for so many rows of the matrix at a time, on a CPU.
 
     Squares of blocks add up in arrays of a block's shape: XLA's CPU compiler vectorises that, while a sum over each
-    block can take as long as the update. It runs a loop's body without a call for each operation only where that has
-    few of them, so the loop counts rows, as unsigned numbers, and the next count depends on the last block, or it would
-    be copied.
+    block can take as long as the update. The compiler runs the body of a loop without a call for each operation only
+    where the body has few of them: so the loop counts rows, as unsigned numbers, which need no checks. The next count
+    depends on the last block: otherwise the compiler would copy that block.
     """
     (matrix,) = jax.tree.leaves(params)
 
