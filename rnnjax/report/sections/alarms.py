@@ -33,7 +33,10 @@ def alarm_texts(run: Run, groups: SeedGroups) -> list[AlarmText]:
     """The alarms of each cell of a run."""
     return [
         AlarmText(
-            f"{cell(alarm)}: {alarm.alarm.name}", sentence(alarm), remedy_with_flags(alarm.alarm), evidence(alarm)
+            f"{cell(alarm)}: {alarm.alarm.name}",
+            sentence(alarm),
+            remedy_with_flags(alarm.alarm, run.flags),
+            evidence(alarm),
         )
         for alarm in group_alarms(run, groups)
     ]

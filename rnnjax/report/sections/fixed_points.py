@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from rnnjax.formatting import number
 from rnnjax.report import document
@@ -78,5 +79,5 @@ def rich_fixed_points(run: Run) -> Table | None:
     for index, title in enumerate(header):
         table.add_column(title, justify="right" if index else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     return table

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
+from rnnjax.argument_checks import is_number
 from rnnjax.formatting import number
 from rnnjax.report import document
 from rnnjax.report.sections.rendering import Section, section
@@ -45,10 +47,10 @@ class Solved:
 def solved(run: Run) -> tuple[str, tuple[float, ...], tuple[Solved, ...]]:
     """The swept length's flag, its values in rising order, and a row for each cell; empty where none is swept."""
     swept = [name for name in LENGTHS if any(name in member.varied for member in run.members)]
-    judged = [member for member in run.members if swept and solves(member) is not None]
+    name = swept[0] if swept else ""
+    judged = [m for m in run.members if is_number(m.varied.get(name)) and solves(m) is not None]
     if not judged:
         return "", (), ()
-    name = swept[0]
     lengths = tuple(sorted({float(member.varied[name]) for member in judged}))
     rows: dict[str, list[RunRecord]] = {}
     for member in judged:
@@ -111,9 +113,9 @@ def rich_solved(run: Run) -> Table | None:
         return None
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, title=TITLE, caption=READING, caption_justify="left")
     for index, title in enumerate(rows[0]):
-        table.add_column(title, justify="right" if index else "left", overflow="fold")
+        table.add_column(Text(title), justify="right" if index else "left", overflow="fold")
     for row in rows[1:]:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     return table
 
 

@@ -42,7 +42,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean over seeds and its 95% Student t interval; the bounds are NaN where ``seeds`` is less than two."""
+    """Mean over seeds and its 95% Student t interval; the bounds are NaN where ``seeds`` is less than three."""
 
     mean: float
     low: float
@@ -191,8 +191,8 @@ def layer_values(group: SeedGroup, when: Stage, name: str, layer_index: int = 0)
 
 
 def over_seeds(values: Floats, least: float = 0.0, most: float = np.inf) -> Interval:
-    """Mean over N seeds of values (N,) and its interval, cut to [least, most]; no interval unless all are finite."""
-    if len(values) < 2 or not np.isfinite(values).all():
+    """Mean over N seeds of values (N,) and its interval, cut to [least, most], if all are finite and N at least 3."""
+    if len(values) < MIN_SEEDS or not np.isfinite(values).all():
         return Interval(float(mean(values)) if len(values) else np.nan, np.nan, np.nan, len(values))
     centre, low, high = (float(bound) for bound in seed_interval(values))
     return Interval(centre, max(low, least), min(high, most), len(values))

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from rnnjax.argument_checks import is_number
 from rnnjax.diagnostics.gradients import half_life
 from rnnjax.diagnostics.prediction import RIDGE, area_under_roc, held_out_log_odds
 from rnnjax.report.figures.style import FLOOR
 from rnnjax.report.summary.diagnosis import member_layer
 from rnnjax.report.summary.gradient_decay import layer_decay
+from rnnjax.runs.member_schema import SweptValue
 from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.typing import Floats
 
@@ -100,9 +102,11 @@ def trainability_runs(run: Run) -> tuple[TrainabilityRun, ...]:
 def _trainability_run(member: RunRecord) -> TrainabilityRun | None:
     """None where something was not measured or is not a number."""
     layer, axis = member_layer(member, "start"), next((axis for axis in AXES if axis in member.varied), None)
-    if layer is None or layer.lyapunov is None or axis is None or DISTANCE not in member.varied:
+    if layer is None or layer.lyapunov is None or axis is None or not is_number(member.varied.get(DISTANCE)):
         return None
-    value, distance = member.varied[axis], int(member.varied[DISTANCE])
+    value, distance = _scale(member.varied[axis]), int(member.varied[DISTANCE])
+    if value is None:
+        return None
     half_life_steps, exponent = half_life(layer_decay(layer, member)), float(layer.lyapunov.exponents[0])
     if np.isnan(exponent) or np.isnan(layer.belt_share):
         return None
@@ -113,7 +117,7 @@ def _trainability_run(member: RunRecord) -> TrainabilityRun | None:
         member=member,
         cell=" ".join(word for word in member.label.split(" ") if word.partition("=")[0] not in varied),
         axis=axis,
-        value=float(str(value).rpartition("*")[2]),
+        value=value,
         distance=distance,
         half_life=half_life_steps,
         exponent=exponent,
@@ -122,6 +126,14 @@ def _trainability_run(member: RunRecord) -> TrainabilityRun | None:
         growth=float(np.clip(distance * exponent / np.log(10), FLOOR, -FLOOR)),
         accuracy=np.nan if member.result is None else member.result.test_accuracy,
     )
+
+
+def _scale(value: SweptValue) -> float | None:
+    """A forget bias, or the gain of "orthogonal*0.7"; None for anything else."""
+    try:
+        return float(str(value).rpartition("*")[2])
+    except ValueError:
+        return None
 
 
 def successes(runs: tuple[TrainabilityRun, ...]) -> np.ndarray:

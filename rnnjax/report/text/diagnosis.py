@@ -27,8 +27,11 @@ OPENING: dict[Stage, str] = {"start": "At the start", "end": "After training"}
 
 
 def share_over_seeds(values: Floats) -> str:
-    """Mean share with its interval: "41.0% (39.2–42.8%, 3 seeds)"; of one seed the share alone."""
+    """Mean share with its interval: "41.0% (39.2–42.8%, 3 seeds)"; of two seeds both shares, of one that alone."""
     share = over_seeds(values, most=1.0)
+    if len(values) == 2:
+        low, high = (percent(float(end)).removesuffix("%") for end in (values.min(), values.max()))
+        return f"{percent(share.mean)} ({low if low == high else f'{low} and {high}'}%, 2 seeds)"
     if np.isnan(share.low):
         return percent(share.mean)
     bounds = _range(percent(share.low).removesuffix("%"), percent(share.high).removesuffix("%"))

@@ -35,8 +35,10 @@ def _largest(group: SeedGroup, when: Stage) -> str:
     mean = over_seeds(values, least=-np.inf)
     centre = mean.mean if np.isfinite(mean.mean) else float(lower_median(values))
     bounds = "" if np.isnan(mean.low) else f" ({_signed(mean.low)} to {_signed(mean.high)}, {mean.seeds} seeds)"
+    if mean.seeds == 2 and np.isfinite(values).all():
+        bounds = f" ({_signed(values.min())} and {_signed(values.max())}, 2 seeds)"
     meaning = "the seeds do not agree on whether a small change of the state grows or fades"
-    meaning = meaning if mean.low < 0 < mean.high and abs(centre) >= NEAR_ZERO else _meaning(centre)
+    meaning = meaning if values.min() < 0 < values.max() and abs(centre) >= NEAR_ZERO else _meaning(centre)
     return f"{OPENING[when]} the largest Lyapunov exponent is {_signed(centre)} per step{bounds}: {meaning}."
 
 

@@ -127,7 +127,8 @@ def _added_up(group: SeedGroup) -> str:
 
 
 def _first_arrival(group: SeedGroup, nouns: Nouns) -> str:
-    key = memory_key(next(member for member in group.reported if member.gradients))
+    keys = (memory_key(member, group.layers[0]) for member in group.reported)
+    key = next(key for key in keys if any(key in member.gradients for member in group.reported))
     steps, norms = gradient_history(group, key)
     usable = np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)
     if not usable.any():

@@ -8,10 +8,18 @@ from rnnjax.formatting import MOST, Nouns, at_least, at_most, listed_briefly, lo
 from rnnjax.report.summary.score_by_start import rank_correlation, starts_and_scores
 from rnnjax.report.summary.seed_groups import SeedGroups, accuracy_by_distance, mean, results
 from rnnjax.report.summary.task import by_loss, chance, curve_split, error_name, loss_alone, nouns_of
-from rnnjax.report.text.loss import best_loss, headline_by_loss, headline_of_losses, jumps, training_loss_captions
+from rnnjax.report.text.loss import (
+    best_loss,
+    headline_by_loss,
+    headline_of_losses,
+    jumps,
+    no_test_score,
+    training_loss_captions,
+)
 from rnnjax.runs.run_record import Run, RunRecord, ScoreHistory
 
 SOLVED = 0.95  # accuracy from which a task counts as solved
+LOG_FLAG = "log_gradients_every"
 GUESSING_MARGIN = 1.2  # times the accuracy of guessing, up to which nothing counts as learnt
 
 
@@ -42,7 +50,7 @@ def headline(groups: SeedGroups) -> str:
     tested = [(group, results(group, lambda result: result.test_accuracy)) for group in groups if group.finished]
     ranked = [(group.label, accuracy) for group, accuracy in tested if not np.isnan(accuracy).all()]
     if not ranked:
-        return "No cell has finished its training yet, so there is no test accuracy to compare."
+        return no_test_score("accuracy", groups)
     ranked.sort(key=lambda pair: -float(mean(pair[1])))
     (best, accuracy), *others = ranked
     rest = [f"the {label} {percent(float(mean(values)))}" for label, values in others]
@@ -148,9 +156,16 @@ def missing_parts(run: Run, groups: SeedGroups) -> list[str]:
         if member.result is None and member.failure is None:
             of = "" if member.steps is None else f" of {member.steps:,}"
             notes.append(f"{name} has not finished: its last record is of step {last:,}{of}.")
-        if not member.gradients:
+        if not member.gradients and _logs_gradients(run, member):
             notes.append(f"{name} has no gradient log.")
     return notes
+
+
+def _logs_gradients(run: Run, member: RunRecord) -> bool:
+    """Whether the member was to log its gradients, by --log-gradients-every."""
+    training = run.flags.get("training")
+    flags = training if isinstance(training, dict) else {}
+    return bool(member.varied.get(LOG_FLAG, flags.get(LOG_FLAG)) != 0)
 
 
 def _steps_not_finite(scores: ScoreHistory) -> np.ndarray:

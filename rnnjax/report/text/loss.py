@@ -16,7 +16,7 @@ def headline_by_loss(groups: SeedGroups) -> str:
     tested = [(group.label, main_test_errors(group)) for group in groups if group.finished]
     ranked = [(label, float(mean(errors))) for label, errors in tested if not np.isnan(errors).all()]
     if not ranked:
-        return f"No cell has finished its training yet, so there is no test {name} to compare."
+        return no_test_score(name, groups)
     ranked.sort(key=lambda pair: pair[1])
     (best, lowest), *others = ranked
     first = f"The {best} reaches a test {name} of {loss(lowest)}"
@@ -24,6 +24,13 @@ def headline_by_loss(groups: SeedGroups) -> str:
     nothing = list(baselines(groups))
     beside = f"{',' if others else ''} where remembering nothing gives {join_list(nothing)} at best" if nothing else ""
     return f"{first}{rest}{beside}."
+
+
+def no_test_score(name: str, groups: SeedGroups) -> str:
+    """Why there is no test score to compare: training goes on, or all that ended it has failed."""
+    unfinished = any(member.status == "unfinished" for group in groups for member in group.members)
+    why = "No cell has finished its training yet" if unfinished or not groups else "The training of every cell failed"
+    return f"{why}, so there is no test {name} to compare."
 
 
 def headline_of_losses(groups: SeedGroups) -> str:

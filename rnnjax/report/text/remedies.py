@@ -1,6 +1,8 @@
 """The remedy of an alarm for a run of ``launch.py``: the library's words, and the flags that do the same."""
 
 from rnnjax.diagnostics.alarms.evidence import Action, Alarm, Option
+from rnnjax.runs.json_io import flat
+from rnnjax.typing import JSONObject
 
 FLAGS: dict[Option, str] = {
     "chrono": "--cells lstm:chrono={value:g} or gru:chrono={value:g}",
@@ -25,8 +27,16 @@ def flag(action: Action) -> str:
     return text.format(value=action.value) if "{" in text else f"{text} {action.value:g}"
 
 
-def remedy_with_flags(alarm: Alarm) -> str:
-    """The alarm's remedy, followed by a sentence that lists the flags of ``launch.py`` for it, where it has any."""
-    if not alarm.actions:
-        return alarm.remedy
-    return f"{alarm.remedy} Flags: {'; '.join(map(flag, alarm.actions))}"
+def remedy_with_flags(alarm: Alarm, run_flags: JSONObject) -> str:
+    """The alarm's remedy, followed by those flags of ``launch.py`` for it that the run's experiment has.
+
+    Args:
+        alarm: with the changes that its remedy proposes.
+        run_flags: the run's settings by name, nested as in ``Run.flags``.
+    """
+    settings = {name.rpartition(".")[2]: value for name, value in flat(run_flags).items()}
+    flags = [(flag(action), action.option) for action in alarm.actions]
+    known = [(text, option) for text, option in flags if text.split()[0][2:].replace("-", "_") in settings]
+    by_value = settings.get("clip_by") == "value"  # where a norm is proposed, --clip alone would clip each number
+    texts = [f"{text} --clip-by norm" if option == "clip" and by_value else text for text, option in known]
+    return f"{alarm.remedy} Flags: {'; '.join(texts)}" if texts else alarm.remedy

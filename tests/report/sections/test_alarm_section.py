@@ -15,7 +15,7 @@ from rnnjax.runs.reader import load_run
 
 @pytest.fixture
 def run(tmp_path):
-    return write_run(tmp_path / "run", flags={"training": {"clip": 2.5}})
+    return write_run(tmp_path / "run", flags={"cells": [], "training": {"clip": 2.5}})
 
 
 def member_of(run):

@@ -103,12 +103,12 @@ def test_the_interval_is_students_and_stays_within_what_is_possible():
     low, high = students_interval(values)
     assert (result.low, result.high, result.seeds) == (pytest.approx(low), pytest.approx(high), 4)
     assert result.mean == pytest.approx(0.41)
-    wide = over_seeds(np.array([0.02, 0.99]), most=1.0)
+    wide = over_seeds(np.array([0.02, 0.5, 0.99]), most=1.0)
     assert (wide.low, wide.high) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("values", [[], [0.5], [0.5, np.inf]])
-def test_without_two_finite_numbers_there_is_no_interval(values):
+@pytest.mark.parametrize("values", [[], [0.5], [0.4, 0.5], [0.5, 0.5, np.inf]])
+def test_without_three_finite_numbers_there_is_no_interval(values):
     result = over_seeds(np.array(values, float))
     assert np.isnan(result.low)
     assert np.isnan(result.high)

@@ -140,9 +140,14 @@ def test_several_layers_are_told_apart(run):
         ([-0.0001], "is 0.000 per step: a small change of the state neither grows nor fades."),
         ([-np.inf], "is −∞ per step: a small change of the state is gone at the next step."),
         ([np.inf], "is ∞ per step: a small change of the state grows without bound."),
-        ([-0.1, -0.2, -0.3], "is −0.200 per step (−0.448 to 0.048, 3 seeds): the seeds do not agree on whether a"),
+        (
+            [-0.1, -0.2, -0.3],
+            "is −0.200 per step (−0.448 to 0.048, 3 seeds): a small change of the state halves every 3.5",
+        ),
+        ([0.1, -0.2, -0.3], "is −0.133 per step (−0.650 to 0.384, 3 seeds): the seeds do not agree on whether a"),
+        ([0.1, -0.3], "is −0.100 per step (−0.300 and 0.100, 2 seeds): the seeds do not agree on whether a"),
         ([-0.001, 0.0005, 0.0005], "is 0.000 per step (−0.002 to 0.002, 3 seeds): a small change of the state neither"),
-        ([-0.1, -0.11, -np.nan], "is −0.105 per step (−0.169 to −0.041, 2 seeds): a small change of the state halves"),
+        ([-0.1, -0.11, -np.nan], "is −0.105 per step (−0.110 and −0.100, 2 seeds): a small change of the state halves"),
         ([-0.1, -0.3, -np.inf], "is −0.300 per step: a small change of the state halves every 2.3 steps."),
     ],
 )

@@ -86,6 +86,18 @@ def test_the_headline_on_nothing(run):
     assert "No cell has finished" in headline(groups_of(run))
 
 
+def test_a_run_whose_cells_all_failed_does_not_wait_for_their_training(run):
+    write_member(run, "LSTM", failure="LSTM diverged.")
+    assert headline(groups_of(run)) == ("The training of every cell failed, so there is no test accuracy to compare.")
+
+
+def test_a_log_that_was_switched_off_is_not_missing(tmp_path):
+    run = write_run(tmp_path / "run", flags={"training": {"log_gradients_every": 0}})
+    write_member(run, "GRU", 0)
+    write_member(run, "GRU", 1, varied={"log_gradients_every": 10})
+    assert missing_parts(load_run(run), groups_of(run)) == ["GRU, seed 1, has no gradient log."]
+
+
 def test_learning_names_the_best_and_its_steps(run):
     write_member(run, "GRU", 0, validation=[(100, 0.5, 0.9), (200, 0.6, 0.8)])
     write_member(run, "GRU", 1, validation=[(100, 0.5, 0.5), (200, 0.6, 0.7)])
