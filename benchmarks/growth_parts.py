@@ -104,7 +104,7 @@ def write_run(command: WriteRun) -> None:
 
     rng = np.random.default_rng(0)
     (command.folder / schema.MEMBERS).mkdir(parents=True)
-    writer.write_environment(command.folder, current_environment(["cpu:0 cpu"]))
+    writer.write_environment(command.folder, current_environment(["cpu:0 cpu"], "default"))
     config = schema.Config(format_version=schema.FORMAT_VERSION, experiment="recall", flags={"seeds": command.seeds})
     writer.write_config(command.folder, config)
     writer.write_task(command.folder, schema.TaskInfo(loss="cross-entropy, nats"))

@@ -15,7 +15,7 @@ from rnnjax.analysis.word_attribution import explain_text
 from rnnjax.data.dataset import UNKNOWN, Dataset, Objective
 from rnnjax.errors import UserError
 from rnnjax.report.terminal import TextView, Unit, legend
-from rnnjax.runs.reader import read_config
+from rnnjax.runs.reader import read_config, read_objective
 
 MAX_SHOWN_NUMBERS = 3  # numbers of a step that the table holds
 VISIBLE = str.maketrans({"\n": "\\n", "\t": "\\t"})
@@ -69,6 +69,7 @@ def show_explanation(run: Path, text: str | None, example: int | None, console: 
 def _check_flags(run: Path, text: str | None, example: int | None) -> bool:
     """Whether the run reads texts; UserError unless exactly the flag is given that names an input for it."""
     config = read_config(run)
+    read_objective(run)  # a log without a model is refused here, in words that fit it
     if reads_text(experiment_from_config(config)):
         if text is None or example is not None:
             raise UserError(f"The run '{run}' is of {config.experiment}, which reads texts; give --text alone.")

@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.registry import experiment_from_config
 from experiments.tasks.text import Text
+from rnnjax.data.files.file_reader import UTF8, suffix_of
 from rnnjax.data.files.series_reader import read_series
 from rnnjax.data.files.text_classification import MOSTLY_UNKNOWN
 from rnnjax.data.files.text_reader import TextFormat, read_rows
@@ -46,6 +47,7 @@ def write_predictions(run: Path, file: Path, out: Path, form: TextFormat) -> Ite
     if out.exists():
         raise UserError(f"'{out}' exists; name another file with --out, or remove it.")
     trained = load(run)
+    _check_form(trained.reads_texts, file, form)
     notes: list[str] = []
     if trained.reads_texts:
         places, predictions = _of_texts(trained, file, form, notes)
@@ -62,6 +64,22 @@ def write_predictions(run: Path, file: Path, out: Path, form: TextFormat) -> Ite
         ) from None
     cells = f"{len(predictions)} {'cell' if len(predictions) == 1 else plural('cell')}"
     yield f"{len(places):,} examples, {cells}: {out.resolve()}"
+
+
+def _check_form(reads_texts: bool, file: Path, form: TextFormat) -> None:
+    """Raise UserError for a flag that has no meaning for ``file``."""
+    given = {
+        "--text-column": bool(form.text_columns), "--no-header": not form.header, "--encoding": form.encoding != UTF8,
+    }  # fmt: skip
+    if not reads_texts:
+        kind, meaningless = "a file of series", set(given)
+    elif file.is_dir() or suffix_of(file) == ".txt":
+        kind, meaningless = "a txt file or a folder of them", {"--text-column", "--no-header"}
+    else:
+        return
+    for flag in given:
+        if given[flag] and flag in meaningless:
+            raise UserError(f"{flag} has no meaning here, since {file} is {kind}; leave it out.")
 
 
 def _of_texts(

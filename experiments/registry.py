@@ -125,7 +125,7 @@ def config_differences(old: "Config", new: "Config") -> list[str]:
     return [
         *([retired] if _has_retired(old.flags) else []),
         *(
-            f"{flag_name(name) if name in FILE_FLAGS else name}: the file's content has changed since the run"
+            f"{flag_name(name) if name in FILE_FLAGS else name}: {_changed_file(old, new, name)}"
             for name in dict.fromkeys((*FILE_FLAGS, *old.contents, *new.contents))
             if old.contents.get(name) != new.contents.get(name) and (name in FILE_FLAGS or name in new.contents)
         ),
@@ -135,6 +135,15 @@ def config_differences(old: "Config", new: "Config") -> list[str]:
             if value != old_flags[name] and name not in FLAGS_WITHOUT_EFFECT
         ),
     ]
+
+
+def _changed_file(old: "Config", new: "Config", name: str) -> str:
+    """How a file of the user's differs between two configs of different contents."""
+    if name in FILE_FLAGS and old.flags.get(name) is None:
+        return f"none in the folder, {new.flags.get(name)} asked for"
+    if name in FILE_FLAGS and new.flags.get(name) is None:
+        return f"{old.flags.get(name)} in the folder, none asked for"
+    return "the file's content has changed since the run"
 
 
 def _flatten_flags(experiment: Experiment) -> dict[str, FlagValue]:

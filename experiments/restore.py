@@ -14,6 +14,7 @@ from experiments.tasks.characters import Characters
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
 from experiments.tasks.text import Text
+from experiments.tasks.trainability import Trainability
 from rnnjax.cells.registry import parse_spec
 from rnnjax.cells.specs.own_cells import trained_cell
 from rnnjax.data.dataset import SPECIAL_WORDS, Dataset, Objective, Sizes
@@ -26,11 +27,7 @@ from rnnjax.training.run_spec import RunSpec
 from rnnjax.typing import ModelParams
 
 # flags on which the encoding of a text depends
-TEXT_FLAGS = (
-    "vocabulary", "max_length", "keep", "train", "text_column", "label_column", "validation", "test", "test_share",
-)  # fmt: skip
-
-MOST_NAMES = 1 << 20  # bytes of a file of parameters beside its numbers
+TEXT_FLAGS = ("vocabulary", "max_length", "keep", "validation", "test_share")
 
 
 class RestoredMember(NamedTuple):
@@ -69,7 +66,7 @@ class EncodedText(NamedTuple):
 
 def reads_text(experiment: Experiment) -> bool:
     """Whether the inputs are words or characters of a text."""
-    return isinstance(experiment, WordExperiment | Characters)
+    return isinstance(experiment, WordExperiment | Characters | Trainability)
 
 
 def restore_run(path: Path) -> RestoredRun:

@@ -18,7 +18,7 @@ NOT_SWEPT = {
     "cells", "out", "sweep", "shard", "execution", "data_dir", "seed", "seeds", "tensorboard", *SECTIONS,
     "gains", "forget_biases", "distances",  # each of these lists several values already
     "by", "permuted", "marks", "train", "test", "file",  # these change the task, and with it the published figures
-    "header", "encoding", "text_column",
+    "header", "encoding", "text_column", "label_column",
 }  # fmt: skip
 CELL, INIT = "cell.", "cell.init"
 

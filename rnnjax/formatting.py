@@ -135,8 +135,10 @@ def loss(value: float) -> str:
 
 
 def short_loss(value: float) -> str:
-    """A loss in two significant digits, the small ones with their power of ten: 0.17, 0.0037, 6.1e-4."""
-    return _short_exponent(f"{value:.1e}") if 0 < value < 0.001 else f"{value:.2g}"
+    """A loss in two significant digits, the small ones with their power of ten: 0.17, 0.0037, 6.1e-4, but 123."""
+    if not 0 < value < 99.5:
+        return loss(value) if value else "0"
+    return _short_exponent(f"{value:.1e}") if value < 0.001 else f"{value:.2g}"
 
 
 def _short_exponent(text: str) -> str:

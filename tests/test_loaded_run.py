@@ -227,6 +227,27 @@ def test_lines_of_a_text_file_and_unknown_words(runs, tmp_path, capsys):
     assert [line.partition(",")[0] for line in out.read_text().splitlines()] == ["line", *"1111", *"3333"]
 
 
+@pytest.mark.parametrize(
+    ("run", "file", "flags", "message"),
+    [
+        (
+            "texts",
+            "new.txt",
+            ["--text-column", "body"],
+            "--text-column has no meaning here, since {file} is a txt file",
+        ),
+        ("texts", "new.txt", ["--no-header"], "--no-header has no meaning here, since {file} is a txt file"),
+        ("numbers", "new.npz", ["--encoding", "latin-1"], "--encoding has no meaning here, since {file} is a file of"),
+    ],
+)
+def test_a_flag_without_meaning_for_the_file_is_refused(runs, tmp_path, capsys, run, file, flags, message):
+    path, out = tmp_path / file, tmp_path / "a.csv"
+    path.write_text("a fine film")
+    assert launch.main(["predict", str(runs / run), str(path), "--out", str(out), *flags]) == 1
+    assert message.format(file=path) in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_files_of_a_folder_are_named(runs, tmp_path):
     (tmp_path / "new" / "b").mkdir(parents=True)
     for name in ("b/2.txt", "1.txt"):

@@ -95,14 +95,16 @@ class Trainability(Experiment):
         """Up to two studies: cells other than the LSTM over the gains, then LSTMs over the forget biases.
 
         Raises:
-            UserError: no cell, or a sweep over what this study varies already.
+            UserError: no cell, one without what this study varies, or a cell or sweep that sets it already.
         """
         if not self.cells:
             raise UserError("--cells must be one or more cells, but none was given.")
         for item in self.sweep:
             if (name := item.partition("=")[0].strip().replace("-", "_")) in VARIED_BY_FLAG:
                 raise UserError(f"--sweep {name} varies what this study varies already; set {VARIED_BY_FLAG[name]}.")
-        biased = [spec for spec in self.cells if spec.strip().lower().partition(":")[0] == "lstm"]
+        for spec in self.cells:
+            _check_cell(spec)
+        biased = [spec for spec in self.cells if _is_lstm(spec)]
         axes = {
             "cell.init=" + ",".join(f"orthogonal*{gain:g}" for gain in self.gains): [
                 spec for spec in self.cells if spec not in biased
@@ -114,4 +116,26 @@ class Trainability(Experiment):
             dataclasses.replace(self, cells=tuple(cells), sweep=(axis, distances, *self.sweep))
             for axis, cells in axes.items()
             if cells
+        )
+
+
+def _is_lstm(cell_spec: str) -> bool:
+    """Whether the study varies the forget bias of this cell, not the recurrent matrix."""
+    return cell_spec.strip().lower().partition(":")[0] == "lstm"
+
+
+def _check_cell(cell_spec: str) -> None:
+    """Raise UserError where a cell lacks the option that the study varies, or sets it, or a distance, itself."""
+    from rnnjax.cells.registry import parse_spec  # with jax, for which --help would wait
+    from rnnjax.cells.specs.options import cell_options
+
+    spec = parse_spec(cell_spec)
+    option, flag = ("forget_bias", "--forget-biases") if _is_lstm(cell_spec) else ("recurrent_init", "--gains")
+    given = {item.partition("=")[0].strip().replace("-", "_") for item in spec.options}
+    for name, flag_of_study in ((option, flag), ("distance", "--distances")):
+        if name in given:
+            raise UserError(f"The cell {cell_spec!r} sets {name}, which this study varies; set {flag_of_study}.")
+    if option not in cell_options(spec.load_class()):
+        raise UserError(
+            f"The cell {spec.name!r} has no {option}, which {flag} vary; choose other cells, as in --cells simple gru."
         )

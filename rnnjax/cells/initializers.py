@@ -70,7 +70,9 @@ class Normal:
 
 @dataclasses.dataclass(frozen=True)
 class Sparse:
-    """Each unit reads ``connections`` of the others, by normal weights; the spectral radius is ``scale``.
+    """Each unit reads ``connections`` units, by normal weights; the spectral radius is ``scale``.
+
+    Of a kernel that is not square, which has no spectral radius, the largest singular value is ``scale``.
 
     The recurrent kernel with which Pascanu, Mikolov & Bengio (2013) start their "smart tanh" networks.
     """
@@ -83,11 +85,12 @@ class Sparse:
         check_integer("connections", self.connections, 1)
 
     def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
-        """A kernel of ``shape`` (H, H), whose column j holds the weights by which unit j reads the others."""
+        """A kernel of ``shape`` (fan_in, fan_out), whose column j holds the weights by which unit j reads."""
         key_weights, key_order = jax.random.split(key)
         order = jax.random.permutation(key_order, jnp.tile(jnp.arange(shape[0])[:, None], shape[1]), independent=True)
         weights = jnp.where(order < self.connections, jax.random.normal(key_weights, shape), 0)
-        return (self.scale / spectral_radius(weights) * weights).astype(dtype)
+        size = spectral_radius(weights) if shape[0] == shape[1] else jnp.linalg.norm(weights, ord=2)
+        return (self.scale / size * weights).astype(dtype)
 
 
 def spectral_radius(matrix: jax.Array) -> jax.Array:

@@ -36,7 +36,7 @@ def for_platform(function: Callable[..., Any], *arguments: PyTree) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Compiler:
-    """The work-arounds for XLA's CPU compiler where ``is_cpu``; where not, that for TPUs of ``features_first`` alone.
+    """Work-arounds for XLA's compilers: all methods on a CPU; elsewhere ``features_first`` alone, for TPUs.
 
     An optimization barrier would say most of it, but the CPU's compiler removes barriers before it decides what to fuse
     and what to copy.
@@ -48,8 +48,8 @@ class Compiler:
         """``then`` as it is, computed after the arrays of ``first``.
 
         What is replaced in a loop while something else still reads it would be copied first: with Adam's moments
-        ordered after the parameters a step takes 3% less. One number of each array of ``first`` is compared with what
-        it never is.
+        ordered after the parameters a step takes 3% less. One number of each array of ``first`` is compared in a
+        condition that never holds, which the compiler does not know.
 
         Args:
             first: arrays of floating-point numbers, or None.

@@ -121,12 +121,13 @@ class NnxRNN(nnx.Module):
         ):
             if all(value is not None for value in values):
                 raise ValueError(f"{theirs} is another name of {ours}; give one of them")
-        if initial_carry is not None:
-            state = from_flax_carry(self.layer.cell, initial_carry, xs.shape[:-2])
         layer = self.layer.clone(
             time_major=self.layer.time_major if time_major is None else time_major,
             reverse=self.layer.reverse if reverse is None else reverse,
         )
+        if initial_carry is not None:
+            batch_shape = xs.shape[1:-1] if layer.time_major else xs.shape[:-2]
+            state = from_flax_carry(layer.cell, initial_carry, batch_shape)
         params = self._param_dict()
         result: PyTree = layer.apply(
             {"params": {"cell": params}}, xs, lengths=lengths if seq_lengths is None else seq_lengths, state=state,

@@ -19,8 +19,8 @@ def configure_malloc() -> None:
     takes half as long again. A step also reads hundreds of megabytes in order, with an address lookup for every page
     of 4 KiB; many kernels use larger pages only on request.
 
-    To be called when programs have been compiled: all threads then allocate from one heap, for which those that compile
-    would wait (1.6 times as long on two cores).
+    To be called when programs have been compiled: from then on all threads share one heap, so threads that compile
+    would block each other (compiling took 1.6 times as long on two cores).
     """
     with contextlib.suppress(AttributeError):
         libc = ctypes.CDLL(None)

@@ -64,6 +64,13 @@ def test_a_sparse_kernel_has_its_connections_into_each_unit_and_its_spectral_rad
     np.testing.assert_array_equal(init(key, (30, 30), jnp.bfloat16), kernel.astype(jnp.bfloat16))
 
 
+@pytest.mark.parametrize("shape", [(1, 30), (30, 12)])
+def test_a_sparse_kernel_that_is_not_square_has_its_largest_singular_value(shape):
+    kernel = np.asarray(rnnjax.Sparse(0.95, connections=5)(jax.random.key(0), shape, jnp.float32))
+    np.testing.assert_array_equal((kernel != 0).sum(axis=0), min(5, shape[0]))
+    np.testing.assert_allclose(np.linalg.svd(kernel, compute_uv=False)[0], 0.95, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("matrix", "radius"),
     [

@@ -138,7 +138,7 @@ def test_a_file_of_the_user_counts_by_its_content(tmp_path):
     old = experiment_to_config(Text(train=str(here)))
     assert config_differences(old, experiment_to_config(Text(train=str(there)))) == []
     assert config_differences(old, experiment_to_config(Text(train=str(here), test=str(there)))) == [
-        "--test: the file's content has changed since the run"
+        f"--test: none in the folder, {there} asked for"
     ]
     here.write_text("text\tlabel\ngood\t1\n")
     assert config_differences(old, experiment_to_config(Text(train=str(here)))) == [

@@ -94,6 +94,10 @@ def test_a_shard_is_a_part_of_the_whole_study():
         ({"sweep": ("cell.forget_bias=1,2",)}, "varies already; set --forget-biases"),
         ({"sweep": ("distance=5,6",)}, "--sweep distance varies what this study varies already; set --distances"),
         ({"cells": ("lstm:chrono=20",)}, "chrono replaces forget_bias; give one of the two"),
+        ({"cells": ("lstm:forget_bias=2",)}, "sets forget_bias, which this study varies; set --forget-biases"),
+        ({"cells": ("gru:recurrent_init=identity",)}, "sets recurrent_init, which this study varies; set --gains"),
+        ({"cells": ("gru:distance=9",)}, "sets distance, which this study varies; set --distances"),
+        ({"cells": ("slstm",)}, "The cell 'slstm' has no recurrent_init, which --gains vary; choose other cells"),
     ],
 )
 def test_a_study_that_cannot_be_is_refused(flags, message):
@@ -122,4 +126,6 @@ def test_a_small_study_runs_from_flags_to_map(tmp_path):
     assert small.exponent < np.log(0.02) < large.exponent
     assert small.belt == large.belt == 0
     assert rich_trainability(run) is not None
-    assert launch.main(["explain", str(folder), "--text", "a film"]) == 1  # it reads symbols
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert launch.main(["explain", str(folder), "--text", "a wonderful film"]) == 0
+    assert "wonderful" in out.getvalue()

@@ -172,6 +172,13 @@ def test_called_as_flax_calls_its_own_it_answers_alike(nnx, x64):
             layer(xs, **options)
 
 
+def test_a_carry_of_a_cell_with_a_state_of_its_own_is_taken_time_major(nnx):
+    layer = rnnjax.NnxRNN(rnnjax.SLSTM(3), INPUTS, rngs=nnx.Rngs(0))
+    state = layer.initial_state(BATCH)
+    xs = jnp.ones((5, BATCH, INPUTS))
+    assert_same(layer(xs, initial_carry=state, time_major=True), layer(xs, time_major=True))
+
+
 @pytest.mark.parametrize("options", [{}, {"param_dtype": jnp.float16}, {"dtype": jnp.float16}], ids=str)
 def test_outputs_have_the_dtype_that_flax_gives(nnx, options):
     """Half precision in and half precision out, where the parameters are; states stay in float32."""

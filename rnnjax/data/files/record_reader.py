@@ -15,7 +15,6 @@ from rnnjax.typing import JSONValue
 TAB = "\t"
 DELIMITERS = {".tsv": TAB, ".csv": ","}
 SUFFIXES = (*DELIMITERS, ".jsonl")
-MOST_BYTES = 1 << 33  # of a file
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 

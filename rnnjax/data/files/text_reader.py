@@ -1,5 +1,6 @@
 """Reads texts, with or without labels, from the user's .tsv, .csv, .jsonl and .txt files and folders."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +66,7 @@ def read_rows(
     if path.is_dir():
         return _folder_rows(path, form.encoding, labelled, note), 0
     if not labelled and suffix_of(path) == ".txt":
-        lines = read_text(path, form.encoding).splitlines()
+        lines = [line.rstrip("\r\n") for line in io.StringIO(read_text(path, form.encoding), newline="")]
         kept = [Row(line, "", number) for number, line in enumerate(lines, start=1) if line.strip()]
         return _not_empty(kept, path, labelled), len(lines) - len(kept)
     rows: list[Row] = []

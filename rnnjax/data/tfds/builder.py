@@ -152,7 +152,11 @@ def _prepare(
     metadata = Path(builder.name, ".config")
     if (staging / metadata).exists() and not (data_dir / metadata).exists():
         (staging / metadata).rename(data_dir / metadata)
-    prepared.rename(target)
+    try:
+        prepared.rename(target)
+    except OSError:
+        if not any(target.glob("*.array_record*")):  # else another process has prepared it in the meantime
+            raise
 
 
 def _review_examples(reviews: Reviews) -> Iterator[tuple[str, Example]]:

@@ -65,6 +65,14 @@ def test_what_pythons_csv_writes_is_read_back(suffix, dialect, tmp_path):
     assert skipped == 0
 
 
+def test_lines_of_a_txt_file_end_at_line_ends_alone(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("a\u2028b\x0cc\r\n\nd\u0085e\n".encode())
+    rows, skipped = read_rows(path, TextFormat(), labelled=False)
+    assert rows == [Row("a\u2028b\x0cc", "", 1), Row("d\u0085e", "", 3)]
+    assert skipped == 1
+
+
 def test_json_lines(read):
     objects = [
         {"text": 'a "b"\n\u2028', "label": 2, "id": 7},
