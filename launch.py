@@ -3,8 +3,9 @@
     python launch.py                     the recall task: offline, a few minutes on two cores
     python launch.py [recall] [flags]    the same with your flags
     python launch.py imdb [flags]        sentiment of 25,000 movie reviews
-    python launch.py adding | copying | temporal | episodes | mnist | characters [flags]
+    python launch.py adding | copying | temporal | mnist | characters [flags]
                                          standard long-memory tasks, with published results to compare with
+    python launch.py episodes [flags]    several episodes in a sequence, whose state must be reset between them
     python launch.py flipflop [flags]    remember three signs, and see the fixed points that hold them
     python launch.py text --train FILE   your own labelled texts: tsv, csv, jsonl, or folders of txt
     python launch.py series --train FILE your own labelled time series: npz
