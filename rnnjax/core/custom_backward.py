@@ -17,7 +17,7 @@ from rnnjax.core.taps import has_norm_taps
 from rnnjax.typing import CellState, PyTree
 
 
-class Layout(NamedTuple):
+class StepCounts(NamedTuple):
     """How many steps there are."""
 
     steps: int  # T, without those that are appended
@@ -27,10 +27,10 @@ class Layout(NamedTuple):
 class Loops(NamedTuple):
     """The loop along time and the one back, functions defined at module level, since they are compared and hashed.
 
-    ``forward(cell, layout, params, inputs, state)`` returns the final state, the states (T, N, H), and what the way
+    ``forward(cell, counts, params, inputs, state)`` returns the final state, the states (T, N, H), and what the way
     back reads besides these. The taps of ``inputs`` are those that are added to the states.
 
-    ``backward(cell, layout, params, inputs, states, kept, ct_final, ct_states)`` returns the gradients of the
+    ``backward(cell, counts, params, inputs, states, kept, ct_final, ct_states)`` returns the gradients of the
     parameters, of xs, of the state before the first step, and of the taps. ``ct_states`` are None for states that
     nothing depends on.
     """
@@ -41,24 +41,24 @@ class Loops(NamedTuple):
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def scan_with_backward(
-    loops: Loops, cell: ElementwiseCell, layout: Layout, params: Params, inputs: ScanInputs, state: CellState
+    loops: Loops, cell: ElementwiseCell, counts: StepCounts, params: Params, inputs: ScanInputs, state: CellState
 ) -> tuple[CellState, CellState]:
     """Final state and states (T, N, H) of a recurrence, differentiable once in reverse mode by ``loops.backward``."""
-    final, states, _ = loops.forward(cell, layout, params, without_norm_taps(inputs), state)
+    final, states, _ = loops.forward(cell, counts, params, without_norm_taps(inputs), state)
     return final, states
 
 
-def _forward(loops: Loops, cell: ElementwiseCell, layout: Layout, *arguments: PyTree) -> Any:
+def _forward(loops: Loops, cell: ElementwiseCell, counts: StepCounts, *arguments: PyTree) -> Any:
     params, inputs, state = custom_vjp_primal_tree_values(arguments)
-    final, states, kept = loops.forward(cell, layout, params, without_norm_taps(inputs), state)
+    final, states, kept = loops.forward(cell, counts, params, without_norm_taps(inputs), state)
     return (final, states), (params, inputs, states, kept)
 
 
-def _backward(loops: Loops, cell: ElementwiseCell, layout: Layout, residuals: Any, cotangents: Any) -> Any:
+def _backward(loops: Loops, cell: ElementwiseCell, counts: StepCounts, residuals: Any, cotangents: Any) -> Any:
     params, inputs, states, kept = residuals
     ct_final, ct_states = _none_for_zeros(cotangents)
     ct_final = jax.tree.map(lambda a, ct: plus(jnp.zeros_like(a[0]), ct), states, ct_final)
-    d_params, d_xs, d_state, totals = loops.backward(cell, layout, params, inputs, states, kept, ct_final, ct_states)
+    d_params, d_xs, d_state, totals = loops.backward(cell, counts, params, inputs, states, kept, ct_final, ct_states)
     return d_params, ScanInputs(d_xs, taps=totals), d_state
 
 

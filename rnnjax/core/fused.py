@@ -27,7 +27,7 @@ from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.cells.elementwise import own_argument
 from rnnjax.core.chunks import scan_chunks
 from rnnjax.core.compilers import Compiler, chunk_length, for_platform
-from rnnjax.core.custom_backward import Layout, Loops, drop, plus, scan_with_backward, without_norm_taps
+from rnnjax.core.custom_backward import Loops, StepCounts, drop, plus, scan_with_backward, without_norm_taps
 from rnnjax.core.parameter_gradients import parameter_gradients
 from rnnjax.core.scan import ScanInputs, initial_like, keep_past_end, keep_valid, pad_steps, where
 from rnnjax.core.taps import gradient_norms, has_norm_taps
@@ -50,7 +50,7 @@ def fused_scan(
     """``plain_scan`` with the input product in front of the loop and the parameters' gradients after it."""
     steps, chunk = inputs.xs.shape[0], chunk_length(cell, inputs.xs, ragged=inputs.span is not None)
     loops = Loops(_forward_of_platform, _backward_of_platform)
-    final, states = scan_with_backward(loops, cell, Layout(steps, chunk), params, pad_steps(inputs, chunk), state)
+    final, states = scan_with_backward(loops, cell, StepCounts(steps, chunk), params, pad_steps(inputs, chunk), state)
     states = jax.tree.map(lambda a: a[:steps], states)
     if inputs.span is not None and chunk < steps:
         states = jax.tree.map(partial(_fill_outside, inputs.span), states, state, final)
@@ -63,20 +63,20 @@ def _fill_outside(span: Span, states: jax.Array, before: jax.Array, after: jax.A
     return jnp.where(t < span.first, before[None], jnp.where(t < span.stop, states, after[None]))
 
 
-def _forward_of_platform(cell: ElementwiseCell, layout: Layout, *arguments: PyTree) -> Any:
-    return for_platform(partial(_forward, cell, layout), *arguments)
+def _forward_of_platform(cell: ElementwiseCell, counts: StepCounts, *arguments: PyTree) -> Any:
+    return for_platform(partial(_forward, cell, counts), *arguments)
 
 
-def _backward_of_platform(cell: ElementwiseCell, layout: Layout, *arguments: PyTree) -> Any:
-    return for_platform(partial(_backward, cell, layout), *arguments)
+def _backward_of_platform(cell: ElementwiseCell, counts: StepCounts, *arguments: PyTree) -> Any:
+    return for_platform(partial(_backward, cell, counts), *arguments)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))  # traced once for all programs of these shapes
 def _forward(
-    cell: ElementwiseCell, layout: Layout, compiler: Compiler, params: Params, inputs: ScanInputs, state: CellState
+    cell: ElementwiseCell, counts: StepCounts, compiler: Compiler, params: Params, inputs: ScanInputs, state: CellState
 ) -> tuple[CellState, States, tuple[GateInputs, CellState]]:
     """Final state, states (T, N, H), and what the backward pass reads besides: z, the state before the first step."""
-    inputs, length, restore = compiler.loop_inputs(inputs, layout.steps, layout.chunk)
+    inputs, length, restore = compiler.loop_inputs(inputs, counts.steps, counts.chunk)
 
     initial, own = _initial(cell, inputs, state), own_argument(params)
 
@@ -109,7 +109,7 @@ def _forward(
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _backward(
     cell: ElementwiseCell,
-    layout: Layout,
+    counts: StepCounts,
     compiler: Compiler,
     params: Params,
     inputs: ScanInputs,
@@ -120,7 +120,7 @@ def _backward(
 ) -> tuple[Params, jax.Array, CellState, Taps]:
     """Gradients of the parameters, of xs, of the state before the first step, and of the taps."""
     z, state = kept
-    inputs, length, restore = compiler.loop_inputs(inputs, layout.steps, layout.chunk)
+    inputs, length, restore = compiler.loop_inputs(inputs, counts.steps, counts.chunk)
     states, z, ct_states = jax.tree.map(lambda a: a[: inputs.xs.shape[0]], (states, z, ct_states))
     tapped, for_norms = inputs.taps is not None, has_norm_taps(inputs.taps)
     w_h_transposed = None if params.w_h is None else compiler.materialized(params.w_h.T)

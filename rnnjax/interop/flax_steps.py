@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr
 
 from rnnjax.cells import ElementwiseCell, Params
-from rnnjax.interop.linen import LAYOUTS, Layout
+from rnnjax.interop.linen import FLAX_CELLS, DenseLayers
 from rnnjax.typing import PyTree
 
 try:
@@ -56,7 +56,7 @@ class MGU(ElementwiseCell):
         return (1.0 - f) * n + f * m
 
 
-_MGU = Layout("MGUCell", MGU, ("if", "in"), ("hf", "hn"), frozenset({"if", "in", "hn"}))
+_MGU = DenseLayers("MGUCell", MGU, ("if", "in"), ("hf", "hn"), frozenset({"if", "in", "hn"}))
 
 
 class FlaxStep(NamedTuple):
@@ -65,13 +65,13 @@ class FlaxStep(NamedTuple):
     Attributes:
         module: its class.
         make: the module of a number of features, which computes in a dtype.
-        layout: its dense layers.
+        layers: its dense layers.
         cell: the cell of rnnjax with its equations, of a number of features and a dtype of the parameters.
     """
 
     module: Any
     make: Callable[[int, Any], Any]
-    layout: Layout
+    layers: DenseLayers
     cell: Callable[..., ElementwiseCell]
 
     @property
@@ -107,7 +107,7 @@ class FlaxStep(NamedTuple):
     @property
     def carried(self) -> int:
         """Number of arrays of the carry."""
-        return len(self.layout.cell.State._fields)
+        return len(self.layers.cell.State._fields)
 
     def _step(self, features: int, dtype: Any) -> tuple[Callable[..., Any], PyTree]:
         """(params, carry, x) -> the new carry, and the shapes of the parameters."""
@@ -122,7 +122,7 @@ class FlaxStep(NamedTuple):
 
     def convert(self, arrays: dict[str, jax.Array]) -> tuple[ElementwiseCell, Params]:
         """The cell of rnnjax and its parameters, from the parameters by name."""
-        some = arrays[f"{self.layout.h[0]}/kernel"]
+        some = arrays[f"{self.layers.h[0]}/kernel"]
         columns = some.shape[-1]
 
         def packed(layers: tuple[str, ...], kind: str) -> jax.Array:
@@ -130,7 +130,7 @@ class FlaxStep(NamedTuple):
             return jnp.concatenate([arrays.get(f"{dense}/{kind}", zeros) for dense in layers], axis=-1)
 
         w_x, w_h, b, b_h = (
-            packed(side, kind) for kind in ("kernel", "bias") for side in (self.layout.x, self.layout.h)
+            packed(side, kind) for kind in ("kernel", "bias") for side in (self.layers.x, self.layers.h)
         )
         cell = self.cell(w_h.shape[0], param_dtype=w_h.dtype.type)
         return cell, Params(w_x, w_h, b + b_h) if cell.additive else Params(w_x, w_h, b, b_h)
@@ -145,8 +145,8 @@ def _make_nnx(module: Any, options: dict[str, Any], features: int, dtype: Any) -
 
 
 def _steps(library: Any, make: Callable[..., Any], prefix: str) -> list[FlaxStep]:
-    layouts = {layout.name: layout for layout in LAYOUTS}
-    layouts |= {"OptimizedLSTMCell": layouts["LSTMCell"], "MGUCell": _MGU}
+    by_name = {layers.name: layers for layers in FLAX_CELLS}
+    by_name |= {"OptimizedLSTMCell": by_name["LSTMCell"], "MGUCell": _MGU}
     cells: list[tuple[str, dict[str, Any], dict[str, Any]]] = [  # name, options of Flax, options of rnnjax
         ("LSTMCell", {}, {}),
         ("OptimizedLSTMCell", {}, {}),
@@ -159,8 +159,8 @@ def _steps(library: Any, make: Callable[..., Any], prefix: str) -> list[FlaxStep
     steps = []
     for name, of_flax, of_rnnjax in cells:
         if hasattr(library, name):  # nnx has no MGUCell
-            module, layout = getattr(library, name), layouts[prefix + name]
-            steps.append(FlaxStep(module, partial(make, module, of_flax), layout, partial(layout.cell, **of_rnnjax)))
+            module, layers = getattr(library, name), by_name[prefix + name]
+            steps.append(FlaxStep(module, partial(make, module, of_flax), layers, partial(layers.cell, **of_rnnjax)))
     return steps
 
 

@@ -11,7 +11,7 @@ from rnnjax.interop.convert import build, check_mapping, check_shapes, infer_cel
 from rnnjax.typing import ModelParams, PyTree
 
 
-class Layout(NamedTuple):
+class DenseLayers(NamedTuple):
     """The dense layers of a cell of flax: for each side, x and h, their names in the order of rnnjax's gates."""
 
     name: str
@@ -27,14 +27,14 @@ class Layout(NamedTuple):
 
 
 _H_GATES = ("hi", "hf", "hg", "ho")
-LAYOUTS = (
-    Layout("SimpleCell", SimpleRNN, ("i",), ("h",), frozenset({"i"})),
-    Layout("LSTMCell", LSTM, ("ii", "if", "ig", "io"), _H_GATES, frozenset(_H_GATES)),
-    Layout("GRUCell", GRU, ("ir", "iz", "in"), ("hr", "hz", "hn"), frozenset({"ir", "iz", "in", "hn"})),
-    Layout("nnx.LSTMCell", LSTM, ("ii", "if_", "ig", "io"), _H_GATES, frozenset(_H_GATES)),
-    Layout("nnx.OptimizedLSTMCell", LSTM, ("dense_i",), ("dense_h",), frozenset({"dense_h"})),
-    Layout("nnx.GRUCell", GRU, ("dense_i",), ("dense_h",), frozenset({"dense_i"})),
-    Layout("nnx.SimpleCell", SimpleRNN, ("dense_i",), ("dense_h",), frozenset({"dense_i"})),
+FLAX_CELLS = (
+    DenseLayers("SimpleCell", SimpleRNN, ("i",), ("h",), frozenset({"i"})),
+    DenseLayers("LSTMCell", LSTM, ("ii", "if", "ig", "io"), _H_GATES, frozenset(_H_GATES)),
+    DenseLayers("GRUCell", GRU, ("ir", "iz", "in"), ("hr", "hz", "hn"), frozenset({"ir", "iz", "in", "hn"})),
+    DenseLayers("nnx.LSTMCell", LSTM, ("ii", "if_", "ig", "io"), _H_GATES, frozenset(_H_GATES)),
+    DenseLayers("nnx.OptimizedLSTMCell", LSTM, ("dense_i",), ("dense_h",), frozenset({"dense_h"})),
+    DenseLayers("nnx.GRUCell", GRU, ("dense_i",), ("dense_h",), frozenset({"dense_i"})),
+    DenseLayers("nnx.SimpleCell", SimpleRNN, ("dense_i",), ("dense_h",), frozenset({"dense_i"})),
 )
 
 
@@ -72,34 +72,34 @@ def from_linen(
     check_mapping("params", params, wanted)
     while len(params) == 1 and isinstance(inner := next(iter(params.values())), Mapping):
         params = inner
-    layout = _layout(params)
-    _check_options(layout, activation, residual)
+    layers = _dense_layers(params)
+    _check_options(layers, activation, residual)
     arrays = {
         f"{dense}/{name}": to_array(f"{dense}/{name}", value)
         for dense, held in params.items()
         for name, value in (held.items() if isinstance(held, Mapping) else [("", held)])
     }
-    inputs, columns = (*np.shape(arrays.get(f"{layout.x[0]}/kernel", np.zeros((0, 0)))), 0, 0)[:2]
-    features = columns // layout.gates_per_layer
+    inputs, columns = (*np.shape(arrays.get(f"{layers.x[0]}/kernel", np.zeros((0, 0)))), 0, 0)[:2]
+    features = columns // layers.gates_per_layer
     shapes: dict[str, tuple[int, ...]] = {}
-    for x, h in zip(layout.x, layout.h, strict=True):
+    for x, h in zip(layers.x, layers.h, strict=True):
         shapes |= {f"{x}/kernel": (inputs, columns), f"{h}/kernel": (features, columns)}
-    shapes |= {f"{dense}/bias": (columns,) for dense in layout.biased}
-    check_shapes(arrays, shapes, f"flax's {layout.name}")
+    shapes |= {f"{dense}/bias": (columns,) for dense in layers.biased}
+    check_shapes(arrays, shapes, f"flax's {layers.name}")
 
-    def concatenated(layers: tuple[str, ...], kind: str) -> np.ndarray:
-        zeros = np.zeros(columns, arrays[f"{layers[0]}/kernel"].dtype)
-        return np.concatenate([arrays.get(f"{dense}/{kind}", zeros) for dense in layers], axis=-1)
+    def concatenated(names: tuple[str, ...], kind: str) -> np.ndarray:
+        zeros = np.zeros(columns, arrays[f"{names[0]}/kernel"].dtype)
+        return np.concatenate([arrays.get(f"{dense}/{kind}", zeros) for dense in names], axis=-1)
 
-    packed = [concatenated(layers, kind) for kind in ("kernel", "bias") for layers in (layout.x, layout.h)]
-    return build([[(layout.cell, pack(layout.cell, *packed))]], activation or "tanh")
+    packed = [concatenated(names, kind) for kind in ("kernel", "bias") for names in (layers.x, layers.h)]
+    return build([[(layers.cell, pack(layers.cell, *packed))]], activation or "tanh")
 
 
-def _layout(params: Mapping[str, PyTree]) -> Layout:
+def _dense_layers(params: Mapping[str, PyTree]) -> DenseLayers:
     """The cell that has dense layers of these names; where several have, the size of the kernels decides."""
-    matching = [layout for layout in LAYOUTS if set(params) == {*layout.x, *layout.h}]
+    matching = [layers for layers in FLAX_CELLS if set(params) == {*layers.x, *layers.h}]
     if not matching:
-        names = ", ".join(dict.fromkeys(layout.name.removeprefix("nnx.") for layout in LAYOUTS))
+        names = ", ".join(dict.fromkeys(layers.name.removeprefix("nnx.") for layers in FLAX_CELLS))
         raise ValueError(
             f"No cell of flax that can be imported ({names}) has the parameters "
             f"{', '.join(map(repr, params)) or 'of an empty dict'}; give those of one cell, of flax.nnx as "
@@ -110,17 +110,17 @@ def _layout(params: Mapping[str, PyTree]) -> Layout:
     held = params["dense_h"]
     kernel = held.get("kernel") if isinstance(held, Mapping) else None
     cell, _ = infer_cell("dense_h/kernel", np.shape(to_array("dense_h/kernel", kernel)))
-    return next(layout for layout in matching if layout.cell is cell)
+    return next(layers for layers in matching if layers.cell is cell)
 
 
-def _check_options(layout: Layout, activation: str | None, residual: bool | None) -> None:
+def _check_options(layers: DenseLayers, activation: str | None, residual: bool | None) -> None:
     """Raise ValueError where options of a ``SimpleCell`` are not given, or are of no cell of rnnjax."""
     if residual:
         raise ValueError(
             "A SimpleCell with residual=True adds h to its products, which rnnjax's SimpleRNN does not; it cannot be "
             "imported."
         )
-    if layout.cell is SimpleRNN and (activation is None or residual is None):
+    if layers.cell is SimpleRNN and (activation is None or residual is None):
         raise ValueError(
             "The parameters of a SimpleCell do not say its activation_fn and residual; give activation='tanh', which "
             "is flax's default, or activation='relu', and residual=False."

@@ -17,7 +17,7 @@ from rnnjax.typing import PyTree
 Arrays = list[Any]
 
 
-class Run(NamedTuple):
+class ScanRun(NamedTuple):
     """One run of a scan, its T steps in the order in which they are computed.
 
     ``ct_final`` and ``ct_ys`` are the gradients at the final carry and at the outputs, None where an array is not
@@ -54,16 +54,16 @@ class ScanCall:
 
     site: Site
     body: ClosedJaxpr
-    arrays: tuple[Arrays, ...]  # consts, carry, xs, ct_final and ct_ys, as in ``Run``, of all runs
+    arrays: tuple[Arrays, ...]  # consts, carry, xs, ct_final and ct_ys, as in ``ScanRun``, of all runs
 
-    def of_each_run(self, function: Callable[[Run], PyTree]) -> PyTree:
+    def of_each_run(self, function: Callable[[ScanRun], PyTree]) -> PyTree:
         """``function`` of every run, one after the other; its results stacked, (R, ...)."""
         if not self.site.outer:
             return jax.tree.map(lambda a: a[None], function(self.first_run()))
         varying, fill = self._split()
         return jax.lax.map(lambda arrays: function(fill(arrays)), varying)
 
-    def first_run(self) -> Run:
+    def first_run(self) -> ScanRun:
         """The only run, or that at the first step of the scans around it."""
         varying, fill = self._split()
         return fill([a[0] for a in varying])
@@ -74,20 +74,20 @@ class ScanCall:
         consts = zip(self.arrays[0], self._ranks(), strict=False)
         return frozenset(i for i, (a, rank) in enumerate(consts) if a.ndim == rank)
 
-    def _split(self) -> tuple[list[jax.Array], Callable[[list[Any]], Run]]:
+    def _split(self) -> tuple[list[jax.Array], Callable[[list[Any]], ScanRun]]:
         """The arrays that vary over runs, (R, ...), and the function that makes a run of those of one."""
         leaves, tree = jax.tree.flatten(self.arrays)
         ranks = self._ranks()
         varies = [a.ndim > rank for a, rank in zip(leaves, ranks, strict=True)]
         varying = [self._merge(a, rank) for a, rank, own in zip(leaves, ranks, varies, strict=True) if own]
 
-        def fill(of_run: list[Any]) -> Run:
+        def fill(of_run: list[Any]) -> ScanRun:
             own = iter(of_run)
             filled = [next(own) if varies_here else a for a, varies_here in zip(leaves, varies, strict=True)]
             consts, carry, xs, ct_final, ct_ys = jax.tree.unflatten(tree, filled)
             if self.site.reverse:
                 xs, ct_ys = jax.tree.map(lambda a: a[::-1], (xs, ct_ys))
-            return Run(self.body, self.site.length, consts, carry, xs, ct_final, ct_ys)
+            return ScanRun(self.body, self.site.length, consts, carry, xs, ct_final, ct_ys)
 
         return varying, fill
 

@@ -20,14 +20,14 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Var
 
-from rnnjax.scans.calls import Arrays, Run
+from rnnjax.scans.calls import Arrays, ScanRun
 from rnnjax.scans.equations import CALLS, CHECKPOINTS, bind, inner_programs, is_differentiable, is_literal
 
 PRODUCTS = {"dot_general", "conv_general_dilated", "ragged_dot", "ragged_dot_general"}
 Pair = tuple[Any, Any]  # a value as it is, and with no gradient to the incoming carry
 
 
-class Paths(NamedTuple):
+class ScanPaths(NamedTuple):
     """Parts of ∂L/∂carry_t for each differentiable array of the carry, (T, ...), in the order of the steps."""
 
     direct: Arrays
@@ -48,12 +48,12 @@ class Pullback(NamedTuple):
     made: Arrays
 
 
-def states(run: Run) -> tuple[int, ...]:
+def states(run: ScanRun) -> tuple[int, ...]:
     """Which arrays of the carry are differentiable."""
     return tuple(i for i, a in enumerate(run.carry) if is_differentiable(a))
 
 
-def pull(run: Run, carry: Arrays, xs_t: Arrays, ct_carry: Arrays, ct_ys: Arrays, *, belt: bool = False) -> Pullback:
+def pull(run: ScanRun, carry: Arrays, xs_t: Arrays, ct_carry: Arrays, ct_ys: Arrays, *, belt: bool = False) -> Pullback:
     """Gradients at the new carry and at the outputs of a step, pulled back through it.
 
     Args:
@@ -85,13 +85,13 @@ def pull(run: Run, carry: Arrays, xs_t: Arrays, ct_carry: Arrays, ct_ys: Arrays,
     return Pullback(*vjp([*ct_carry, *ct_ys]))
 
 
-def gradient_paths(run: Run) -> Paths:
+def gradient_paths(run: ScanRun) -> ScanPaths:
     """Direct, belt and detour of ∂L/∂carry_t at every step, in one pass back through the steps."""
     which, last = states(run), run.length - 1
     ct_final = [ct for ct in run.ct_final if ct is not None]
     ct_ys = [ct for ct in run.ct_ys if ct is not None]
 
-    def step(later: tuple[Arrays, Arrays], inputs: Any) -> tuple[tuple[Arrays, Arrays], Paths]:
+    def step(later: tuple[Arrays, Arrays], inputs: Any) -> tuple[tuple[Arrays, Arrays], ScanPaths]:
         t, carry, xs_t, ct_ys_t = inputs
         from_later, from_belt = later  # at the new carry
         at_end = [jnp.where(t == last, ct, 0) for ct in ct_final]
@@ -103,11 +103,11 @@ def gradient_paths(run: Run) -> Paths:
         reached_by_belt = [a + b for a, b in zip(from_belt, at_end, strict=True)]
         along_belt = pull(run, carry, xs_t, reached_by_belt, ct_ys_t, belt=True)
         detour = [a - b for a, b in zip(of_later, belt, strict=True)]
-        return (incoming, along_belt.incoming), Paths(direct, belt, detour, incoming)
+        return (incoming, along_belt.incoming), ScanPaths(direct, belt, detour, incoming)
 
     nothing = [jnp.zeros_like(run.carry[i]) for i in which]
     start = nothing, nothing
-    paths: Paths
+    paths: ScanPaths
     _, paths = jax.lax.scan(step, start, (jnp.arange(run.length), run.carries(), run.xs, ct_ys), reverse=True)
     return paths
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.interop.flax_steps import STEPS, FlaxStep
-from rnnjax.scans.calls import Arrays, Run, ScanCall
+from rnnjax.scans.calls import Arrays, ScanCall, ScanRun
 from rnnjax.scans.equations import is_traced_at
 from rnnjax.scans.expressions import Expression, compute, expressions, match, reads_around
 
@@ -51,13 +51,13 @@ class KnownCell(NamedTuple):
         """The class of Flax."""
         return str(self.step.module.__name__)
 
-    def cell(self, run: Run) -> tuple[ElementwiseCell, Params]:
+    def cell(self, run: ScanRun) -> tuple[ElementwiseCell, Params]:
         """The cell of rnnjax with the same equations, and its parameters."""
         arguments = [*run.consts, *[None] * (len(run.carry) + len(run.xs))]  # parameters read constants alone
         arrays = compute(list(self.params.values()), arguments)
         return self.step.convert(dict(zip(self.params, arrays, strict=True)))
 
-    def at_steps(self, run: Run) -> AtSteps:
+    def at_steps(self, run: ScanRun) -> AtSteps:
         """What the cell reads and makes at every step of a run."""
         wanted = [self.inputs, *self.carry, *([] if self.reset is None else [self.reset.condition])]
 
@@ -106,7 +106,7 @@ def _match(step: FlaxStep, mapped: int, before: list[Expression], new: list[Expr
     x, carry = bound[inputs], [bound[a] for a in arguments[len(names) : -1]]
     for name, of_step in zip(names, params, strict=True):
         shape = of_step.aval.shape
-        if name.endswith("kernel") and name.split("/")[0] in step.layout.x:
+        if name.endswith("kernel") and name.split("/")[0] in step.layers.x:
             shape = (x.aval.shape[-1], *shape[1:])
         if bound[of_step].aval.shape != shape:
             return None

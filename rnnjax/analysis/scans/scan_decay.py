@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from rnnjax.diagnostics.gradients import safe_norm
 from rnnjax.diagnostics.loss_decay import SOURCES, by_source_lag, source_steps
-from rnnjax.scans.calls import Arrays, Run
+from rnnjax.scans.calls import Arrays, ScanRun
 from rnnjax.scans.carries import batch_axis, by_example
 from rnnjax.scans.gradient_paths import pull, states
 
@@ -22,7 +22,7 @@ def example_norms(a: jax.Array, batch: int | None, leading: int = 1) -> jax.Arra
     return jnp.broadcast_to(norms, (*norms.shape[:-1], batch or 1))
 
 
-def scan_decay(run: Run, k: int, direct: jax.Array, batch: int | None) -> tuple[jax.Array, jax.Array]:
+def scan_decay(run: ScanRun, k: int, direct: jax.Array, batch: int | None) -> tuple[jax.Array, jax.Array]:
     """How the gradient of single steps' own losses fades on its way back, at one array of the carry.
 
     As ``diagnostics.loss_decay``: the steps that are followed are chosen by the strength of their direct gradient.

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 from rnnjax.analysis.measure import product_lengths
 from rnnjax.diagnostics.jacobians import extreme_singular_values
 from rnnjax.diagnostics.lyapunov import Lyapunov
-from rnnjax.scans.calls import Arrays, Run
+from rnnjax.scans.calls import Arrays, ScanRun
 from rnnjax.scans.carries import by_example
 from rnnjax.scans.gradient_paths import states
 
 
 def scan_dynamics(
-    run: Run, kept: tuple[int, ...], batch: int | None, lengths: jax.Array, resets: jax.Array | None = None
+    run: ScanRun, kept: tuple[int, ...], batch: int | None, lengths: jax.Array, resets: jax.Array | None = None
 ) -> tuple[Lyapunov, jax.Array]:
     """Lyapunov exponents (S,) and products of step Jacobians (P, 2) of the longest example of a run.
 
@@ -48,7 +48,7 @@ def scan_dynamics(
 
 
 def state_jacobian(
-    run: Run, carry: Arrays, xs_t: Arrays, kept: tuple[int, ...], batch: int | None, b: Any
+    run: ScanRun, carry: Arrays, xs_t: Arrays, kept: tuple[int, ...], batch: int | None, b: Any
 ) -> jax.Array:
     """J_t = ∂(state after the step)/∂(state before it) of one example, (S, S), in single precision at least.
 

@@ -15,7 +15,7 @@ from rnnjax.analysis.scans.scan_jacobians import scan_dynamics
 from rnnjax.diagnostics.gradient_paths import share
 from rnnjax.diagnostics.gradients import by_lag, safe_norm
 from rnnjax.diagnostics.lyapunov import Lyapunov
-from rnnjax.scans.calls import Run, ScanCall, backpropagate
+from rnnjax.scans.calls import ScanCall, ScanRun, backpropagate
 from rnnjax.scans.carries import by_example, why_no_state
 from rnnjax.scans.gradient_paths import gradient_paths
 from rnnjax.scans.known_cells import known_cell
@@ -122,7 +122,7 @@ def measure_scan(
         return ScanMeasurements(site, left_out, (), None, None, jnp.int32(0), None, None, None, none, none)
     known = known_cell(call, [differentiable[k] for k in kept]) if jacobians else None
 
-    def of_run(run: Run) -> tuple[list[_Norms], jax.Array, jax.Array, PyTree]:
+    def of_run(run: ScanRun) -> tuple[list[_Norms], jax.Array, jax.Array, PyTree]:
         paths = gradient_paths(run)
         norms = []
         for k in kept:
@@ -165,7 +165,7 @@ def measure_scan(
     )
 
 
-def _finite_states(run: Run, indices: list[int]) -> jax.Array:
+def _finite_states(run: ScanRun, indices: list[int]) -> jax.Array:
     """Whether the states that each step makes are finite, (T,)."""
     before = run.carries()
     last, _ = run.step(*jax.tree.map(lambda a: a[-1], (before, run.xs)))

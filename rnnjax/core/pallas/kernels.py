@@ -18,7 +18,7 @@ from rnnjax.core.custom_backward import drop, plus
 from rnnjax.typing import CellState, PyTree
 
 
-class Execution(NamedTuple):
+class KernelOptions(NamedTuple):
     """How a kernel runs."""
 
     block: int  # K, steps in a block; it divides T
@@ -59,10 +59,10 @@ class Gradients(NamedTuple):
 
 
 def run_forward(
-    cell: ElementwiseCell, execution: Execution, steps: StepArrays, shared: SharedArrays
+    cell: ElementwiseCell, options: KernelOptions, steps: StepArrays, shared: SharedArrays
 ) -> tuple[CellState, CellState]:
     """The final state (N, H) and the states (T, N, H)."""
-    pl, block = _pallas(), execution.block
+    pl, block = _pallas(), options.block
 
     def kernel(steps: StepArrays, refs: SharedArrays, final: CellState, states: CellState) -> None:
         i = pl.program_id(0)
@@ -79,11 +79,11 @@ def run_forward(
 
     states = jax.tree.map(lambda a: jax.ShapeDtypeStruct((len(steps.z_x), *a.shape), a.dtype), shared.state)
     final = jax.tree.map(_type, shared.state)
-    return _call(kernel, execution, lambda i: i, steps, shared, None, final, states)
+    return _call(kernel, options, lambda i: i, steps, shared, None, final, states)
 
 
 def run_backward(
-    cell: ElementwiseCell, execution: Execution, steps: StepArrays, shared: SharedArrays, *, tapped: bool
+    cell: ElementwiseCell, options: KernelOptions, steps: StepArrays, shared: SharedArrays, *, tapped: bool
 ) -> tuple[tuple[CellState, PyTree], Gradients]:
     """Gradients of the state before the first step (N, H) and of ``own`` (1, H), and those at every step.
 
@@ -91,12 +91,12 @@ def run_backward(
 
     Args:
         cell: an elementwise cell.
-        execution: how to run.
+        options: how to run.
         steps: arrays of each step, with the states of ``run_forward``.
         shared: arrays of all steps.
         tapped: whether the total gradients of the states are wanted.
     """
-    pl, block, blocks = _pallas(), execution.block, len(steps.z_x) // execution.block
+    pl, block, blocks = _pallas(), options.block, len(steps.z_x) // options.block
 
     def kernel(steps: StepArrays, refs: SharedArrays, entering: CellState, sums: Any, out: Gradients) -> None:
         i = blocks - 1 - pl.program_id(0)
@@ -133,12 +133,12 @@ def run_backward(
 
     like = Gradients(None if cell.additive else steps.z_x, steps.z_x, steps.states if tapped else None)
     sums, out = jax.tree.map(_type, ((shared.state, shared.own), like))
-    return _call(kernel, execution, lambda i: blocks - 1 - i, steps, shared, steps.states, sums, out)
+    return _call(kernel, options, lambda i: blocks - 1 - i, steps, shared, steps.states, sums, out)
 
 
 def _call(
     kernel: Callable[..., None],
-    execution: Execution,
+    options: KernelOptions,
     order: Callable[[Any], Any],
     steps: StepArrays,
     shared: SharedArrays,
@@ -150,7 +150,7 @@ def _call(
 
     Args:
         kernel: of references to a block each, in the order of the arguments.
-        execution: how to run.
+        options: how to run.
         order: the block that is worked on as the i-th.
         steps: arrays (T, N, *), of which a block has K rows.
         shared: arrays that are one block.
@@ -158,7 +158,7 @@ def _call(
         out_shared: types of outputs that are one block.
         out_steps: types of outputs (T, N, *).
     """
-    pl, block = _pallas(), execution.block
+    pl, block = _pallas(), options.block
 
     def rows_of_block(a: Any) -> Any:
         return pl.BlockSpec((block, *a.shape[1:]), lambda i: (order(i), 0, 0))
@@ -180,7 +180,7 @@ def _call(
         in_specs=specs,
         out_specs=(jax.tree.map(whole, out_shared), jax.tree.map(rows_of_block, out_steps)),
         out_shape=(out_shared, out_steps),
-        interpret=execution.interpret,
+        interpret=options.interpret,
     )(*inputs)
 
 

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 
 from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.core.compilers import OTHERS
-from rnnjax.core.custom_backward import Layout, Loops, drop, scan_with_backward, without_norm_taps
+from rnnjax.core.custom_backward import Loops, StepCounts, drop, scan_with_backward, without_norm_taps
 from rnnjax.core.fused import fused_scan
 from rnnjax.core.pallas.first_use import agree, has_tpu
-from rnnjax.core.pallas.kernels import Execution, SharedArrays, StepArrays, run_backward, run_forward
+from rnnjax.core.pallas.kernels import KernelOptions, SharedArrays, StepArrays, run_backward, run_forward
 from rnnjax.core.pallas.vmem import product_dtype, steps_of_block
 from rnnjax.core.parameter_gradients import parameter_gradients
 from rnnjax.core.scan import ScanInputs, initial_like, keep_valid, mask_padding, pad_steps, where
@@ -41,17 +41,17 @@ def _kernel_scan(
     steps, rows = inputs.xs.shape[:2]
     block = steps_of_block(cell, steps, rows)
     loops = Loops(_forward_of_platform, _backward_of_platform)
-    final, states = scan_with_backward(loops, cell, Layout(steps, block), params, pad_steps(inputs, block), state)
+    final, states = scan_with_backward(loops, cell, StepCounts(steps, block), params, pad_steps(inputs, block), state)
     states = jax.tree.map(lambda a: a[:steps], states)
     return final, states, states[0]
 
 
-def _forward_of_platform(cell: ElementwiseCell, layout: Layout, *arguments: PyTree) -> Any:
-    return _of_platform(partial(_forward, cell, layout), *arguments)
+def _forward_of_platform(cell: ElementwiseCell, counts: StepCounts, *arguments: PyTree) -> Any:
+    return _of_platform(partial(_forward, cell, counts), *arguments)
 
 
-def _backward_of_platform(cell: ElementwiseCell, layout: Layout, *arguments: PyTree) -> Any:
-    return _of_platform(partial(_backward, cell, layout), *arguments)
+def _backward_of_platform(cell: ElementwiseCell, counts: StepCounts, *arguments: PyTree) -> Any:
+    return _of_platform(partial(_backward, cell, counts), *arguments)
 
 
 def _of_platform(function: Any, *arguments: PyTree) -> Any:
@@ -61,21 +61,21 @@ def _of_platform(function: Any, *arguments: PyTree) -> Any:
 
 @partial(jax.jit, static_argnums=(0, 1, 2))  # traced once for all programs of these shapes
 def _forward(
-    cell: ElementwiseCell, layout: Layout, interpret: bool, params: Params, inputs: ScanInputs, state: CellState
+    cell: ElementwiseCell, counts: StepCounts, interpret: bool, params: Params, inputs: ScanInputs, state: CellState
 ) -> tuple[CellState, CellState, tuple[jax.Array, CellState]]:
     """Final state, states (T, N, H), and what the backward pass reads besides: z^x, and the state before all steps."""
-    inputs = mask_padding(inputs, layout.steps)
+    inputs = mask_padding(inputs, counts.steps)
     z_x = cell.project(keep_valid(inputs.mask, inputs.xs), params.w_x, params.b)
     z_x = z_x if inputs.noise is None else z_x + inputs.noise
-    execution = Execution(layout.chunk, interpret)
-    final, states = run_forward(cell, execution, *_arrays(cell, interpret, params, inputs, state, z_x))
+    options = KernelOptions(counts.chunk, interpret)
+    final, states = run_forward(cell, options, *_arrays(cell, interpret, params, inputs, state, z_x))
     return final, states, (z_x, state)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _backward(
     cell: ElementwiseCell,
-    layout: Layout,
+    counts: StepCounts,
     interpret: bool,
     params: Params,
     inputs: ScanInputs,
@@ -85,15 +85,15 @@ def _backward(
     ct_states: CellState,
 ) -> tuple[Params, jax.Array, CellState, Taps]:
     """Gradients of the parameters, of xs, of the state before the first step, and of the taps."""
-    inputs = mask_padding(inputs, layout.steps)
+    inputs = mask_padding(inputs, counts.steps)
     z_x, state = kept
     tapped, for_norms = inputs.taps is not None, has_norm_taps(inputs.taps)
     steps, shared = _arrays(cell, interpret, params, without_norm_taps(inputs), state, z_x)
     steps = steps._replace(states=states, ct_states=ct_states)
     w_h_transposed = None if shared.w_h is None else shared.w_h.T
     shared = shared._replace(w_h_transposed=w_h_transposed, ct_final=ct_final)
-    execution = Execution(layout.chunk, interpret)
-    (d_state, d_own), (dz_x, dz_h, totals) = run_backward(cell, execution, steps, shared, tapped=tapped)
+    options = KernelOptions(counts.chunk, interpret)
+    (d_state, d_own), (dz_x, dz_h, totals) = run_backward(cell, options, steps, shared, tapped=tapped)
 
     xs = keep_valid(inputs.mask, inputs.xs)
     before = jnp.concatenate([state[0][None], states[0][:-1]])

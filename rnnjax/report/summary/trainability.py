@@ -7,7 +7,7 @@ import numpy as np
 
 from rnnjax.argument_checks import is_number
 from rnnjax.diagnostics.gradients import half_life
-from rnnjax.diagnostics.prediction import RIDGE, area_under_roc, held_out_log_odds
+from rnnjax.diagnostics.logistic_regression import RIDGE, area_under_roc, held_out_log_odds
 from rnnjax.report.figures.style import FLOOR
 from rnnjax.report.summary.diagnosis import member_layer
 from rnnjax.report.summary.gradient_decay import layer_decay

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnnjax.diagnostics.prediction import area_under_roc, fit_logistic, held_out_log_odds
+from rnnjax.diagnostics.logistic_regression import area_under_roc, fit_logistic, held_out_log_odds
 
 
 @pytest.mark.parametrize(
