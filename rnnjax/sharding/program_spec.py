@@ -83,12 +83,30 @@ class BatchShard:
         )
 
     def global_norm(self, tree: ModelParams) -> jax.Array:
-        """The norm over all rows of a tree like the parameters, of which this shard holds its rows."""
-        squares = jax.tree.map(lambda a: jnp.sum(a * a), tree)
-        squares = jax.tree.map(
-            lambda sharded, square: self.psum(square) if sharded else square, self.row_sharded, squares
+        """The norm over all rows of a tree like the parameters, of which this shard holds its rows.
+
+        Right also where squares are too large for the dtype, in float32 from norms of 1.8e19 on: an exploding gradient
+        is to be clipped, and not taken for an infinite one. There the tree is read once more.
+        """
+        squares = self._sum_over_rows(jax.tree.map(lambda a: jnp.sum(a * a), tree))
+        fits = jnp.isfinite(squares)
+        # not a constant, of which the compiler could first compute the square
+        scale = jnp.where(fits, 1, 2.0 ** -(jnp.finfo(squares.dtype).maxexp * 5 // 8)).astype(squares.dtype)
+        scaled = jax.lax.cond(
+            fits,
+            lambda tree: jax.tree.map(lambda a: jnp.zeros((), a.dtype), tree),
+            lambda tree: jax.tree.map(lambda a: jnp.sum(jnp.square(scale * a)), tree),
+            tree,
         )
-        return jnp.sqrt(optax.tree.sum(squares))
+        return jnp.where(fits, jnp.sqrt(squares), jnp.sqrt(self._sum_over_rows(scaled)) / scale)
+
+    def _sum_over_rows(self, squares: PyTree) -> jax.Array:
+        """The sum of a scalar for each parameter; those of row-sharded parameters are of this shard's rows."""
+        squares = jax.tree.map(
+            lambda sharded, subtree: self.psum(subtree) if sharded else subtree, self.row_sharded, squares
+        )
+        total: jax.Array = optax.tree.sum(squares)
+        return total
 
     def example_indices(self, size: int) -> jax.Array:
         """Positions in the whole batch of the ``size`` examples of this shard."""

@@ -12,7 +12,7 @@ import rnnjax
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.runs.json_io import read_json, read_records
 from rnnjax.runs.schema import RECORDS
-from rnnjax.sharding.program_spec import ShardingRole
+from rnnjax.sharding.program_spec import WHOLE_BATCH, ShardingRole
 from rnnjax.training.ensemble import plan_ensembles
 from rnnjax.training.evaluate import evaluate
 from rnnjax.training.setup import select_member, set_up_ensemble, stack_trees
@@ -148,3 +148,16 @@ def test_cells_that_begin_differently_are_the_cells_alone(tmp_path):
     assert len({scores[0] for *_, scores in actual}) == 3
     for i, trial in enumerate(trials):
         assert_outcomes_close(actual[i : i + 1], outcomes(compiled(trial), tmp_path / "alone"))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "norm"),
+    [
+        ([3.0, 4.0], 5.0), ([3e25, 4e25], 5e25), ([3e-15, 4e-15], 5e-15), ([0.0, 0.0], 0.0), ([2e38, 2e38], 2.8284e38),
+        ([np.inf, 1.0], np.inf), ([np.nan, 1e25], np.nan),
+    ],
+)  # fmt: skip
+def test_the_norm_of_a_gradient_is_right_where_its_square_is_too_large(numbers, norm):
+    first, second = np.array(numbers, np.float32)
+    tree = {"a": {"w": np.array([[first]])}, "b": np.array([second])}
+    np.testing.assert_allclose(jax.jit(WHOLE_BATCH.global_norm)(tree), norm, rtol=1e-4)

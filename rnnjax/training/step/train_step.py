@@ -47,9 +47,9 @@ def make_train_step(
     """Make the step ``(hparams, state, batch) -> (state, metrics, log)``.
 
     ``log`` is None without ``log_gradients``. Its gradient norms are of every example's own loss, before clipping and
-    without penalties, and come from the same backward pass as the update. A step whose loss or gradient is not finite
-    sets ``state.halted`` and changes nothing else, and neither does any step after it, so that the parameters and the
-    batch that led to it can be examined.
+    without penalties, and come from the same backward pass as the update. A step whose loss or gradient is not finite,
+    or, without clipping, the square of its gradient, sets ``state.halted`` and changes nothing else, and neither does
+    any step after it, so that the parameters and the batch that led to it can be examined.
 
     Args:
         model: with the interface of ``SequenceClassifier``.
@@ -98,6 +98,8 @@ def make_train_step(
         (_, (shard_means, final)), (grads, tap_norms) = gradient(params, taps)
         (loss, accuracy), grads = shard.psum(shard_means), shard.reduce_gradients(grads)
         gradient_norm = shard.global_norm(grads)
+        if not settings.clip:  # where nothing is clipped, Adam's mean squares must be finite as well
+            gradient_norm = jnp.where(jnp.isfinite(gradient_norm**2), gradient_norm, jnp.inf)
         metrics = TrainMetrics(loss, accuracy, gradient_norm)
         halted = state.halted | ~(jnp.isfinite(loss) & jnp.isfinite(gradient_norm))
         rule = optimizer(hparams.learning_rate, hparams.clip, lambda _: gradient_norm)

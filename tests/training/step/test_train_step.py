@@ -168,6 +168,29 @@ def test_the_logged_updates_are_those_of_the_step():
         assert float(log.updates["/".join(key.key for key in path)]) == pytest.approx(ratio, rel=1e-3)
 
 
+def test_a_gradient_whose_square_is_too_large_is_clipped(x64):
+    """Sign and size of Adam's first step do not depend on the scale of the gradient, of which clipping leaves 1."""
+    steps = {}
+    for scale in (1.0, 1e25):
+        model = make_model(rnnjax.GRU(4))
+        state, batch = make_state(model), make_batch()
+        params = state.params | {"recurrent": jax.tree.map(jnp.zeros_like, state.params["recurrent"])}
+        params["Dense_0"] = params["Dense_0"] | {"kernel": jnp.full_like(params["Dense_0"]["kernel"], scale)}
+        state = state._replace(params=params)
+        new, metrics, _ = make_step(model, log_gradients=False)(KEY, state, batch)
+        assert not new.halted
+        unclipped, unclipped_metrics, _ = make_step(model, log_gradients=False, clip=0.0)(
+            KEY, state._replace(opt_state=make_state(model, clip=0.0).opt_state), batch
+        )
+        assert bool(unclipped.halted) == (scale > 1)
+        assert np.isfinite(unclipped_metrics.gradient_norm) == (scale == 1)
+        steps[scale] = metrics.gradient_norm, jax.tree.map(jnp.subtract, new.params, params)["recurrent"]
+    (norm, step), (large_norm, large_step) = steps.values()
+    assert 1e24 < large_norm < 1e26
+    assert norm < 1e3
+    assert_close(large_step, step, 1e-3)
+
+
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_a_step_that_is_not_finite_changes_nothing(where):
     """A loss of NaN, or a finite loss with a gradient whose norm is too large for float32."""
