@@ -90,6 +90,8 @@ def test_the_files_that_a_study_writes(tiny, specs, compiled, tmp_path):
         "baseline": None,
         "clip": 1.0,
         "last_step_only": True,
+        "chance": None,
+        "label_scale": None,
     }
     assert read_json(tmp_path / "task.json") == {
         "step": "word",
