@@ -13,9 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.analysis.decision import HashableModel, decision, in_batches, last_logits
-from rnnjax.analysis.word_attribution import Explanation
+from rnnjax.analysis.word_attribution import Explanation, vector_norms
 from rnnjax.argument_checks import check_array, check_floats, check_integers, describe
-from rnnjax.core.taps import safe_norm
 from rnnjax.nn.classifier import SequenceClassifier
 from rnnjax.nn.interception import intercept_methods
 from rnnjax.typing import ModelParams, PyTree
@@ -73,5 +72,9 @@ def _explain(
 
     gradients = jax.grad(lambda xs: score(xs[None], jnp.array([T])).sum())(xs)
     along = in_batches(score_beginnings, T, T)
-    norms = safe_norm(gradients.astype(jnp.promote_types(gradients.dtype, jnp.float32)))
-    return norms, along, in_batches(score_without, T, T) - along[-1], -jnp.sum(gradients * xs, axis=-1)
+    return (
+        vector_norms(gradients),
+        along,
+        in_batches(score_without, T, T) - along[-1],
+        -jnp.sum(gradients * xs, axis=-1),
+    )

@@ -111,7 +111,7 @@ def word_connectivity(
             another shape or dtype, or out of range.
     """
     _, _, gradients = _with_gradients(model, params, tokens, lengths, target)
-    return Connectivity(_norm(gradients), gradients)
+    return Connectivity(vector_norms(gradients), gradients)
 
 
 @_compiled("(T,)")
@@ -205,7 +205,7 @@ def _without_each_word(
         return _logits(model, params, _replaced(tokens[None], rows, unknown), jnp.full_like(rows, T), target)[0]
 
     after = in_batches(logits, T, T)
-    return _norm(gradients)[0], after - before, jnp.sum(gradients * (unknown_xs - xs), axis=-1)[0]
+    return vector_norms(gradients)[0], after - before, jnp.sum(gradients * (unknown_xs - xs), axis=-1)[0]
 
 
 def _replaced(tokens: Ids, positions: Ids, new_ids: Ids | int) -> jax.Array:
@@ -213,7 +213,7 @@ def _replaced(tokens: Ids, positions: Ids, new_ids: Ids | int) -> jax.Array:
     return jnp.where(jnp.arange(tokens.shape[1])[None] == positions[:, None], new_ids, tokens)
 
 
-def _norm(gradients: jax.Array) -> jax.Array:
+def vector_norms(gradients: jax.Array) -> jax.Array:
     """Norms over the last axis, in float32 at least."""
     return safe_norm(gradients.astype(jnp.promote_types(gradients.dtype, jnp.float32)))
 

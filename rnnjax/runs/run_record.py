@@ -12,7 +12,7 @@ from rnnjax.analysis.diagnosis import Diagnosis
 from rnnjax.diagnostics.alarms.evidence import Origin
 from rnnjax.runs.member_schema import RunResult
 from rnnjax.runs.schema import Stage, TaskInfo
-from rnnjax.typing import Floats, JSONObject
+from rnnjax.typing import Floats, JSONObject, JSONValue
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,3 +129,8 @@ class Run:
     members: tuple[RunRecord, ...]
     not_started: tuple[str, ...]
     task: TaskInfo = field(default_factory=TaskInfo)
+
+    def training_flag(self, name: str, member: RunRecord) -> JSONValue:
+        """A flag of the training of a member: the value that a sweep gives it, or the run's; None where unknown."""
+        training = self.flags.get("training")
+        return member.varied.get(name, training.get(name) if isinstance(training, dict) else None)

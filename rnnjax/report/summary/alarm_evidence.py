@@ -84,9 +84,7 @@ def member_clip(run: Run, member: RunRecord) -> float:
     """The threshold of a member's gradient clipping, 0 for none; of older runs taken from the flags."""
     if member.clip is not None:
         return member.clip
-    training = run.flags.get("training")
-    flags = training if isinstance(training, dict) else {}
-    clip = member.varied.get("clip", flags.get("clip"))
+    clip = run.training_flag("clip", member)
     return float(clip) if isinstance(clip, int | float) else 0.0
 
 

@@ -19,7 +19,6 @@ from rnnjax.report.text.loss import (
 from rnnjax.runs.run_record import Run, RunRecord, ScoreHistory
 
 SOLVED = 0.95  # accuracy from which a task counts as solved
-LOG_FLAG = "log_gradients_every"
 GUESSING_MARGIN = 1.2  # times the accuracy of guessing, up to which nothing counts as learnt
 
 
@@ -156,16 +155,9 @@ def missing_parts(run: Run, groups: SeedGroups) -> list[str]:
         if member.result is None and member.failure is None:
             of = "" if member.steps is None else f" of {member.steps:,}"
             notes.append(f"{name} has not finished: its last record is of step {last:,}{of}.")
-        if not member.gradients and _logs_gradients(run, member):
+        if not member.gradients and run.training_flag("log_gradients_every", member) != 0:
             notes.append(f"{name} has no gradient log.")
     return notes
-
-
-def _logs_gradients(run: Run, member: RunRecord) -> bool:
-    """Whether the member was to log its gradients, by --log-gradients-every."""
-    training = run.flags.get("training")
-    flags = training if isinstance(training, dict) else {}
-    return bool(member.varied.get(LOG_FLAG, flags.get(LOG_FLAG)) != 0)
 
 
 def _steps_not_finite(scores: ScoreHistory) -> np.ndarray:
