@@ -3,7 +3,9 @@
 import pytest
 
 from experiments.study import run_specs
+from experiments.sweep import sweepable_flags
 from experiments.tasks.recall import Recall
+from experiments.tasks.text import Text
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
 
@@ -120,3 +122,8 @@ def test_a_wrong_shard_is_one_sentence(shard, message):
     with pytest.raises(UserError) as error:
         study(seeds=2, shard=shard)
     assert str(error.value) == message
+
+
+def test_what_changes_the_classes_of_a_text_is_not_swept():
+    """Their names stand in task.json once for all cells."""
+    assert not {"label_column", "train", "test", "text_column"} & sweepable_flags(Text(train="x.tsv")).keys()

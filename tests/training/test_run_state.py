@@ -180,6 +180,7 @@ def test_records_that_are_shorter_than_at_the_checkpoint_are_refused(name, harm,
         (tmp_path / name).write_bytes(content[:-1])
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     message = rf"{name}' is shorter than it was at the last checkpoint; restore it, or remove the run folder and run "
+    message += r"again\.$"
     with pytest.raises(UserError, match=message), run_state(tmp_path, metadata):
         pass
     assert (tmp_path / name).exists() == (harm == "cut")

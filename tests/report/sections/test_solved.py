@@ -1,11 +1,13 @@
 """How far each cell gets, where a sweep varies the length of the task."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 from synthetic_run import write_number_task
 
 from rnnjax.data.dataset import Objective
@@ -89,6 +91,18 @@ def test_unfinished_seeds_are_not_counted_and_without_a_swept_length_there_is_no
     assert solved.table_rows(run) == [["cell, by length", "10", "largest solved"], ["LSTM", "1/1", "10"]]
     single = load_run_like(member)
     assert (solved.table_rows(single), solved.sections(single), solved.rich_solved(single)) == ([], [], None)
+
+
+@pytest.mark.parametrize("length", ["x", None, True])
+def test_members_whose_length_is_no_number_are_not_counted(run_of, length):
+    run = run_of(("LSTM", 0, 10, right(1.0)), ("LSTM", 1, length, right(1.0)))
+    assert solved.table_rows(run) == [["cell, by length", "10", "largest solved"], ["LSTM", "1/1", "10"]]
+
+
+def test_a_label_is_no_markup_in_the_terminal(run_of):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(solved.rich_solved(run_of(("LSTM [/x] [bold]", 0, 10, right(1.0)))))
+    assert "LSTM [/x] [bold]" in console.file.getvalue()
 
 
 def test_the_page_has_it_escaped(run_of):

@@ -109,6 +109,13 @@ def test_when_the_gradient_reached_back(run, rates, text):
     assert f"The gradient {text}" in caption_text(run, over_training_captions)
 
 
+def test_a_log_of_the_upper_layer_alone_is_read(run):
+    folder = write_member(run, "GRU", curves={"h": [0.99 ** (LAGS + 1.0)] * 2})
+    log = folder / "gradients.jsonl"
+    log.write_text(log.read_text().replace('"layer": 0', '"layer": 1'))
+    assert "at every logged step." in caption_text(run, over_training_captions)
+
+
 def test_steps_whose_reviews_are_all_short_say_nothing_about_far_words(run):
     write_member(run, "GRU", curves={"h": [0.5**LAGS, 0.99**LAGS, 0.99 ** LAGS[:20]]})
     text = "step 100, and has it at every logged step from there on (2 of the 3 have a usable number so far back)."
