@@ -96,7 +96,7 @@ def lag_statistics(norms: jax.Array, exists: jax.Array) -> LagStatistics:
     check_floats("norms", norms, "(T, B)")
     check_shape("exists", exists, norms.shape)
     examples = exists.sum(axis=1)
-    mean = norms.sum(axis=1, where=exists) / jnp.where(examples > 0, examples, jnp.nan)
+    mean = norms.sum(axis=1, where=exists) / jnp.where(examples > 0, examples.astype(norms.dtype), jnp.nan)
     quantiles = quantiles_over_examples(norms, exists)
     return LagStatistics(examples, mean, jnp.where(jnp.isnan(mean)[None, :], jnp.nan, quantiles))
 
@@ -109,9 +109,10 @@ def quantiles_over_examples(values: jax.Array, exists: jax.Array) -> jax.Array:
     examples = exists.sum(axis=-1, keepdims=True)  # (..., 1)
     ascending = _sorted(jnp.where(exists, values, jnp.inf))
     shares = jnp.array(QUANTILES, values.dtype).reshape(*(1,) * (values.ndim - 1), -1)
-    ranks = shares * jnp.maximum(examples - 1, 0)  # (..., 3), from 0
-    lower, fraction = jnp.floor(ranks).astype(int), ranks % 1
-    below, above = (jnp.take_along_axis(ascending, rank, axis=-1) for rank in (lower, lower + (fraction > 0)))
+    ranks = shares * jnp.maximum(examples - 1, 0).astype(values.dtype)  # (..., 3), from 0
+    neighbors = jnp.floor(ranks), jnp.ceil(ranks)
+    below, above = (jnp.take_along_axis(ascending, rank.astype(int), axis=-1) for rank in neighbors)
+    fraction = ranks % 1
     quantiles = jnp.where(fraction > 0, (1 - fraction) * below + fraction * above, below)
     return jnp.moveaxis(jnp.where(examples > 0, quantiles, jnp.nan), -1, 0)
 
