@@ -9,8 +9,8 @@ from typing import NamedTuple
 import jax
 
 from experiments.base import Experiment
-from experiments.registry import experiment_from_config, experiment_to_config
-from experiments.restore import check_own_cells
+from experiments.registry import experiment_from_config
+from experiments.restore import changed_data, check_contents, check_own_cells
 from experiments.study import run_specs
 from rnnjax.analysis.decision import HashableModel
 from rnnjax.analysis.input_reach import input_reach
@@ -94,9 +94,7 @@ def _finished(path: Path) -> _FinishedRun:
     trained = tuple(spec for spec, outcome in outcomes if outcome == "")
     if not trained:
         raise UserError(f"The run '{path}' has no trained network, since all of them failed; name another run.")
-    contents = experiment_to_config(experiment).contents
-    if changed := [name for name, digest in config.contents.items() if contents.get(name) != digest]:
-        raise _changed(path, f"the content of {changed[0]}")
+    check_contents(experiment, path, config)
     if not os.access(path, os.W_OK):
         raise UserError(f"The result cannot be written into '{path}'; make the folder writable.")
     return _FinishedRun(path, config, experiment, task, trained)
@@ -152,13 +150,9 @@ def _check_data(run: _FinishedRun, spec: RunSpec, dataset: Dataset) -> None:
     """Raise UserError where the words are not those of the training, or there are no two test examples."""
     known = read_vocabulary(member_folder(run.path, spec.name)) or read_vocabulary(run.path)
     if known is not None and dataset.vocabulary != known:
-        raise _changed(run.path, "its vocabulary")
+        raise changed_data(run.path, "its vocabulary")
     if len(dataset.test.lengths) < 2:
         raise UserError(f"The run '{run.path}' has one test example, and no other whose inputs it could be given.")
-
-
-def _changed(path: Path, what: str) -> UserError:
-    return UserError(f"The data of the run '{path}' has changed ({what}); restore it or run again.")
 
 
 def _write(path: Path, networks: Sequence[NetworkReach]) -> None:

@@ -8,7 +8,7 @@ import flax.linen as nn
 import numpy as np
 
 from experiments.base import Experiment, WordExperiment
-from experiments.registry import experiment_from_config
+from experiments.registry import experiment_from_config, experiment_to_config
 from experiments.study import run_specs
 from experiments.tasks.characters import Characters
 from experiments.tasks.imdb import Imdb
@@ -94,6 +94,8 @@ def restore_run(path: Path) -> RestoredRun:
             validated.setdefault(spec.label, (spec, file))
     if not validated:
         raise UserError(f"The run '{path}' has not validated any cell yet; wait until it has, or name another run.")
+    if not reads_text(experiment):  # whose inputs are scaled as the file of the training asks
+        check_contents(experiment, path, config)
     vocabulary = _vocabulary(path) if reads_text(experiment) else read_vocabulary(path) or ()
     outputs = {Objective.CLASSES: len(task_info.classes), Objective.SYMBOLS: len(vocabulary)}
     members = []
@@ -113,6 +115,18 @@ def check_own_cells(experiment: Experiment, path: Path, config: Config) -> None:
     for spec in map(parse_spec, experiment.cells):
         if spec.is_own:
             trained_cell(spec.name, path, config.contents)
+
+
+def check_contents(experiment: Experiment, path: Path, config: Config) -> None:
+    """Raise UserError where a file of data, named by a flag of the run, has changed since the training."""
+    contents = experiment_to_config(experiment).contents
+    if changed := [name for name, digest in config.contents.items() if contents.get(name) != digest]:
+        raise changed_data(path, f"the content of {changed[0]}")
+
+
+def changed_data(path: Path, what: str) -> UserError:
+    """The error of a run whose data is not that of the training."""
+    return UserError(f"The data of the run '{path}' has changed ({what}); restore it or run again.")
 
 
 def encode_text(run: RestoredRun, text: str) -> EncodedText:

@@ -18,7 +18,7 @@ from experiments.sweep import (
     split_cell_spec,
     sweepable_flags,
 )
-from rnnjax.cells import Cell, ElementwiseCell
+from rnnjax.cells import Cell, ElementwiseCell, IndRNN, SimpleRNN
 from rnnjax.cells.registry import CELLS, cell_from_spec, label_of, parse_spec
 from rnnjax.cells.specs.options import cell_options
 from rnnjax.config.execution import Execution
@@ -116,6 +116,15 @@ def _check_penalties(settings: TrainingSettings, cell: Cell, cell_spec: str) -> 
                 f"--{flag} reads the equations of an elementwise cell, which {cell_spec!r} is not; leave it out, or "
                 "choose other cells."
             )
+    if settings.omega and not cell.recurrent_kernel:
+        raise UserError(
+            f"--omega changes W_h alone, which {cell_spec!r} does not have; leave it out, or choose other cells."
+        )
+    if settings.flossing and isinstance(cell, SimpleRNN | IndRNN) and cell.activation == "relu" and not cell.zoneout:
+        raise UserError(
+            f"--flossing needs finite Lyapunov exponents, and those of relu in {cell_spec!r} are not; leave it out, or "
+            "choose tanh."
+        )
 
 
 def _swept_options(experiment: Experiment, cell_spec: str, varied: Mapping[str, FlagValue]) -> list[str]:

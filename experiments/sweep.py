@@ -115,6 +115,11 @@ def split_cell_spec(experiment: Experiment, cell_spec: str) -> tuple[str, dict[s
     for item in spec.options:
         name, equals, text = item.partition("=")
         name = name.strip().replace("-", "_")
+        if name in own_options and name in known:
+            raise UserError(
+                f"In {cell_spec!r}, {name} is an option of the cell and a flag as well; set it with --sweep "
+                f"{CELL}{name}={text} or --sweep {name}={text}."
+            )
         if name in own_options or (CELL + name in known and name not in known):
             options.append(name + equals + text)
         elif name not in known:

@@ -15,7 +15,7 @@ import rnnjax
 CELLS = {
     "PeepholeLSTM": rnnjax.PeepholeLSTM(FEATURES, **WIDE),
     "JANET": rnnjax.JANET(FEATURES, beta=0.7, **WIDE),
-    "IndRNN": rnnjax.IndRNN(FEATURES, steps=STEPS, **WIDE),
+    "IndRNN": rnnjax.IndRNN(FEATURES, time_steps=STEPS, **WIDE),
     "IndRNN tanh": rnnjax.IndRNN(FEATURES, activation="tanh", **WIDE),
     "MinGRU": rnnjax.MinGRU(FEATURES, **WIDE),
     "MinLSTM": rnnjax.MinLSTM(FEATURES, forget_bias=0.5, **WIDE),

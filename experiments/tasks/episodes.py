@@ -32,7 +32,7 @@ class Episodes(StepwiseExperiment):
     Attributes:
         steps: training steps in an epoch; each example is used once an epoch.
         length: steps of a sequence.
-        longest_episode: steps of the longest episode.
+        longest_episode: steps of the longest episode; the last one of a sequence can be a step longer.
         resets: where the state is reset: exact, at the first step of each episode; none, nowhere; early or late, one
             step before or after the first step of each episode.
     """

@@ -21,6 +21,7 @@ import numpy as np
 from rnnjax.analysis.decision import HashableModel, decision, in_batches, last_logits
 from rnnjax.argument_checks import check_array, check_integer, check_integers, describe, is_integer
 from rnnjax.core.taps import safe_norm
+from rnnjax.dtypes import promoted
 from rnnjax.nn.interception import intercept_methods
 from rnnjax.typing import ModelParams, PyTree
 
@@ -215,7 +216,7 @@ def _replaced(tokens: Ids, positions: Ids, new_ids: Ids | int) -> jax.Array:
 
 def vector_norms(gradients: jax.Array) -> jax.Array:
     """Norms over the last axis, in float32 at least."""
-    return safe_norm(gradients.astype(jnp.promote_types(gradients.dtype, jnp.float32)))
+    return safe_norm(gradients.astype(promoted(gradients.dtype, jnp.float32)))
 
 
 def _with_gradients(

@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from rnnjax.argument_checks import check_dtype, is_integer
 from rnnjax.cells.dropout import DropoutMasks, draw_by_row
 from rnnjax.cells.params import from_dict, to_dict
+from rnnjax.dtypes import promoted
 from rnnjax.typing import CellState, PyTree
 
 
@@ -141,7 +142,7 @@ class Cell:
     @property
     def state_dtype(self) -> jnp.dtype:
         """Dtype of states and gates: that of the products, float32 at least."""
-        return jnp.promote_types(jnp.float32, self.dtype or self.param_dtype)
+        return promoted(jnp.float32, self.dtype or self.param_dtype)
 
     def project(self, x: jax.Array, w: jax.Array, b: jax.Array | None = None) -> jax.Array:
         """The product x W + b of x (..., D), w (D, K): product in ``dtype``, sum and result in ``state_dtype``.

@@ -60,6 +60,8 @@ class ElementwiseCell(Cell):
             check_initializer(name, getattr(self, name))
         if not self.recurrent_kernel and self.recurrent_dropout:
             raise ValueError(f"{type(self).__name__} has no recurrent kernel, so recurrent_dropout must be 0")
+        if not self.recurrent_kernel and self.recurrent_init != Orthogonal():
+            raise ValueError(f"{type(self).__name__} has no recurrent kernel, so leave out recurrent_init")
 
     def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:
         """m_t (..., H) from packed z^x_t, z^h_t (..., G·H) and m_{t-1} (..., H); elementwise over units.

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rnnjax.argument_checks import check_finite, check_integer, describe
+from rnnjax.dtypes import promoted
 
 Initializer = Callable[[jax.Array, tuple[int, ...], DTypeLike], jax.Array]
 
@@ -36,7 +37,7 @@ class Orthogonal:
 
     def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:
         """A kernel of ``shape`` (H, H)."""
-        wide = jnp.promote_types(dtype, jnp.float32)  # there is no QR decomposition in bfloat16
+        wide = promoted(dtype, jnp.float32)  # there is no QR decomposition in bfloat16
         return jax.nn.initializers.orthogonal(self.scale)(key, shape, wide).astype(dtype)
 
 

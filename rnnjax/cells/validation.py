@@ -17,6 +17,8 @@ from rnnjax.argument_checks import (
 from rnnjax.cells.params import Params
 from rnnjax.typing import CellState, PyTree
 
+LONGEST_CHRONO = 2**31 - 1  # steps; indices of steps are int32
+
 
 class CellSizes(Protocol):
     """The attributes of ``ElementwiseCell`` that decide the shapes of its arrays; its module imports this one."""
@@ -54,6 +56,8 @@ def check_keep_gate(forget_bias: float, chrono: int | None) -> None:
     check_finite("forget_bias", forget_bias)
     if chrono is not None and not (is_integer(chrono) and chrono >= 3):
         raise ValueError(f"chrono must be at least 3 steps, got {chrono!r}")
+    if chrono is not None and chrono > LONGEST_CHRONO:
+        raise ValueError(f"chrono must be at most {LONGEST_CHRONO} steps, got {chrono!r}")
 
 
 def check_params(cell: CellSizes, params: Params, in_features: int | None = None) -> None:

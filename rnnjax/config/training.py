@@ -7,6 +7,8 @@ from typing import Literal
 from rnnjax.errors import UserError
 
 INT32_MAX = 2**31 - 1  # indices of examples and steps are int32
+FLOAT32_MIN, FLOAT32_MAX = 2.0**-126, 2.0**128 - 2.0**104  # the normal numbers of float32
+FLOAT32_NUMBER = "from 1.2e-38 to 3.4e38, which single precision can hold"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +65,9 @@ class TrainingSettings:
             require(self, name, getattr(self, name) >= 0, "0 or more")
         require(self, "curriculum", 0 <= self.curriculum <= 1, "from 0 to 1")
         require(self, "learning_rate", 0 < self.learning_rate < math.inf, "a number above 0")
+        for name in ("learning_rate", "clip", "omega", "flossing"):
+            value = getattr(self, name)
+            require(self, name, value == 0 or FLOAT32_MIN <= value <= FLOAT32_MAX, FLOAT32_NUMBER)
         require(self, "seed", self.seed + self.seeds <= 2**32, "at most 2^32 with --seeds added")
         require_sizes(self)
 

@@ -42,6 +42,7 @@ def parameter_gradients(
         (d_w_x, d_b), (d_w_h, d_b_h) = pull(xs, params.w_x, params.b, dz_x), pull(h, params.w_h, params.b_h, dz_h)
         return Params(d_w_x, d_w_h, d_b, d_b_h)
     stacked = jnp.concatenate([params.w_x, params.w_h])
-    d_w, d_b = pull(jnp.concatenate([xs, h], axis=-1), stacked, params.b, dz_h)
+    both = jnp.concatenate([a.astype(cell.dtype or cell.param_dtype) for a in (xs, h)], axis=-1)
+    d_w, d_b = pull(both, stacked, params.b, dz_h)
     d_w_x, d_w_h = jnp.split(d_w, [len(params.w_x)])
     return Params(d_w_x, d_w_h, d_b, None if params.b_h is None else d_b)

@@ -18,6 +18,7 @@ from rnnjax.core.scan import ScanInputs, map_steps, mask_padding, pad_steps, pla
 from rnnjax.core.skipped_padding import scan_valid_chunks, skipping_padding
 from rnnjax.core.unroll_arguments import check_unroll
 from rnnjax.core.valid_span import valid_span
+from rnnjax.dtypes import promoted
 from rnnjax.typing import CellState, PyTree
 
 Scan = Callable[[Any, PyTree, ScanInputs, CellState], tuple[CellState, CellState, jax.Array]]
@@ -148,7 +149,7 @@ def unroll_with_outputs(
     of_steps, of_examples = divide_alike((xs, mask, taps, hold, noise, reset), (state, mask_x, mask_h))
     (xs, mask, taps, hold, noise, reset), (state, mask_x, mask_h) = of_steps, of_examples
     if mask_x is not None:
-        xs = xs * mask_x[None]
+        xs = xs.astype(promoted(xs, mask_x)) * mask_x[None]
     inputs = ScanInputs(xs, mask, taps, hold, noise, reset, mask_h, span)
     if reverse:
         inputs = map_steps(_flip, inputs)

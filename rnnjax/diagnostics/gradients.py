@@ -21,6 +21,7 @@ from rnnjax.argument_checks import (
     is_number,
 )
 from rnnjax.core.taps import safe_norm
+from rnnjax.dtypes import promoted
 
 QUANTILES = (0.1, 0.5, 0.9)
 ROUNDING = 1e-12  # a slope of log norm flatter than this is a rounding error
@@ -56,7 +57,7 @@ def norms_by_lag(tap_gradients: jax.Array, lengths: jax.Array, loss_weights: jax
     weights = concrete_values(loss_weights)
     if weights is not None and not (weights >= 0).all():
         raise ValueError(f"loss_weights must be 0 or more, got {weights[~(weights >= 0)][0]}")
-    norms = safe_norm(tap_gradients.astype(jnp.promote_types(tap_gradients.dtype, jnp.float32)))
+    norms = safe_norm(tap_gradients.astype(promoted(tap_gradients.dtype, jnp.float32)))
     return example_loss_norms(norms, lengths, loss_weights)
 
 

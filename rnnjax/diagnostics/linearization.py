@@ -39,6 +39,7 @@ class Steps(NamedTuple):
     u_x: jax.Array  # (T, ..., G, H), ∂m_t/∂z^x_k
     o_x: jax.Array  # (T, ..., G, H), ∂h_t/∂z^x_k at fixed m_t
     valid: jax.Array  # (T, ...) bool
+    reset: jax.Array  # (T, ...) bool: the step starts from the initial state; f, u and o are 0
 
 
 def linearise(
@@ -89,9 +90,9 @@ def linearise(
 
 def cut_at(steps: Steps, resets: jax.Array) -> Steps:
     """``steps`` of which those at ``resets`` (T, ...) pass nothing on of the state before them: f, u and o are 0."""
-    resets = resets[..., None]
-    f, u, o = jnp.where(resets, 0, steps.f), *(jnp.where(resets[..., None], 0, a) for a in (steps.u, steps.o))
-    return steps._replace(f=f, u=u, o=o)
+    by_unit = resets[..., None]
+    f, u, o = jnp.where(by_unit, 0, steps.f), *(jnp.where(by_unit[..., None], 0, a) for a in (steps.u, steps.o))
+    return steps._replace(f=f, u=u, o=o, reset=resets)
 
 
 def linearise_steps(
@@ -120,7 +121,8 @@ def linearise_steps(
     def by_gate(a: jax.Array) -> jax.Array:
         return a.reshape(*a.shape[:-1], len(cell.gates), cell.features)
 
-    return Steps(states, before[-1], z_x, z_h, f, by_gate(u), r, by_gate(o), by_gate(u_x), by_gate(o_x), valid)
+    u, o, u_x, o_x = map(by_gate, (u, o, u_x, o_x))
+    return Steps(states, before[-1], z_x, z_h, f, u, r, o, u_x, o_x, valid, jnp.zeros_like(valid))
 
 
 def check_steps(steps: object) -> None:

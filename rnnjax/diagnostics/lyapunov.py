@@ -33,7 +33,8 @@ def lyapunov_spectrum(cell: ElementwiseCell, params: Params, steps: Steps, *, co
     Args:
         cell: the cell.
         params: its parameters.
-        steps: from ``linearise``, of any batch shape; T is the number of each example's valid steps.
+        steps: from ``linearise``, of any batch shape; T is the number of each example's valid steps without a reset,
+            which are the only ones that count.
         count: K, the number of exponents from the largest down; None means all S (H, or 2H for the LSTM).
 
     Raises:
@@ -44,6 +45,7 @@ def lyapunov_spectrum(cell: ElementwiseCell, params: Params, steps: Steps, *, co
     size = cell.features * (2 if cell.has_separate_memory else 1)
     if count is not None:
         check_integer("count", count, 1, size)
+    steps = steps._replace(valid=steps.valid & ~steps.reset)
     batch_shape = steps.f.shape[1:-1]
     q = jnp.broadcast_to(jnp.eye(size, count or size, dtype=steps.f.dtype), (*batch_shape, size, count or size))
 

@@ -24,7 +24,7 @@ def omega(cell: ElementwiseCell, params: Params, steps: Steps, cotangents: CellS
         cell: the cell.
         params: its parameters.
         steps: from ``linearise``.
-        cotangents: λ, from ``Paths.state``; steps at which it is 0 are left out.
+        cotangents: λ, from ``Paths.state``; steps at which it is 0 are left out, and so are steps with a reset.
 
     Raises:
         ValueError: cell, parameters, steps and cotangents do not belong together.
@@ -37,7 +37,7 @@ def omega(cell: ElementwiseCell, params: Params, steps: Steps, cotangents: CellS
         return jnp.zeros_like(steps.f[0, ..., 0])
     next_steps, next_ct = jax.tree.map(lambda a: a[1:], (steps, cotangents))
     size = safe_norm(jnp.concatenate(next_ct, axis=-1))
-    counts = (size > 0) & next_steps.valid
+    counts = (size > 0) & next_steps.valid & ~next_steps.reset
     unit = jax.tree.map(lambda a: a / jnp.where(counts, size, 1)[..., None], next_ct)  # squares of a tiny λ are 0
     ratio = _norm(pull(cell, params, next_steps, unit))
     return jnp.where(counts, (ratio - 1) ** 2, 0).sum(axis=0)

@@ -7,11 +7,11 @@ The state of a cell that is not elementwise is its carry as it is.
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from rnnjax.argument_checks import describe
 from rnnjax.cells import Cell, ElementwiseCell
 from rnnjax.cells.params import check_like
+from rnnjax.dtypes import promoted
 from rnnjax.typing import CellState, PyTree
 
 
@@ -51,4 +51,4 @@ def from_flax_carry(cell: Cell, carry: PyTree, batch_shape: tuple[int, ...]) -> 
 
 def output_dtype(cell: Cell) -> Any:
     """The dtype of outputs in Flax: that of parameters and products together, while states are float32 at least."""
-    return jnp.promote_types(cell.param_dtype, cell.dtype or cell.param_dtype)
+    return promoted(cell.param_dtype, cell.dtype or cell.param_dtype)

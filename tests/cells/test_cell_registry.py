@@ -30,7 +30,6 @@ PARSED = {
         4, kernel_init=rnnjax.Normal(0.01), recurrent_init=rnnjax.Sparse()
     ),
     "lstm:dtype=bfloat16": rnnjax.LSTM(4, dtype=jnp.bfloat16),
-    "gru:param_dtype=bfloat16": rnnjax.GRU(4, param_dtype=jnp.bfloat16),
     "lstm:forget_bias=0,zoneout=0.5,dtype=float32": rnnjax.LSTM(4, forget_bias=0.0, zoneout=0.5, dtype=jnp.float32),
 }
 
@@ -60,7 +59,7 @@ def test_equal_specs_are_one_static_argument_of_jit():
 def test_parameters_in_bfloat16_are_the_rounded_ones():
     """Orthogonal kernels too, though there is no QR decomposition in bfloat16."""
     narrow, wide = (
-        cell_from_spec(spec, 4).init(jax.random.key(0), 3) for spec in ("simple:param_dtype=bfloat16", "simple")
+        rnnjax.SimpleRNN(4, param_dtype=dtype).init(jax.random.key(0), 3) for dtype in (jnp.bfloat16, jnp.float32)
     )
     assert all(a.dtype == jnp.bfloat16 for a in jax.tree.leaves(narrow))
     np.testing.assert_array_equal(narrow.w_h, wide.w_h.astype(jnp.bfloat16))
@@ -96,7 +95,10 @@ def test_parameters_in_bfloat16_are_the_rounded_ones():
         ("lstm:chrono=200,chrono=300", r"chrono is given twice; give it once\."),
         ("lstm:chrono=200,forget_bias=3", r"chrono replaces forget_bias; give one of the two\."),
         ("lstm:dtype=int8", r"dtype must be float32 or bfloat16, or none, but 'int8' was given\."),
-        ("lstm:param_dtype=", r"param_dtype must be float32 or bfloat16, but '' was given\."),
+        ("lstm:param_dtype=bfloat16", r"'lstm' has no option 'param_dtype'; it has chrono, dtype, "),
+        ("indrnn:recurrent_init=identity", r"'indrnn' has no option 'recurrent_init'; it has activation, "),
+        ("mingru:recurrent_dropout=0.1", r"'mingru' has no option 'recurrent_dropout'; it has chrono, "),
+        ("lstm:chrono=" + "9" * 30, r"chrono must be at most 2147483647 steps, got 9"),
     ],
 )
 def test_a_wrong_spec_is_one_sentence_that_says_what_is_allowed(spec, said):

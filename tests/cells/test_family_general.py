@@ -186,7 +186,7 @@ def test_dtypes(name):
     for cell in (wide, wide.replace(dtype=jnp.bfloat16), wide.replace(param_dtype=jnp.bfloat16)):
         params, xs = make_params(cell), make_inputs(cell, (2,))
         assert {a.dtype for a in jax.tree.leaves(params)} == {jnp.dtype(cell.param_dtype)}
-        with jax.numpy_dtype_promotion("strict" if cell is wide else "standard"):
+        with jax.numpy_dtype_promotion("strict"):
             final, states, ys = jax.jit(lambda p, xs, cell=cell: unroll_with_outputs(cell, p, xs))(params, xs)
         expected = jnp.complex64 if name == "LRU" else jnp.float32
         assert {a.dtype for a in jax.tree.leaves((final, states))} == {jnp.dtype(expected)}

@@ -14,7 +14,7 @@ import rnnjax
 from rnnjax import diagnostics
 
 KEY = jax.random.key(0)
-INIT = {"kernel_init", "recurrent_init", "forget_bias", "chrono", "steps"}
+INIT = {"kernel_init", "recurrent_init", "forget_bias", "chrono", "time_steps"}
 
 
 @pytest.mark.parametrize("name", ["PeepholeLSTM", "JANET", "MinGRU", "MinLSTM", "IndRNN", "CTRNN"])
@@ -23,7 +23,8 @@ def test_every_option_is_one_of_init_or_one_of_the_step(name):
     cell_type = getattr(rnnjax, name)
     assert cell_type(5) == cell_type(5) != cell_type(6)
     assert hash(cell_type(5)) == hash(cell_type(5))
-    changed = {"forget_bias": 2.5, "chrono": 9, "steps": 20, "recurrent_init": rnnjax.Identity(0.9)}
+    changed = {"forget_bias": 2.5, "chrono": 9, "time_steps": 20, "kernel_init": rnnjax.Normal(0.3)}
+    changed |= {"recurrent_init": rnnjax.Identity(0.9)} if cell_type.recurrent_kernel else {}
     options = {field.name for field in dataclasses.fields(cell_type)}
     assert set(cell_type.init_options) == options & INIT
     cell, plain = cell_type(5, **{k: v for k, v in changed.items() if k in options}), cell_type(5)
@@ -58,7 +59,7 @@ def test_new_peepholes_are_zero_so_that_the_cell_is_an_lstm(x64):
 
 @pytest.mark.parametrize(("steps", "bound"), [(None, 1.0), (2, math.sqrt(2)), (100, 2**0.01)])
 def test_the_recurrent_weights_of_an_indrnn_lie_between_0_and_the_bound(steps, bound):
-    (u,) = rnnjax.IndRNN(2000, steps=steps).init(KEY, INPUTS).own
+    (u,) = rnnjax.IndRNN(2000, time_steps=steps).init(KEY, INPUTS).own
     assert 0 <= u.min() < 0.01
     assert bound - 0.01 < u.max() <= np.float32(bound)
     np.testing.assert_allclose(u.mean(), bound / 2, rtol=0.05)
@@ -116,8 +117,9 @@ def test_noise_is_drawn_in_training_alone():
         (lambda: rnnjax.JANET(4, beta=math.nan), "beta must be a finite number, got nan"),
         (lambda: rnnjax.JANET(4, forget_bias="1"), "forget_bias must be a finite number, got '1'"),
         (lambda: rnnjax.IndRNN(4, activation="gelu"), "activation must be one of tanh, relu, got 'gelu'"),
-        (lambda: rnnjax.IndRNN(4, steps=0), "steps must be a whole number of at least 1, got 0"),
+        (lambda: rnnjax.IndRNN(4, time_steps=0), "time_steps must be a whole number of at least 1, got 0"),
         (lambda: rnnjax.IndRNN(4, recurrent_dropout=0.1), "IndRNN has no recurrent kernel"),
+        (lambda: rnnjax.MinGRU(4, recurrent_init=rnnjax.Identity()), "MinGRU has no recurrent kernel, so leave out"),
         (lambda: rnnjax.MinGRU(4, chrono=2.5), "chrono must be at least 3 steps, got 2.5"),
         (lambda: rnnjax.MinLSTM(4, forget_bias=math.inf), "forget_bias must be a finite number, got inf"),
         (lambda: rnnjax.CTRNN(4, activation="relu6"), "activation must be one of tanh, relu, got 'relu6'"),

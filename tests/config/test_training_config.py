@@ -38,6 +38,14 @@ def test_a_number_out_of_range_is_named_by_its_flag(name, wrong, least):
     assert getattr(dataclasses.replace(DEFAULT, **{name: least}), name) == least
 
 
+@pytest.mark.parametrize("name", ["learning_rate", "clip", "omega", "flossing"])
+def test_numbers_that_single_precision_cannot_hold_are_refused(name):
+    for value in (1e-50, 1e39):
+        with pytest.raises(UserError, match=rf"^--{name.replace('_', '-')} must be from 1\.2e-38 to 3\.4e38, which "):
+            dataclasses.replace(DEFAULT, **{name: value})
+    assert getattr(dataclasses.replace(DEFAULT, **{name: 3e38}), name) == 3e38
+
+
 def test_seeds_that_jax_would_fold_into_each_other_are_refused():
     dataclasses.replace(DEFAULT, seed=2**32 - 2, seeds=2)
     with pytest.raises(UserError, match=r"^--seed must be at most 2\^32 with --seeds added"):

@@ -43,6 +43,18 @@ def test_a_scaled_rotation_shrinks_every_direction_alike(x64):
     np.testing.assert_allclose(found.running, np.full((7, 2, 4), np.log(0.9)), rtol=1e-12)
 
 
+def test_steps_with_a_reset_do_not_count(x64):
+    """Of one unit, the exponent is the mean of log|J| over the other steps."""
+    cell = rnnjax.SimpleRNN(1, **WIDE)
+    params, xs = make_params(cell), make_inputs(cell, (2,), 7)
+    resets = jnp.zeros((7, 2), bool).at[0].set(True).at[3, 1].set(True)
+    steps = linearise(cell, params, xs, lengths=jnp.array([7, 5]), resets=resets)
+    with np.errstate(divide="ignore"):  # of the steps that do not count
+        logs = np.log(np.abs(step_jacobians(cell, params, steps)[..., 0, 0]))
+    found = np.asarray(lyapunov_spectrum(cell, params, steps).exponents[:, 0])
+    np.testing.assert_allclose(found, [logs[1:, 0].mean(), logs[[1, 2, 4], 1].mean()], rtol=1e-12)
+
+
 def test_a_relu_network_where_nothing_is_cut_off(x64):
     """A scaled permutation and a positive bias keep every unit on."""
     cell = rnnjax.SimpleRNN(4, activation="relu", **WIDE)

@@ -75,6 +75,19 @@ def test_omega_is_its_definition_with_dense_jacobians(x64, name):
     assert np.all((np.asarray(each) > 0) == (LENGTH > 1))
 
 
+def test_omega_of_two_episodes_is_the_sum_of_both(x64):
+    cell = CELLS["LSTM"]
+    params, xs = make_params(cell), make_inputs(cell, (2,), 7)
+    asked = normal_like(cell.initial_state((7, 2)), 11)
+
+    def cost(first, last, resets=None):
+        steps = linearise(cell, params, xs[first:last], resets=resets)
+        return omega(cell, params, steps, jax.tree.map(lambda a: a[first:last], asked))
+
+    both = cost(0, 7, jnp.zeros((7, 2), bool).at[jnp.array([0, 3])].set(True))
+    np.testing.assert_allclose(both, cost(0, 3) + cost(3, 7), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", [slow_unless(name != "SimpleRNN", name) for name in ALL])
 def test_omega_reaches_the_recurrent_weights_alone_and_directly(x64, name):
     """Pascanu et al. (2013), eq. 10: states, partials and λ are constants."""

@@ -111,6 +111,16 @@ def test_of_series_the_steps_of_a_test_example_are_explained(tmp_path):
     assert explained(run, "--example", "-1")[0] == 1
 
 
+def test_of_series_that_have_changed_nothing_is_explained(tmp_path):
+    """The numbers of an example would be scaled by those of another file than in training."""
+    file = write_series(tmp_path / "s.npz", np.tile(CLASSES, 10))
+    run = write_run(tmp_path / "run", Series(train=file, **SMALL), Objective.CLASSES, classes=CLASSES)
+    write_series(file, np.tile(CLASSES[::-1], 10))
+    assert explained(run, "--example", "2")[::2] == (
+        1, f"error: The data of the run '{run}' has changed (the content of train); restore it or run again.\n",
+    )  # fmt: skip
+
+
 def test_of_numbers_the_number_is_explained(tmp_path):
     experiment = Series(train=write_series(tmp_path / "s.npz", np.linspace(0, 1, 30)), **SMALL)
     run = write_run(tmp_path / "run", experiment, Objective.NUMBER)

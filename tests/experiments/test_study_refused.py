@@ -1,11 +1,15 @@
 """Invalid sweeps, shards and lists of cells: one sentence for each."""
 
+import dataclasses
+
 import pytest
 
+import rnnjax
 from experiments.study import run_specs
 from experiments.sweep import sweepable_flags
 from experiments.tasks.recall import Recall
 from experiments.tasks.text import Text
+from rnnjax.cells.registry import CELLS
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
 
@@ -108,6 +112,22 @@ def test_flags_of_a_cell_that_do_not_fit_are_refused(sweeps, cell, message):
     with pytest.raises(UserError, match=message) as error:
         study(*sweeps, cells=(cell,))
     assert "\n" not in str(error.value)
+
+
+def test_a_name_of_both_an_option_and_a_flag_is_refused(monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Clipped(rnnjax.SimpleRNN):
+        clip: float = 1.0
+
+    monkeypatch.setitem(CELLS, "clipped", Clipped)
+    with pytest.raises(UserError) as error:
+        study(cells=("clipped:clip=2",))
+    assert str(error.value) == (
+        "In 'clipped:clip=2', clip is an option of the cell and a flag as well; set it with --sweep cell.clip=2 or "
+        "--sweep clip=2."
+    )
+    (one, two) = (study(sweep, cells=("clipped",))[0] for sweep in ("cell.clip=2", "clip=2"))
+    assert (one.cell.clip, one.settings.clip, two.cell.clip, two.settings.clip) == (2, 1, 1, 2)
 
 
 @pytest.mark.parametrize(

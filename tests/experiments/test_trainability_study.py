@@ -97,6 +97,7 @@ def test_a_shard_is_a_part_of_the_whole_study():
         ({"cells": ("lstm:forget_bias=2",)}, "sets forget_bias, which this study varies; set --forget-biases"),
         ({"cells": ("gru:recurrent_init=identity",)}, "sets recurrent_init, which this study varies; set --gains"),
         ({"cells": ("gru:distance=9",)}, "sets distance, which this study varies; set --distances"),
+        ({"cells": ("mingru",)}, "The cell 'mingru' has no recurrent_init, which --gains vary; choose other cells"),
         ({"cells": ("slstm",)}, "The cell 'slstm' has no recurrent_init, which --gains vary; choose other cells"),
     ],
 )

@@ -43,7 +43,7 @@ def test_a_model_comes_back_from_its_description(spec, architecture):
     [
         rnnjax.PeepholeLSTM(5, chrono=9),
         rnnjax.JANET(5, beta=0.5),
-        rnnjax.IndRNN(5, activation="tanh", steps=40),
+        rnnjax.IndRNN(5, activation="tanh", time_steps=40),
         rnnjax.MinGRU(5, forget_bias=2.0),
         rnnjax.MinLSTM(5),
         rnnjax.CTRNN(5, tau=50.0, sigma=0.0),

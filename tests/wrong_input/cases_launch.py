@@ -46,6 +46,15 @@ FLAGS = [
         "--omega reads the equations of an elementwise cell, which 'slstm' is not; leave it out, or choose other "
         "cells.",
     ),
+    (
+        "recall --cells gru indrnn --omega 0.1",
+        "--omega changes W_h alone, which 'indrnn' does not have; leave it out, or choose other cells.",
+    ),
+    (
+        "recall --cells simple:activation=relu --flossing 0.1",
+        "--flossing needs finite Lyapunov exponents, and those of relu in 'simple:activation=relu' are not; leave it "
+        "out, or choose tanh.",
+    ),
     ("recall --cells lstm:chrono=2", "In 'lstm:chrono=2', chrono must be at least 3 steps, got 2."),
     (
         "recall --cells lstm:forget_bias=nan",
@@ -60,6 +69,10 @@ FLAGS = [
     ("recall --features 99999999999", "--features must be at most 2147483647, but 99999999999 was given."),
     ("recall --batch-size -3", "--batch-size must be at least 1, but -3 was given."),
     ("recall --learning-rate nan", "--learning-rate must be a number above 0, but nan was given."),
+    (
+        "recall --omega inf",
+        "--omega must be from 1.2e-38 to 3.4e38, which single precision can hold, but inf was given.",
+    ),
     ("recall --dropout 1", "--dropout must be from 0 to below 1, but 1.0 was given."),
     ("recall --curriculum 2", "--curriculum must be from 0 to 1, but 2.0 was given."),
     ("recall --seed -1", "--seed must be 0 or more, but -1 was given."),

@@ -23,7 +23,7 @@ CELLS = [
     ("rnnjax.Identity(float('inf'))", "scale must be a finite number, got inf"),
     ("SimpleRNN(5, activation='gelu')", "activation must be one of tanh, relu, got 'gelu'"),
     ("rnnjax.JANET(5, beta=float('nan'))", "beta must be a finite number, got nan"),
-    ("rnnjax.IndRNN(5, steps=0)", "steps must be a whole number of at least 1, got 0"),
+    ("rnnjax.IndRNN(5, time_steps=0)", "time_steps must be a whole number of at least 1, got 0"),
     (
         "rnnjax.MinGRU(5, recurrent_dropout=0.1)",
         "MinGRU has no recurrent kernel, so recurrent_dropout must be 0",

@@ -1,7 +1,5 @@
 """Measurements of a scan of a cell of Flax, as those of a layer of rnnjax with the same equations."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
@@ -9,7 +7,6 @@ from rnnjax.analysis.capture import LayerCall
 from rnnjax.analysis.measure import LayerMeasurements, measure_layer
 from rnnjax.diagnostics.gradient_paths import paths
 from rnnjax.diagnostics.linearization import cut_at, linearise_steps
-from rnnjax.diagnostics.lyapunov import lyapunov_spectrum
 from rnnjax.scans.calls import Arrays, ScanCall
 from rnnjax.scans.known_cells import AtSteps, KnownCell
 from rnnjax.typing import CellState
@@ -51,9 +48,4 @@ def measure_known_cell(
         ct = ct._replace(**{ct._fields[-1]: ct[-1] - own.r * ct[0]})
     first = jax.tree.map(lambda a: a[0], before)
     layer = LayerCall(call.site.name, cell, call.site.reverse, True, params, xs, lengths, resets, first)
-    measured = measure_layer(layer, own, steps, paths(cell, params, steps, ct), ct)
-    if resets is None:
-        return measured
-    longest = jnp.argmax(lengths)  # Lyapunov exponents are averages over the steps that do not begin anew
-    counted = jax.tree.map(lambda a: a[:, longest], own._replace(valid=own.valid & ~resets))
-    return dataclasses.replace(measured, lyapunov=lyapunov_spectrum(cell, params, counted))
+    return measure_layer(layer, own, steps, paths(cell, params, steps, ct), ct)

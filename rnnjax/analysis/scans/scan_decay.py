@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from rnnjax.diagnostics.gradients import safe_norm
 from rnnjax.diagnostics.loss_decay import SOURCES, by_source_lag, source_steps
+from rnnjax.dtypes import promoted
 from rnnjax.scans.calls import Arrays, ScanRun
 from rnnjax.scans.carries import batch_axis, by_example
 from rnnjax.scans.gradient_paths import pull, states
@@ -18,7 +19,7 @@ def example_norms(a: jax.Array, batch: int | None, leading: int = 1) -> jax.Arra
     An array that all examples share, such as a running mean, has the same norm for each.
     """
     rows = by_example(a, batch, leading)
-    norms = safe_norm(rows.astype(jnp.promote_types(rows.dtype, jnp.float32)))
+    norms = safe_norm(rows.astype(promoted(rows.dtype, jnp.float32)))
     return jnp.broadcast_to(norms, (*norms.shape[:-1], batch or 1))
 
 

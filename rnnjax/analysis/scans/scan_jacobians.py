@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from rnnjax.analysis.measure import product_lengths
 from rnnjax.diagnostics.jacobians import extreme_singular_values
 from rnnjax.diagnostics.lyapunov import Lyapunov
+from rnnjax.dtypes import promoted
 from rnnjax.scans.calls import Arrays, ScanRun
 from rnnjax.scans.carries import by_example
 from rnnjax.scans.gradient_paths import states
@@ -81,4 +82,4 @@ def state_jacobian(
     (rows,) = jax.vmap(vjp)(jnp.eye(len(after), dtype=after.dtype))
     rows = [a.conj() for a in rows]  # JAX's gradient of a real number with respect to x + iy is ∂/∂x - i ∂/∂y
     jacobian = jax.vmap(of_example)(rows)
-    return jacobian.astype(jnp.promote_types(jacobian.dtype, jnp.float32))
+    return jacobian.astype(promoted(jacobian.dtype, jnp.float32))

@@ -30,34 +30,34 @@ class IndRNN(ElementwiseCell):
 
         h_t = φ(z^x_t + u·h_{t-1})          φ = relu or tanh
 
-    Li, Li, Cook, Zhu & Gao (2018). u is drawn uniformly from [0, 2^(1/T)], or from [0, 1] where ``steps`` is not given:
-    with relu, no gradient then grows to more than twice its size over T steps. The paper also clips |u| to that bound
-    after every update; here u is free during training. All of ∂h_t/∂h_{t-1} = φ'·u is belt, as there is no W_h.
+    Li, Li, Cook, Zhu & Gao (2018). u is drawn uniformly from [0, 2^(1/T)], or from [0, 1] where ``time_steps`` is not
+    given: with relu, no gradient then grows to more than twice its size over T steps. The paper also clips |u| to that
+    bound after every update; here u is free during training. All of ∂h_t/∂h_{t-1} = φ'·u is belt, as there is no W_h.
 
     Attributes:
         activation: φ; the paper recommends relu.
-        steps: T, the length of the sequences, for the bound 2^(1/T) of the first u.
+        time_steps: T, the length of the sequences, for the bound 2^(1/T) of the first u.
     """
 
     activation: Literal["tanh", "relu"] = "relu"
-    steps: int | None = None
+    time_steps: int | None = None
 
     gates: ClassVar[tuple[str, ...]] = ("h",)
     State: ClassVar[type] = IndRNNState
     additive: ClassVar[bool] = True
     recurrent_kernel: ClassVar[bool] = False
-    init_options: ClassVar[tuple[str, ...]] = (*ElementwiseCell.init_options, "steps")
+    init_options: ClassVar[tuple[str, ...]] = (*ElementwiseCell.init_options, "time_steps")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
-        if self.steps is not None:
-            check_integer("steps", self.steps, 1)
+        if self.time_steps is not None:
+            check_integer("time_steps", self.time_steps, 1)
 
     def init_own(self, key: jax.Array) -> RecurrentWeights:
         """U, uniform on [0, 2^(1/T)]."""
-        bound = 1.0 if self.steps is None else 2.0 ** (1 / self.steps)
+        bound = 1.0 if self.time_steps is None else 2.0 ** (1 / self.time_steps)
         return RecurrentWeights(jax.random.uniform(key, (self.features,), self.param_dtype, 0.0, bound))
 
     def update(self, z_x: jax.Array, z_h: jax.Array, m: jax.Array, own: PyTree = None) -> jax.Array:

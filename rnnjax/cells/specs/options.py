@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from rnnjax.cells.base import Cell
+from rnnjax.cells.elementwise import ElementwiseCell
 from rnnjax.cells.initializers import Glorot, Identity, Initializer, Normal, Orthogonal, Sparse
 
 INITIALIZERS: dict[str, Callable[..., Initializer]] = {
@@ -35,13 +36,17 @@ def cell_options(cell_type: type[Cell]) -> dict[str, CellOption]:
     """Name -> option, in alphabetical order, of each field of a cell but ``features``.
 
     A field is an option where its type hint is bool, int, float, str, a ``Literal``, a dtype, an initializer, or one of
-    these or None.
+    these or None. Cells without W_h have no options of it. ``param_dtype`` is none either: small updates of parameters
+    in bfloat16 are lost in rounding.
     """
     hints = typing.get_type_hints(cell_type)
+    without = {"features", "param_dtype"}
+    if issubclass(cell_type, ElementwiseCell) and not cell_type.recurrent_kernel:
+        without |= {"recurrent_init", "recurrent_dropout"}
     options = {
         field.name: option
         for field in dataclasses.fields(cell_type)
-        if field.init and field.name != "features" and (option := _option(hints[field.name])) is not None
+        if field.init and field.name not in without and (option := _option(hints[field.name])) is not None
     }
     return dict(sorted(options.items()))
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
+from rnnjax.dtypes import promoted
 from rnnjax.typing import AnyArray, PyTree
 
 
@@ -35,5 +36,5 @@ def flatten_tree(tree: PyTree) -> FlatTree:
     Integers survive only where they are small enough for that dtype: below 2²⁴ for float32.
     """
     arrays, structure = jax.tree.flatten(tree)
-    numbers = hide_nonfinite(jnp.concatenate([a.ravel().astype(jnp.result_type(*arrays)) for a in arrays]))
+    numbers = hide_nonfinite(jnp.concatenate([a.ravel().astype(promoted(*arrays)) for a in arrays]))
     return FlatTree(numbers, structure, tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays))

@@ -63,4 +63,6 @@ def _linearise(call: LayerCall, weights: jax.Array) -> Steps:
     examples, counts = slice(len(weights)), weights > 0
     xs, state = jax.lax.stop_gradient((call.xs[:, examples], call.state))
     state = jax.tree.map(lambda a: jnp.where(counts[:, None], a[examples], 0), state)
-    return linearise(call.cell, call.params, xs, state, lengths=jnp.where(counts, call.lengths[examples], 0))
+    resets = None if call.resets is None else call.resets[:, examples]
+    lengths = jnp.where(counts, call.lengths[examples], 0)
+    return linearise(call.cell, call.params, xs, state, lengths=lengths, resets=resets)

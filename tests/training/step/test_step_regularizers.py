@@ -86,6 +86,27 @@ def test_the_penalty_is_the_weighted_sum_over_layers(name):
     assert float(penalty(model, 2.0, 0.5)(params)[0]) == pytest.approx(2 * cost + 0.5 * flossed, rel=1e-5)
 
 
+def test_both_penalties_are_taken_along_the_states_that_resets_leave():
+    """Three examples of an episode before the one that is asked for, and the same examples without it."""
+    model = SMALL.clone(reset_words=(1,))
+    last = np.array([[1, 2, 3, 4], [1, 5, 0, 6], [1, 0, 4, 2]])
+    joined = np.concatenate([[[1, 3, 6], [1, 2, 2], [1, 6, 5]], last], axis=1)
+    params, labels = make_params(model), np.array([0, 1, 1])
+    means = {"weights": jnp.full(3, 1 / 3), "flossed": jnp.full(3, 1 / 3)}
+
+    def cost(tokens, *weights):
+        batch = Batch(tokens, np.full(3, tokens.shape[1]), labels, np.ones(3, np.float32))
+        return float(penalty(model, *weights)(params, batch, means)[0])
+
+    assert cost(joined, 1.0, None) == pytest.approx(cost(last, 1.0, None), rel=1e-5)
+
+    _, (call,), _ = backpropagate(make_loss(model), params, Batch(joined, np.full(3, 7), labels, np.ones(3)))
+    episodes = [linearise(call.cell, call.params, call.xs[t], call.state) for t in (slice(3), slice(3, 7))]
+    joined_steps = jax.tree.map(lambda a, b: jnp.concatenate([a[1:], b[1:]]), *episodes)
+    expected = flossing(call.cell, call.params, joined_steps, count=3).mean()
+    assert cost(joined, None, 1.0) == pytest.approx(float(expected), rel=1e-4)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_omega_has_a_gradient_for_recurrent_weights_and_flossing_for_all_parameters_of_a_layer(name):
     params = make_params(MODELS[name])
