@@ -116,7 +116,7 @@ def _check_penalties(settings: TrainingSettings, cell: Cell, cell_spec: str) -> 
                 f"--{flag} reads the equations of an elementwise cell, which {cell_spec!r} is not; leave it out, or "
                 "choose other cells."
             )
-    if settings.omega and not cell.recurrent_kernel:
+    if settings.omega and isinstance(cell, ElementwiseCell) and not cell.recurrent_kernel:
         raise UserError(
             f"--omega changes W_h alone, which {cell_spec!r} does not have; leave it out, or choose other cells."
         )

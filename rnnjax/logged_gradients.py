@@ -11,6 +11,7 @@ import numpy as np
 from rnnjax.argument_checks import check_integers, describe, is_array
 from rnnjax.diagnostics.gradients import LagStatistics, lag_statistics, norms_by_lag
 from rnnjax.diagnostics.linearization import flip_valid
+from rnnjax.dtypes import promoted
 from rnnjax.scans.carries import by_example
 from rnnjax.scans.sites import Site
 
@@ -110,7 +111,7 @@ def _statistics(arrays: list[jax.Array], lengths: jax.Array | None, outer: int, 
         reached = jnp.stack([(a != 0).any(axis=-1) for a in flat]).any(axis=0)
         last = steps - jnp.argmax(reached[::-1], axis=0)
         lengths = jnp.where(reached.any(axis=0), last, jnp.where(reached.any(), 0, steps))
-    weights = jnp.full(flat[0].shape[1], 1 / examples)
+    weights = jnp.full(flat[0].shape[1], 1 / examples, promoted(flat[0].dtype, jnp.float32))
     return [lag_statistics(*norms_by_lag(a, lengths, weights)) for a in flat]
 
 

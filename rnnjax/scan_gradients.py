@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 from rich.table import Table
 
@@ -91,11 +92,12 @@ def gradient_flow(
             gradients are those of the mean. Examples must not influence each other.
         params: its first argument, arrays in any structure.
         batch: its second argument, arrays in any structure.
-        lengths: (B,) integers, the steps of each example that count. If neither this nor ``mask`` is given, they are
-            all steps up to the last one to which a gradient comes.
+        lengths: (B,) integers, the steps of each example that count, for scans that have so many. If neither this nor
+            ``mask`` is given, they are all steps up to the last one to which a gradient comes.
         mask: (T, B) truth values, the steps that count, for scans of T steps.
-        resets: (T, B) truth values, the steps before which the state is reset, as at the beginning of an episode, for
-            scans of T steps. The summary then says how much gradient crosses one: it must be exactly 0.
+        resets: (T, B) truth values, the first steps of episodes, for scans of T steps: there the state is reset before
+            the step, or after it by a scan that runs from its last step to its first. The summary then says how much
+            gradient crosses from one episode to the other: it must be exactly 0.
         bias: of truncated backpropagation, above 0 and below 1; see ``diagnostics.truncation_length``.
 
     Raises:
@@ -130,10 +132,17 @@ def _layers_of_rnnjax(
     loss: Callable[[PyTree, PyTree], jax.Array], params: PyTree, batch: PyTree
 ) -> tuple[tuple[LayerDiagnosis, ...], dict[str, Floats]]:
     """The diagnoses of layers of ``rnnjax.RNN``, and the norms (T, N) of the gradient of their memory by name."""
-    measured = jax.jit(lambda params, batch: hide_nonfinite(measure(loss, params, batch)))(params, batch)
+    measured = jax.jit(lambda params, batch: hide_nonfinite(measure(loss, params, batch, mean=True)))(params, batch)
     examined = jax.device_get(show_nonfinite(measured))
-    norms = {}
-    for call, paths in zip(examined.calls, examined.paths, strict=True):
-        valid = np.arange(len(call.xs))[:, None] < call.lengths[None]
-        norms[call.name] = np.where(valid, np.linalg.norm(np.asarray(paths.memory, np.float64), axis=-1), np.nan)
-    return tuple(layer_diagnosis(layer) for layer in examined.layers), norms
+    norms, layers = dict[str, Floats](), []
+    for call, paths, layer in zip(examined.calls, examined.paths, examined.layers, strict=True):
+        t, lengths = np.arange(len(call.xs))[:, None], call.lengths[None]
+        valid = np.broadcast_to(t < lengths, paths.memory.shape[:2])
+        by_step = np.where(valid, np.linalg.norm(np.asarray(paths.memory, np.float64), axis=-1), np.nan)
+        if call.reverse:  # its first step is the last one that it reads
+            by_step = np.take_along_axis(by_step, np.where(valid, lengths - 1 - t, t), axis=0)
+        calls = 1 + sum(name == call.name or name.startswith(f"{call.name} #") for name in norms)
+        name = call.name if calls == 1 else f"{call.name} #{calls}"
+        norms[name] = by_step
+        layers.append(msgspec.structs.replace(layer_diagnosis(layer), name=name))
+    return tuple(layers), norms

@@ -12,7 +12,7 @@ MAX_FILES = 15  # in a folder of source, not counting its sub-folders
 # Lowest floor first. A file may import from lower floors and from its own room, not from another room of its floor.
 FLOORS = (
     ("rnnjax/errors", "rnnjax/typing", "rnnjax/regular_files", "rnnjax/runtime/"),
-    ("rnnjax/formatting", "rnnjax/argument_checks", "rnnjax/scans/equations"),
+    ("rnnjax/formatting", "rnnjax/argument_checks", "rnnjax/dtypes", "rnnjax/scans/equations"),
     ("rnnjax/cells/", "rnnjax/data/"),
     ("rnnjax/core/",),
     ("rnnjax/nn/",),

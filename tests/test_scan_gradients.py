@@ -1,5 +1,6 @@
 """``rnnjax.gradient_flow`` and ``rnnjax.diagnose`` on networks that use no layer of rnnjax."""
 
+import functools
 import io
 from contextlib import redirect_stdout
 
@@ -111,6 +112,51 @@ def test_lengths_are_those_of_the_gradient_or_of_the_user():
 
 RESETS = np.zeros((T, B), bool)
 RESETS[7, 0] = RESETS[12] = True
+
+
+def test_a_scan_in_reverse_resets_after_the_first_step_of_an_episode():
+    """As layers of rnnjax in reverse; the first step that a scan takes has no step before it to be reset from."""
+    first = np.zeros((T, B), bool)
+    first[[0, 7]] = True  # first steps of episodes
+
+    def loss(factor, xs, before):
+        def step(h, scanned):
+            x, reset = scanned
+            h = factor * jnp.where(reset[:, None], 0, h) + x
+            return h, h
+
+        start = jnp.ones(xs.shape[1:])
+        return jax.lax.scan(step, start, (xs, before), reverse=True)[1].sum((0, 2))
+
+    right = np.concatenate([first[1:], np.zeros((1, B), bool)])
+    for before, crosses in ((right, False), (first, True)):
+        at = functools.partial(loss, before=before)
+        flow = rnnjax.gradient_flow(at, jnp.float32(0.8), XS, resets=first)
+        (share,) = flow.crossings.values()
+        assert (share > 0.1) == crosses
+    forward = rnnjax.gradient_flow(lambda f, xs: scan(f, xs, right)[1].sum((0, 2)), jnp.float32(0.8), XS, resets=right)
+    assert [*forward.crossings.values()] == [0]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("mean", [False, True])
+def test_layers_of_rnnjax_have_the_norms_of_their_taps_at_every_call(reverse, mean):
+    """The second call of a layer is another one; examples of the mean have a third of the gradient each."""
+    rnn = rnnjax.RNN(rnnjax.SimpleRNN(H), reverse=reverse)
+    xs = np.swapaxes(XS, 0, 1)
+    params = rnn.init(jax.random.key(0), xs)
+
+    def loss(params, xs):
+        _, ys = rnn.apply(params, rnn.apply(params, xs)[1])
+        losses = (ys[:, 0 if reverse else -1] ** 2).sum(-1)
+        return losses.mean() if mean else losses
+
+    flow = rnnjax.gradient_flow(loss, params, xs)
+    tapped, taps, _ = rnnjax.observe(lambda params, xs: loss(params, xs).sum())(params, xs)
+    gradients = jax.grad(tapped)(taps, params, xs)
+    assert [*flow.norms] == [layer.name for layer in flow.diagnosis.layers] == ["rnn", "rnn #2"]
+    for norms, (gradient,) in zip(flow.norms.values(), gradients.values(), strict=True):
+        np.testing.assert_allclose(norms, np.linalg.norm(gradient, axis=-1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("late", [False, True])

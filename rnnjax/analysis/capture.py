@@ -75,14 +75,14 @@ def record_calls(loss: Loss, params: PyTree, batch: PyTree) -> tuple[jax.Array, 
 
 
 def backpropagate(
-    loss: Loss, params: PyTree, batch: PyTree
+    loss: Loss, params: PyTree, batch: PyTree, *, mean: bool = False
 ) -> tuple[jax.Array, tuple[LayerCall, ...], tuple[LayerGradients, ...]]:
     """``record_calls``, and the gradients of each example's own loss at the inputs and outputs of every layer.
 
     Examples must not influence each other (no batch normalisation): then one backward pass of the sum of the losses
-    gives every example's own gradient.
+    gives every example's own gradient. With ``mean`` the loss may also be one number, whose gradients then are given.
     """
-    program, shapes = _trace(loss, params, batch)
+    program, shapes = _trace(loss, params, batch, mean)
 
     def total_loss(perturbations: list[Perturbation]) -> tuple[jax.Array, PyTree]:
         losses, calls = program(perturbations)
@@ -97,13 +97,17 @@ def backpropagate(
         layers += _layer_calls(call)
         d_xs, ct_ys = (_by_call(call, steps, axes_before_batch=1) for steps in (gradient.xs, gradient.ys))
         of_layers += zip(d_xs, _by_call(call, gradient.final), ct_ys, strict=True)
-    return losses, tuple(layers), tuple(_layer_gradients(call, *g) for call, g in zip(layers, of_layers, strict=True))
+    return (
+        losses,
+        tuple(layers),
+        tuple(_layer_gradients(call, *g) for call, g in zip(layers, of_layers, strict=True)),
+    )
 
 
 Program = Callable[[list[Perturbation] | None], tuple[jax.Array, list[MarkedCall]]]
 
 
-def _trace(loss: Loss, params: PyTree, batch: PyTree) -> tuple[Program, list[MarkedCall]]:
+def _trace(loss: Loss, params: PyTree, batch: PyTree, mean: bool = False) -> tuple[Program, list[MarkedCall]]:
     """The loss as a program with perturbations, and the shapes of the calls in it; its result is checked."""
     refused: list[str] = []
 
@@ -129,7 +133,7 @@ def _trace(loss: Loss, params: PyTree, batch: PyTree) -> tuple[Program, list[Mar
             "in model.apply({'params': params}, batch), and make its layers of rnnjax.RNN(cell)"
         )
     rows = {call.lengths.shape[0] for marked in calls for call in jax.eval_shape(_layer_calls, marked)}
-    if refused or not _fits(losses.shape, rows, batch):
+    if refused or not (_fits(losses.shape, rows, batch) or (mean and losses.shape == ())):
         raise ValueError(
             f"the loss must be one number for each example, shape ({min(rows)},), got "
             f"{refused[0] if refused else losses.shape}; return it before taking the mean"
@@ -170,7 +174,7 @@ def _layer_calls(marked: MarkedCall) -> list[LayerCall]:
 
 def in_reading_order(call: LayerCall, resets: jax.Array) -> jax.Array:
     """First steps of episodes (T, N) as the steps before which a layer must reset, in the order in which it reads."""
-    before = reset_before(resets, jnp.arange(len(resets))[:, None] < call.lengths[None], call.reverse)
+    before = reset_before(resets, jnp.arange(len(resets), dtype=jnp.int32)[:, None] < call.lengths[None], call.reverse)
     ordered: jax.Array = flip_valid(before, call.lengths) if call.reverse else before
     return ordered
 
@@ -204,7 +208,7 @@ def _at(index: tuple[int, ...], tree: PyTree) -> PyTree:
 def _layer_gradients(call: LayerCall, d_xs: jax.Array, ct_final: CellState, ct_ys: jax.Array) -> LayerGradients:
     """Gradients of a layer as those of ``call``; that of the final state is added to the last step's."""
     if call.reverse:  # outputs past an example's end are the initial state here, so their gradient belongs to no step
-        valid = jnp.arange(len(ct_ys))[:, None, None] < call.lengths[None, :, None]
+        valid = jnp.arange(len(ct_ys), dtype=jnp.int32)[:, None, None] < call.lengths[None, :, None]
         d_xs, ct_ys = flip_valid((d_xs, jnp.where(valid, ct_ys, 0)), call.lengths)
     zeros = jnp.zeros_like(ct_ys)
     ct_states = call.cell.make_state(ct_ys, zeros) if call.cell.has_separate_memory else call.cell.State(ct_ys)

@@ -44,7 +44,7 @@ def decision(logits: jax.Array, target: jax.Array | int | None) -> jax.Array:
     """
     if target is None or logits.shape[-1] == 1:
         return logits[:, 0]
-    is_target = jnp.arange(logits.shape[-1]) == target
+    is_target = jnp.arange(logits.shape[-1], dtype=jnp.int32) == target
     others = jnp.where(is_target, -jnp.inf, logits).max(axis=-1)
     return jnp.sum(jnp.where(is_target, logits, 0), axis=-1) - others
 
@@ -79,5 +79,5 @@ def in_batches(score: Callable[[jax.Array], jax.Array], count: int, steps: int) 
     """
     batches = -(-count // max(1, min(BATCH, BATCH_STEPS // steps)))
     size = -(-count // batches)
-    rows = jnp.minimum(jnp.arange(batches * size), count - 1).reshape(batches, size)
+    rows = jnp.minimum(jnp.arange(batches * size, dtype=jnp.int32), count - 1).reshape(batches, size)
     return jax.lax.map(score, rows).reshape(-1)[:count]

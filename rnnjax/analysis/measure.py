@@ -61,7 +61,7 @@ class LayerMeasurements:
 class Measurements(NamedTuple):
     """Result of ``measure``; tuples have an entry for each call of a recurrent layer."""
 
-    losses: jax.Array  # (B,)
+    losses: jax.Array  # (B,), or () of a mean
     calls: tuple[LayerCall, ...]  # arguments of the calls
     steps: tuple[Steps, ...]  # linearised steps
     paths: tuple[Paths, ...]  # parts of the gradient of the memory
@@ -69,7 +69,9 @@ class Measurements(NamedTuple):
     layers: tuple[LayerMeasurements, ...]
 
 
-def measure(loss: Loss, params: PyTree, batch: PyTree, resets: jax.Array | None = None) -> Measurements:
+def measure(
+    loss: Loss, params: PyTree, batch: PyTree, resets: jax.Array | None = None, *, mean: bool = False
+) -> Measurements:
     """Measure every recurrent layer that ``loss`` calls; the caller compiles it.
 
     Args:
@@ -77,8 +79,9 @@ def measure(loss: Loss, params: PyTree, batch: PyTree, resets: jax.Array | None 
         params: its first argument.
         batch: its second argument.
         resets: (T, B) bool, the first steps of episodes, which no gradient should cross; for layers of T steps.
+        mean: whether the loss may also be one number, the mean of all.
     """
-    losses, calls, gradients = backpropagate(loss, params, batch)
+    losses, calls, gradients = backpropagate(loss, params, batch, mean=mean)
     steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths, resets=c.resets) for c in calls)
     parts = tuple(paths(c.cell, c.params, s, g.ct_states) for c, s, g in zip(calls, steps, gradients, strict=True))
     layers = tuple(
@@ -110,7 +113,7 @@ def measure_layer(
     count, curves = _curves(cell, params, own, parts, lengths)
     decay = (a.reshape(len(count), -1) for a in loss_decay(cell, params, steps, ct_states))
     curves["decay"] = quantiles_of_known(*decay)
-    averaged = (jnp.arange(len(count)) > 0) & (4 * count >= count[0])
+    averaged = (jnp.arange(len(count), dtype=jnp.int32) > 0) & (4 * count >= count[0])
     shares = jnp.where(averaged, curves["belt_share"][1], jnp.nan)
 
     longest = jnp.argmax(lengths)
@@ -183,10 +186,12 @@ def product_lengths(steps: int) -> tuple[int, ...]:
 def _products(cell: ElementwiseCell, params: Params, steps: Steps, length: jax.Array) -> jax.Array:
     """Log largest and smallest singular value of ∂s_end/∂s_{end-p}, (P, 2), of one example; NaN where it is shorter."""
     counts = product_lengths(len(steps.f))
-    backward = length - 1 - jnp.arange(counts[-1])  # from the last step; clipped indices end in NaN below
+    backward = (
+        length - 1 - jnp.arange(counts[-1], dtype=jnp.int32)
+    )  # from the last step; clipped indices end in NaN below
     jacobians = step_jacobians(cell, params, jax.tree.map(lambda a: a[jnp.clip(backward, 0)], steps))
     values = extreme_singular_values(jnp.swapaxes(jacobians, -1, -2), counts)  # transposed, J_end is the first factor
-    return jnp.where(length >= jnp.array(counts)[:, None], jnp.stack(values, axis=-1), jnp.nan)
+    return jnp.where(length >= jnp.array(counts, jnp.int32)[:, None], jnp.stack(values, axis=-1), jnp.nan)
 
 
 def nonfinite_origin(measurements: Measurements) -> Origin:

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnjax.analysis.decision import HashableModel, decision, in_batches, last_logits
 from rnnjax.analysis.word_attribution import Explanation, vector_norms
-from rnnjax.argument_checks import check_array, check_floats, check_integers, describe
+from rnnjax.argument_checks import check_array, check_floats, check_integer, check_integers, describe
 from rnnjax.nn.classifier import SequenceClassifier
 from rnnjax.nn.interception import intercept_methods
 from rnnjax.typing import ModelParams, PyTree
@@ -43,6 +43,8 @@ def explain_steps(model: nn.Module, params: ModelParams, inputs: np.ndarray, tar
         check_integers("inputs", inputs, inputs.shape, 0, model.vocabulary - 1)
         ids, inputs = jnp.asarray(inputs), np.eye(model.vocabulary, dtype=np.float32)[inputs]
     check_floats("inputs", inputs, "(T, D)")
+    if target is not None:
+        check_integer("target", target, 0, model.classes - 1)
     return Explanation(*map(np.asarray, _explain(HashableModel(model), params, ids, jnp.asarray(inputs), target)))
 
 
@@ -67,7 +69,7 @@ def _explain(
         return score(jnp.broadcast_to(xs, (len(rows), *xs.shape)), rows + 1)
 
     def score_without(rows: jax.Array) -> jax.Array:
-        batch = jnp.where((jnp.arange(T)[None] == rows[:, None])[..., None], 0, xs[None])
+        batch = jnp.where((jnp.arange(T, dtype=jnp.int32)[None] == rows[:, None])[..., None], 0, xs[None])
         return score(batch, jnp.full_like(rows, T))
 
     gradients = jax.grad(lambda xs: score(xs[None], jnp.array([T])).sum())(xs)

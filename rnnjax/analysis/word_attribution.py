@@ -211,7 +211,7 @@ def _without_each_word(
 
 def _replaced(tokens: Ids, positions: Ids, new_ids: Ids | int) -> jax.Array:
     """``tokens`` (B, T) with the word at ``positions`` (B,) of each text set to ``new_ids``, (B, 1) or a scalar."""
-    return jnp.where(jnp.arange(tokens.shape[1])[None] == positions[:, None], new_ids, tokens)
+    return jnp.where(jnp.arange(tokens.shape[1], dtype=jnp.int32)[None] == positions[:, None], new_ids, tokens)
 
 
 def vector_norms(gradients: jax.Array) -> jax.Array:

@@ -39,8 +39,8 @@ def divide_alike(of_steps: PyTree, of_examples: PyTree, axis: int = 1) -> tuple[
 
 
 def varying_axes(a: Any) -> frozenset[str]:
-    """Inside ``shard_map`` with its check of them, the mesh axes that ``a`` varies over."""
-    kind: Any = jax.typeof(a)
+    """Inside ``shard_map`` with its check of them, the mesh axes that an array, or one of its type, varies over."""
+    kind: Any = a if isinstance(a, jax.core.ShapedArray) else jax.typeof(a)
     if hasattr(kind, "manual_axis_type"):
         return frozenset(kind.manual_axis_type.varying)
     return frozenset(kind.vma)  # jax < 0.10
@@ -52,7 +52,11 @@ def vary_alike(tree: PyTree) -> PyTree:
     A scan's carry and a custom backward pass must not change that type. The gradient of a shared parameter needs a sum
     over devices, which JAX then adds outside of them.
     """
-    axes = frozenset().union(*map(varying_axes, jax.tree.leaves(tree)))
+    return vary_over(tree, frozenset().union(*map(varying_axes, jax.tree.leaves(tree))))
+
+
+def vary_over(tree: PyTree, axes: frozenset[str]) -> PyTree:
+    """Inside ``shard_map``, mark every array as varying over these mesh axes."""
 
     def vary(a: jax.Array) -> jax.Array:
         missing = tuple(axes - varying_axes(a))

@@ -59,7 +59,7 @@ def fused_scan(
 
 def _fill_outside(span: Span, states: jax.Array, before: jax.Array, after: jax.Array) -> jax.Array:
     """``states`` (T, N, H) with the state ``before`` the first step of the span and the one ``after`` its last."""
-    t = jnp.arange(states.shape[0])[:, None, None]
+    t = jnp.arange(states.shape[0], dtype=jnp.int32)[:, None, None]
     return jnp.where(t < span.first, before[None], jnp.where(t < span.stop, states, after[None]))
 
 
@@ -170,7 +170,9 @@ def _backward(
 
     entering = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[length - 1 : -1 : length]]), state, states)
     if inputs.span is not None:  # the states before its first chunk were not written
-        is_first = (jnp.arange(inputs.xs.shape[0] // length) == inputs.span.first // length)[:, None, None]
+        is_first = (jnp.arange(inputs.xs.shape[0] // length, dtype=jnp.int32) == inputs.span.first // length)[
+            :, None, None
+        ]
         entering = jax.tree.map(lambda a, b: jnp.where(is_first, a[None], b), state, entering)
     beside = _no_gates(compiler, cell, state, *own), jax.tree.map(jnp.zeros_like, own)
     carry = (ct_final, beside), jax.tree.map(jnp.zeros_like, params._replace(own=None))

@@ -123,5 +123,5 @@ def mask_padding(inputs: ScanInputs, steps: int) -> ScanInputs:
     rows = inputs.xs.shape[0]
     if inputs.mask is not None or rows == steps:
         return inputs
-    mask = jnp.broadcast_to((jnp.arange(rows) < steps)[:, None, None], inputs.xs[..., :1].shape)
+    mask = jnp.broadcast_to((jnp.arange(rows, dtype=jnp.int32) < steps)[:, None, None], inputs.xs[..., :1].shape)
     return inputs._replace(mask=mask)

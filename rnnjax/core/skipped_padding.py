@@ -42,7 +42,7 @@ def scan_valid_chunks(
         has_valid_steps = (first < span.stop) & (first + length > span.first)
         return jax.lax.cond(has_valid_steps, run, skip, state, steps_of_chunk)
 
-    firsts = jnp.arange(0, chunks.xs.shape[0] * length, length)
+    firsts = jnp.arange(0, chunks.xs.shape[0] * length, length, dtype=jnp.int32)
     final, outputs = jax.lax.scan(chunk, state, (firsts, chunks.of_steps))
     states, ys = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:steps], outputs)
     return final, states, ys

@@ -135,7 +135,11 @@ def unroll_with_outputs(
         return jax.tree.map(lambda a: a.reshape(*lead, -1, *a.shape[batch_axes:]), tree)
 
     span = None if lengths is None else valid_span(as_int32(lengths), steps, reverse)
-    mask = None if lengths is None else jnp.arange(steps)[:, None, None] < jnp.reshape(as_int32(lengths), (1, -1, 1))
+    mask = (
+        None
+        if lengths is None
+        else jnp.arange(steps, dtype=jnp.int32)[:, None, None] < jnp.reshape(as_int32(lengths), (1, -1, 1))
+    )
     reset = None
     if resets is not None:
         starts = jnp.asarray(resets).reshape(steps, -1)

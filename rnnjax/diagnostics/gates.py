@@ -41,7 +41,7 @@ def saturation(cell: ElementwiseCell, params: Params, steps: Steps) -> jax.Array
         blocks = (*values.shape[:-1], len(cell.gates), cell.features)
 
         def slope(k: int) -> jax.Array:
-            chosen = jnp.repeat(jnp.arange(len(cell.gates)) == k, cell.features).astype(values.dtype)
+            chosen = jnp.repeat(jnp.arange(len(cell.gates), dtype=jnp.int32) == k, cell.features).astype(values.dtype)
             return pull_back(jnp.broadcast_to(chosen, values.shape))[0].reshape(blocks)[..., k, :]
 
         return jnp.abs(jnp.stack([slope(k) for k in range(len(cell.gates))], axis=-2))
@@ -103,7 +103,7 @@ def padding_read(xs: jax.Array, lengths: jax.Array, *, shortest: int = 3) -> jax
     check_integer("shortest", shortest, 1)
     lengths = as_int32(lengths)
     at_end, at_start = (_equal_at_end(inputs, lengths, shortest) for inputs in (xs, flip_valid(xs, lengths)))
-    steps = jnp.arange(xs.shape[0])[:, None]
+    steps = jnp.arange(xs.shape[0], dtype=jnp.int32)[:, None]
     before = steps < (lengths - at_end - 1)[None, :]  # without the change in front of the end
     repeats = ((xs == jnp.roll(xs, -1, axis=0)).all(axis=-1) & before).sum()
     rate = (repeats + 1) / (before.sum() + 1)
@@ -119,7 +119,7 @@ def _equal_at_end(xs: jax.Array, lengths: jax.Array, shortest: int) -> jax.Array
 
     It is also 0 where all inputs of an example are equal, which tells nothing.
     """
-    steps = jnp.arange(xs.shape[0])[:, None]
+    steps = jnp.arange(xs.shape[0], dtype=jnp.int32)[:, None]
     valid = steps < lengths[None, :]
     last = jnp.take_along_axis(xs, jnp.maximum(lengths - 1, 0)[None, :, None], axis=0)
     equals_last = (xs == last).all(axis=-1) & valid

@@ -79,7 +79,7 @@ def by_lag(values: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]
     """
     check_array("values", values, "(T, B)")
     check_integers("lengths", lengths, values.shape[1:], 0, values.shape[0])
-    steps = as_int32(lengths)[None, :] - 1 - jnp.arange(values.shape[0])[:, None]
+    steps = as_int32(lengths)[None, :] - 1 - jnp.arange(values.shape[0], dtype=jnp.int32)[:, None]
     exists = steps >= 0
     return jnp.where(exists, jnp.take_along_axis(values, jnp.clip(steps, 0, None), axis=0), 0), exists
 

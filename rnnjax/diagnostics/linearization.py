@@ -74,7 +74,7 @@ def linearise(
         state = cell.initial_state(xs.shape[1:-1])
     valid = jnp.ones(xs.shape[:-1], bool)
     if lengths is not None:
-        t = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * jnp.ndim(lengths))
+        t = jnp.arange(xs.shape[0], dtype=jnp.int32).reshape(-1, *(1,) * jnp.ndim(lengths))
         valid = t < as_int32(lengths)[None]
         xs = jnp.where(valid[..., None], xs, 0)
     before = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), state, states)
@@ -206,7 +206,7 @@ def flip_valid(tree: PyTree, lengths: jax.Array) -> PyTree:
     lengths = as_int32(lengths)
 
     def flip(a: jax.Array) -> jax.Array:
-        t = jnp.arange(a.shape[0])[:, None]
+        t = jnp.arange(a.shape[0], dtype=jnp.int32)[:, None]
         source = jnp.where(t < lengths[None, :], lengths[None, :] - 1 - t, t)
         return jnp.take_along_axis(a, source.reshape(*source.shape, *(1,) * (a.ndim - 2)), axis=0)
 

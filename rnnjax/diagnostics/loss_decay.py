@@ -91,7 +91,7 @@ def by_source_lag(norms: jax.Array, sources: Sources) -> tuple[jax.Array, jax.Ar
 def read_at_steps(steps: Steps, ct_states: CellState) -> CellState:
     """λ of (T, B, H) with what stands past an example's end added to its last valid step, and 0 there."""
     last = steps.valid.sum(axis=0)[None] - 1
-    t = jnp.arange(len(steps.valid))[:, None]
+    t = jnp.arange(len(steps.valid), dtype=jnp.int32)[:, None]
 
     def fold(ct: jax.Array) -> jax.Array:
         at_last = jnp.where((t >= last)[..., None], ct, 0).sum(axis=0)
@@ -105,7 +105,7 @@ def source_steps(strength: jax.Array, sources: int = SOURCES) -> Sources:
     known = jnp.where(jnp.isfinite(strength), strength, 0)
     largest = known.max(axis=0)
     running = jnp.cumsum(known / jnp.where(largest > 0, largest, 1)[None], axis=0)
-    parts = (jnp.arange(1, sources) / sources).astype(running.dtype)[:, None, None]
+    parts = (jnp.arange(1, sources, dtype=jnp.int32) / sources).astype(running.dtype)[:, None, None]
     inner = jnp.argmax(running[None] >= parts * running[None, -1:], axis=1)
     last = len(strength) - 1 - jnp.argmax(known[::-1] > 0, axis=0)
     inner = jnp.where(jnp.take_along_axis(known, inner, axis=0) > 0, inner, last[None])

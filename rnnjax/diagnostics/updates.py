@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from rnnjax.dtypes import promoted
 from rnnjax.typing import ModelParams, PyTree
 
 
@@ -23,8 +24,8 @@ def update_ratios(updates: ModelParams, params: ModelParams) -> dict[str, jax.Ar
         raise ValueError(f"updates must have the structure of params, {structure}, got {jax.tree.structure(updates)}")
 
     def ratio(update: jax.Array, block: jax.Array) -> jax.Array:
-        size = jnp.linalg.norm(block.ravel())
-        return jnp.where(size > 0, jnp.linalg.norm(update.ravel()) / jnp.where(size > 0, size, 1), jnp.nan)
+        change, size = (jnp.linalg.norm(a.ravel().astype(promoted(a.dtype, jnp.float32))) for a in (update, block))
+        return jnp.where(size > 0, change / jnp.where(size > 0, size, 1), jnp.nan)
 
     ratios = jax.tree_util.tree_leaves_with_path(jax.tree.map(ratio, updates, params))
     return {jax.tree_util.keystr(path, simple=True, separator="/"): value for path, value in ratios}

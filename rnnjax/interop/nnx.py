@@ -29,7 +29,7 @@ class NnxRNN(nnx.Module):
 
     As a dict, the parameters are those of ``rnnjax.RNN`` under "cell", so weights can be moved between the two.
     Outputs have the dtype of parameters and products, while states are float32 at least. It also takes the arguments of
-    ``nnx.RNN``, so it can be a layer of ``nnx.Bidirectional``. ``rnnjax.diagnose`` supports modules of Flax linen only.
+    ``nnx.RNN``, so it can be a layer of ``nnx.Bidirectional``.
 
     Args:
         cell: any cell of ``rnnjax``.

@@ -48,7 +48,7 @@ def pooled(
         return last_output(recurrent, final, ys, lengths)
     valid = jnp.ones(ys.shape[:2], bool)
     if lengths is not None:
-        valid = jnp.arange(ys.shape[1])[None, :] < as_int32(lengths)[:, None]
+        valid = jnp.arange(ys.shape[1], dtype=jnp.int32)[None, :] < as_int32(lengths)[:, None]
     if pooling == "mean":
         steps = jnp.maximum(valid.sum(axis=1), 1)[:, None].astype(ys.dtype)
         return jnp.where(valid[..., None], ys, 0).sum(axis=1) / steps

@@ -59,14 +59,14 @@ class ScanCall:
     def of_each_run(self, function: Callable[[ScanRun], PyTree]) -> PyTree:
         """``function`` of every run, one after the other; its results stacked, (R, ...)."""
         if not self.site.outer:
-            return jax.tree.map(lambda a: a[None], function(self.first_run()))
+            return jax.tree.map(lambda a: a[None], function(self.run()))
         varying, fill = self._split()
         return jax.lax.map(lambda arrays: function(fill(arrays)), varying)
 
-    def first_run(self) -> ScanRun:
-        """The only run, or that at the first step of the scans around it."""
+    def run(self, index: jax.Array | int = 0) -> ScanRun:
+        """One of the runs, in the order of the steps of the scans around it."""
         varying, fill = self._split()
-        return fill([a[0] for a in varying])
+        return fill([a[index] for a in varying])
 
     @property
     def shared_consts(self) -> frozenset[int]:

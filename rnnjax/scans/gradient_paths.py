@@ -1,9 +1,10 @@
 """The gradient at each step of any scan, split by the paths that it took: direct, belt and detour.
 
 A path of the gradient from a state to the loss is *direct* where it leaves the scan at the same step, through an output
-or as the final state. It is of the *belt* where it goes on to later steps and meets no matrix product or convolution
-there before it leaves, and of the *detour* where it meets one. For a cell that is elementwise but for its recurrent
-kernels that is the split of ``diagnostics.paths``, without its equations:
+or as the final state, or into an array of the carry that only collects what steps compute, such as a running loss. It
+is of the *belt* where it goes on to later steps and meets no matrix product or convolution there before it leaves, and
+of the *detour* where it meets one. For a cell that is elementwise but for its recurrent kernels that is the split of
+``diagnostics.paths``, without its equations:
 
     total_t = direct_t + belt_t + detour_t
 
@@ -21,6 +22,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Var
 
 from rnnjax.scans.calls import Arrays, ScanRun
+from rnnjax.scans.carries import collecting
 from rnnjax.scans.equations import CALLS, CHECKPOINTS, bind, inner_programs, is_differentiable, is_literal
 
 PRODUCTS = {"dot_general", "conv_general_dilated", "ragged_dot", "ragged_dot_general"}
@@ -34,6 +36,7 @@ class ScanPaths(NamedTuple):
     belt: Arrays
     detour: Arrays
     incoming: Arrays  # (T, ...): the gradient of the steps from t on with respect to the carry before step t
+    collected: Arrays  # (T, ...): the gradient of what a step adds to an array that only collects; None for others
 
     @property
     def total(self) -> Arrays:
@@ -87,29 +90,62 @@ def pull(run: ScanRun, carry: Arrays, xs_t: Arrays, ct_carry: Arrays, ct_ys: Arr
 
 def gradient_paths(run: ScanRun) -> ScanPaths:
     """Direct, belt and detour of ∂L/∂carry_t at every step, in one pass back through the steps."""
-    which, last = states(run), run.length - 1
+    which = states(run)
+    last, collected = run.length - 1, _collected(run)
     ct_final = [ct for ct in run.ct_final if ct is not None]
     ct_ys = [ct for ct in run.ct_ys if ct is not None]
 
     def step(later: tuple[Arrays, Arrays], inputs: Any) -> tuple[tuple[Arrays, Arrays], ScanPaths]:
-        t, carry, xs_t, ct_ys_t = inputs
+        t, carry, xs_t, ct_ys_t, collected_t = inputs
         from_later, from_belt = later  # at the new carry
-        at_end = [jnp.where(t == last, ct, 0) for ct in ct_final]
+        at_end = leaving(ct_final, t == last, collected_t)
         zeros = [jnp.zeros_like(ct) for ct in ct_ys_t]
         arriving = _stack((at_end, ct_ys_t), (from_later, zeros), (from_belt, zeros))
         pulled = jax.vmap(lambda ct: pull(run, carry, xs_t, *ct))(arriving)
         direct, of_later, belt = ([a[i] for a in pulled.made] for i in range(3))
-        incoming = [a[0] + a[1] for a in pulled.incoming]
+        incoming = without_collecting([a[0] + a[1] for a in pulled.incoming], collected)
         reached_by_belt = [a + b for a, b in zip(from_belt, at_end, strict=True)]
         along_belt = pull(run, carry, xs_t, reached_by_belt, ct_ys_t, belt=True)
         detour = [a - b for a, b in zip(of_later, belt, strict=True)]
-        return (incoming, along_belt.incoming), ScanPaths(direct, belt, detour, incoming)
+        next_belt = without_collecting(along_belt.incoming, collected)
+        return (incoming, next_belt), ScanPaths(direct, belt, detour, incoming, [None] * len(which))
 
     nothing = [jnp.zeros_like(run.carry[i]) for i in which]
     start = nothing, nothing
     paths: ScanPaths
-    _, paths = jax.lax.scan(step, start, (jnp.arange(run.length), run.carries(), run.xs, ct_ys), reverse=True)
-    return paths
+    steps = jnp.arange(run.length, dtype=jnp.int32), run.carries(), run.xs, ct_ys, collected
+    _, paths = jax.lax.scan(step, start, steps, reverse=True)
+    return paths._replace(collected=collected)
+
+
+def leaving(ct_final: Arrays, is_last: Any, collected_t: Arrays) -> Arrays:
+    """The gradient at the new carry of a step that goes no further into the scan."""
+    return [jnp.where(is_last, ct, 0) if own is None else own for ct, own in zip(ct_final, collected_t, strict=True)]
+
+
+def without_collecting(incoming: Arrays, collected: Arrays) -> Arrays:
+    """The gradient at the carry before a step, 0 for the arrays that only collect."""
+    pairs = zip(incoming, collected, strict=True)
+    return [a if of_steps is None else jnp.zeros_like(a) for a, of_steps in pairs]
+
+
+def _collected(run: ScanRun) -> Arrays:
+    """Field ``collected`` of ``ScanPaths``: the total gradient of the arrays that only collect."""
+    which = states(run)
+    collects = collecting(run.body, len(run.consts), len(run.carry), run.length)
+    if not any(collects[i] for i in which):
+        return [None] * len(which)
+    ct_ys = [ct for ct in run.ct_ys if ct is not None]
+
+    def step(later: Arrays, inputs: Any) -> tuple[Arrays, Arrays]:
+        carry, xs_t, ct_ys_t = inputs
+        pulled = pull(run, carry, xs_t, later, ct_ys_t)
+        return pulled.incoming, [a if collects[i] else None for i, a in zip(which, pulled.made, strict=True)]
+
+    ct_final = [ct for ct in run.ct_final if ct is not None]
+    collected: Arrays
+    _, collected = jax.lax.scan(step, ct_final, (run.carries(), run.xs, ct_ys), reverse=True)
+    return collected
 
 
 def _stack(*trees: Any) -> Any:

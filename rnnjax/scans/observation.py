@@ -1,6 +1,6 @@
 """``rnnjax.observe``: the gradient at every step of every scan of a function, which need not be changed for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 
-from rnnjax.argument_checks import check_byte_order, describe
+from rnnjax.argument_checks import check_byte_order, describe, is_array
+from rnnjax.core.batch_sharding import vary_over
 from rnnjax.nn.layer_marks import TAPS, marking
 from rnnjax.scans.evaluate import Added, evaluate
 from rnnjax.scans.sites import Site, find_sites
@@ -63,20 +64,25 @@ def observe(fun: Callable[..., PyTree]) -> Callable[..., Observation]:
         program, shapes = trace(fun, *args, **kwargs)
         sites = find_sites(program)
         expected = _structure(args, kwargs)
-        paths = {site.name: site.path for site in sites if site.hidden is None}
+        seen = {site.name: site for site in sites if site.hidden is None}
 
         def tapped(taps: SiteTaps, *args: PyTree, **kwargs: PyTree) -> PyTree:
             if _structure(args, kwargs) != expected:
                 raise ValueError(
-                    "tapped is made for arguments of the shapes that observe was called with; call observe again"
+                    "tapped is made for arguments of the shapes and dtypes that observe was called with; call observe "
+                    "again"
                 )
-            if unknown := taps.keys() - paths.keys():
-                raise ValueError(f"taps has {min(unknown)!r}, which is no site; there are {', '.join(paths) or 'none'}")
-            at_paths = {paths[name]: Added(of_site) for name, of_site in taps.items()}
+            if not isinstance(taps, Mapping):
+                raise ValueError(f"taps must be a dict like that of observe, got {describe(taps)}")
+            if unknown := taps.keys() - seen.keys():
+                raise ValueError(f"taps has {min(unknown)!r}, which is no site; there are {', '.join(seen) or 'none'}")
+            for name, of_site in taps.items():
+                _check_taps(name, of_site, seen[name])
+            at_paths = {seen[name].path: Added(of_site) for name, of_site in taps.items()}
             results, _ = evaluate(program, jax.tree.leaves((args, kwargs)), at_paths)
             return jax.tree.unflatten(jax.tree.structure(shapes), results)
 
-        return Observation(tapped, {site.name: _zero_taps(site) for site in sites if site.hidden is None}, sites)
+        return Observation(tapped, {name: _zero_taps(site) for name, site in seen.items()}, sites)
 
     return observed
 
@@ -88,14 +94,26 @@ def trace(fun: Callable[..., PyTree], *args: PyTree, **kwargs: PyTree) -> tuple[
     return traced
 
 
-def _structure(*arguments: PyTree) -> tuple[PyTree, list[tuple[int, ...]]]:
+def _structure(*arguments: PyTree) -> tuple[PyTree, list[tuple[tuple[int, ...], Any]]]:
     leaves, tree = jax.tree.flatten(arguments)
-    return tree, [jnp.shape(leaf) for leaf in leaves]
+    return tree, [(kind.shape, kind.dtype) for kind in map(jax.typeof, leaves)]
 
 
 def _zero_taps(site: Site) -> tuple[jax.Array | None, ...]:
     leading = (*site.outer, site.length)
-    return tuple(None if a is None else jnp.zeros((*leading, *a.shape), a.dtype) for a in site.carry)
+    arrays = zip(site.carry, site.varying, strict=True)
+    return tuple(None if a is None else vary_over(jnp.zeros((*leading, *a.shape), a.dtype), axes) for a, axes in arrays)
+
+
+def _check_taps(name: str, of_site: Any, site: Site) -> None:
+    """Raise ValueError unless ``of_site`` has an array like those of ``observe`` for each array of the carry."""
+    expected = [None if a is None else ((*site.outer, site.length, *a.shape), a.dtype) for a in site.carry]
+    if not isinstance(of_site, tuple | list) or len(of_site) != len(expected):
+        raise ValueError(f"taps[{name!r}] must have {len(expected)} arrays or None, got {describe(of_site)}")
+    for i, (a, wanted) in enumerate(zip(of_site, expected, strict=True)):
+        if a is not None and (not is_array(a) or (a.shape, a.dtype) != wanted):
+            wanted_text = "None" if wanted is None else f"{wanted[1].name} of shape {wanted[0]}"
+            raise ValueError(f"taps[{name!r}][{i}] must be {wanted_text}, got {describe(a)}")
 
 
 def _check_arrays(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

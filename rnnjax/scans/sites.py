@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
+from rnnjax.core.batch_sharding import varying_axes
 from rnnjax.nn.layer_marks import LayerInfo, mark_p, read_mark
 from rnnjax.scans.equations import (
     CALLS,
@@ -51,6 +52,8 @@ class Site:
     layer: LayerInfo | None = None
     hidden: str | None = None
     path: Path = field(default=(), repr=False, compare=False)
+    maps: tuple[bool, ...] = field(default=(), repr=False, compare=False)  # which scans around it have no carry
+    varying: tuple[frozenset[str], ...] = field(default=(), repr=False, compare=False)  # mesh axes of a shard_map
 
     def __str__(self) -> str:
         """One line: what the site is, or why it cannot be seen."""
@@ -70,6 +73,7 @@ class _Around(NamedTuple):
     path: Path = ()
     names: tuple[str, ...] = ()
     outer: tuple[int, ...] = ()
+    maps: tuple[bool, ...] = ()
     within: tuple[str, ...] = ()
     hidden: str | None = None
 
@@ -137,7 +141,7 @@ def _of_equation(eqn: JaxprEqn, here: _Around) -> Iterator[Site]:
         carry = [v.aval for v in scan_parts(eqn, eqn.invars).carry]
         if any(map(is_differentiable, carry)):
             yield _site(eqn, here, hidden=here.hidden)
-        here = here._replace(outer=(*here.outer, eqn.params["length"]))
+        here = here._replace(outer=(*here.outer, eqn.params["length"]), maps=(*here.maps, not carry))
     elif name == "rnn_fwd" or (name == "while" and any(is_differentiable(v.aval) for v in eqn.outvars)):
         yield _site(eqn, here, hidden=HIDDEN[name])
     if name not in (*CALLS, *CHECKPOINTS, "scan", "cond"):
@@ -174,6 +178,8 @@ def _site(eqn: JaxprEqn, here: _Around, hidden: str | None) -> Site:
         within=here.within,
         hidden=hidden,
         path=here.path,
+        maps=here.maps,
+        varying=tuple(varying_axes(v.aval) for v in carry),
     )
 
 
@@ -196,6 +202,8 @@ def _layer_site(eqn: JaxprEqn, here: _Around) -> Site:
         layer=info,
         hidden=here.hidden,
         path=here.path,
+        maps=here.maps,
+        varying=(frozenset[str]().union(*map(varying_axes, avals)),) * len(taps),
     )
 
 

@@ -60,7 +60,7 @@ def measure_cells(
     losses, calls = backpropagate(program, sites, jax.tree.leaves((params, batch)))
     layers = []
     for (name, layer), call in zip(named, calls, strict=True):
-        valid = jnp.arange(call.site.length)[:, None] < lengths[None]
+        valid = jnp.arange(call.site.length, dtype=jnp.int32)[:, None] < lengths[None]
         begins = None if resets is None else reset_before(resets, valid, layer.reverse)
         if layer.reverse:  # the layer turns its inputs round, padding included
             valid, begins = jax.tree.map(lambda a: a[::-1], (valid, begins))

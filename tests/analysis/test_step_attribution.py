@@ -138,3 +138,9 @@ def test_a_text_is_explained_for_a_target(x64, target):
 def test_what_cannot_be_explained_is_named(model, inputs, message):
     with pytest.raises(ValueError, match=message):
         explain_steps(model, {}, inputs)
+
+
+@pytest.mark.parametrize("target", [-1, C])
+def test_a_target_is_one_of_the_classes(target):
+    with pytest.raises(ValueError, match=f"target must be a whole number from 0 to {C - 1}, got {target}"):
+        explain_steps(CASES["numbers"], {}, np.zeros((3, D), np.float32), target)

@@ -46,6 +46,13 @@ def test_update_ratios_are_named_by_their_path():
     assert np.isnan(ratios["cell/b"])
 
 
+def test_update_ratios_of_half_precision_are_those_of_single_precision():
+    """Squares of 1e-3 and below vanish in float16, and their sum over many weights overflows."""
+    for size, rate in ((300, 1e-3), (9, 1e-5)):
+        params = {"w": jnp.ones((size, size), jnp.float16)}
+        assert float(update_ratios({"w": params["w"] * rate}, params)["w"]) == pytest.approx(rate, rel=0.01)
+
+
 def test_norms_of_vectors_whose_squares_float32_cannot_hold():
     inf, nan = np.inf, np.nan
     vectors = [[3e-30, 4e-30], [3e30, 4e30], [3.0, 4.0], [0.0, 0.0], [inf, 1.0], [-inf, 0.0], [nan, 1.0], [inf, nan]]

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FLAGS = (
     "recall", "--cells", "lstm", "--seeds", "1", "--features", "8", "--batch-size", "7", "--max-distance", "20",
-    "--platform", "cpu", "--compilation-cache", "off",
+    "--platform", "cpu",
 )  # fmt: skip
 # Lines of Python before the program starts: a shorter time-out, so that a test need not wait a minute.
 IMPATIENT = "import rnnjax.distributed.initialize as initialize; initialize.CONNECT_TIMEOUT = 8"
@@ -30,7 +30,7 @@ def processes(port, count):
 
 
 class Launcher:
-    """Starts processes, and kills those that are left when it is closed."""
+    """Starts processes, which share compiled programs, and kills those that are left when it is closed."""
 
     def __init__(self, folder):
         self._folder, self._started = folder, []
@@ -53,7 +53,7 @@ class Launcher:
 
     def launch(self, out, *flags, before="pass", environment=None):
         """A process that trains into the folder ``out``, after running ``before``."""
-        arguments = (*FLAGS, *flags, "--out", str(out))
+        arguments = (*FLAGS, *flags, "--out", str(out), "--compilation-cache", str(self._folder / "programs"))
         return self.python(MAIN.format(before=before), *arguments, environment=environment)
 
     def launch_pair(self, out, *flags, before=("pass", "pass")):

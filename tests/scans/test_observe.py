@@ -39,7 +39,7 @@ def elman(w, xs, taps=None, **options):
         new = add(jnp.tanh(h @ w + x), tap)
         return new, new**2 + x
 
-    final, ys = lax.scan(step, jnp.full(xs.shape[1:], 1 / 3, xs.dtype), (xs, taps), **options)
+    final, ys = lax.scan(step, jnp.full_like(xs.sum(0), 1 / 3), (xs, taps), **options)
     return jnp.sin(ys).sum() + (final**3).sum()
 
 
@@ -415,9 +415,10 @@ def test_the_taps_gradient_in_shard_map_and_pmap():
     expected = jnp.stack([jax.grad(elman, argnums=2)(W, x, jnp.zeros((T, H))) for x in xs])
     mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     spec = jax.sharding.PartitionSpec
-    sharded = jax.shard_map(local, mesh=mesh, in_specs=(spec(), spec("data")), out_specs=spec("data"), check_vma=False)(
-        W, xs
-    )
-    np.testing.assert_allclose(sharded, expected, rtol=1e-12)
+    for check in (True, False):
+        sharded = jax.shard_map(
+            local, mesh=mesh, in_specs=(spec(), spec("data")), out_specs=spec("data"), check_vma=check
+        )
+        np.testing.assert_allclose(sharded(W, xs), expected, rtol=1e-12)
     pmapped = jax.pmap(lambda w, x: local(w, x[None])[0], in_axes=(None, 0))(W, xs)
     np.testing.assert_allclose(pmapped, expected, rtol=1e-12)

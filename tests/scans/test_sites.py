@@ -191,7 +191,19 @@ def test_arrays_in_another_byte_order():
 
 def test_taps_and_arguments_of_another_call():
     tapped, taps, _ = rnnjax.observe(scan)(XS)
-    with pytest.raises(ValueError, match=r"^tapped is made for arguments of the shapes that observe was called with"):
-        tapped(taps, XS[:2])
+    for other in (XS[:2], XS.astype(np.float16)):
+        with pytest.raises(ValueError, match=r"^tapped is made for arguments of the shapes and dtypes that observe "):
+            tapped(taps, other)
     with pytest.raises(ValueError, match=r"^taps has 'encoder', which is no site; there are test_sites\.py:"):
         tapped({"encoder": ()}, XS)
+    with pytest.raises(ValueError, match=r"^taps must be a dict like that of observe, got list"):
+        tapped([*taps.values()], XS)
+    ((name, (tap,)),) = taps.items()
+    for wrong, sentence in (
+        ((), r"\] must have 1 arrays or None, got tuple"),
+        ((tap[1:],), r"\]\[0\] must be float32 of shape \(4, 2\), got float32 of shape \(3, 2\)"),
+        ((tap.astype(jnp.float16),), r"\]\[0\] must be float32 of shape \(4, 2\), got float16 of shape"),
+    ):
+        with pytest.raises(ValueError, match=rf"^taps\['{name}'{sentence}"):
+            tapped({name: wrong}, XS)
+    np.testing.assert_array_equal(tapped({name: (None,)}, XS), scan(XS))

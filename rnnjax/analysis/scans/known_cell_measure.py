@@ -28,7 +28,7 @@ def measure_known_cell(
         ``LayerMeasurements``; examples are the rows of all runs, their steps those up to the last to which a gradient
         comes.
     """
-    cell, params = known.cell(call.first_run())
+    cell, params = known.cell(call.run())
 
     def rows(a: jax.Array) -> jax.Array:  # (T, N, F)
         return jnp.moveaxis(a, 0, 1).reshape(a.shape[1], -1, a.shape[-1])
@@ -39,7 +39,7 @@ def measure_known_cell(
     xs, before, after = rows(read.xs), state(read.before), state(read.after)
     resets = None if read.reset is None else rows(read.reset[..., None])[..., 0]
     reached = jnp.stack([(rows(a) != 0).any(axis=-1) for a in total]).any(axis=0)
-    t = jnp.arange(len(xs))[:, None]
+    t = jnp.arange(len(xs), dtype=jnp.int32)[:, None]
     lengths = jnp.max(jnp.where(reached, t + 1, 0), axis=0).astype(jnp.int32)
     own = linearise_steps(cell, params, xs, before, after, t < lengths[None])
     steps = own if resets is None else cut_at(own, resets)

@@ -10,7 +10,7 @@ from rnnjax.diagnostics.loss_decay import SOURCES, by_source_lag, source_steps
 from rnnjax.dtypes import promoted
 from rnnjax.scans.calls import Arrays, ScanRun
 from rnnjax.scans.carries import batch_axis, by_example
-from rnnjax.scans.gradient_paths import pull, states
+from rnnjax.scans.gradient_paths import ScanPaths, leaving, pull, states, without_collecting
 
 
 def example_norms(a: jax.Array, batch: int | None, leading: int = 1) -> jax.Array:
@@ -23,7 +23,7 @@ def example_norms(a: jax.Array, batch: int | None, leading: int = 1) -> jax.Arra
     return jnp.broadcast_to(norms, (*norms.shape[:-1], batch or 1))
 
 
-def scan_decay(run: ScanRun, k: int, direct: jax.Array, batch: int | None) -> tuple[jax.Array, jax.Array]:
+def scan_decay(run: ScanRun, k: int, paths: ScanPaths, batch: int | None) -> tuple[jax.Array, jax.Array]:
     """How the gradient of single steps' own losses fades on its way back, at one array of the carry.
 
     As ``diagnostics.loss_decay``: the steps that are followed are chosen by the strength of their direct gradient.
@@ -31,13 +31,13 @@ def scan_decay(run: ScanRun, k: int, direct: jax.Array, batch: int | None) -> tu
     Args:
         run: the scan.
         k: which of the differentiable arrays of the carry.
-        direct: (T, ...) its direct gradient, from ``gradient_paths``.
+        paths: from ``gradient_paths``.
         batch: number of examples B; None where they cannot be told apart, which counts as one.
 
     Returns:
         ``norms`` relative to lag 0 and ``exists``, both (T, S, B).
     """
-    chosen = source_steps(example_norms(direct, batch))
+    chosen = source_steps(example_norms(paths.direct[k], batch))
     ct_final = [ct for ct in run.ct_final if ct is not None]
     ct_ys = [ct for ct in run.ct_ys if ct is not None]
 
@@ -52,15 +52,15 @@ def scan_decay(run: ScanRun, k: int, direct: jax.Array, batch: int | None) -> tu
         return factor.reshape(-1, *shape) * ct[None]
 
     def step(from_later: Arrays, inputs: Any) -> tuple[Arrays, jax.Array]:
-        t, carry, xs_t, ct_ys_t = inputs
+        t, carry, xs_t, ct_ys_t, collected_t = inputs
         starts = (chosen.steps == t) & chosen.usable
-        at_end = [at_sources(ct, starts & (t == run.length - 1)) for ct in ct_final]
+        at_end = [at_sources(ct, starts) for ct in leaving(ct_final, t == run.length - 1, collected_t)]
         arriving = [a + b for a, b in zip(from_later, at_end, strict=True)]
         outputs = [at_sources(ct, starts) for ct in ct_ys_t]
         back = jax.vmap(lambda ct, ys: pull(run, carry, xs_t, ct, ys))(arriving, outputs)
-        return back.incoming, example_norms(back.made[k], batch)
+        return without_collecting(back.incoming, paths.collected), example_norms(back.made[k], batch)
 
     start = [jnp.zeros((SOURCES, *run.carry[i].shape), run.carry[i].dtype) for i in states(run)]
-    inputs = (jnp.arange(run.length), run.carries(), run.xs, ct_ys)
+    inputs = (jnp.arange(run.length, dtype=jnp.int32), run.carries(), run.xs, ct_ys, paths.collected)
     _, norms = jax.lax.scan(step, start, inputs, reverse=True)
     return by_source_lag(norms, chosen)

@@ -13,6 +13,8 @@ from rnnjax.analysis.layer_diagnosis import layer_diagnosis, scan_layer_diagnosi
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
 from rnnjax.analysis.scans.scan_measure import ScanMeasurements, StateMeasurements, measure_scans
 from rnnjax.argument_checks import check_integers, describe
+from rnnjax.core.batch_sharding import explicit_sharding
+from rnnjax.scans.carries import runs_are_examples
 from rnnjax.scans.observation import trace
 from rnnjax.scans.sites import Site, find_sites
 from rnnjax.typing import PyTree
@@ -55,6 +57,11 @@ def diagnose_scans(
         ValueError: the loss is neither one number for each example nor one number, it runs no scan that can be seen,
             or lengths, mask and resets have another shape.
     """
+    if any(any(sharding.spec) for leaf in jax.tree.leaves((params, batch)) if (sharding := explicit_sharding(leaf))):
+        raise ValueError(
+            "arrays that are divided over explicit axes of a mesh cannot be followed; give undivided ones, or make the "
+            "mesh with axis_types=(jax.sharding.AxisType.Auto, ...)"
+        )
     program, shape = trace(loss, params, batch)
     _check_loss(shape)
     sites = find_sites(program)
@@ -64,9 +71,11 @@ def diagnose_scans(
     examples = shape.shape[0] if shape.shape else _number_of_examples(seen, batch)
     lengths, mask, resets = _checked_masks(seen, examples, lengths, mask, resets)
 
-    def measure(arguments: list[Any], lengths: Any, mask: Any, resets: Any) -> Any:
+    most = 0 if lengths is None else int(np.max(lengths))
+
+    def measure(arguments: list[Any], *masks: Any) -> Any:
         return hide_nonfinite(
-            measure_scans(program, sites, arguments, examples, lengths, mask, resets, jacobians=jacobians)
+            measure_scans(program, sites, arguments, examples, *masks, most_steps=most, jacobians=jacobians)
         )
 
     measured = jax.jit(measure)(jax.tree.leaves((params, batch)), lengths, mask, resets)
@@ -74,6 +83,7 @@ def diagnose_scans(
     layers = tuple(layer for scan in scans for layer in _layers(scan))
     notes = [f"{site.name} cannot be seen: {site.hidden}." for site in sites if site.hidden is not None]
     notes += [f"Left out of {scan.site.name}: {why}." for scan in scans for why in scan.left_out]
+    notes += [note for scan in scans for note in _on_examples(scan, examples)]
     notes += [
         f"No gradient of the loss comes to {scan.site.name}." for scan in scans if scan.states and not scan.longest
     ]
@@ -85,6 +95,21 @@ def diagnose_scans(
 def state_name(scan: ScanMeasurements, state: StateMeasurements) -> str:
     """The site's name, with the index of the array where the carry has several states."""
     return scan.site.name if len(scan.states) == 1 else f"{scan.site.name} carry[{state.index}]"
+
+
+def _on_examples(scan: ScanMeasurements, examples: int | None) -> list[str]:
+    """Notes on states whose examples cannot be told apart for sure."""
+    if examples is None or examples == 1 or runs_are_examples(scan.site, examples):
+        return []
+    notes = []
+    for state in scan.states:
+        shape: Any = scan.site.carry[state.index]
+        of_array, axes = f"carry[{state.index}] of {scan.site.name}, {shape.shape},", shape.shape.count(examples)
+        if axes == 0:
+            notes.append(f"{of_array} has no axis of the {examples} examples: it is measured as one that all share.")
+        elif axes > 1:
+            notes.append(f"{of_array} has {axes} axes as long as the {examples} examples: the first one is taken.")
+    return notes
 
 
 def _check_loss(shape: Any) -> None:

@@ -9,22 +9,24 @@ from rnnjax.analysis.measure import product_lengths
 from rnnjax.diagnostics.jacobians import extreme_singular_values
 from rnnjax.diagnostics.lyapunov import Lyapunov
 from rnnjax.dtypes import promoted
-from rnnjax.scans.calls import Arrays, ScanRun
+from rnnjax.scans.calls import Arrays, ScanCall, ScanRun
 from rnnjax.scans.carries import by_example
 from rnnjax.scans.gradient_paths import states
 
 
 def scan_dynamics(
-    run: ScanRun, kept: tuple[int, ...], batch: int | None, lengths: jax.Array, resets: jax.Array | None = None
+    call: ScanCall, kept: tuple[int, ...], batch: int | None, lengths: jax.Array, resets: jax.Array | None = None
 ) -> tuple[Lyapunov, jax.Array]:
-    """Lyapunov exponents (S,) and products of step Jacobians (P, 2) of the longest example of a run.
+    """Lyapunov exponents (S,) and products of step Jacobians (P, 2) of the longest example of all runs.
 
-    Steps before which the state is reset, (T, N), have a Jacobian of 0; they do not count in the exponents.
+    Steps before which the state is reset, (T, N), have a Jacobian of 0; they do not count in the exponents, which are
+    NaN where no step counts.
     """
-    b = jnp.argmax(lengths[: batch or 1])
-    length, carries = lengths[b], run.carries()
-    t = jnp.arange(run.length)
-    counts_here = t < length if resets is None else (t < length) & ~resets[:, b]
+    longest = jnp.argmax(lengths)
+    run, b = call.run(longest // (batch or 1)), longest % (batch or 1)
+    length, carries = lengths[longest], run.carries()
+    t = jnp.arange(run.length, dtype=jnp.int32)
+    counts_here = t < length if resets is None else (t < length) & ~resets[:, longest]
 
     def jacobian(carry: Any, xs_t: Any) -> jax.Array:
         return state_jacobian(run, carry, xs_t, kept, batch, b)
@@ -37,14 +39,17 @@ def scan_dynamics(
 
     shape = jax.eval_shape(jacobian, *jax.tree.map(lambda a: a[0], (carries, run.xs)))
     _, growth = jax.lax.scan(step, jnp.eye(len(shape), dtype=shape.dtype), (counts_here, carries, run.xs))
-    running = jnp.cumsum(growth, axis=0) / jnp.maximum(jnp.cumsum(counts_here), 1)[:, None]
+    steps_so_far = jnp.maximum(jnp.cumsum(counts_here, dtype=jnp.int32), 1).astype(growth.dtype)
+    running = jnp.where(counts_here.any(), jnp.cumsum(growth, axis=0) / steps_so_far[:, None], jnp.nan)
 
     counts = product_lengths(run.length)
-    backward = length - 1 - jnp.arange(counts[-1])  # from the last step; clipped indices end in NaN below
+    backward = (
+        length - 1 - jnp.arange(counts[-1], dtype=jnp.int32)
+    )  # from the last step; clipped indices end in NaN below
     last = jax.tree.map(lambda a: a[jnp.clip(backward, 0)], (carries, run.xs))
     jacobians = jax.lax.map(lambda of_step: jacobian(*of_step), last)
     values = extreme_singular_values(jnp.swapaxes(jacobians, -1, -2), counts)  # transposed, J_end is the first factor
-    product = jnp.where(length >= jnp.array(counts)[:, None], jnp.stack(values, axis=-1), jnp.nan)
+    product = jnp.where(length >= jnp.array(counts, jnp.int32)[:, None], jnp.stack(values, axis=-1), jnp.nan)
     return Lyapunov(running[-1], running), product
 
 
@@ -69,7 +74,8 @@ def state_jacobian(
 
     def of_example(arrays: Arrays) -> jax.Array:
         rows = [by_example(arrays[k], batch, leading=0) for k in reversed(kept)]
-        return jnp.concatenate([row[jnp.minimum(b, len(row) - 1)] for row in rows])
+        wide = promoted(*(row.dtype for row in rows))
+        return jnp.concatenate([row[jnp.minimum(b, len(row) - 1)].astype(wide) for row in rows])
 
     def step(incoming: Arrays) -> jax.Array:
         full = list(carry)

@@ -12,11 +12,12 @@ from rnnjax.analysis.measure import LayerMeasurements, quantiles_of_known
 from rnnjax.analysis.scans.known_cell_measure import measure_known_cell
 from rnnjax.analysis.scans.scan_decay import example_norms, scan_decay
 from rnnjax.analysis.scans.scan_jacobians import scan_dynamics
+from rnnjax.core.unroll import reset_before
 from rnnjax.diagnostics.gradient_paths import share
 from rnnjax.diagnostics.gradients import by_lag, safe_norm
 from rnnjax.diagnostics.lyapunov import Lyapunov
 from rnnjax.scans.calls import ScanCall, ScanRun, backpropagate
-from rnnjax.scans.carries import by_example, why_no_state
+from rnnjax.scans.carries import by_example, runs_are_examples, why_no_state
 from rnnjax.scans.gradient_paths import gradient_paths
 from rnnjax.scans.known_cells import known_cell
 from rnnjax.scans.sites import Site
@@ -53,7 +54,7 @@ class ScanMeasurements:
     module: str | None = flax.struct.field(pytree_node=False)  # the class of Flax whose cell the scan is of, if any
     layer: LayerMeasurements | None  # of such a cell, as of a layer of rnnjax with its equations
     longest: jax.Array  # () steps of the longest example
-    lyapunov: Lyapunov | None  # exponents (S,) and running estimates (T, S) of the longest example of the first run
+    lyapunov: Lyapunov | None  # exponents (S,) and running estimates (T, S) of the longest example of all runs
     product: jax.Array | None  # (P, 2) log largest and smallest singular value over its last 1, 2, 4, ... steps
     crossing: jax.Array | None  # () largest norm of a gradient that crosses a reset, relative to the largest gradient
     nonfinite_state: jax.Array  # () first step of xs that makes a state that is not finite, -1 if none does
@@ -69,6 +70,7 @@ def measure_scans(
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
     *,
+    most_steps: int = 0,
     jacobians: bool = True,
 ) -> tuple[jax.Array, tuple[ScanMeasurements, ...]]:
     """Losses of a program and measurements of its scans; the caller compiles it.
@@ -78,17 +80,21 @@ def measure_scans(
         sites: of the program.
         arguments: of the program, flat.
         batch: number of examples B; None where they cannot be told apart.
-        lengths: (B,) the number of steps that count, from the first one on.
+        lengths: (B,) the number of steps that count, from the first one on, of scans of at least ``most_steps`` steps.
+        most_steps: the largest of ``lengths``.
         mask: (T, B) bool, the steps that count, of scans of T steps. Without any of the two they are all steps up to
             the last one to which a gradient comes.
-        resets: (T, B) bool, the steps before which the state is reset, of scans of T steps.
+        resets: (T, B) bool, the first steps of episodes, of scans of T steps.
         jacobians: whether to measure step Jacobians and Lyapunov exponents.
     """
     losses, calls = backpropagate(program, sites, arguments)
     measured = []
     for call in calls:
-        valid = mask if lengths is None else jnp.arange(call.site.length)[:, None] < lengths[None]
-        measured.append(measure_scan(call, batch, valid, resets, jacobians=jacobians))
+        valid = mask
+        if lengths is not None and call.site.length >= most_steps:
+            valid = jnp.arange(call.site.length, dtype=jnp.int32)[:, None] < lengths[None]
+        of_run = None if runs_are_examples(call.site, batch) else batch
+        measured.append(measure_scan(call, of_run, valid, resets, jacobians=jacobians))
     return losses, tuple(measured)
 
 
@@ -111,13 +117,13 @@ def measure_scan(
     *,
     jacobians: bool = True,
 ) -> ScanMeasurements:
-    """Measurements of one scan; ``valid`` (T, B) bool are the steps that count, see ``measure_scans``."""
+    """Measurements of one scan of ``batch`` examples in each run; ``valid`` (T, B) bool are the steps that count."""
     site, (consts, carry, *_) = call.site, call.arrays
     reasons = why_no_state(call.body, len(consts), len(carry), site.length)
     differentiable = [i for i, a in enumerate(site.carry) if a is not None]
     kept = tuple(k for k, i in enumerate(differentiable) if reasons[i] is None)
     left_out = tuple(f"carry[{i}], {reason}" for i, reason in enumerate(reasons) if reason is not None)
-    if not kept or site.length == 0:
+    if not kept or 0 in (site.length, *site.outer):
         none = jnp.int32(-1)
         return ScanMeasurements(site, left_out, (), None, None, jnp.int32(0), None, None, None, none, none)
     known = known_cell(call, [differentiable[k] for k in kept]) if jacobians else None
@@ -128,7 +134,7 @@ def measure_scan(
         for k in kept:
             parts = (paths.total, paths.belt, paths.detour, paths.direct)
             total, belt, detour, direct = (example_norms(part[k], batch) for part in parts)
-            norms.append(_Norms(total, belt, detour, direct, *scan_decay(run, k, paths.direct[k], batch)))
+            norms.append(_Norms(total, belt, detour, direct, *scan_decay(run, k, paths, batch)))
         incoming = safe_norm(jnp.stack([example_norms(paths.incoming[k], batch) for k in kept], axis=-1))
         direct_and_total = ([part[k] for k in kept] for part in (paths.direct, paths.total))
         of_cell = None if known is None else (known.at_steps(run), *direct_and_total)
@@ -144,8 +150,9 @@ def measure_scan(
         features = by_example(jnp.zeros(shape.shape, shape.dtype), batch, leading=0).shape[-1]
         states.append(_state(site, differentiable[k], features, of_array, steps, lengths))
     measurable = jacobians and sum(state.features for state in states) <= MOST_NUMBERS
+    resets = None if resets is None else reset_before(resets, jnp.ones_like(resets), site.reverse)
     resets = _of_runs(site, resets, incoming)
-    lyapunov, product = scan_dynamics(call.first_run(), kept, batch, lengths, resets) if measurable else (None, None)
+    lyapunov, product = scan_dynamics(call, kept, batch, lengths, resets) if measurable else (None, None)
     crossing = _crossing(norms, incoming, resets)
     finite_gradients = jnp.stack([jnp.isfinite(of_array.total).all(axis=1) for of_array in norms]).all(axis=0)
     return ScanMeasurements(
@@ -196,7 +203,7 @@ def _valid_steps(norms: list[_Norms], valid: jax.Array | None) -> jax.Array:
     if valid is not None:
         return valid
     reached = jnp.stack([of_array.total != 0 for of_array in norms]).any(axis=0)
-    return jnp.arange(len(reached))[:, None] <= _last(reached)[None]
+    return jnp.arange(len(reached), dtype=jnp.int32)[:, None] <= _last(reached)[None]
 
 
 def _last(mask: jax.Array) -> jax.Array:
@@ -207,10 +214,11 @@ def _last(mask: jax.Array) -> jax.Array:
 def _crossing(norms: list[_Norms], incoming: jax.Array, resets: jax.Array | None) -> jax.Array | None:
     """The largest gradient that goes from a step with a reset to the state before it, relative to the largest of all.
 
-    At the first step of a scan, the state before it is the initial one.
+    The first step of a scan is left out: before it is the state that the scan starts from.
     """
     if resets is None:
         return None
+    resets = resets.at[0].set(False)
     largest = jnp.stack([of_array.total.max() for of_array in norms]).max()
     crossing: jax.Array = jnp.where(resets, incoming, 0).max() / jnp.where(largest > 0, largest, 1)
     return crossing
@@ -230,7 +238,7 @@ def _state(
     sources = (a.reshape(len(a), -1) for a in (norms.decay, norms.decay_exists))
     curves["decay"] = quantiles_of_known(*sources)
     count = exists.sum(axis=-1)
-    averaged = (jnp.arange(len(count)) > 0) & (4 * count >= count[0])
+    averaged = (jnp.arange(len(count), dtype=jnp.int32) > 0) & (4 * count >= count[0])
     return StateMeasurements(
         index=index,
         features=features,

@@ -44,12 +44,12 @@ def score(
         errors = outputs[:, 0] - labels
         losses, correct = errors**2, jnp.abs(errors) <= TOLERANCE
     elif objective is Objective.SIGNALS:
-        valid = jnp.arange(labels.shape[1])[None, :] < lengths[:, None]
+        valid = jnp.arange(labels.shape[1], dtype=jnp.int32)[None, :] < lengths[:, None]
         losses = _masked_mean(((outputs - labels) ** 2).mean(axis=-1), valid)
         right = ((outputs > 0) == (labels > 0)).mean(axis=-1, dtype=outputs.dtype)
         correct = _masked_mean(right, valid)
     else:
-        valid = jnp.arange(labels.shape[1])[None, :] < lengths[:, None]
+        valid = jnp.arange(labels.shape[1], dtype=jnp.int32)[None, :] < lengths[:, None]
         losses = _masked_mean(optax.softmax_cross_entropy_with_integer_labels(outputs, labels), valid)
         correct = jnp.where((valid & (labels != BLANK)).any(axis=1), _symbol_accuracy(outputs, labels, valid), 1.0)
     chex.assert_shape([losses, correct], lengths.shape)
