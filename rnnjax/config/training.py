@@ -67,7 +67,8 @@ class TrainingSettings:
         require(self, "learning_rate", 0 < self.learning_rate < math.inf, "a number above 0")
         for name in ("learning_rate", "clip", "omega", "flossing"):
             value = getattr(self, name)
-            require(self, name, value == 0 or FLOAT32_MIN <= value <= FLOAT32_MAX, FLOAT32_NUMBER)
+            holds = value == 0 or FLOAT32_MIN <= value <= FLOAT32_MAX or (name, value) == ("clip", math.inf)
+            require(self, name, holds, FLOAT32_NUMBER)
         require(self, "seed", self.seed + self.seeds <= 2**32, "at most 2^32 with --seeds added")
         require_sizes(self)
 

@@ -153,7 +153,7 @@ def unroll_with_outputs(
     of_steps, of_examples = divide_alike((xs, mask, taps, hold, noise, reset), (state, mask_x, mask_h))
     (xs, mask, taps, hold, noise, reset), (state, mask_x, mask_h) = of_steps, of_examples
     if mask_x is not None:
-        xs = xs.astype(promoted(xs, mask_x)) * mask_x[None]
+        xs = xs.astype(promoted(xs.dtype, mask_x.dtype)) * mask_x[None]
     inputs = ScanInputs(xs, mask, taps, hold, noise, reset, mask_h, span)
     if reverse:
         inputs = map_steps(_flip, inputs)

@@ -93,7 +93,7 @@ def test_a_class_in_a_file_of_the_working_directory(module):
     assert cell == kind(4, 0.25, 3, "fast", True, "y", dtype=jnp.bfloat16)
     assert cell_from_spec(f"{module}:Leaky", 4) == kind(4)
     assert cell_from_spec(f"{module}:Leaky:depth=none", 4) == kind(4)
-    assert list(cell_options(kind)) == ["biased", "depth", "dtype", "kind", "name", "param_dtype", "rate"]
+    assert list(cell_options(kind)) == ["biased", "depth", "dtype", "kind", "name", "rate"]
     assert label_of(spec).startswith("Leaky rate=0.25 depth=3 ")
     assert slug_of(label_of(f"{module}:Leaky:rate=0.25")) == "leaky-rate-0.25"
     assert cell_files(["lstm", spec, f"{module}:Other"]) == [Path(f"{module}.py")]

@@ -36,5 +36,5 @@ def flatten_tree(tree: PyTree) -> FlatTree:
     Integers survive only where they are small enough for that dtype: below 2²⁴ for float32.
     """
     arrays, structure = jax.tree.flatten(tree)
-    numbers = hide_nonfinite(jnp.concatenate([a.ravel().astype(promoted(*arrays)) for a in arrays]))
+    numbers = hide_nonfinite(jnp.concatenate([a.ravel().astype(promoted(*(a.dtype for a in arrays))) for a in arrays]))
     return FlatTree(numbers, structure, tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays))
