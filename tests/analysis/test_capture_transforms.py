@@ -12,6 +12,8 @@ from sequences import CELLS, assert_close, normal_like, slow_unless
 import rnnjax
 from rnnjax.analysis.capture import backpropagate
 
+pytestmark = pytest.mark.slow
+
 B, S, T, D, H = 3, 2, 4, 4, 4  # examples, sentences of each, steps, inputs, units; D = H, so that layers can be stacked
 CELL = CELLS["LSTM"].replace(features=H)
 XS = np.random.default_rng(0).normal(size=(B, T, D))

@@ -9,6 +9,8 @@ from sequences import CELLS, make_inputs, make_params, normal_like, slow_unless
 import rnnjax
 from experiments.shifted_resets import ShiftedResets
 
+pytestmark = pytest.mark.slow
+
 T, B, WORDS = 8, 4, 6
 BEGINS = np.zeros((T, B), bool)
 BEGINS[0] = BEGINS[3, 0] = BEGINS[5, 0] = BEGINS[4, 1] = BEGINS[6, 3] = True

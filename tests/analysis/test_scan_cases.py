@@ -8,6 +8,8 @@ import pytest
 import rnnjax
 from rnnjax.analysis.scans.scan_diagnosis import diagnose_scans
 
+pytestmark = pytest.mark.slow
+
 B, T, H = 3, 12, 2
 RNG = np.random.default_rng(0)
 W = RNG.normal(size=(H, H)).astype(np.float32) * 0.5

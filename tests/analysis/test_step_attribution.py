@@ -11,6 +11,8 @@ from rnnjax.analysis.decision import answer, decision, last_logits
 from rnnjax.analysis.step_attribution import explain_steps
 from rnnjax.analysis.word_attribution import explain_text
 
+pytestmark = pytest.mark.slow
+
 T, D, C = 5, 2, 3
 CELL = rnnjax.GRU(4, param_dtype=jnp.float64)
 CASES = {

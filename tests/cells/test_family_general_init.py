@@ -10,6 +10,8 @@ from sequences import LENGTHS, STEPS, assert_close, make_inputs, make_params, ma
 import rnnjax
 from rnnjax.core.unroll import unroll_with_outputs
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(3)
 
 

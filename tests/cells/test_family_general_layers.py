@@ -12,6 +12,8 @@ import rnnjax
 from rnnjax.core.unroll import unroll_with_outputs
 from rnnjax.nn.recurrent import BidirectionalState
 
+pytestmark = pytest.mark.slow
+
 BATCH = len(LENGTHS)
 NAMES = ["LayerNormLSTM", "ProjectedLSTM", "SLSTM", "LRU", "CoRNN"]
 

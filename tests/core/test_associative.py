@@ -25,6 +25,8 @@ import rnnjax
 from rnnjax.core.taps import norm_taps, zero_taps
 from rnnjax.core.unroll import unroll_with_outputs
 
+pytestmark = pytest.mark.slow
+
 
 def gradient(cell, arguments, options):
     """(gradient, (final, states)) of a loss that reads every state."""

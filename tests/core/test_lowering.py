@@ -13,6 +13,8 @@ from sequences import slow_unless
 
 import rnnjax
 
+pytestmark = pytest.mark.slow
+
 STEPS, BATCH, INPUTS, FEATURES = 500, 32, 3, 128  # so many steps that a CPU works in chunks of them
 CELLS = {cell.__name__: cell(FEATURES) for cell in (rnnjax.SimpleRNN, rnnjax.LSTM, rnnjax.GRU)}
 ACCELERATORS = ("tpu", "cuda")

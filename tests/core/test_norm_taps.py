@@ -20,6 +20,8 @@ from sequences import (
 import rnnjax
 from rnnjax.core.taps import NormTap, is_norm_tap, norm_taps, safe_norm
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {
     "fused": {},
     "autodiff": {"backward": "autodiff"},

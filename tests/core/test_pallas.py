@@ -27,6 +27,8 @@ import rnnjax
 from rnnjax.core.pallas import vmem
 from rnnjax.core.taps import norm_taps
 
+pytestmark = pytest.mark.slow
+
 OTHERS = {
     "LSTM with zoneout": rnnjax.LSTM(FEATURES, zoneout=0.3),
     "GRU with zoneout and dropout": rnnjax.GRU(FEATURES, zoneout=0.3, recurrent_dropout=0.2),

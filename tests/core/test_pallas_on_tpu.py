@@ -11,6 +11,8 @@ from sequences import FEATURES, STEPS, assert_close, make_case, make_inputs, mak
 import rnnjax
 from rnnjax.core.pallas import first_use, kernels, scan, vmem
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def nothing_traced():

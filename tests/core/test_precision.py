@@ -8,6 +8,8 @@ from sequences import CELLS, make_inputs, make_params, slow_unless
 
 import rnnjax
 
+pytestmark = pytest.mark.slow
+
 QUICK = ((jnp.bfloat16, "fused"), (jnp.float64, "fused"), (jnp.float16, "autodiff"))
 
 

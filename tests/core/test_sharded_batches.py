@@ -13,6 +13,8 @@ from sequences import assert_close, make_inputs, make_params, normal_like, slow_
 
 import rnnjax
 
+pytestmark = pytest.mark.slow
+
 BATCH, STEPS, FEATURES, INPUTS = 16, 24, 8, 3
 LENGTHS = np.arange(BATCH) * 3 % (STEPS + 1)
 KINDS = [AxisType.Auto, AxisType.Explicit]

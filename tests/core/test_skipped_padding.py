@@ -13,6 +13,8 @@ from rnnjax.core.skipped_padding import skipping_padding
 from rnnjax.core.taps import norm_taps
 from rnnjax.core.valid_span import Span, longest, valid_span
 
+pytestmark = pytest.mark.slow
+
 STEPS = 13
 LENGTHS = {"half": (4, 6, 0, 5), "one chunk": (1, 0, 2, 1), "none": (0, 0, 0, 0), "all": (13, 2, 0, 13)}
 GENERAL = {

@@ -8,6 +8,8 @@ from sequences import assert_close, make_inputs, make_params, slow_unless
 
 import rnnjax
 
+pytestmark = pytest.mark.slow
+
 STEPS, BATCH, INPUTS = 12, 5, 3
 LENGTHS = jnp.array([12, 3, 0, 7, 1])
 

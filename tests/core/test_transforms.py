@@ -25,6 +25,8 @@ from sequences import (
 
 import rnnjax
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["LSTM", "GRU"]
 BATCH_AXES = {"xs": 1, "taps": 1, "state": 0, "lengths": 0}
 

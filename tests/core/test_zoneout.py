@@ -29,6 +29,8 @@ from sequences import (
 import rnnjax
 from rnnjax.cells import DropoutMasks
 
+pytestmark = pytest.mark.slow
+
 BATCH = (len(LENGTHS),)
 ROWS = np.arange(len(LENGTHS))
 KEY = jax.random.key(11)

@@ -13,6 +13,8 @@ import rnnjax
 from rnnjax import diagnostics
 from rnnjax.diagnostics.loss_decay import loss_decay
 
+pytestmark = pytest.mark.slow
+
 NAMES = [slow_unless(name in ("PeepholeLSTM", "MinLSTM", "CTRNN"), name) for name in CELLS]
 VALID = np.arange(STEPS)[:, None] < np.array(LENGTHS)
 

@@ -10,6 +10,8 @@ from sequences import CELLS, INPUTS, make_params, make_state, normal_like, slow_
 import rnnjax
 from rnnjax.diagnostics import fixed_points
 
+pytestmark = pytest.mark.slow
+
 NOTHING = np.zeros(1)
 TOP = brentq(lambda h: np.tanh(2 * h) - h, 0.5, 1)  # h = tanh(2 h) has the solutions -TOP, 0 and TOP
 

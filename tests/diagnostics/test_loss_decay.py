@@ -10,6 +10,8 @@ import rnnjax
 from rnnjax.diagnostics import half_life, linearise, loss_decay, reach
 from tests.sequences import WIDE, normal_like, slow_unless
 
+pytestmark = pytest.mark.slow
+
 T, B, D, H = 12, 4, 3, 5
 LENGTHS = np.array([12, 9, 3, 0])
 FACTOR = 0.9

@@ -35,6 +35,8 @@ from examples.minimal_gated_unit import MinimalGatedUnit
 from examples.multiplicative_lstm import MultiplicativeLSTM
 from rnnjax import diagnostics
 
+pytestmark = pytest.mark.slow
+
 CELLS = {"MinimalGatedUnit": MinimalGatedUnit(FEATURES, **WIDE), "CoupledLSTM": CoupledLSTM(FEATURES, **WIDE)}
 ZONED = {name: cell.replace(zoneout=0.3) for name, cell in CELLS.items()}
 NAMES = [slow_unless(name == "CoupledLSTM", name) for name in ZONED]

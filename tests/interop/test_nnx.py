@@ -24,6 +24,8 @@ from sequences import (
 
 import rnnjax
 
+pytestmark = pytest.mark.slow
+
 BATCH = len(LENGTHS)
 CASES = {name: (name, {}) for name in CELLS} | {
     "reverse": ("LSTM", {"reverse": True}),

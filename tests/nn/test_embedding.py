@@ -10,6 +10,8 @@ import rnnjax
 from rnnjax.core.skipped_padding import skipping_padding
 from rnnjax.nn.embedding import Embed
 
+pytestmark = pytest.mark.slow
+
 STEPS = 70  # three blocks of 24 steps, two steps appended
 TOKENS = np.random.default_rng(0).integers(0, 9, (3, STEPS))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from sequences import slow_unless
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import jax, jax.numpy as jnp, rnnjax
 from rnnjax.nn.interception import intercept_methods

@@ -13,6 +13,8 @@ from rnnjax.errors import UserError
 from rnnjax.runs import reader, writer
 from rnnjax.runs.schema import FORMAT_VERSION, Config, Environment, member_folder
 
+pytestmark = pytest.mark.slow
+
 MEMBER = "members/gru-seed3"
 WHOLE = (
     "config.json", "environment.json", "task.json", f"{MEMBER}/member.json", f"{MEMBER}/result.json",

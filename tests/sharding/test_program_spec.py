@@ -19,6 +19,8 @@ from rnnjax.training.setup import select_member, set_up_ensemble, stack_trees
 from rnnjax.training.step.multi_step import example_arrays
 from rnnjax.training.step.state import traced_hparams
 
+pytestmark = pytest.mark.slow
+
 NO_LOG = dataclasses.replace(SETTINGS, log_gradients_every=0)
 
 

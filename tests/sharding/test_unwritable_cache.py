@@ -13,6 +13,8 @@ from rnnjax.runs.folder import current_environment, run_folder
 from rnnjax.runs.schema import Config
 from rnnjax.sharding.compilation_cache import configure_compilation_cache
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

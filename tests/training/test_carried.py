@@ -26,6 +26,8 @@ from rnnjax.training.step.state import STATE_ROLES, Batch, traced_hparams
 from rnnjax.training.step.train_step import RESTART_SHARE, restarted_streams
 from rnnjax.training.train_loop import train
 
+pytestmark = pytest.mark.slow
+
 # training windows as 3 streams, those of the other splits as 12
 COUNTS = [len(part.lengths) for part in DATASET[:3]]
 STILL = dataclasses.replace(SETTINGS, learning_rate=1e-30, log_gradients_every=0)

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 from sequences import assert_close, assert_same
 from studies import SETTINGS
 
@@ -12,6 +13,8 @@ from rnnjax.training.step.multi_step import example_arrays, example_shapes
 from rnnjax.training.step.optimizer import make_optimizer
 from rnnjax.training.step.state import STATE_ROLES, Batch, traced_hparams
 from rnnjax.training.step.train_step import make_train_step
+
+pytestmark = pytest.mark.slow
 
 HPARAMS = traced_hparams(SETTINGS, jax.random.key(7))
 

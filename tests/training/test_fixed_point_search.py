@@ -9,6 +9,8 @@ from rnnjax.data.synthetic.flipflop import flipflop
 from rnnjax.training import fixed_point_search
 from rnnjax.training.fixed_point_search import _principal_axes, search_fixed_points
 
+pytestmark = pytest.mark.slow
+
 DATA = flipflop(
     channels=2, length=12, pulse_probability=0.2, train_examples=1, validation_examples=70, test_examples=1, seed=0
 )

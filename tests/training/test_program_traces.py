@@ -14,6 +14,8 @@ from rnnjax.training.diagnose_run import diagnose_member
 from rnnjax.training.setup import select_member, set_up_ensemble
 from rnnjax.training.step.optimizer import make_optimizer
 
+pytestmark = pytest.mark.slow
+
 LAYOUTS = {
     "jit, map": lambda: mesh_layout(2),
     "jit, vmap": lambda: mesh_layout(2, together="vmap"),

@@ -17,6 +17,8 @@ from rnnjax.training.step.optimizer import make_optimizer
 from rnnjax.training.step.state import Batch, TrainState, traced_hparams
 from rnnjax.training.step.train_step import make_train_step
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def no_random_restarts(monkeypatch):
