@@ -1,6 +1,6 @@
 """Networks trained on the flip-flop task have a stable point for each pattern of signs, and saddles between them.
 
-Slow: trains five networks.
+Slow: trains three networks.
 """
 
 import itertools
@@ -27,11 +27,11 @@ def isolated(optimized, tmp_path_factory, monkeypatch):
         yield
 
 
-def test_five_of_five_seeds_have_eight_stable_points_and_twelve_saddles_between_neighbours(tmp_path):
-    flags = "--cells simple --seeds 5 --devices 1 --compilation-cache off"
+def test_three_of_three_seeds_have_eight_stable_points_and_twelve_saddles_between_neighbours(tmp_path):
+    flags = "--cells simple --seeds 3 --devices 1 --compilation-cache off"
     assert launch.main(["flipflop", *flags.split(), "--out", str(tmp_path / "run")]) == 0
     members = load_run(tmp_path / "run").members
-    assert [member.seed for member in members] == [0, 1, 2, 3, 4]
+    assert [member.seed for member in members] == [0, 1, 2]
     for member in members:
         assert member.result.test_accuracy > 0.999
         assert member.result.test_loss < 0.005
@@ -47,4 +47,4 @@ def test_five_of_five_seeds_have_eight_stable_points_and_twelve_saddles_between_
         assert {tuple(np.round(point.outputs).astype(int)) for point in saddles} == EDGES
     page = (tmp_path / "run" / "report.html").read_text()
     assert '<section id="fixed_points">' in page
-    assert "All 5 seeds have 8 stable points." in page
+    assert "All 3 seeds have 8 stable points." in page

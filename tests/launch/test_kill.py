@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
-KILLS = 20
+KILLS = 10
 FLAGS = [
     "recall", "--cells", "simple", "lstm", "--seeds", 2, "--steps", 40, "--features", 6, "--embedding", 5,
     "--batch-size", 6, "--max-distance", 14, "--log-gradients-every", 6, "--validate-every", 10,
@@ -82,7 +82,7 @@ def content(folder):
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_moments(start, uninterrupted, tmp_path):
+def test_killed_at_ten_moments(start, uninterrupted, tmp_path):
     """At random moments between the start of Python and the end of the report."""
     expected, seconds = content(uninterrupted[0]), uninterrupted[1]
     moments, kills, folders = random.Random(), 0, []
