@@ -27,6 +27,8 @@ from rnnjax.runs.schema import member_folder
 from rnnjax.runs.writer import MemberWriter, write_config, write_vocabulary
 from rnnjax.training.step.losses import score
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("fine", "good", "dull", "bad", "odd", "plain", "film", "scene", "music", "don't")
 CELLS = ("gru:chrono=5", "lstm:recurrent_dropout=0.5")
 SEEDS = TrainingSettings(seeds=2)

@@ -13,6 +13,8 @@ import rnnjax
 from rnnjax.analysis.capture import backpropagate, record_calls
 from rnnjax.diagnostics import flip_valid, linearise, paths
 
+pytestmark = pytest.mark.slow
+
 
 def zero_taps(model):
     return model.zero_taps(B, T) if isinstance(model, Twice) else model.recurrent.zero_taps(B, T)

@@ -9,6 +9,8 @@ from sequences import CELLS, assert_same, make_inputs, make_params
 import rnnjax
 from rnnjax.cells import DropoutMasks
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

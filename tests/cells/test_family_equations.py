@@ -9,6 +9,8 @@ from sequences import assert_close, fused_and_autodiff, make_inputs, make_params
 import rnnjax
 from rnnjax.core.taps import is_norm_tap, norm_taps
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("name", "reverse", "chunk"),

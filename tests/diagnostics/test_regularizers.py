@@ -21,6 +21,8 @@ from sequences import (
 from rnnjax.diagnostics import flossing, linearise, lyapunov_spectrum, omega, step_jacobians
 from rnnjax.diagnostics.linearization import recurrent_blocks
 
+pytestmark = pytest.mark.slow
+
 ALL = CELLS | {"SimpleRNN relu": VARIANTS["SimpleRNN relu"]}
 LENGTH = np.array(LENGTHS)
 

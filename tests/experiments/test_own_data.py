@@ -14,6 +14,8 @@ import rnnjax
 from experiments.registry import config_differences, experiment_from_config, experiment_to_config
 from experiments.tasks.text import Text
 
+pytestmark = pytest.mark.slow
+
 TABLE = (
     "text\tlabel\n"
     + 'plain words, "quoted" in the middle\tgood\n'

@@ -13,6 +13,8 @@ from test_linen import D, H, T, weights_of
 import rnnjax
 from rnnjax.interop import from_linen
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {
     "as it is": {},
     "carry": {"return_carry": True},

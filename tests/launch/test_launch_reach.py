@@ -9,6 +9,8 @@ from command_line import SMALL, isolated_home, start
 import launch
 from rnnjax.runs.json_io import read_json, write_json
 
+pytestmark = pytest.mark.slow
+
 RECALL = f"recall {SMALL} --cells simple lstm --steps 3 --embedding 3 --min-distance 1 --max-distance 4"
 FILES = ("reach.csv", "reach-curves.csv", "figures/reach.png")
 

@@ -10,6 +10,8 @@ import rnnjax
 from rnnjax.cells import Params
 from rnnjax.nn.pooling import Attention, pooled
 
+pytestmark = pytest.mark.slow
+
 B, T, D, H, VOCABULARY = 3, 6, 2, 4, 9
 LENGTHS = np.array([6, 1, 4])
 WIDE = {"param_dtype": jnp.float64}

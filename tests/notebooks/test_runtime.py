@@ -14,6 +14,8 @@ import pytest
 from notebooks import runtime
 from rnnjax.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from rnnjax.training.step.blockwise_update import FEWEST_IN_BLOCKS, apply_update
 
+pytestmark = pytest.mark.slow
+
 RULE = optax.chain(optax.clip(0.5), optax.adam(lambda count: 0.1 / (1 + count)))
 LARGE, PRIME, FLAT = (4096, 128), (4099, 128), (2**20,)  # in blocks; no number divides its rows; not a matrix
 

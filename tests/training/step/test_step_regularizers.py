@@ -17,6 +17,8 @@ from rnnjax.training.step.regularizers import gradient_penalty
 from rnnjax.training.step.state import Batch, TrainState, traced_hparams
 from rnnjax.training.step.train_step import make_loss, make_train_step
 
+pytestmark = pytest.mark.slow
+
 WORDS, T = 7, 6
 KEY = jax.random.key(0)
 BATCH = Batch(
