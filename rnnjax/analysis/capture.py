@@ -97,11 +97,7 @@ def backpropagate(
         layers += _layer_calls(call)
         d_xs, ct_ys = (_by_call(call, steps, axes_before_batch=1) for steps in (gradient.xs, gradient.ys))
         of_layers += zip(d_xs, _by_call(call, gradient.final), ct_ys, strict=True)
-    return (
-        losses,
-        tuple(layers),
-        tuple(_layer_gradients(call, *g) for call, g in zip(layers, of_layers, strict=True)),
-    )
+    return losses, tuple(layers), tuple(_layer_gradients(call, *g) for call, g in zip(layers, of_layers, strict=True))
 
 
 Program = Callable[[list[Perturbation] | None], tuple[jax.Array, list[MarkedCall]]]

@@ -186,9 +186,8 @@ def product_lengths(steps: int) -> tuple[int, ...]:
 def _products(cell: ElementwiseCell, params: Params, steps: Steps, length: jax.Array) -> jax.Array:
     """Log largest and smallest singular value of ∂s_end/∂s_{end-p}, (P, 2), of one example; NaN where it is shorter."""
     counts = product_lengths(len(steps.f))
-    backward = (
-        length - 1 - jnp.arange(counts[-1], dtype=jnp.int32)
-    )  # from the last step; clipped indices end in NaN below
+    from_last = jnp.arange(counts[-1], dtype=jnp.int32)
+    backward = length - 1 - from_last  # clipped indices end in NaN below
     jacobians = step_jacobians(cell, params, jax.tree.map(lambda a: a[jnp.clip(backward, 0)], steps))
     values = extreme_singular_values(jnp.swapaxes(jacobians, -1, -2), counts)  # transposed, J_end is the first factor
     return jnp.where(length >= jnp.array(counts, jnp.int32)[:, None], jnp.stack(values, axis=-1), jnp.nan)

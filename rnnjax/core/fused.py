@@ -170,9 +170,8 @@ def _backward(
 
     entering = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[length - 1 : -1 : length]]), state, states)
     if inputs.span is not None:  # the states before its first chunk were not written
-        is_first = (jnp.arange(inputs.xs.shape[0] // length, dtype=jnp.int32) == inputs.span.first // length)[
-            :, None, None
-        ]
+        chunks = jnp.arange(inputs.xs.shape[0] // length, dtype=jnp.int32)[:, None, None]
+        is_first = chunks == inputs.span.first // length
         entering = jax.tree.map(lambda a, b: jnp.where(is_first, a[None], b), state, entering)
     beside = _no_gates(compiler, cell, state, *own), jax.tree.map(jnp.zeros_like, own)
     carry = (ct_final, beside), jax.tree.map(jnp.zeros_like, params._replace(own=None))

@@ -43,9 +43,8 @@ def scan_dynamics(
     running = jnp.where(counts_here.any(), jnp.cumsum(growth, axis=0) / steps_so_far[:, None], jnp.nan)
 
     counts = product_lengths(run.length)
-    backward = (
-        length - 1 - jnp.arange(counts[-1], dtype=jnp.int32)
-    )  # from the last step; clipped indices end in NaN below
+    from_last = jnp.arange(counts[-1], dtype=jnp.int32)
+    backward = length - 1 - from_last  # clipped indices end in NaN below
     last = jax.tree.map(lambda a: a[jnp.clip(backward, 0)], (carries, run.xs))
     jacobians = jax.lax.map(lambda of_step: jacobian(*of_step), last)
     values = extreme_singular_values(jnp.swapaxes(jacobians, -1, -2), counts)  # transposed, J_end is the first factor
