@@ -60,7 +60,7 @@ def print_reach(runs: Sequence[Path], examples: int, terminal: Terminal) -> None
             or its data has changed since the run.
     """
     if not runs:
-        raise UserError("reach wants at least one run folder, as in launch.py reach runs/recall-20260101-120000.")
+        raise UserError("reach needs at least one run folder, as in launch.py reach runs/recall-20260101-120000.")
     if examples < 1:
         raise UserError(f"--examples is {examples}; give a number of at least 1.")
     networks: list[NetworkReach] = []

@@ -240,7 +240,7 @@ def test_alarms_of_an_unknown_cell_name_no_options_of_ours():
     assert alarm.name == "vanishing"
     assert (
         alarm.remedy
-        == "Start with the gate open that keeps the state, by a bias of log 24 for a memory as long as this."
+        == "Start with the gate that keeps the state open, by a bias of log 24 for a memory as long as this."
     )
     assert alarm.actions == ()
     (alarm,) = rnnjax.diagnose(loss, jnp.float32(1.5), XS, loss).alarms

@@ -24,10 +24,10 @@ DEFAULT_TRAINING = TrainingSettings(
 class Episodes(StepwiseExperiment):
     """A memory task with episodes inside of one sequence, as in reinforcement learning and packed documents.
 
-    An episode begins with a cue and ends with the question which it was. With --resets exact the state is reset at the
-    first step of every episode. A reset one step early or late is a common fault: early, the cue is forgotten before
-    the question, late, right after it was read; the diagnosis tells by the gradient that crosses the beginning of an
-    episode, which must be 0.
+    An episode begins with a cue and ends by asking for it. With --resets exact the state is reset at the first step of
+    every episode. A reset one step early or late is a common fault: one step early it erases the cue before the
+    question, one step late right after it was read. The diagnosis detects both by the gradient that crosses the
+    beginning of an episode, which must be 0.
 
     Attributes:
         steps: training steps in an epoch; each example is used once an epoch.

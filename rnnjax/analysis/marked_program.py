@@ -1,4 +1,4 @@
-"""A traced program evaluated anew, with what its recurrent layers read as further results.
+"""Evaluates a traced program (jaxpr) again, with the arguments of its recurrent layers as further results.
 
 ``nn.layer_marks`` says what a mark is. Arrays may also be added to what a layer reads and returns, so that gradients
 with respect to them are those at the layer. ``jax.jit`` and ``jax.checkpoint`` are opened for that; a scan gets further

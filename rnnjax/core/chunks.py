@@ -1,4 +1,4 @@
-"""Loops over the steps of a sequence, so many at a time, and only as far as its examples reach."""
+"""Loops over a sequence in chunks of steps, as far as the longest example of the batch."""
 
 from collections.abc import Callable
 from typing import Any

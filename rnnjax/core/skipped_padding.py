@@ -1,4 +1,4 @@
-"""Scans that JAX differentiates, without the steps that no example of a batch has."""
+"""Scans that JAX differentiates, which skip the steps past the longest example of a batch."""
 
 from typing import Any
 

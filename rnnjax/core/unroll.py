@@ -58,16 +58,16 @@ def unroll(
         taps: zeros shaped like ``states``. They are added to the states (the memory before it is read out, a
             separate h after), so the gradient with respect to them is the total ∂L/∂m_t and ∂L/∂h_t of every
             step: exactly zero past an example's end. SimpleRNN and GRU have one tap, ``h``. A gradient
-            has the dtype of its tap. Zeros that are made inside a jitted function need not be added, those that are
-            given to it are read at every step. Taps from
+            has the dtype of its tap. Zeros that are created inside a jitted function cost nothing, since XLA
+            removes the addition; those that are passed in are read at every step. Taps from
             ``rnnjax.core.taps.norm_taps`` get the norms of these gradients instead, (T, ..., 1), in less memory. Inside
             ``shard_map`` pass taps as a sharded input, or JAX sums their gradient over the devices.
         backward: "fused" is a hand-derived backward pass (reverse mode, first order) of elementwise cells; "autodiff"
             lets JAX differentiate the plain scan, in forward mode and to any order too, as it does for all other
             cells. Both give the same numbers. Directly
-            inside ``jvp`` or ``jacfwd``, "fused" is "autodiff"; in ``linearize``, or with a ``jit`` between the two,
-            JAX cannot tell in time and says "can't apply forward-mode autodiff (jvp) to a custom_vjp function": give
-            ``backward="autodiff"`` there.
+            inside ``jvp`` or ``jacfwd``, "fused" is "autodiff"; under ``linearize``, or with a ``jit`` in between,
+            forward mode is not seen in time and JAX raises "can't apply forward-mode autodiff (jvp) to a custom_vjp
+            function": give ``backward="autodiff"`` there.
         dropout: random numbers from ``cell.dropout_masks``: one mask for all steps for x and for h, one for each step
             for zoneout, and noise (at the step of the same x_t). They are constants. Without its mask, zoneout is
             replaced by its mean.

@@ -1,4 +1,4 @@
-"""Which steps of a batch of sequences any of its examples has, and which is the last one of each."""
+"""The steps that at least one example of a batch has, and the last step of each example."""
 
 from typing import NamedTuple
 

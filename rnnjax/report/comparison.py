@@ -41,7 +41,7 @@ def write_comparison(run_folders: tuple[Path, ...], out: Path) -> Path:
     """
     if len(run_folders) < 2:
         raise UserError(
-            f"A comparison wants at least two run folders, got {len(run_folders)}: name them one after another."
+            f"A comparison needs at least two run folders, got {len(run_folders)}: name them one after another."
         )
     paths = [folder.resolve() for folder in run_folders]
     if twice := [str(folder) for folder, path in zip(run_folders, paths, strict=True) if paths.count(path) > 1]:

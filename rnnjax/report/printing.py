@@ -47,7 +47,7 @@ def print_reports(runs: tuple[Path, ...]) -> None:
     if not console.is_terminal:
         console.width = TABLE_WIDTH
     if not runs:
-        raise UserError("report wants at least one run folder, as in launch.py report runs/recall-20260101-120000.")
+        raise UserError("report needs at least one run folder, as in launch.py report runs/recall-20260101-120000.")
     for folder in runs:
         run = load_run(folder)
         page = write_report_of(run)

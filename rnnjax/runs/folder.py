@@ -53,7 +53,7 @@ def run_folder(
         UserError: the folder holds something else, cannot be written, or another process works in it.
     """
     if resume and out is None:
-        raise UserError("--resume wants the folder of the run that is to be continued; name it with --out.")
+        raise UserError("--resume needs the folder of the run to continue; name it with --out.")
     folder = Path(out) if out else Path("runs") / f"{config.experiment}-{datetime.now():%Y%m%d-%H%M%S}"
     is_new, made, new_parents = not out, False, list[Path]()
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""A traced program evaluated anew, with arrays added to the carries of its scans.
+"""Evaluates a traced program (jaxpr) again, with arrays added to the carries of its scans.
 
 A tap is added where the body of the scan *makes* the new carry, not where the body returns it: whatever else the body
 computes from the new carry, such as its output y_t, then reads the tapped value, and the gradient with respect to the

@@ -9,8 +9,9 @@ of the *detour* where it meets one. For a cell that is elementwise but for its r
     total_t = direct_t + belt_t + detour_t
 
 Each value of the body is computed twice for it: as it is, and with no gradient to the carry that came in. Products read
-the second version, so that what remains of the gradient with respect to the incoming carry has met none. A carry that
-this step made is one value again, since what it meets after that is the next step's way out. A conditional, a loop or
+the second version, so that what remains of the gradient with respect to the incoming carry has met none. A product that
+only reads the new carry on its way to the output, as the peephole of an output gate does, belongs to the direct part. A
+conditional, a loop or
 another function with a derivative of its own counts as one product if a product is inside.
 """
 

@@ -52,7 +52,7 @@ def tree(folder):
         ("recall --cpu-devices 3", "--cpu-devices 3 comes too late: JAX runs on 8 already"),
         ("recall --model-devices 2", "--model-devices must be 1 without --parallel sharded, but 2 was given"),
         ("recall --checkpoint-every -1", "--checkpoint-every must be 0 or more, but -1 was given"),
-        ("report", "report wants at least one run folder"),
+        ("report", "report needs at least one run folder"),
         ("report nowhere", "'nowhere' is not a run folder"),
         ("report file", "'file' is not a run folder"),
         ("explain nowhere --text film", "'nowhere' is not a run folder"),
@@ -90,7 +90,7 @@ def test_a_run_that_fails_on_its_way_is_reported_as_far_as_it_came(tmp_path, cap
 def test_resuming_wants_the_folder(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert launch.main(["recall", "--resume"]) == 1
-    assert capsys.readouterr().err.startswith("error: --resume wants the folder of the run")
+    assert capsys.readouterr().err.startswith("error: --resume needs the folder of the run")
     assert not list(tmp_path.iterdir())
 
 

@@ -112,7 +112,7 @@ def test_resuming_goes_on_in_the_folder_and_notes_where(tmp_path):
 def test_resuming_wants_the_name_of_the_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with (
-        pytest.raises(UserError, match=r"^--resume wants the folder .*; name it with --out\.$"),
+        pytest.raises(UserError, match=r"^--resume needs the folder .*; name it with --out\.$"),
         enter(None, resume=True),
     ):
         pass

@@ -12,7 +12,7 @@ FOLDERS = [
         "The output folder run already holds a run; continue it with --resume, give another with --out, or remove it "
         "first.",
     ),
-    ("recall --resume", "--resume wants the folder of the run that is to be continued; name it with --out."),
+    ("recall --resume", "--resume needs the folder of the run to continue; name it with --out."),
     (
         "recall --resume --out run --steps 7",
         "The run in run was started with other flags (--cells: lstm in the folder, simple lstm gru gru:chrono=200 "
@@ -37,7 +37,7 @@ FOLDERS = [
         "recall --resume --cells lstm --seeds 1 --out broken-failure",
         "'broken-failure/members/lstm-seed0/failure.json' is damaged, message is missing; restore it or run again.",
     ),
-    ("report", "report wants at least one run folder, as in launch.py report runs/recall-20260101-120000."),
+    ("report", "report needs at least one run folder, as in launch.py report runs/recall-20260101-120000."),
     ("report nowhere", "'nowhere' is not a run folder (it holds no config.json); name a folder that a run wrote."),
     ("report notes.txt", "'notes.txt' is not a run folder (it holds no config.json); name a folder that a run wrote."),
     ("report empty", "'empty' is not a run folder (it holds no config.json); name a folder that a run wrote."),
@@ -72,7 +72,7 @@ FOLDERS = [
         "'folder-for-file/members/lstm-seed0/metrics.jsonl' cannot be read (Is a directory); restore it or run again.",
     ),
     ("report run --out all", "--out is for several shards of one study; name all of them, or leave it out."),
-    ("compare run", "A comparison wants at least two run folders, got 1: name them one after another."),
+    ("compare run", "A comparison needs at least two run folders, got 1: name them one after another."),
     ("compare run run", "'run' is named twice; name two or more different run folders."),
     (
         "compare run nowhere",
@@ -131,7 +131,7 @@ FOLDERS = [
         "The run 'adding' is of adding, whose inputs are no texts; give --example 0, or the number of another example "
         "of its test data, in place of --text.",
     ),
-    ("reach", "reach wants at least one run folder, as in launch.py reach runs/recall-20260101-120000."),
+    ("reach", "reach needs at least one run folder, as in launch.py reach runs/recall-20260101-120000."),
     (
         "reach nowhere",
         "'nowhere' is not a run folder (it holds no config.json); name a folder that a run wrote.",

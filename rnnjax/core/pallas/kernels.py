@@ -1,10 +1,10 @@
-"""The loop along time and the loop back as Pallas kernels: all T steps in one kernel, W_h and the carry in VMEM.
+"""The forward loop and the backward loop as Pallas kernels: all T steps in one kernel, W_h and the carry in VMEM.
 
 The grid runs over blocks of K steps, one after the other. While one block is computed, the arrays of the next one are
 copied into VMEM and those of the last one out of it. What all blocks share, W_h among it, is copied once. The carry is
 an output that is one block in the whole grid: it stays in VMEM, and after the last block it is the result.
 
-The kernels are written over ``cell.advance``, which is traced inside of them, in the loop back under ``jax.vjp``.
+The kernels are written over ``cell.advance``, which is traced inside of them, in the backward loop under ``jax.vjp``.
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ class StepArrays(NamedTuple):
     taps: CellState | None  # (T, N, H) each
     hold: jax.Array | None  # (T, N, H) int8, 1 for the units that zoneout leaves as they were
     reset: jax.Array | None  # (T, N, 1) int8, 1 for a step that starts from the initial state
-    states: CellState | None = None  # (T, N, H) each, for the loop back
-    ct_states: CellState | None = None  # (T, N, H) each, for the loop back; None for those that nothing depends on
+    states: CellState | None = None  # (T, N, H) each, for the backward loop
+    ct_states: CellState | None = None  # (T, N, H) each, for the backward loop; None for those that nothing depends on
 
 
 class SharedArrays(NamedTuple):
@@ -46,12 +46,12 @@ class SharedArrays(NamedTuple):
     span: tuple[jax.Array, jax.Array] | None  # (N, 1) int32 each: the first valid step of an example, and its last + 1
     state: CellState  # (N, H) each: before the first step
     initial: CellState | None  # (N, H) each: after a reset
-    w_h_transposed: jax.Array | None = None  # (G·H, H), for the loop back
-    ct_final: CellState | None = None  # (N, H) each, for the loop back
+    w_h_transposed: jax.Array | None = None  # (G·H, H), for the backward loop
+    ct_final: CellState | None = None  # (N, H) each, for the backward loop
 
 
 class Gradients(NamedTuple):
-    """What the loop back makes."""
+    """What the backward loop makes."""
 
     z_x: jax.Array | None  # (T, N, G·H); None for an additive cell, of which it is that of z_h
     z_h: jax.Array  # (T, N, G·H)

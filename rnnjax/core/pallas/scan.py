@@ -1,7 +1,7 @@
 """``pallas_scan``: the recurrence with both loops as Pallas kernels, and the products with x around them.
 
 As in ``rnnjax.core.fused``, x W_x is computed for all steps before the loop, and the gradients of the parameters after
-the loop back. What is kept for it are x W_x and the states.
+the backward loop. What is kept for it are x W_x and the states.
 """
 
 from functools import partial

@@ -1,6 +1,6 @@
 """How many steps of a recurrence a kernel holds in a TPU's VMEM at once, and whether it holds any.
 
-A kernel may use 16 MiB of VMEM on a v5e. That must hold, of the loop back, which needs more than the one along time:
+A kernel may use 16 MiB of VMEM on a v5e. The backward loop needs more of it than the forward loop:
 
     W_h and its transpose, the state, its gradient and what else all steps share
     K steps of what each step reads and writes, twice: one block is computed while another is copied
@@ -29,7 +29,7 @@ def product_dtype(cell: ElementwiseCell) -> jnp.dtype:
 
 
 def bytes_needed(cell: ElementwiseCell, rows: int, block: int) -> int:
-    """The VMEM that the loop back needs for ``rows`` = N examples and blocks of ``block`` = K steps.
+    """The VMEM that the backward loop needs for ``rows`` = N examples and blocks of ``block`` = K steps.
 
     With lengths, resets, taps, zoneout and dropout: a kernel without them needs less.
     """

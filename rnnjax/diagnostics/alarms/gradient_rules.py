@@ -62,15 +62,15 @@ def vanishing(evidence: Evidence) -> Alarm | None:
         numbers["half_life"] = half
     else:
         fading = "falls below 1% of its strength: it sees"
-    best_of = ", even at its best moment" if len(moments.rows) > 1 else ""
+    best_of = ", even at the best logged step" if len(moments.rows) > 1 else ""
     sentence = f"{evidence.label}: the gradient {fading} {seen} of {farthest} {plural(evidence.unit)}{best_of}."
 
     horizon = farthest + 1
     cells = f"rnnjax.LSTM(..., chrono={horizon}) or rnnjax.GRU(..., chrono={horizon})"
-    penalty = "or add the penalty rnnjax.diagnostics.flossing to the loss, which holds the gradient up."
+    penalty = "or add the penalty rnnjax.diagnostics.flossing to the loss, which keeps the gradient from vanishing."
     if not evidence.ours:
         remedy = (
-            f"Start with the gate open that keeps the state, by a bias of log {horizon} for a memory as long as this."
+            f"Start with the gate that keeps the state open, by a bias of log {horizon} for a memory as long as this."
         )
         if not evidence.has_belt:
             advice = "Let the state go on along a path without a matrix product, as the cell state of an LSTM does."
@@ -98,7 +98,7 @@ def exploding(evidence: Evidence) -> Alarm | None:
     clip = "" if evidence.clip else "clip the gradient's global norm at 1 (optax.clip_by_global_norm), "
     remedy = (
         f"Scale the recurrent weights down, as in rnnjax.SimpleRNN(..., recurrent_init=rnnjax.Orthogonal(0.9)), {clip}"
-        "or add the penalty rnnjax.diagnostics.omega to the loss, which holds the gradient's growth."
+        "or add the penalty rnnjax.diagnostics.omega to the loss, which limits the growth of the gradient."
     )
     clipped = () if evidence.clip else (Action("clip", 1.0),)
     actions = (Action("orthogonal_scale", 0.9), *clipped, Action("omega"))

@@ -1,7 +1,7 @@
 """Rules over gates, memory, data and training.
 
-Those on what a network is made of or trained with are silent about one that does its work: see
-``Evidence.does_its_work``. Where the outcome is not known, as before training, they speak.
+Rules about gates, memory, padding and clipping are silent about a network that has learnt its task: see
+``Evidence.does_its_work``. Where the outcome is not known, as before training, they apply.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ LONG_ENOUGH = 100  # steps of training, so that the last part is an average over
 GAIN = 0.02  # share of the chance-level loss; see plateau
 LONG_MEMORY = 200  # steps: the chrono initialisation that remedies propose where no length was measured
 KEEP_GATE_OPEN = "rnnjax.LSTM(..., forget_bias=1) or rnnjax.GRU(..., forget_bias=1)"
-OPEN_ANY = "Start with the gate open that keeps the state: a bias of 1, or more for longer memories."  # cells not ours
+OPEN_ANY = "Start with the gate that keeps the state open: a bias of 1, or more for longer memories."  # cells not ours
 KEEP_GATE_ACTIONS: tuple[Action, ...] = (Action("forget_bias", 1.0), Action("chrono", LONG_MEMORY))
 
 
@@ -73,9 +73,9 @@ def crosses_reset(evidence: Evidence) -> Alarm | None:
     amount = "a gradient that is not finite" if not np.isfinite(share) else f"{percent(share)} of the largest gradient"
     sentence = f"{evidence.label}: {amount} crosses the beginning of an episode, where the state must be reset."
     remedy = (
-        "Replace the state that comes in before it is read, as in jnp.where(reset, initial_state, state): what is "
-        "multiplied by 0 afterwards, or reset a step early or late, still depends on the episode before; layers of "
-        "rnnjax take resets as an argument."
+        "Replace the state that comes in before it is read, as in jnp.where(reset, initial_state, state): a state "
+        "that is multiplied by 0 afterwards, or reset a step early or late, still depends on the previous episode; "
+        "layers of rnnjax take resets as an argument."
     )
     return Alarm("crosses a reset", evidence.label, sentence, remedy, {"share": float(np.nan_to_num(share))})
 

@@ -55,7 +55,7 @@ RESTART_NOTE = (
     "there at the start of an epoch and, with a probability of {share}, in front of any {example}."
 )
 BELT_NOTE = (
-    " Belt share: the part of the gradient that came down the conveyor belt, in percent, averaged over all {steps} "
+    " Belt share: the part of the gradient that came down the conveyor belt, in percent, averaged over the {steps} "
     "back; of held-out {examples}, before training and with the parameters that were best in validation."
 )
 

@@ -73,7 +73,7 @@ def belt_share_captions(groups: SeedGroups) -> list[Caption]:
         text = (
             f"{OPENING[moments[0]]} {share_over_seeds(shares[moments[0]])} of the gradient that arrives came down the "
         )
-        text += f"conveyor belt, averaged over all {nouns.steps} back"
+        text += f"conveyor belt, averaged over the {nouns.steps} back that at least a quarter of the examples have"
         text += f"; after training {share_over_seeds(shares['end'])}." if len(moments) == 2 else "."
         captions.append(layer_caption(group, title, text + _half_lives(group, nouns)))
     return captions

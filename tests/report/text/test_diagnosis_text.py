@@ -41,8 +41,8 @@ def test_the_share_of_the_belt_with_its_interval_over_seeds(run):
         diagnose(run, "LSTM", seed, curves, start=layer, end=layer_record("LSTM", keep=0.9, share=0.63))
     assert caption_text(run, belt_share_captions) == (
         "At the start 41.0% (36.0–46.0%, 3 seeds) of the gradient that arrives came down the conveyor belt, averaged "
-        "over all words back; after training 63.0% (63.0%, 3 seeds). The gradient's half-life: 6.5 words (6–7, 3 "
-        "seeds) at the start, 10 words (10, 3 seeds) at the end."
+        "over the words back that at least a quarter of the examples have; after training 63.0% (63.0%, 3 seeds). "
+        "The gradient's half-life: 6.5 words (6–7, 3 seeds) at the start, 10 words (10, 3 seeds) at the end."
     )
     low, high = stats.t.interval(0.95, 2, loc=0.41, scale=stats.sem([0.39, 0.41, 0.43]))
     assert (f"{100 * low:.1f}", f"{100 * high:.1f}") == ("36.0", "46.0")
@@ -51,7 +51,8 @@ def test_the_share_of_the_belt_with_its_interval_over_seeds(run):
 def test_one_seed_has_no_interval_and_one_moment_no_second_clause(run):
     diagnose(run, end=layer_record("LSTM", keep=0.7, share=0.5), curves={"h": [0.5**LAGS] * 2})
     assert caption_text(run, belt_share_captions) == (
-        "After training 50.0% of the gradient that arrives came down the conveyor belt, averaged over all words back. "
+        "After training 50.0% of the gradient that arrives came down the conveyor belt, averaged over the words back "
+        "that at least a quarter of the examples have. "
         "The gradient's half-life: 1 word at the start, 1 word at the end."
     )
 
