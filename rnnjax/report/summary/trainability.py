@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnjax.argument_checks import is_number
+from rnnjax.argument_checks import is_integer
 from rnnjax.diagnostics.gradients import half_life
 from rnnjax.diagnostics.logistic_regression import RIDGE, area_under_roc, held_out_log_odds
 from rnnjax.report.figures.style import FLOOR
@@ -100,15 +100,15 @@ def trainability_runs(run: Run) -> tuple[TrainabilityRun, ...]:
 
 
 def _trainability_run(member: RunRecord) -> TrainabilityRun | None:
-    """None where something was not measured or is not a number."""
+    """None where something was not measured or is not a number that a run writes."""
     layer, axis = member_layer(member, "start"), next((axis for axis in AXES if axis in member.varied), None)
-    if layer is None or layer.lyapunov is None or axis is None or not is_number(member.varied.get(DISTANCE)):
+    if layer is None or layer.lyapunov is None or not len(layer.lyapunov.exponents) or axis is None:
         return None
-    value, distance = _scale(member.varied[axis]), int(member.varied[DISTANCE])
-    if value is None:
+    value, distance = _scale(member.varied[axis]), member.varied.get(DISTANCE, 0)
+    if value is None or not is_integer(distance) or distance < 1:
         return None
     half_life_steps, exponent = half_life(layer_decay(layer, member)), float(layer.lyapunov.exponents[0])
-    if np.isnan(exponent) or np.isnan(layer.belt_share):
+    if np.isnan(exponent) or not 0 <= layer.belt_share <= 1:
         return None
     # no half-life: the gradient vanishes at the first step back
     left = FLOOR if np.isnan(half_life_steps) else -distance * np.log10(2) / half_life_steps
@@ -131,7 +131,7 @@ def _trainability_run(member: RunRecord) -> TrainabilityRun | None:
 def _scale(value: SweptValue) -> float | None:
     """A forget bias, or the gain of "orthogonal*0.7"; None for anything else."""
     try:
-        return float(str(value).rpartition("*")[2])
+        return _finite_or_none(float(str(value).rpartition("*")[2]))
     except ValueError:
         return None
 

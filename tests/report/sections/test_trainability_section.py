@@ -1,7 +1,9 @@
 """The trainability map of made-up runs whose half-lives and outcomes are known."""
 
+import functools
 import io
 import json
+import operator
 
 import numpy as np
 import pytest
@@ -134,6 +136,31 @@ def test_a_run_that_diverged_is_a_failure_and_an_unfinished_one_is_left_out(stud
     (maps_by_cell,) = [trained for trained in maps(runs, np.zeros(23)) if trained.cell == "LSTM"]
     assert np.isnan(maps_by_cell.accuracy).sum() == 1
     assert maps_by_cell.runs[1, 0] == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "damaged"),
+    [
+        ("diagnosis-start.json", ("layers", 0, "lyapunov", "exponents"), []),
+        ("diagnosis-start.json", ("layers", 0, "lyapunov", "exponents"), [np.nan]),
+        ("diagnosis-start.json", ("layers", 0, "belt_share"), np.inf),
+        ("diagnosis-start.json", ("layers", 0, "belt_share"), 1e308),
+        ("member.json", ("varied", "distance"), np.nan),
+        ("member.json", ("varied", "distance"), np.inf),
+        ("member.json", ("varied", "distance"), 0),
+        ("member.json", ("varied", "cell.forget_bias"), np.inf),
+    ],
+)
+def test_a_run_with_damaged_numbers_is_left_out_and_the_others_are_predicted(study, file, keys, damaged):
+    path = study / "members" / "lstm-forget_bias=4-distance=4-seed0" / file
+    record = json.loads(path.read_text())
+    functools.reduce(operator.getitem, keys[:-1], record)[keys[-1]] = damaged
+    path.write_text(json.dumps(record))
+    runs = trainability_runs(load_run(study))
+    assert len(runs) == 23
+    assert path.parent.name not in {trained.member.name for trained in runs}
+    assert list(predictions(runs)) == ["distance", "cell"]
+    assert single_feature_aucs(runs)["gradient"][0] == 1.0
 
 
 def test_of_another_experiment_nothing_is_drawn(tmp_path):
