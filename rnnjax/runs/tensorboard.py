@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from rnnjax.diagnostics import half_life, reach
+from rnnjax.errors import UserError
+from rnnjax.regular_files import check_no_link, open_regular
 from rnnjax.runs.codec import encode
+from rnnjax.runs.json_io import MOST_BYTES
 from rnnjax.runs.member_schema import GradientRecord, MetricsRecord, UpdateRecord
 from rnnjax.typing import Floats
 
@@ -61,15 +64,29 @@ def write_pictures(folder: Path, pictures: Sequence[Path]) -> None:
     Args:
         folder: for the event file, which holds nothing else.
         pictures: ``figures/gradient_by_lag.png`` becomes ``figures/gradient_by_lag``.
+
+    Raises:
+        UserError: ``folder`` is a symbolic link or cannot be written, or a picture is a link or cannot be read.
     """
+    try:
+        _write_images(folder, pictures)
+    except OSError as error:
+        raise UserError(
+            f"The figures cannot be written for TensorBoard ('{error.filename or folder}': "
+            f"{error.strerror or error}); fix that, or leave out --tensorboard."
+        ) from error
+
+
+def _write_images(folder: Path, pictures: Sequence[Path]) -> None:
     from PIL import Image
     from tensorboardX import SummaryWriter
 
+    check_no_link(folder)
     for earlier in folder.glob("events.out.tfevents.*"):
         earlier.unlink()
     events = SummaryWriter(str(folder))
     for path in pictures:
-        with Image.open(path) as picture:
+        with open_regular(path, MOST_BYTES, follow_links=False) as file, Image.open(file) as picture:
             pixels = np.asarray(picture.convert("RGB"))
         events.add_image(f"{path.parent.name}/{path.stem}", pixels, dataformats="HWC")
     events.close()

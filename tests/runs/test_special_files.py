@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from synthetic_run import write_member, write_run
 
 from rnnjax.errors import UserError
@@ -16,6 +17,7 @@ from rnnjax.runs.folder import current_environment, run_folder
 from rnnjax.runs.json_io import read_json, read_records, write_bytes
 from rnnjax.runs.merge import merge_runs
 from rnnjax.runs.reader import load_run, read_config, read_model, read_vocabulary
+from rnnjax.runs.tensorboard import write_pictures
 from rnnjax.runs.writer import MemberWriter, rewind_member
 
 MEMBER = "members/lstm-seed0"
@@ -133,6 +135,22 @@ def test_figures_are_not_drawn_into_a_linked_folder(shards, tmp_path):
         "the folder writable."
     )
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "figures/one.png"])
+def test_figures_reach_tensorboard_through_no_link(tmp_path, name):
+    elsewhere, run = tmp_path / "elsewhere", tmp_path / "run"
+    for folder in (elsewhere, run / "figures"):
+        folder.mkdir(parents=True)
+    Image.new("RGB", (6, 4)).save(elsewhere / "one.png")
+    (elsewhere / "events.out.tfevents.1.host").write_text("precious")
+    (run / name).symlink_to(elsewhere / "one.png" if name == "figures/one.png" else elsewhere)
+    assert refusal(write_pictures, run / "tensorboard", sorted((run / "figures").glob("*.png"))) == (
+        f"The figures cannot be written for TensorBoard ('{run / name}': it is a symbolic link, which is not followed "
+        "here); fix that, or leave out --tensorboard."
+    )
+    assert {path.name for path in elsewhere.iterdir()} == {"one.png", "events.out.tfevents.1.host"}
+    assert (elsewhere / "events.out.tfevents.1.host").read_text() == "precious"
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "gradients.jsonl", "tensorboard"])
