@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 
@@ -26,6 +27,8 @@ from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
 from rnnjax.training.run_spec import RunSpec
 
+MOST_RUNS = 100_000  # of a study; a config.json from a stranger may ask for billions
+
 
 def run_specs(experiment: Experiment, progress: Callable[[str], None]) -> tuple[RunSpec, ...]:
     """The runs of a study, ordered by cell, then by swept flags in the order given, then by seed (fastest).
@@ -38,10 +41,22 @@ def run_specs(experiment: Experiment, progress: Callable[[str], None]) -> tuple[
         The runs of the shard, a contiguous block, or of the whole study where no shard is given.
 
     Raises:
-        UserError: an invalid cell, sweep or shard.
+        UserError: an invalid cell, sweep or shard, or more than ``MOST_RUNS`` runs.
     """
-    study = [spec for part in experiment.studies() for spec in _study_specs(part, progress)]
+    parts = experiment.studies()
+    if (count := sum(map(_count_runs, parts))) > MOST_RUNS:
+        raise UserError(
+            f"A study may have {MOST_RUNS:,} runs, but the cells, --sweep and --seeds together ask for {count:,}; give "
+            "fewer of them."
+        )
+    study = [spec for part in parts for spec in _study_specs(part, progress)]
     return select_shard(tuple(study), experiment.shard)
+
+
+def _count_runs(experiment: Experiment) -> int:
+    """How many runs one study has."""
+    points = math.prod(map(len, _sweep_axes(experiment).values()))
+    return len(experiment.cells) * points * experiment.training.seeds
 
 
 def _study_specs(experiment: Experiment, progress: Callable[[str], None]) -> tuple[RunSpec, ...]:

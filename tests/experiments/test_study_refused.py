@@ -9,6 +9,7 @@ from experiments.study import run_specs
 from experiments.sweep import sweepable_flags
 from experiments.tasks.recall import Recall
 from experiments.tasks.text import Text
+from experiments.tasks.trainability import Trainability
 from rnnjax.cells.registry import CELLS
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
@@ -75,6 +76,30 @@ def test_a_wrong_sweep_is_one_sentence(sweep, message):
 def test_sweeps_and_cells_that_do_not_fit_are_refused(sweeps, cells, message):
     with pytest.raises(UserError, match=message):
         study(*sweeps, cells=cells)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "runs"),
+    [
+        (Recall(cells=("lstm",), training=TrainingSettings(seeds=2**31 - 1)), "2,147,483,647"),
+        (Recall(cells=("lstm", "gru"), sweep=("clip=1,2,3",), training=TrainingSettings(seeds=16667)), "100,002"),
+        # one LSTM with 5 forget biases and 2 other cells with 4 gains, each over 10 distances
+        (
+            Trainability(
+                cells=("lstm", "gru", "simple"), forget_biases=(1, 2, 3, 4, 5), gains=(1, 2, 3, 4),
+                distances=tuple(range(1, 11)), training=TrainingSettings(seeds=1000),
+            ),
+            "130,000",
+        ),
+    ],
+)  # fmt: skip
+def test_a_study_without_end_is_refused_before_its_runs_are_made(experiment, runs):
+    with pytest.raises(UserError) as error:
+        run_specs(experiment, progress=print)
+    assert str(error.value) == (
+        f"A study may have 100,000 runs, but the cells, --sweep and --seeds together ask for {runs}; give fewer of "
+        "them."
+    )
 
 
 @pytest.mark.parametrize(
