@@ -38,7 +38,7 @@ def run_experiment(experiment: Experiment) -> int:
     try:
         with distributed_session(execution):
             check_devices(execution)
-            require_same_flags(encode(config), execution.num_processes, _flag_difference)
+            require_same_flags(encode(config), execution, _flag_difference)
             devices, changed = describe_devices(), partial(config_differences, new=config)
             environment = current_environment(devices, describe_matmul_precision())
             opened = run_folder(experiment.out, config, environment, resume=execution.resume, difference=changed)

@@ -8,6 +8,7 @@ from rnnjax.errors import UserError
 
 OFF = "off"
 TOGETHER = ("coordinator", "num_processes", "process_id")  # flags of which all are given or none
+SAME_EVERYWHERE = ("num_processes", "parallel", "model_devices", "matmul_precision")  # on them programs depend
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
+from rnnjax.config.execution import SAME_EVERYWHERE, Execution
 from rnnjax.errors import UserError
 from rnnjax.typing import JSONObject, JSONValue, PyTree
 
@@ -82,13 +83,13 @@ def wait_for_all(name: str) -> None:
 
 
 def require_same_flags(
-    config: JSONObject, num_processes: int | None, difference: Callable[[JSONObject, JSONObject], list[str]]
+    config: JSONObject, execution: Execution, difference: Callable[[JSONObject, JSONObject], list[str]]
 ) -> None:
     """Check that all processes were started with the same flags.
 
     Args:
-        config: flags of this process.
-        num_processes: --num-processes of this process; None where it was not given.
+        config: flags of the experiment in this process.
+        execution: the other flags of this process, of which ``SAME_EVERYWHERE`` are compared.
         difference: one line for each flag that differs between two configs.
 
     Raises:
@@ -96,10 +97,12 @@ def require_same_flags(
     """
     if not jax.distributed.is_initialized():
         return
-    (first, first_number), *others = gather_values((config, num_processes))
-    for i, (other, number) in enumerate(others, 1):
+    shared = {name: getattr(execution, name) for name in SAME_EVERYWHERE}
+    (first, first_shared), *others = gather_values((config, shared))
+    for i, (other, other_shared) in enumerate(others, 1):
         lines = difference(first, other)
-        if number != first_number:
-            lines.append(f"--num-processes: {first_number} and {number}")
+        for name, value in first_shared.items():
+            if other_shared[name] != value:
+                lines.append(f"--{name.replace('_', '-')}: {value} and {other_shared[name]}")
         if lines:
             raise UserError(f"Process {i} was started with other flags than the first ({'; '.join(lines)}).")

@@ -73,7 +73,7 @@ def test_a_single_process_never_connects(variables, environment, monkeypatch):
             assert broadcast_from_first({"a": 1}) == {"a": 1}
             assert broadcast_checkpoint(None, 0) == (0, None, None)
             assert type(signal_handler()) is SignalHandler
-            require_same_flags({}, None, difference=None)
+            require_same_flags({}, execution, difference=None)
 
 
 def test_a_single_process_does_not_import_what_several_need():

@@ -130,16 +130,28 @@ def test_an_error_ends_both(tmp_path, launcher):
 
 
 @pytest.mark.slow
-def test_different_flags_are_refused_by_all(tmp_path, launcher):
+@pytest.mark.parametrize(
+    ("flags", "of_first", "of_second", "difference"),
+    [
+        (SHORT[2:], ("--steps", "12"), ("--steps", "13"), "--steps: 12 in the folder, 13 asked for"),
+        (
+            (*SHORT, "--parallel", "sharded"),
+            ("--model-devices", "2"),
+            ("--matmul-precision", "highest"),
+            "--model-devices: 2 and 1; --matmul-precision: default and highest",
+        ),
+    ],
+    ids=["of the experiment", "of the devices"],
+)
+def test_different_flags_are_refused_by_all(flags, of_first, of_second, difference, tmp_path, launcher):
     first, second = processes(free_port(), 2)
-    flags = SHORT[2:]
     pair = [
-        launcher.launch(tmp_path / "run", *flags, *first, "--steps", "12"),
-        launcher.launch(tmp_path / "second", *flags, *second, "--steps", "13"),
+        launcher.launch(tmp_path / "run", *flags, *first, *of_first),
+        launcher.launch(tmp_path / "second", *flags, *second, *of_second, "--checkpoint-every", "7", "--resume"),
     ]
     for status, stderr in outcomes(pair):
         assert status == 1
-        assert stderr.startswith("error: Process 1 was started with other flags than the first (--steps: 12")
+        assert stderr == f"error: Process 1 was started with other flags than the first ({difference}).\n"
     assert not (tmp_path / "run").exists()
 
 
