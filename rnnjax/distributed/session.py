@@ -14,7 +14,7 @@ from rnnjax.config.execution import Execution
 from rnnjax.distributed.collectives import wait_for_all
 from rnnjax.distributed.initialize import initialize_from_flags, initialize_from_launcher
 from rnnjax.distributed.launcher import find_launcher
-from rnnjax.errors import UserError
+from rnnjax.errors import TrainingDivergedError, UserError
 from rnnjax.runtime.signals import StoppedError
 
 GRACE = 3.0  # seconds that a failed first process waits, so that others that fail alike can print their own error
@@ -25,9 +25,9 @@ LOST_CONNECTION = ("gloo", "socket closed", "connection", "coordination service"
 def distributed_session(execution: Execution) -> Iterator[None]:
     """Connect the processes of one training, where the flags or the environment show that there are several.
 
-    Processes that end normally, or stop for a signal, wait for each other. A process that fails ends at once, with the
-    exit status of ``launch.main``; the others end with status 1 when a collective operation fails, or when JAX misses
-    the process after ``HEARTBEAT_TIMEOUT`` seconds.
+    Processes that end normally, stop for a signal, or have trained a run that diverged, wait for each other. A process
+    that fails ends at once, with the exit status of ``launch.main``; the others end with status 1 when a collective
+    operation fails, or when JAX misses the process after ``HEARTBEAT_TIMEOUT`` seconds.
 
     Raises:
         UserError: the processes cannot be connected, or the connection to one of them is lost.
@@ -43,7 +43,7 @@ def distributed_session(execution: Execution) -> Iterator[None]:
     try:
         try:
             yield
-        except StoppedError:  # all of them, after the same step
+        except (StoppedError, TrainingDivergedError):  # all of them alike
             _leave()
             raise
         _leave()

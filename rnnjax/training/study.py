@@ -12,7 +12,7 @@ import msgspec
 from rnnjax.config.execution import Execution
 from rnnjax.distributed.collectives import broadcast_from_first, first_process_first
 from rnnjax.distributed.stop_agreement import signal_handler
-from rnnjax.errors import UserError
+from rnnjax.errors import TrainingDivergedError, UserError
 from rnnjax.nn.description import describe_model
 from rnnjax.runs.checkpoint_store import CheckpointStore
 from rnnjax.runs.member_schema import MemberInfo, ModelRecord
@@ -36,10 +36,6 @@ from rnnjax.training.step.train_step import RESTART_SHARE
 from rnnjax.training.train_loop import train
 
 
-class TrainingDivergedError(UserError):
-    """A loss or a gradient is not finite."""
-
-
 def run_study(folder: Path, specs: Sequence[RunSpec], execution: Execution, view: ProgressView) -> None:
     """Train every run and write its folder; runs that have ended already are skipped.
 
@@ -50,7 +46,8 @@ def run_study(folder: Path, specs: Sequence[RunSpec], execution: Execution, view
         view: where progress is shown.
 
     Raises:
-        TrainingDivergedError: after all runs were trained, if a loss or gradient of one was not finite.
+        TrainingDivergedError: after all runs were trained, if a loss or gradient of one was not finite; in all
+            processes.
         StoppedError: a signal has asked to stop; all that resuming needs is on disk.
         UserError: there is too little memory, or the folder cannot be written.
     """
@@ -75,11 +72,10 @@ def run_study(folder: Path, specs: Sequence[RunSpec], execution: Execution, view
                         f"The run folder {folder} cannot be written ({error.strerror or error}); fix that and continue "
                         "with --resume."
                     ) from error
-    if not is_first_process():
-        return
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    if is_first_process():
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     failures = filter(None, (read_outcome(member_folder(folder, spec.name)) for spec in specs))
-    if message := " ".join(failures):
+    if message := broadcast_from_first(" ".join(failures)):
         raise TrainingDivergedError(message)
 
 

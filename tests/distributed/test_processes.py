@@ -130,6 +130,19 @@ def test_an_error_ends_both(tmp_path, launcher):
 
 
 @pytest.mark.slow
+def test_a_run_that_diverged_is_reported_by_both(tmp_path, launcher):
+    """The second process has no records of its own, and the first one ends later, after its report."""
+    replaced = "import rnnjax.training.study as study; study._run_ensemble = lambda folder, ensemble, *_: "
+    failed = (
+        f"from rnnjax.runs.json_io import write_json; {replaced}[(path := folder / 'members' / spec.name).mkdir() or "
+        "write_json(path / 'failure.json', {'message': 'LSTM (seed 0): the loss became nan.'}) for spec in "
+        "ensemble.specs]"
+    )
+    pair = launcher.launch_pair(tmp_path / "run", *SHORT, before=(failed, f"{replaced}None"))
+    assert outcomes(pair) == [(1, "error: LSTM (seed 0): the loss became nan.\n")] * 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "of_first", "of_second", "difference"),
     [

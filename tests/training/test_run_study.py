@@ -15,7 +15,7 @@ from studies import SETTINGS, make_spec
 import rnnjax
 from rnnjax.config.execution import Execution
 from rnnjax.config.training import TrainingSettings
-from rnnjax.errors import UserError
+from rnnjax.errors import TrainingDivergedError, UserError
 from rnnjax.runs.codec import encode, round_floats
 from rnnjax.runs.json_io import read_json, read_records
 from rnnjax.runtime.progress import ProgressView
@@ -179,11 +179,11 @@ def test_a_diverged_run_is_reported_at_the_end_and_not_trained_again(tiny, tmp_p
     )
     output = io.StringIO()
     with ProgressView(Console(file=output, width=300)) as view:
-        with pytest.raises(study_module.TrainingDivergedError, match=message) as first:
+        with pytest.raises(TrainingDivergedError, match=message) as first:
             study_module.run_study(tmp_path, specs, NO_CHECKPOINTS, view)
         monkeypatch.setattr(study_module, "set_up_ensemble", None)
         before = content(tmp_path)
-        with pytest.raises(study_module.TrainingDivergedError) as again:
+        with pytest.raises(TrainingDivergedError) as again:
             study_module.run_study(tmp_path, specs, NO_CHECKPOINTS, view)
     assert str(again.value) == str(first.value)
     assert content(tmp_path) == before
