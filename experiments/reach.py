@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import msgspec
 
 from experiments.base import Experiment
 from experiments.registry import experiment_from_config
@@ -105,6 +106,9 @@ def _measure(run: _FinishedRun, examples: int, view: ProgressView) -> Iterator[N
     for spec in run.specs:
         dataset = spec.make_dataset()
         _check_data(run, spec, dataset)
+        scale, task = dataset.label_scale, run.task
+        if scale is not None:  # that of the member, which differs where a sweep changes the training part
+            task = msgspec.structs.replace(task, label_scale=scale)
         model = spec.make_model(dataset.sizes, spec.cell.uninitialised())
         file = member_folder(run.path, spec.name) / PARAMS
         params = jax.device_put(read_params(model, file, dataset.sizes.features))
@@ -119,7 +123,7 @@ def _measure(run: _FinishedRun, examples: int, view: ProgressView) -> Iterator[N
             also=tuple(steps_of(length, share) for share in SHARES.values()),
             progress=view.steps,
         )
-        result = NetworkReach(run.path, run.config.experiment, spec.label, spec.seed, length, run.task, measured)
+        result = NetworkReach(run.path, run.config.experiment, spec.label, spec.seed, length, task, measured)
         view.line(f"{run.config.experiment}, {spec.label}, seed {spec.seed}: {_in_short(result)}")
         yield result
 

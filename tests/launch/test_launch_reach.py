@@ -1,12 +1,15 @@
 """``launch.py reach``: the table, the files in the run folder, and one sentence for a run that cannot be measured."""
 
 import csv
+import re
 import shutil
 
+import numpy as np
 import pytest
 from command_line import SMALL, isolated_home, start
 
 import launch
+from rnnjax.formatting import loss
 from rnnjax.runs.json_io import read_json, write_json
 
 pytestmark = pytest.mark.slow
@@ -105,3 +108,18 @@ def test_networks_that_failed_are_left_out(run, tmp_path, capsys):
         assert launch.main(["reach", str(copy), "--examples", "9"]) == status
     assert "has no trained network, since all of them failed" in capsys.readouterr().err
     assert [row["label"] for row in rows_of(copy / "reach.csv")] == ["LSTM"]
+
+
+def test_errors_are_in_the_unit_of_each_network_where_a_sweep_changes_the_training_part(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "all.npz", x=rng.normal(size=(60, 5, 2)), y=rng.gamma(0.5, 1000.0, size=60))
+    run = tmp_path / "run"
+    assert start(f"series --train {tmp_path / 'all.npz'} {SMALL} --sweep validation=0.1,0.7", run)[0] == 0
+    assert launch.main(["reach", str(run)]) == 0
+    output, rows = capsys.readouterr().out, rows_of(run / "reach.csv")
+    members = {member["label"]: member for member in map(read_json, run.glob("members/*/member.json"))}
+    units = [members[row["label"]]["label_scale"][1] for row in rows]  # the deviation of the labels
+    assert len(set(units)) == 2
+    for row, unit in zip(rows, units, strict=True):
+        error = loss(unit * float(row["intact"]) ** 0.5)
+        assert re.search(rf"{re.escape(row['label'])} +5 +{re.escape(error)} ", output)
