@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import itertools
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 
 from experiments.base import Experiment
@@ -23,6 +22,7 @@ from rnnjax.cells import Cell, ElementwiseCell, IndRNN, SimpleRNN
 from rnnjax.cells.registry import CELLS, cell_from_spec, label_of, parse_spec
 from rnnjax.cells.specs.options import cell_options
 from rnnjax.config.execution import Execution
+from rnnjax.config.shard import parse_shard
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
 from rnnjax.training.run_spec import RunSpec
@@ -179,10 +179,10 @@ def select_shard(study: tuple[RunSpec, ...], shard: str | None) -> tuple[RunSpec
     """The i-th of n contiguous blocks of ``study`` for ``shard`` = "i/n"; all of it for None."""
     if shard is None:
         return study
-    match = re.fullmatch(r"(\d+)/(\d+)", shard)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+    parsed = parse_shard(shard)
+    if parsed is None:
         raise UserError(f"--shard must be i/n with i from 1 to n, as in 1/4, but {shard} was given.")
-    i, n = int(match[1]), int(match[2])
+    i, n = parsed
     block = study[len(study) * (i - 1) // n : len(study) * i // n]
     if not block:
         raise UserError(f"--shard {shard} is empty, since the study has only {len(study)} runs; use fewer shards.")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from rnnjax.config.shard import Shard, parse_shard
 from rnnjax.errors import UserError
 from rnnjax.regular_files import open_regular, read_regular
 from rnnjax.runs import schema
@@ -90,7 +91,7 @@ def merge_runs(runs: Sequence[Path], out: Path) -> Merged:
         UserError: a folder that is no run or no shard of the first's study, a member that is in two folders, a file
             that is a symbolic link or no regular file, or an ``out`` that holds something else or cannot be written.
     """
-    configs = _read_shard_configs(runs)
+    configs, shards = _read_shard_configs(runs)
     members = _members(runs)
     for folder in members.values():
         _check_files(folder)
@@ -118,12 +119,13 @@ def merge_runs(runs: Sequence[Path], out: Path) -> Merged:
             f"The shards cannot be merged into '{out}' ({error.strerror or error}); name another folder with --out."
         ) from error
     unfinished = tuple(name for name in members if read_outcome(schema.member_folder(out, name)) is None)
-    return Merged(out, _missing([str(_shard(config)) for config in configs]), unfinished)
+    return Merged(out, _missing(shards), unfinished)
 
 
-def _read_shard_configs(runs: Sequence[Path]) -> list[Config]:
-    """The config of every run, each a shard of the first's study."""
+def _read_shard_configs(runs: Sequence[Path]) -> tuple[list[Config], list[Shard]]:
+    """The config of every run, and the shard that it is of the first's study."""
     configs: list[Config] = []
+    shards: list[Shard] = []
     for run in runs:
         config = read_config(run)
         configs.append(config)
@@ -132,14 +134,18 @@ def _read_shard_configs(runs: Sequence[Path]) -> list[Config]:
                 f"'{runs[0]}' and '{run}' are not of one study ({differing}); name shards of one study, or compare "
                 "runs with launch.py compare."
             )
-        if not re.fullmatch(r"[1-9]\d*/[1-9]\d*", shard := str(_shard(config))):
-            raise UserError(f"'{run}' is no shard of a study (its --shard is {shard}); name runs that had a --shard.")
-        if shard.partition("/")[2] != str(_shard(configs[0])).partition("/")[2]:
+        shard = parse_shard(_shard(config))
+        if shard is None:
             raise UserError(
-                f"'{runs[0]}' is shard {_shard(configs[0])} but '{run}' is {shard}; "
+                f"'{run}' is no shard of a study (its --shard is {_shard(config)}); name runs that had a --shard."
+            )
+        shards.append(shard)
+        if shard.n != shards[0].n:
+            raise UserError(
+                f"'{runs[0]}' is shard {_shard(configs[0])} but '{run}' is {_shard(config)}; "
                 "name shards of a study that was cut in one way."
             )
-    return configs
+    return configs, shards
 
 
 def _shard(config: Config) -> JSONValue:
@@ -225,8 +231,7 @@ def _copy_file(path: Path, to: Path) -> None:
         shutil.copyfileobj(source, copy)
 
 
-def _missing(shards: Sequence[str]) -> tuple[str, ...]:
-    """Of shards "i/n" those that are not given."""
-    parts = int(shards[0].partition("/")[2])
-    given = {int(shard.partition("/")[0]) for shard in shards}
+def _missing(shards: Sequence[Shard]) -> tuple[str, ...]:
+    """Of the shards of a study those that are not given, as "i/n"."""
+    parts, given = shards[0].n, {shard.i for shard in shards}
     return tuple(f"{i}/{parts}" for i in range(1, parts + 1) if i not in given)

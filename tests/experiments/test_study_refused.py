@@ -160,13 +160,17 @@ def test_a_name_of_both_an_option_and_a_flag_is_refused(monkeypatch):
     [
         ("1/3", "--shard 1/3 is empty, since the study has only 2 runs; use fewer shards."),
         *((wrong, f"--shard must be i/n with i from 1 to n, as in 1/4, but {wrong} was given.")
-          for wrong in ("0/2", "3/2", "1/0", "2", "a/b", "1/2/3", "-1/2", "")),
+          for wrong in ("0/2", "3/2", "1/0", "2", "a/b", "1/2/3", "-1/2", "", "١/٢", "1/2\n")),
     ],
 )  # fmt: skip
 def test_a_wrong_shard_is_one_sentence(shard, message):
     with pytest.raises(UserError) as error:
         study(seeds=2, shard=shard)
     assert str(error.value) == message
+
+
+def test_leading_zeros_of_a_shard_make_no_difference():
+    assert [spec.name for spec in study(seeds=4, shard="02/004")] == [spec.name for spec in study(seeds=4, shard="2/4")]
 
 
 def test_what_changes_the_classes_of_a_text_is_not_swept():

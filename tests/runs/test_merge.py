@@ -66,6 +66,11 @@ def test_missing_shards_and_members_without_an_outcome_are_named(tmp_path):
     assert merge_runs(runs, tmp_path / "out")[1:] == (("2/4", "3/4"), ("lstm-seed0", "unborn-seed0"))
 
 
+def test_shards_may_be_numbered_with_leading_zeros(tmp_path):
+    runs = [shard_of(tmp_path / f"s{i}", shard, f"GRU {i}") for i, shard in enumerate(("01/04", "3/4", "004/4"))]
+    assert merge_runs(runs, tmp_path / "out").missing == ("2/4",)
+
+
 def test_a_merge_is_brought_up_to_date(shards, tmp_path):
     out = tmp_path / "out"
     (shards[1] / "members" / "simplernn-seed0" / "result.json").rename(tmp_path / "result.json")

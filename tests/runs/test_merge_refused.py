@@ -28,6 +28,8 @@ def test_what_is_no_shard_of_one_study_is_refused(shards, tmp_path):
     (imdb / "config.json").write_text((imdb / "config.json").read_text().replace('"recall"', '"imdb"'))
     refused([shards[0], imdb], out, r"\(experiment is recall in the first, imdb in the second\)")
     refused([shards[0], shard_of(tmp_path / "three", "2/3")], out, r"big-1' is shard 1/2 but .*three' is 2/3")
+    beyond = shard_of(tmp_path / "beyond", "3/2")
+    refused([shards[0], beyond], out, r"beyond' is no shard of a study \(its --shard is 3/2\)")
     whole = shard_of(tmp_path / "whole", None)
     refused([shards[0], whole], out, r"whole' is no shard of a study \(its --shard is None\)")
     refused([write_run(tmp_path / "old", flags={"hidden": 64})], out, "old' is no shard of a study")
