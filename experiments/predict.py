@@ -1,7 +1,5 @@
 """Predictions of a run for the texts or series of a file, as a table with a row for each example and cell."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +15,11 @@ from rnnjax.data.files.text_reader import TextFormat, read_rows
 from rnnjax.errors import UserError
 from rnnjax.formatting import plural
 from rnnjax.prediction import Prediction, TrainedRun, load
+from rnnjax.report.tables.export import Value, records_as_csv
 from rnnjax.runs.json_io import write_bytes
 from rnnjax.runs.reader import read_config
-from rnnjax.typing import JSONObject, JSONValue
+from rnnjax.runtime.console import printable
+from rnnjax.typing import JSONObject
 
 SUFFIXES = (".csv", ".jsonl")
 DIGITS = 6  # significant digits of a number in the file
@@ -55,7 +55,7 @@ def write_predictions(run: Path, file: Path, out: Path, form: TextFormat) -> Ite
         places, predictions = _of_series(trained, file)
     yield from notes
     records = [place | _record(prediction, i) for i, place in enumerate(places) for prediction in predictions]
-    content = _csv(records) if out.suffix.lower() == ".csv" else _json_lines(records)
+    content = records_as_csv(list(map(_flat, records))) if out.suffix.lower() == ".csv" else _json_lines(records)
     try:
         write_bytes(out, content.encode())
     except OSError as error:
@@ -95,7 +95,7 @@ def _of_texts(
     if (unknown := trained.unknown_words(texts)) > MOSTLY_UNKNOWN:
         notes.append(f"warning: {unknown:.0%} of the words of {file} are not in the vocabulary of the run")
     places: list[JSONObject] = [
-        {"line": row.line} if row.file is None else {"file": str(row.file.relative_to(file))} for row in rows
+        {"line": row.line} if row.file is None else {"file": printable(str(row.file.relative_to(file)))} for row in rows
     ]
     return places, trained.predict(texts)
 
@@ -134,17 +134,8 @@ def _json_lines(records: list[JSONObject]) -> str:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
-def _csv(records: list[JSONObject]) -> str:
-    """A table with a column for each class, "P(name)"."""
-    rows = [_flat(record) for record in records]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _flat(record: JSONObject) -> dict[str, JSONValue]:
+def _flat(record: JSONObject) -> dict[str, Value]:
+    """The fields of a record, with one for each class, "P(name)"."""
     probabilities = record.get("probabilities", {})
     fields = {name: value for name, value in record.items() if name != "probabilities"}
     return fields | {f"P({name})": value for name, value in probabilities.items()}

@@ -1,5 +1,7 @@
 """Names of files in bytes that are not UTF-8, as old archives hold them: for data, run folders and pages."""
 
+import csv
+import json
 import os
 import sys
 
@@ -35,6 +37,21 @@ def test_predict_reads_and_writes_them(tmp_path, capsys):
     assert launch.main(["predict", str(run), str(file), "--out", str(out)]) == 0
     assert len(out.read_text().splitlines()) == 1 + 2 * 60
     assert capsys.readouterr().out.endswith(f"{tmp_path}/pr\\udce9dit.csv\n")
+
+
+@pytest.mark.parametrize("out", ["new.csv", "new.jsonl"])
+def test_predict_names_the_files_of_a_folder_without_harm(out, tmp_path):
+    """As escapes where they are no text, and not as formulas of a spreadsheet."""
+    run, folder = write_good_run(tmp_path / "run"), tmp_path / "texts"
+    write_config(run, experiment_to_config(Text(train="train.csv")))
+    folder.mkdir()
+    for name in ("=cmd.txt", "café.txt"):
+        named(folder, name).write_text("a good film")
+    assert launch.main(["predict", str(run), str(folder), "--out", str(tmp_path / out)]) == 0
+    with (tmp_path / out).open(newline="", encoding="utf-8") as file:
+        records = list(csv.DictReader(file) if out == "new.csv" else map(json.loads, file))
+    formula = "'=cmd.txt" if out == "new.csv" else "=cmd.txt"
+    assert [record["file"] for record in records] == [formula] * 2 + [r"caf\udce9.txt"] * 2
 
 
 @pytest.mark.slow

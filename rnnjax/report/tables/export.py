@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from rnnjax.runs.run_record import Run, RunRecord
 from rnnjax.runs.schema import STAGES
 from rnnjax.runtime.console import one_line
 
-FORMULA = ("=", "+", "-", "@")  # how a cell begins that a spreadsheet calculates
+FORMULA = re.compile(r"[=@]|[+-](?![0-9]+(\.[0-9]*)?\Z)")  # how a cell begins that a spreadsheet calculates
 Value = str | int | float | None
 TYPES = {
     **{"label": pa.string(), "cell": pa.string(), "seed": pa.int64(), "parameters": pa.int64(), "steps": pa.int64()},
@@ -45,7 +46,7 @@ def csv_text(run: Run) -> str:
 
 
 def records_as_csv(table: list[dict[str, Value]]) -> str:
-    """Records of the same columns as CSV, under a line with their names."""
+    """Records of the same columns as CSV, under a line with their names; texts act on no terminal and spreadsheet."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(map(_inert, table[0] if table else ["label"]))
@@ -88,7 +89,7 @@ def plain_text(value: Value) -> str:
 
 def _inert(text: str) -> str:
     """``text`` that acts neither on a terminal nor, as a formula, on a spreadsheet."""
-    return one_line(f"'{text}" if text.startswith(FORMULA) else text)
+    return one_line(f"'{text}" if FORMULA.match(text) else text)
 
 
 def _record(member: RunRecord, farthest: float | None, swept: tuple[str, ...]) -> dict[str, Value]:

@@ -8,7 +8,7 @@ import pytest
 from synthetic_run import write_member, write_run
 
 from rnnjax.report.run_report import write_report
-from rnnjax.report.tables.export import csv_text, parquet_bytes
+from rnnjax.report.tables.export import csv_text, parquet_bytes, records_as_csv
 from rnnjax.runs.reader import load_run
 
 LAGS = np.arange(31)
@@ -108,3 +108,9 @@ def test_both_files_lie_beside_the_report_whole(run):
 def test_a_run_without_members_has_empty_tables(run):
     assert csv_text(load_run(run)) == "label\n"
     assert parquet_of(run).to_pydict() == {"label": []}
+
+
+def test_texts_that_a_spreadsheet_calculates_have_an_apostrophe_and_numbers_have_none():
+    texts = ["=1", "@a", "-a", "+1+a", "-1-1", "-1", "+2.5", "-1\n", "a=1", "5-3"]
+    lines = records_as_csv([{"P(=b)": text} for text in texts]).splitlines()
+    assert lines == ["P(=b)", "'=1", "'@a", "'-a", "'+1+a", "'-1-1", "-1", "+2.5", r"'-1\n", "a=1", "5-3"]
