@@ -137,12 +137,30 @@ def config_differences(old: "Config", new: "Config") -> list[str]:
     ]
 
 
+def check_readable(old: "Config", new: "Config") -> None:
+    """Raise UserError for a file of a run that the same flags no longer reach.
+
+    Args:
+        old: config of the run in the folder.
+        new: config of the same flags here and now.
+    """
+    for name in FILE_FLAGS:
+        file = new.flags.get(name)
+        if file is not None and name in old.contents and name not in new.contents:
+            raise UserError(
+                f"{flag_name(name)} {file} cannot be read from the current folder; go to the folder in which the run "
+                "was trained, or restore the file."
+            )
+
+
 def _changed_file(old: "Config", new: "Config", name: str) -> str:
     """How a file of the user's differs between two configs of different contents."""
     if name in FILE_FLAGS and old.flags.get(name) is None:
         return f"none in the folder, {new.flags.get(name)} asked for"
     if name in FILE_FLAGS and new.flags.get(name) is None:
         return f"{old.flags.get(name)} in the folder, none asked for"
+    if name in FILE_FLAGS and name not in new.contents:
+        return f"{new.flags.get(name)} cannot be read from the current folder"
     return "the file's content has changed since the run"
 
 

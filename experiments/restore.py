@@ -8,7 +8,7 @@ import flax.linen as nn
 import numpy as np
 
 from experiments.base import Experiment, WordExperiment
-from experiments.registry import experiment_from_config, experiment_to_config
+from experiments.registry import check_readable, experiment_from_config, experiment_to_config
 from experiments.study import run_specs
 from experiments.tasks.characters import Characters
 from experiments.tasks.imdb import Imdb
@@ -118,9 +118,10 @@ def check_own_cells(experiment: Experiment, path: Path, config: Config) -> None:
 
 
 def check_contents(experiment: Experiment, path: Path, config: Config) -> None:
-    """Raise UserError where a file of data, named by a flag of the run, has changed since the training."""
-    contents = experiment_to_config(experiment).contents
-    if changed := [name for name, digest in config.contents.items() if contents.get(name) != digest]:
+    """Raise UserError where a file that a flag of the run names cannot be read or has changed since the training."""
+    now = experiment_to_config(experiment)
+    check_readable(config, now)
+    if changed := [name for name, digest in config.contents.items() if now.contents.get(name) != digest]:
         raise changed_data(path, f"the content of {changed[0]}")
 
 

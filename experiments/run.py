@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from experiments.base import Experiment
-from experiments.registry import config_differences, experiment_to_config
+from experiments.registry import check_readable, config_differences, experiment_to_config
 from experiments.study import run_specs
 from rnnjax.distributed.collectives import require_same_flags
 from rnnjax.distributed.session import distributed_session
@@ -39,7 +39,7 @@ def run_experiment(experiment: Experiment) -> int:
         with distributed_session(execution):
             check_devices(execution)
             require_same_flags(encode(config), execution, _flag_difference)
-            devices, changed = describe_devices(), partial(config_differences, new=config)
+            devices, changed = describe_devices(), partial(_difference_from_folder, new=config)
             environment = current_environment(devices, describe_matmul_precision())
             opened = run_folder(experiment.out, config, environment, resume=execution.resume, difference=changed)
             with opened if is_first_process() else scratch_folder() as folder:
@@ -55,6 +55,12 @@ def run_experiment(experiment: Experiment) -> int:
 
 def _warn(line: str) -> None:
     print(printable(line), file=sys.stderr)
+
+
+def _difference_from_folder(old: Config, new: Config) -> list[str]:
+    """``config_differences``; UserError where a file of the run cannot be read."""
+    check_readable(old, new)
+    return config_differences(old, new)
 
 
 def _flag_difference(first: JSONObject, other: JSONObject) -> list[str]:

@@ -144,7 +144,9 @@ def test_a_file_of_the_user_counts_by_its_content(tmp_path):
     assert config_differences(old, experiment_to_config(Text(train=str(here)))) == [
         "--train: the file's content has changed since the run"
     ]
-    assert experiment_to_config(Text(train=str(tmp_path / "none.tsv"))).contents == {}
+    gone = experiment_to_config(Text(train="none.tsv"))
+    assert gone.contents == {}
+    assert config_differences(old, gone) == ["--train: none.tsv cannot be read from the current folder"]
     assert experiment_from_config(old) == Text(train=str(here))
 
 

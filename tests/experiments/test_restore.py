@@ -11,10 +11,11 @@ from sequences import assert_same, normal_like
 
 import rnnjax
 from experiments.registry import experiment_to_config
-from experiments.restore import RestoredRun, encode_text, restore_run
+from experiments.restore import RestoredRun, check_contents, encode_text, restore_run
 from experiments.study import run_specs
 from experiments.tasks.imdb import Imdb
 from experiments.tasks.recall import Recall
+from experiments.tasks.series import Series
 from experiments.tasks.text import Text
 from rnnjax.config.training import TrainingSettings
 from rnnjax.errors import UserError
@@ -180,3 +181,22 @@ def test_a_text_without_a_known_word_is_refused(text, message):
 def test_a_text_whose_known_words_are_cut_away_is_refused():
     with pytest.raises(UserError, match="vocabulary has no word of the last 2 words"):
         encode_text(run_of(Imdb(max_length=2)), "wonderful foo bar")
+
+
+def test_a_file_that_is_not_here_is_told_from_one_that_has_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.npz").write_bytes(b"series")
+    experiment = Series(train="a.npz")
+    config = experiment_to_config(experiment)
+    check_contents(experiment, tmp_path / "run", config)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(UserError) as error:
+        check_contents(experiment, tmp_path / "run", config)
+    assert str(error.value) == (
+        "--train a.npz cannot be read from the current folder; go to the folder in which the run was trained, or "
+        "restore the file."
+    )
+    (tmp_path / "elsewhere" / "a.npz").write_bytes(b"others")
+    with pytest.raises(UserError, match=r"has changed \(the content of train\); restore it or run again\.$"):
+        check_contents(experiment, tmp_path / "run", config)

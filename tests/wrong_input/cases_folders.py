@@ -20,6 +20,11 @@ FOLDERS = [
         "another folder with --out.",
     ),
     (
+        "series --resume --out moved --train gone.npz",
+        "--train gone.npz cannot be read from the current folder; go to the folder in which the run was trained, or "
+        "restore the file.",
+    ),
+    (
         "recall --resume --out broken-config",
         "'broken-config/config.json' is damaged, not valid JSON (Expecting value: line 1 column 1 (char 0)); restore "
         "it or run again.",

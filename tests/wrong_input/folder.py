@@ -13,10 +13,12 @@ import rnnjax
 from experiments.registry import experiment_to_config
 from experiments.tasks.adding import Adding
 from experiments.tasks.recall import Recall
+from experiments.tasks.series import Series
 from rnnjax.runs.codec import encode
 
 WORDS = ("<pad>", "<unk>", "wonderful", "horrifying", "film")
 SMALL = Recall(cells=("lstm",), training=dataclasses.replace(Recall().training, seeds=1))
+MOVED = Series(train="gone.npz")
 MEMBER = {"label": "LSTM", "cell": "lstm", "seed": 0, "parameters": 9, "steps": 4}
 TABLE = "text,label\n" + "a fine film,good\na dull film,bad\n" * 20
 
@@ -85,6 +87,7 @@ def _runs(folder):
         "no-words": {"members/lstm-seed0/params.msgpack": b""},
         "broken-params": {"members/lstm-seed0/params.msgpack": _params(3), "vocabulary.json": list(WORDS)},
         "trained": {"members/lstm-seed0/params.msgpack": _params(SMALL.features), "vocabulary.json": list(WORDS)},
+        "moved": {"config.json": encode(experiment_to_config(MOVED)) | {"contents": {"train": "1a"}}},
         "adding": {"config.json": encode(experiment_to_config(Adding()))},
     }.items():
         whole = {
