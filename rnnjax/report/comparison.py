@@ -73,7 +73,8 @@ def _write(runs: dict[str, Run], out: Path) -> Path:
     if out.exists() and not (out.is_file() and mark in _beginning(out)):
         raise UserError(f"'{out}' exists and is not a comparison; name another file or remove it.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    merged = _merged(runs)
+    named = [_named(name, run) for name, run in runs.items()]
+    merged = _merged(named)
     groups = seed_groups(merged)
     scripts, interactive = embed_figures(groups)
     figures = (SCORES, GRADIENT_BY_LAG, over_training(groups), LOSS_DECAY, BELT_SHARE, learning(groups))
@@ -81,7 +82,7 @@ def _write(runs: dict[str, Run], out: Path) -> Path:
     top = (
         render("headlines", headlines=headlines),
         differences(runs),
-        document.notes("Not complete", missing_parts(merged, groups)),
+        document.notes("Not complete", [note for run in named for note in missing_parts(run, seed_groups(run))]),
         html_table(merged, TABLE_SOURCE),
     )
     page = document.document(
@@ -102,15 +103,17 @@ def _beginning(page: Path) -> str:
         return file.read(len(document.MARK) + MOST_BEFORE_MARK).decode(errors="replace")
 
 
-def _merged(runs: dict[str, Run]) -> Run:
-    """All members in one run, with the name of their run before each label."""
-    members = [
-        dataclasses.replace(member, label=f"{name}: {member.label}")
-        for name, run in runs.items()
-        for member in run.members
-    ]
-    not_begun = tuple(f"{name}: {member}" for name, run in runs.items() for member in run.not_started)
-    return dataclasses.replace(next(iter(runs.values())), members=tuple(members), not_started=not_begun)
+def _named(name: str, run: Run) -> Run:
+    """A run with its name before the label of each member."""
+    members = tuple(dataclasses.replace(member, label=f"{name}: {member.label}") for member in run.members)
+    return dataclasses.replace(
+        run, members=members, not_started=tuple(f"{name}: {member}" for member in run.not_started)
+    )
+
+
+def _merged(runs: list[Run]) -> Run:
+    """All members in one run, which has the flags and the task of the first."""
+    return dataclasses.replace(runs[0], members=tuple(member for run in runs for member in run.members))
 
 
 def differences(runs: Mapping[str, Run]) -> Markup:

@@ -80,6 +80,17 @@ def test_what_is_missing_is_said_with_the_run(runs, tmp_path):
     assert "large: GRU, seed 0, has not finished" in text
 
 
+@pytest.mark.parametrize("first", [0, 50])
+def test_a_gradient_log_is_missing_by_the_flags_of_its_own_run(first, tmp_path):
+    runs = []
+    for name, every in (("first", first), ("second", 50 - first)):
+        runs.append(write_run(tmp_path / name, flags={"training": {"log_gradients_every": every}}))
+        write_member(runs[-1], "LSTM")
+    text = write_comparison(tuple(runs), tmp_path / "both.html").read_text(encoding="utf-8")
+    notes = re.findall(r"<li>([^<]* has no gradient log\.)</li>", text)
+    assert notes == [f"{'first' if first else 'second'}: LSTM, seed 0, has no gradient log."]
+
+
 @pytest.mark.parametrize(
     ("paths", "names"),
     [
