@@ -25,7 +25,7 @@ from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import SignalHandler
 from rnnjax.sharding.devices import choose_layout, is_first_process
 from rnnjax.training.checkpointing import CheckpointPolicy, RestoredProgress, TrainProgress
-from rnnjax.training.ensemble import Ensemble, load_ensembles, plan_ensembles
+from rnnjax.training.ensemble import Ensemble, check_data, load_ensembles, one_of_each_task, plan_ensembles
 from rnnjax.training.finalize import finalize
 from rnnjax.training.run_spec import RunSpec
 from rnnjax.training.run_state import RunState
@@ -49,7 +49,8 @@ def run_study(folder: Path, specs: Sequence[RunSpec], execution: Execution, view
         TrainingDivergedError: after all runs were trained, if a loss or gradient of one was not finite; in all
             processes.
         StoppedError: a signal has asked to stop; all that resuming needs is on disk.
-        UserError: there is too little memory, or the folder cannot be written.
+        UserError: before any run is trained, flags of one with which its data cannot be made or ordered; there is too
+            little memory, or the folder cannot be written.
     """
 
     def ended(specs: Sequence[RunSpec]) -> bool:
@@ -58,9 +59,11 @@ def run_study(folder: Path, specs: Sequence[RunSpec], execution: Execution, view
 
     compiled = jax.disable_jit(False)  # also where JAX_DISABLE_JIT is set: programs are compiled for their devices
     with signal_handler() as signals, one_blas_thread(), compiled:
-        for planned in plan_ensembles(specs):
-            if ended(planned):
-                continue
+        unfinished = [planned for planned in plan_ensembles(specs) if not ended(planned)]
+        for spec in one_of_each_task([spec for planned in unfinished for spec in planned]):
+            with first_process_first(), _enough_memory(spec.label):
+                check_data(spec)
+        for planned in unfinished:
             with first_process_first(), _enough_memory(planned[0].label):
                 ensembles = load_ensembles(planned)
             for ensemble in (ensemble for ensemble in ensembles if not ended(ensemble.specs)):

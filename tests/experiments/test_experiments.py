@@ -174,6 +174,8 @@ def test_characters_of_a_file_with_carried_state(tmp_path):
         ("characters --file {path}/none.txt", "There is no file {path}/none.txt; give one that exists."),
         ("series --train {path}/none.npz", "There is no file {path}/none.npz; give one that exists."),
         ("adding --curriculum 0.5", "--curriculum 0.5 has nothing to order, since all sequences are 200 steps long;"),
+        ("adding --sweep curriculum=0,1", "--curriculum 1.0 has nothing to order, since all sequences are 200 steps"),
+        ("adding --cells gru lstm:curriculum=1", "--curriculum 1.0 has nothing to order, since all sequences are 200"),
     ],
 )
 def test_flags_that_do_not_fit_are_one_sentence_and_leave_nothing(flags, message, tmp_path, capsys):

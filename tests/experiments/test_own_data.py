@@ -76,6 +76,20 @@ def test_text_that_cannot_be_read_is_one_sentence_and_leaves_nothing(name, conte
     assert line.startswith(f"error: {message.format(path=path)}")
 
 
+@pytest.mark.parametrize("flags", ["text --train a.tsv", "series --train a.npz", "characters --file a.tsv --window 9"])
+def test_fractions_that_leave_nothing_are_refused_before_any_combination_is_trained(
+    flags, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.tsv", TABLE * 2)
+    make_series(tmp_path / "a.npz", np.arange(60) % 2, ragged=True)
+    line = error_line(f"{flags} {SMALL} --test-share 0.1 --sweep validation=0.2,0.95", tmp_path, capsys)
+    assert line == (
+        "error: A validation fraction of 0.95 and a test fraction of 0.1 leave no training examples; give smaller "
+        "fractions."
+    )
+
+
 def make_series(path, labels, *, ragged):
     rng = np.random.default_rng(0)
     lengths = rng.integers(2, 9, size=len(labels)) if ragged else np.full(len(labels), 5)

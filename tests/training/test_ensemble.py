@@ -9,7 +9,15 @@ from studies import SETTINGS, make_dataset, make_ensemble, make_spec
 import rnnjax
 from rnnjax.data.synthetic.recall import recall
 from rnnjax.errors import UserError
-from rnnjax.training.ensemble import MAX_MEMBER_STEPS, MAX_MEMBERS, load_ensembles, pad_batch, plan_ensembles
+from rnnjax.training.ensemble import (
+    MAX_MEMBER_STEPS,
+    MAX_MEMBERS,
+    check_data,
+    load_ensembles,
+    one_of_each_task,
+    pad_batch,
+    plan_ensembles,
+)
 from rnnjax.training.schedule import schedule
 
 DATASET = make_dataset()
@@ -138,11 +146,15 @@ def test_a_curriculum_with_nothing_to_order_is_refused():
             min_distance=shortest, max_distance=6, train_examples=9, validation_examples=4, test_per_distance=1, seed=0
         )
 
-    (ensemble,) = load_ensembles((spec(dataset=reviews_of(1), curriculum=0.5),))
-    assert ensemble.settings.curriculum == 0.5
-    load_ensembles((spec(dataset=reviews_of(6)),))
+    check_data(spec(dataset=reviews_of(1), curriculum=0.5))
+    check_data(spec(dataset=reviews_of(6)))
     with pytest.raises(UserError, match=r"^--curriculum 0\.5 has nothing to order, since all sequences are 7 steps"):
-        load_ensembles((spec(dataset=reviews_of(6), curriculum=0.5),))
+        check_data(spec(dataset=reviews_of(6), curriculum=0.5))
+
+
+def test_of_each_task_the_strictest_curriculum_is_checked():
+    specs = [spec(), spec(curriculum=1.0), spec(task="other"), spec(curriculum=0.5)]
+    assert one_of_each_task(specs) == [specs[1], specs[2]]
 
 
 def test_seeds_that_read_the_same_reviews_share_them():

@@ -133,6 +133,16 @@ def test_runs_that_have_ended_are_skipped(specs, compiled, tmp_path):
     assert content(tmp_path) == before
 
 
+def test_flags_that_cannot_work_are_refused_before_any_run_is_trained(specs, compiled, tmp_path):
+    def too_few():
+        raise UserError("2 examples are too few.")
+
+    last = dataclasses.replace(specs[1], task="validation=0.95", make_dataset=too_few)
+    with pytest.raises(UserError, match=r"^2 examples are too few\.$"):
+        study(tmp_path, [specs[0], last])
+    assert (compiled, list(tmp_path.iterdir())) == ([], [])
+
+
 @pytest.mark.parametrize("step", [slow_unless(False, 1), 8, slow_unless(False, 20)])
 def test_a_stopped_study_resumes_to_the_same_files(specs, compiled, tmp_path, step):
     study(tmp_path / "whole", specs)
