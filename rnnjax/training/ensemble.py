@@ -94,31 +94,35 @@ def plan_ensembles(specs: Sequence[RunSpec]) -> list[tuple[RunSpec, ...]]:
     return [tuple(group[i : i + MAX_MEMBERS]) for group in groups.values() for i in range(0, len(group), MAX_MEMBERS)]
 
 
-def one_of_each_task(specs: Sequence[RunSpec]) -> list[RunSpec]:
-    """For each task the run with the strictest curriculum, in the order of the first run of each."""
+def later_tasks(planned: Sequence[tuple[RunSpec, ...]]) -> list[RunSpec]:
+    """A run of each task that loading the first planned ensemble does not check, that with the strictest curriculum."""
+    known = {(spec.task, spec.settings.curriculum) for spec in planned[0]} if planned else set()
     chosen: dict[Hashable, RunSpec] = {}
-    for spec in specs:
-        chosen[spec.task] = max(chosen.get(spec.task, spec), spec, key=lambda run: run.settings.curriculum)
+    for spec in (spec for specs in planned[1:] for spec in specs):
+        if (spec.task, spec.settings.curriculum) not in known:
+            chosen[spec.task] = max(chosen.get(spec.task, spec), spec, key=lambda run: run.settings.curriculum)
     return list(chosen.values())
 
 
-def check_data(spec: RunSpec) -> None:
-    """Make the data of a run, to find out before any is trained whether its flags can work.
+def load_data(spec: RunSpec) -> Dataset:
+    """The data of a run.
 
     Raises:
         UserError: the data cannot be made, or there is a curriculum, but all examples are equally long.
     """
-    lengths = spec.make_dataset().train.lengths
+    dataset = spec.make_dataset()
+    lengths = dataset.train.lengths
     if spec.settings.curriculum > 0 and len(np.unique(lengths)) == 1:
         raise UserError(
             f"--curriculum {spec.settings.curriculum} has nothing to order, since all sequences are {lengths[0]} steps "
             "long; leave it out, or use sequences of different lengths."
         )
+    return dataset
 
 
 def load_ensembles(specs: tuple[RunSpec, ...]) -> list[Ensemble]:
     """Load the data of one planned ensemble; several ensembles result where members' arrays differ in shape."""
-    datasets = [spec.make_dataset() for spec in specs]
+    datasets = [load_data(spec) for spec in specs]
     members: dict[Hashable, list[int]] = {}  # shapes -> positions in specs
     for i, dataset in enumerate(datasets):
         members.setdefault(shape_signature(dataset), []).append(i)

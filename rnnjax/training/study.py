@@ -25,7 +25,7 @@ from rnnjax.runtime.progress import ProgressView
 from rnnjax.runtime.signals import SignalHandler
 from rnnjax.sharding.devices import choose_layout, is_first_process
 from rnnjax.training.checkpointing import CheckpointPolicy, RestoredProgress, TrainProgress
-from rnnjax.training.ensemble import Ensemble, check_data, load_ensembles, one_of_each_task, plan_ensembles
+from rnnjax.training.ensemble import Ensemble, later_tasks, load_data, load_ensembles, plan_ensembles
 from rnnjax.training.finalize import finalize
 from rnnjax.training.run_spec import RunSpec
 from rnnjax.training.run_state import RunState
@@ -60,9 +60,9 @@ def run_study(folder: Path, specs: Sequence[RunSpec], execution: Execution, view
     compiled = jax.disable_jit(False)  # also where JAX_DISABLE_JIT is set: programs are compiled for their devices
     with signal_handler() as signals, one_blas_thread(), compiled:
         unfinished = [planned for planned in plan_ensembles(specs) if not ended(planned)]
-        for spec in one_of_each_task([spec for planned in unfinished for spec in planned]):
+        for spec in later_tasks(unfinished):  # so that none of them fails after the first has trained
             with first_process_first(), _enough_memory(spec.label):
-                check_data(spec)
+                load_data(spec)
         for planned in unfinished:
             with first_process_first(), _enough_memory(planned[0].label):
                 ensembles = load_ensembles(planned)

@@ -12,9 +12,8 @@ from rnnjax.errors import UserError
 from rnnjax.training.ensemble import (
     MAX_MEMBER_STEPS,
     MAX_MEMBERS,
-    check_data,
+    later_tasks,
     load_ensembles,
-    one_of_each_task,
     pad_batch,
     plan_ensembles,
 )
@@ -146,15 +145,19 @@ def test_a_curriculum_with_nothing_to_order_is_refused():
             min_distance=shortest, max_distance=6, train_examples=9, validation_examples=4, test_per_distance=1, seed=0
         )
 
-    check_data(spec(dataset=reviews_of(1), curriculum=0.5))
-    check_data(spec(dataset=reviews_of(6)))
+    (ensemble,) = load_ensembles((spec(dataset=reviews_of(1), curriculum=0.5),))
+    assert ensemble.settings.curriculum == 0.5
+    load_ensembles((spec(dataset=reviews_of(6)),))
     with pytest.raises(UserError, match=r"^--curriculum 0\.5 has nothing to order, since all sequences are 7 steps"):
-        check_data(spec(dataset=reviews_of(6), curriculum=0.5))
+        load_ensembles((spec(dataset=reviews_of(6), curriculum=0.5),))
 
 
-def test_of_each_task_the_strictest_curriculum_is_checked():
-    specs = [spec(), spec(curriculum=1.0), spec(task="other"), spec(curriculum=0.5)]
-    assert one_of_each_task(specs) == [specs[1], specs[2]]
+def test_of_each_later_task_the_strictest_curriculum_is_checked():
+    first = (spec(), spec(seed=1), spec(seed=2, curriculum=0.2))
+    later = [spec(cell=rnnjax.GRU(4)), spec(curriculum=1.0), spec(task="other"), spec(curriculum=0.5)]
+    assert later_tasks([first, *((one,) for one in later)]) == later[1:3]
+    assert later_tasks([first, (later[0],), (first[2],)]) == []
+    assert later_tasks([]) == []
 
 
 def test_seeds_that_read_the_same_reviews_share_them():
