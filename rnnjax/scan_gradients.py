@@ -94,7 +94,8 @@ def gradient_flow(
         batch: its second argument, arrays in any structure.
         lengths: (B,) integers, the steps of each example that count, for scans that have so many. If neither this nor
             ``mask`` is given, they are all steps up to the last one to which a gradient comes.
-        mask: (T, B) truth values, the steps that count, for scans of T steps.
+        mask: (T, B) truth values, the steps that count, for scans of T steps. They may be anywhere: lags count these
+            steps alone, as if the others, in which a padded scan holds its state, were not there.
         resets: (T, B) truth values, the first steps of episodes, for scans of T steps: there the state is reset before
             the step, or after it by a scan that runs from its last step to its first. The summary then says how much
             gradient crosses from one episode to the other: it must be exactly 0.

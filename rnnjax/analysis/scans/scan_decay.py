@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rnnjax.analysis.scans.counted_steps import counted_first
 from rnnjax.diagnostics.gradients import safe_norm
-from rnnjax.diagnostics.loss_decay import SOURCES, by_source_lag, source_steps
+from rnnjax.diagnostics.loss_decay import SOURCES, Sources, by_source_lag, source_steps
 from rnnjax.dtypes import promoted
 from rnnjax.scans.calls import Arrays, ScanRun
 from rnnjax.scans.carries import batch_axis, by_example
@@ -23,8 +24,8 @@ def example_norms(a: jax.Array, batch: int | None, leading: int = 1) -> jax.Arra
     return jnp.broadcast_to(norms, (*norms.shape[:-1], batch or 1))
 
 
-def scan_decay(run: ScanRun, k: int, paths: ScanPaths, batch: int | None) -> tuple[jax.Array, jax.Array]:
-    """How the gradient of single steps' own losses fades on its way back, at one array of the carry.
+def scan_decay(run: ScanRun, k: int, paths: ScanPaths, batch: int | None) -> tuple[jax.Array, Sources]:
+    """The gradient of single steps' own losses on its way back, at one array of the carry.
 
     As ``diagnostics.loss_decay``: the steps that are followed are chosen by the strength of their direct gradient.
 
@@ -35,7 +36,7 @@ def scan_decay(run: ScanRun, k: int, paths: ScanPaths, batch: int | None) -> tup
         batch: number of examples B; None where they cannot be told apart, which counts as one.
 
     Returns:
-        ``norms`` relative to lag 0 and ``exists``, both (T, S, B).
+        Norms (T, S, B) at each step, and the sources (S, B) that they come from; for ``by_counted_lag``.
     """
     chosen = source_steps(example_norms(paths.direct[k], batch))
     ct_final = [ct for ct in run.ct_final if ct is not None]
@@ -63,4 +64,18 @@ def scan_decay(run: ScanRun, k: int, paths: ScanPaths, batch: int | None) -> tup
     start = [jnp.zeros((SOURCES, *run.carry[i].shape), run.carry[i].dtype) for i in states(run)]
     inputs = (jnp.arange(run.length, dtype=jnp.int32), run.carries(), run.xs, ct_ys, paths.collected)
     _, norms = jax.lax.scan(step, start, inputs, reverse=True)
-    return by_source_lag(norms, chosen)
+    return norms, chosen
+
+
+def by_counted_lag(norms: jax.Array, sources: Sources, counted: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Norms (T, S, N) of steps by the lag from their source, relative to lag 0, and whether there is such a step.
+
+    Lags count the steps at which ``counted`` (T, N) is true. What the loss reads at another step, such as the final
+    state that padding has held, is followed from the last step before it that counts, where there is one.
+    """
+    norms = jnp.swapaxes(counted_first(jnp.swapaxes(norms, 1, 2), counted), 1, 2)
+    up_to = jnp.cumsum(counted, axis=0, dtype=jnp.int32)
+    sources = sources._replace(steps=jnp.take_along_axis(up_to, sources.steps, axis=0) - 1)
+    norms, exists = by_source_lag(norms, sources)
+    arrives = (norms[:1] > 0) & jnp.isfinite(norms[:1])
+    return norms / jnp.where(arrives, norms[:1], 1), exists & arrives

@@ -15,18 +15,20 @@ from rnnjax.scans.gradient_paths import states
 
 
 def scan_dynamics(
-    call: ScanCall, kept: tuple[int, ...], batch: int | None, lengths: jax.Array, resets: jax.Array | None = None
+    call: ScanCall, kept: tuple[int, ...], batch: int | None, counted: jax.Array, resets: jax.Array | None = None
 ) -> tuple[Lyapunov, jax.Array]:
     """Lyapunov exponents (S,) and products of step Jacobians (P, 2) of the longest example of all runs.
 
-    Steps before which the state is reset, (T, N), have a Jacobian of 0; they do not count in the exponents, which are
-    NaN where no step counts.
+    Both are of the steps that count, (T, N), in their order. Steps before which the state is reset, (T, N), have a
+    Jacobian of 0; they do not count in the exponents, which are NaN where no step counts.
     """
+    lengths = counted.sum(axis=0, dtype=jnp.int32)
     longest = jnp.argmax(lengths)
     run, b = call.run(longest // (batch or 1)), longest % (batch or 1)
-    length, carries = lengths[longest], run.carries()
-    t = jnp.arange(run.length, dtype=jnp.int32)
-    counts_here = t < length if resets is None else (t < length) & ~resets[:, longest]
+    order = jnp.argsort(~counted[:, longest], stable=True)  # steps that count in front
+    length, (carries, xs) = lengths[longest], jax.tree.map(lambda a: a[order], (run.carries(), run.xs))
+    counts_here = jnp.arange(run.length, dtype=jnp.int32) < length
+    counts_here = counts_here if resets is None else counts_here & ~resets[order, longest]
 
     def jacobian(carry: Any, xs_t: Any) -> jax.Array:
         return state_jacobian(run, carry, xs_t, kept, batch, b)
@@ -37,15 +39,15 @@ def scan_dynamics(
         growth = jnp.log(jnp.abs(jnp.diagonal(triangle)))
         return jnp.where(counts_now, after, q), jnp.where(counts_now, growth, 0)
 
-    shape = jax.eval_shape(jacobian, *jax.tree.map(lambda a: a[0], (carries, run.xs)))
-    _, growth = jax.lax.scan(step, jnp.eye(len(shape), dtype=shape.dtype), (counts_here, carries, run.xs))
+    shape = jax.eval_shape(jacobian, *jax.tree.map(lambda a: a[0], (carries, xs)))
+    _, growth = jax.lax.scan(step, jnp.eye(len(shape), dtype=shape.dtype), (counts_here, carries, xs))
     steps_so_far = jnp.maximum(jnp.cumsum(counts_here, dtype=jnp.int32), 1).astype(growth.dtype)
     running = jnp.where(counts_here.any(), jnp.cumsum(growth, axis=0) / steps_so_far[:, None], jnp.nan)
 
     counts = product_lengths(run.length)
     from_last = jnp.arange(counts[-1], dtype=jnp.int32)
     backward = length - 1 - from_last  # clipped indices end in NaN below
-    last = jax.tree.map(lambda a: a[jnp.clip(backward, 0)], (carries, run.xs))
+    last = jax.tree.map(lambda a: a[jnp.clip(backward, 0)], (carries, xs))
     jacobians = jax.lax.map(lambda of_step: jacobian(*of_step), last)
     values = extreme_singular_values(jnp.swapaxes(jacobians, -1, -2), counts)  # transposed, J_end is the first factor
     product = jnp.where(length >= jnp.array(counts, jnp.int32)[:, None], jnp.stack(values, axis=-1), jnp.nan)

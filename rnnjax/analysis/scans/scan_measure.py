@@ -9,12 +9,14 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr
 
 from rnnjax.analysis.measure import LayerMeasurements, quantiles_of_known
+from rnnjax.analysis.scans.counted_steps import counted_first, of_runs, steps_reached
 from rnnjax.analysis.scans.known_cell_measure import measure_known_cell
-from rnnjax.analysis.scans.scan_decay import example_norms, scan_decay
+from rnnjax.analysis.scans.scan_decay import by_counted_lag, example_norms, scan_decay
 from rnnjax.analysis.scans.scan_jacobians import scan_dynamics
 from rnnjax.core.unroll import reset_before
 from rnnjax.diagnostics.gradient_paths import share
 from rnnjax.diagnostics.gradients import by_lag, safe_norm
+from rnnjax.diagnostics.loss_decay import Sources
 from rnnjax.diagnostics.lyapunov import Lyapunov
 from rnnjax.scans.calls import ScanCall, ScanRun, backpropagate
 from rnnjax.scans.carries import by_example, runs_are_examples, why_no_state
@@ -28,7 +30,7 @@ MOST_NUMBERS = 1024  # in the state of an example, up to which its Jacobians are
 
 @flax.struct.dataclass
 class StateMeasurements:
-    """Measurements of one array of the carry of a scan; N examples of all runs, T steps, lag 0 is the last valid step.
+    """Measurements of one array of the carry of a scan; N examples of all runs, T steps, lags of steps that count.
 
     ``by_lag`` holds quantiles over examples, (3, T) at ``diagnostics.QUANTILES``, NaN at lags that no example has:
     "m", the norm of ∂L/∂carry_t, the total derivative; its parts "belt" and "detour"; "belt_share"; and "decay", the
@@ -83,7 +85,7 @@ def measure_scans(
         lengths: (B,) the number of steps that count, from the first one on, of scans of at least ``most_steps`` steps.
         most_steps: the largest of ``lengths``.
         mask: (T, B) bool, the steps that count, of scans of T steps. Without any of the two they are all steps up to
-            the last one to which a gradient comes.
+            the last one to which a gradient comes. Lags, decays and Jacobians are of these steps alone.
         resets: (T, B) bool, the first steps of episodes, of scans of T steps.
         jacobians: whether to measure step Jacobians and Lyapunov exponents.
     """
@@ -105,8 +107,8 @@ class _Norms(NamedTuple):
     belt: jax.Array
     detour: jax.Array
     direct: jax.Array
-    decay: jax.Array  # (T, S, ...) relative to that at lag 0, see ``scan_decay``
-    decay_exists: jax.Array
+    decay: jax.Array  # (T, S, ...) of the gradient of single steps' own losses, see ``scan_decay``
+    sources: Sources  # (S, ...)
 
 
 def measure_scan(
@@ -142,17 +144,17 @@ def measure_scan(
 
     *of_steps, finite, of_cell = call.of_each_run(of_run)
     norms, incoming = jax.tree.map(_runs_side_by_side, tuple(of_steps))
-    steps = _valid_steps(norms, _of_runs(site, valid, incoming))
-    lengths = _last(steps) + 1
+    valid = of_runs(site, valid)
+    steps = steps_reached([of_array.total for of_array in norms]) if valid is None else valid
     states = []
     for k, of_array in zip(kept, norms, strict=True):
         shape: Any = site.carry[differentiable[k]]
         features = by_example(jnp.zeros(shape.shape, shape.dtype), batch, leading=0).shape[-1]
-        states.append(_state(site, differentiable[k], features, of_array, steps, lengths))
+        states.append(_state(site, differentiable[k], features, of_array, steps))
     measurable = jacobians and sum(state.features for state in states) <= MOST_NUMBERS
     resets = None if resets is None else reset_before(resets, jnp.ones_like(resets), site.reverse)
-    resets = _of_runs(site, resets, incoming)
-    lyapunov, product = scan_dynamics(call, kept, batch, lengths, resets) if measurable else (None, None)
+    resets = of_runs(site, resets)
+    lyapunov, product = scan_dynamics(call, kept, batch, steps, resets) if measurable else (None, None)
     crossing = _crossing(norms, incoming, resets)
     finite_gradients = jnp.stack([jnp.isfinite(of_array.total).all(axis=1) for of_array in norms]).all(axis=0)
     return ScanMeasurements(
@@ -160,8 +162,8 @@ def measure_scan(
         left_out=left_out,
         states=tuple(states),
         module=None if known is None else known.name,
-        layer=None if known is None else measure_known_cell(call, known, *of_cell),
-        longest=lengths.max(),
+        layer=None if known is None else measure_known_cell(call, known, *of_cell, batch, valid),
+        longest=steps.sum(axis=0, dtype=jnp.int32).max(),
         lyapunov=lyapunov,
         product=product,
         crossing=crossing,
@@ -191,26 +193,6 @@ def _runs_side_by_side(a: jax.Array) -> jax.Array:
     return a.reshape(*a.shape[:-2], -1)
 
 
-def _of_runs(site: Site, mask: jax.Array | None, like: jax.Array) -> jax.Array | None:
-    """A mask of the user (T, B) for all runs of a scan (T, N), in the order of its steps; None for other scans."""
-    if mask is None or mask.shape[0] != site.length or like.shape[1] % mask.shape[1]:
-        return None
-    return jnp.tile(mask[::-1] if site.reverse else mask, (1, like.shape[1] // mask.shape[1]))
-
-
-def _valid_steps(norms: list[_Norms], valid: jax.Array | None) -> jax.Array:
-    """The steps that count (T, N): the user's, or all up to the last to which a gradient comes."""
-    if valid is not None:
-        return valid
-    reached = jnp.stack([of_array.total != 0 for of_array in norms]).any(axis=0)
-    return jnp.arange(len(reached), dtype=jnp.int32)[:, None] <= _last(reached)[None]
-
-
-def _last(mask: jax.Array) -> jax.Array:
-    """The last step at which a mask (T, N) is true, -1 where it never is."""
-    return jnp.where(mask.any(axis=0), len(mask) - 1 - jnp.argmax(mask[::-1], axis=0), -1).astype(jnp.int32)
-
-
 def _crossing(norms: list[_Norms], incoming: jax.Array, resets: jax.Array | None) -> jax.Array | None:
     """The largest gradient that goes from a step with a reset to the state before it, relative to the largest of all.
 
@@ -224,21 +206,21 @@ def _crossing(norms: list[_Norms], incoming: jax.Array, resets: jax.Array | None
     return crossing
 
 
-def _state(
-    site: Site, index: int, features: int, norms: _Norms, steps: jax.Array, lengths: jax.Array
-) -> StateMeasurements:
+def _state(site: Site, index: int, features: int, norms: _Norms, steps: jax.Array) -> StateMeasurements:
     by_step = jnp.where(steps, norms.total, jnp.nan)
-    values = {"m": norms.total, "belt": norms.belt, "detour": norms.detour}
-    values["belt_share"] = share(norms.belt[..., None], norms.detour[..., None])
-    table, reaches = jax.vmap(by_lag, (0, None))(jnp.stack([*values.values(), norms.direct]), lengths)
-    counted, _ = by_lag(steps.astype(jnp.int32), lengths)
-    exists = reaches[0] & (counted > 0)
-    quantiles = quantiles_of_known(table[:-1], jnp.broadcast_to(exists, table[:-1].shape))
+    in_front = counted_first((norms.total, norms.belt, norms.detour, norms.direct), steps)
+    lengths = steps.sum(axis=0, dtype=jnp.int32)
+    (total, belt, detour, direct), exists = jax.vmap(by_lag, (0, None), (0, None))(jnp.stack(in_front), lengths)
+    lag = jnp.arange(site.length, dtype=jnp.int32)
+    belt, detour = (jnp.where(lag[:, None] > 0, part, 0) for part in (belt, detour))  # no later step counts
+    values = {"m": total, "belt": belt, "detour": detour, "belt_share": share(belt[..., None], detour[..., None])}
+    table = jnp.stack([*values.values()])
+    quantiles = quantiles_of_known(table, jnp.broadcast_to(exists, table.shape))
     curves = {name: quantiles[:, i] for i, name in enumerate(values)}
-    sources = (a.reshape(len(a), -1) for a in (norms.decay, norms.decay_exists))
+    sources = (a.reshape(len(a), -1) for a in by_counted_lag(norms.decay, norms.sources, steps))
     curves["decay"] = quantiles_of_known(*sources)
     count = exists.sum(axis=-1)
-    averaged = (jnp.arange(len(count), dtype=jnp.int32) > 0) & (4 * count >= count[0])
+    averaged = (lag > 0) & (4 * count >= count[0])
     return StateMeasurements(
         index=index,
         features=features,
@@ -246,5 +228,5 @@ def _state(
         count=count,
         by_lag=curves,
         belt_share=jnp.nanmean(jnp.where(averaged, curves["belt_share"][1], jnp.nan)),
-        last_step_only=~(table[-1][1:] > 0).any(),
+        last_step_only=~(direct[1:] > 0).any(),
     )
