@@ -46,6 +46,7 @@ class LayerCall:
     lengths: jax.Array  # (N,); all 0 in a branch of a conditional that was not taken
     resets: jax.Array | None  # (T, N) bool, the steps before which the layer resets its state, where there are any
     state: CellState  # cell.State of (N, H)
+    rows: tuple[int, ...] = flax.struct.field(pytree_node=False, default=())  # lengths of the axes that make N
 
 
 @flax.struct.dataclass
@@ -156,6 +157,9 @@ def _layer_calls(marked: MarkedCall) -> list[LayerCall]:
     all_states = _by_call(marked, marked.state)
     all_lengths = _by_call(marked, marked.lengths, axes_after_batch=0)
     all_resets = _by_call(marked, marked.resets, axes_before_batch=1, axes_after_batch=0)
+    leading = (True,) * marked.scanned + marked.mapped
+    mapped = [size for size, own in zip(marked.xs.shape, leading, strict=False) if not own]
+    rows = (*mapped, *marked.lengths.shape[len(leading) :])
     calls = []
     for index, xs, state, lengths, resets in zip(
         _indices(marked), all_xs, all_states, all_lengths, all_resets, strict=True
@@ -163,7 +167,7 @@ def _layer_calls(marked: MarkedCall) -> list[LayerCall]:
         xs = flip_valid(xs, lengths) if reverse else xs
         numbered = name + "".join(f"[{i}]" for i in index)
         params = _at(index, marked.params)
-        call = LayerCall(numbered, cell, reverse, time_major, params, xs, lengths, None, state)
+        call = LayerCall(numbered, cell, reverse, time_major, params, xs, lengths, None, state, rows)
         calls.append(call if resets is None else dataclasses.replace(call, resets=in_reading_order(call, resets)))
     return calls
 

@@ -1,5 +1,7 @@
 """All measurements of a model's recurrent layers on one batch."""
 
+from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple
 
 import flax.struct
@@ -146,11 +148,19 @@ def _crossing(call: LayerCall, steps: Steps, parts: Paths, resets: jax.Array | N
     T, N = call.xs.shape[:2]
     if resets is None or resets.ndim != 2 or resets.shape[0] != T or N % resets.shape[1]:
         return None
-    first = in_reading_order(call, jnp.tile(resets, (1, N // resets.shape[1])))
+    B = resets.shape[1]
+    axis = call.rows.index(B) if B in call.rows else None
+    earlier, later = ((), (N // B,)) if axis is None else (call.rows[:axis], call.rows[axis + 1 :])
+    first = in_reading_order(call, for_each_example(resets, earlier, later))
     first = first.at[0].set(False)  # before it is the state that the layer starts from
     before = jnp.concatenate(pull(call.cell, call.params, steps, parts.state), axis=-1)
     largest = safe_norm(parts.memory).max()
     return jnp.where(first, safe_norm(before), 0).max() / jnp.where(largest > 0, largest, 1)
+
+
+def for_each_example(mask: jax.Array, earlier: Sequence[int], later: Sequence[int]) -> jax.Array:
+    """Of examples (T, B), for the rows (T, N) that are made of further axes before and after that of the examples."""
+    return jnp.tile(jnp.repeat(mask, prod(later), axis=1), (1, prod(earlier)))
 
 
 def _curves(

@@ -104,8 +104,13 @@ def batch_axis(shape: tuple[int, ...], batch: int | None) -> int | None:
 def runs_are_examples(site: Site, batch: int | None) -> bool:
     """Whether a scan runs once for each example, as ``jax.lax.map`` over the examples makes it."""
     shapes = [[n for n in a.shape if n != 1] for a in site.carry if a is not None]
-    mapped = any(is_map and length == batch for is_map, length in zip(site.maps, site.outer, strict=True))
-    return mapped and not any(len(shape) > 1 and batch in shape for shape in shapes)
+    return mapped_axis(site, batch) is not None and not any(len(shape) > 1 and batch in shape for shape in shapes)
+
+
+def mapped_axis(site: Site, batch: int | None) -> int | None:
+    """Which of the scans around a scan maps over the examples, the outermost one first; None where there is none."""
+    around = zip(site.maps, site.outer, strict=True)
+    return next((i for i, (is_map, length) in enumerate(around) if is_map and length == batch), None)
 
 
 def by_example(a: jax.Array, batch: int | None, leading: int = 1) -> jax.Array:

@@ -81,6 +81,26 @@ def test_a_misplaced_reset_raises_the_alarm(shift, crosses):
     assert ("crosses a reset" in {alarm.name for alarm in result.alarms}) == crosses
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+def test_resets_are_those_of_the_example_of_each_sequence(mapped):
+    """Of three sequences of each example, in one call or mapped; a layer that resets where told lets nothing cross."""
+    layer = rnnjax.RNN(rnnjax.SimpleRNN(2))
+    xs = np.random.default_rng(0).normal(size=(B, 3, T, 2)).astype(np.float32)
+    resets = np.broadcast_to(BEGINS.T[:, None], xs.shape[:3])
+    params = layer.init(jax.random.key(0), xs)["params"]
+
+    def loss(params, batch):
+        def run(xs, resets):
+            return layer.apply({"params": params}, xs, resets=resets)[1]
+
+        if mapped:
+            run = jax.vmap(run, in_axes=1, out_axes=1)
+        return jnp.sin(run(*batch)).sum(axis=(1, 2, 3))
+
+    result = rnnjax.diagnose(layer, params, (xs, resets), loss, resets=BEGINS)
+    assert result.diagnosis.layers[0].crossing == 0
+
+
 def test_resets_of_another_shape_are_refused():
     cell = CELLS["GRU"].replace(param_dtype=jnp.float32)
     with pytest.raises(ValueError, match=r"resets must be \(T, B\) of truth values, with T and B of \[\(8, 4\)\], got"):

@@ -134,3 +134,24 @@ def test_a_cell_of_flax_is_measured_at_the_steps_that_count(x64, where):
     np.testing.assert_allclose(layer.by_lag["m"].q50, memory["m"][1][:6], rtol=1e-10)
     exponents = -np.sort(-np.asarray(scan.lyapunov.exponents))
     np.testing.assert_allclose(layer.lyapunov.exponents, exponents, rtol=1e-9)
+
+
+@pytest.mark.parametrize("examples_first", [True, False])
+def test_a_mask_is_that_of_the_example_of_each_run(examples_first):
+    """Runs of an inner scan for three sequences of each of four examples, of which the second one is shorter."""
+
+    def run(w, xs):  # (T, H)
+        return jax.lax.scan(lambda h, x: (jnp.tanh(h @ w + x), None), jnp.zeros(H, xs.dtype), xs)[0].sum()
+
+    def loss(w, xs):
+        losses = jax.lax.map(lambda xs: jax.lax.map(lambda xs: run(w, xs), xs), xs)
+        return losses.sum(1 if examples_first else 0)
+
+    mask = np.ones((5, 4), bool)
+    mask[3:, 1] = False
+    shape = (4, 3) if examples_first else (3, 4)
+    xs = RNG.normal(size=(*shape, 5, H)).astype(np.float32)
+    (norms,) = rnnjax.gradient_flow(loss, W.astype(np.float32), xs, mask=mask).norms.values()
+    short = np.broadcast_to(np.arange(4) == 1, (3, 4))
+    expected = (short.T if examples_first else short).reshape(-1)
+    np.testing.assert_array_equal(np.isnan(norms), (np.arange(5) >= 3)[:, None] & expected[None])

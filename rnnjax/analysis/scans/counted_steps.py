@@ -5,20 +5,27 @@ widen a lag nor dilute a mean.
 """
 
 from collections.abc import Sequence
-from math import prod
 
 import jax
 import jax.numpy as jnp
 
+from rnnjax.analysis.measure import for_each_example
+from rnnjax.scans.carries import mapped_axis
 from rnnjax.scans.sites import Site
 from rnnjax.typing import PyTree
 
 
-def of_runs(site: Site, mask: jax.Array | None) -> jax.Array | None:
-    """A mask of the user (T, B) for all runs of a scan (T, N), in the order of its steps; None for other scans."""
+def of_runs(site: Site, mask: jax.Array | None, batch: int | None) -> jax.Array | None:
+    """A mask of the user (T, B) for all runs of a scan (T, N), in the order of its steps; None for other scans.
+
+    The examples are the last axis of the runs, or that of the scan around this one that maps over them, where a run is
+    of one example alone and ``batch`` is None.
+    """
     if mask is None or mask.shape[0] != site.length:
         return None
-    return jnp.tile(mask[::-1] if site.reverse else mask, (1, prod(site.outer)))
+    axis = mapped_axis(site, mask.shape[1]) if batch is None else None
+    earlier, later = (site.outer, ()) if axis is None else (site.outer[:axis], site.outer[axis + 1 :])
+    return for_each_example(mask[::-1] if site.reverse else mask, earlier, later)
 
 
 def steps_reached(gradients: Sequence[jax.Array]) -> jax.Array:

@@ -144,7 +144,7 @@ def measure_scan(
 
     *of_steps, finite, of_cell = call.of_each_run(of_run)
     norms, incoming = jax.tree.map(_runs_side_by_side, tuple(of_steps))
-    valid = of_runs(site, valid)
+    valid = of_runs(site, valid, batch)
     steps = steps_reached([of_array.total for of_array in norms]) if valid is None else valid
     states = []
     for k, of_array in zip(kept, norms, strict=True):
@@ -153,7 +153,7 @@ def measure_scan(
         states.append(_state(site, differentiable[k], features, of_array, steps))
     measurable = jacobians and sum(state.features for state in states) <= MOST_NUMBERS
     resets = None if resets is None else reset_before(resets, jnp.ones_like(resets), site.reverse)
-    resets = of_runs(site, resets)
+    resets = of_runs(site, resets, batch)
     lyapunov, product = scan_dynamics(call, kept, batch, steps, resets) if measurable else (None, None)
     crossing = _crossing(norms, incoming, resets)
     finite_gradients = jnp.stack([jnp.isfinite(of_array.total).all(axis=1) for of_array in norms]).all(axis=0)
