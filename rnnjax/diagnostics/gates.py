@@ -59,13 +59,14 @@ def horizon(steps: Steps) -> jax.Array:
     """The implied horizon 1/(1 - f) of each unit (H,), in steps, with f = ∂m_t/∂m_{t-1} averaged over all valid steps.
 
     A unit that keeps the share f of its memory at a step forgets over about 1/(1 - f) steps (Tallec & Ollivier 2018,
-    section 2).
+    section 2). It is infinite where f is 1 or more: such a unit, of an IndRNN or a PeepholeLSTM, does not forget.
     """
     check_steps(steps)
     valid = steps.valid[..., None]
     count = jnp.maximum(valid.sum(), 1).astype(steps.f.dtype)
     kept = jnp.where(valid, steps.f, 0).sum(axis=tuple(range(steps.valid.ndim))) / count
-    return 1 / (1 - kept)
+    forgets = ~(kept >= 1)
+    return jnp.where(forgets, 1 / (1 - jnp.where(forgets, kept, 0)), jnp.inf)
 
 
 def keep_at_bias(cell: ElementwiseCell, params: Params) -> jax.Array:

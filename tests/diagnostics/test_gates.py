@@ -132,6 +132,14 @@ def test_the_horizon_is_of_the_mean_over_valid_steps(x64, name):
     assert (name == "SimpleRNN") == np.all(found == 1)
 
 
+def test_the_horizon_of_a_unit_that_does_not_forget_is_infinite():
+    """Units of an IndRNN with a relu that is always on keep u times their memory."""
+    cell = rnnjax.IndRNN(4)
+    params = cell.init(jax.random.key(0), 2)
+    params = params._replace(b=jnp.ones(4), own=params.own._replace(u=jnp.array([0.5, 0.75, 1.0, 1.5])))
+    np.testing.assert_allclose(horizon(linearise(cell, params, jnp.zeros((6, 2)))), [2, 4, np.inf, np.inf])
+
+
 @pytest.mark.parametrize(("name", "kept"), [("LSTM", sigmoid(1.0)), ("GRU", 0.5), ("SimpleRNN", 0.0)])
 def test_what_the_default_biases_alone_keep(x64, name, kept):
     cell = CELLS[name]
