@@ -37,9 +37,21 @@ def lyapunov_spectrum(cell: ElementwiseCell, params: Params, steps: Steps, *, co
             which are the only ones that count.
         count: K, the number of exponents from the largest down; None means all S (H, or 2H for the LSTM).
 
+    Returns:
+        ``Lyapunov``, NaN for an example of which no step counts.
+
     Raises:
         ValueError: steps or parameters of another cell, or ``count`` outside 1..S.
     """
+    running, counts = running_exponents(cell, params, steps, count)
+    running = jnp.where(counts.any(axis=0)[..., None], running, jnp.nan)
+    return Lyapunov(running[-1], running)
+
+
+def running_exponents(
+    cell: ElementwiseCell, params: Params, steps: Steps, count: int | None
+) -> tuple[jax.Array, jax.Array]:
+    """Field ``running`` of ``lyapunov_spectrum``, 0 where no step counts, and the steps that count, (T, ...) bool."""
     check_steps_of(cell, steps)
     check_params(cell, params)
     size = cell.features * (2 if cell.has_separate_memory else 1)
@@ -56,5 +68,4 @@ def lyapunov_spectrum(cell: ElementwiseCell, params: Params, steps: Steps, *, co
 
     _, growth = jax.lax.scan(body, q, steps)
     steps_so_far = jnp.maximum(jnp.cumsum(steps.valid, axis=0), 1)[..., None].astype(growth.dtype)
-    running = jnp.cumsum(growth, axis=0) / steps_so_far
-    return Lyapunov(running[-1], running)
+    return jnp.cumsum(growth, axis=0) / steps_so_far, steps.valid

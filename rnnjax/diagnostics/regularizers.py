@@ -7,7 +7,7 @@ from rnnjax.cells import ElementwiseCell, Params
 from rnnjax.cells.validation import check_params, check_state
 from rnnjax.diagnostics.gradients import safe_norm
 from rnnjax.diagnostics.linearization import Steps, check_steps_of, pull
-from rnnjax.diagnostics.lyapunov import lyapunov_spectrum
+from rnnjax.diagnostics.lyapunov import running_exponents
 from rnnjax.typing import CellState
 
 
@@ -53,9 +53,11 @@ def flossing(cell: ElementwiseCell, params: Params, steps: Steps, *, count: int)
     """Σ_i λ_i² over the ``count`` largest Lyapunov exponents, for each example (...).
 
     Gradient flossing (Engelken 2023): exponents near 0 let gradients pass through many steps. Differentiable with
-    respect to the parameters, inputs and state from which ``steps`` was computed.
+    respect to the parameters, inputs and state from which ``steps`` was computed. It is 0 for an example of which no
+    step counts.
 
     Raises:
         ValueError: as ``lyapunov_spectrum``.
     """
-    return (lyapunov_spectrum(cell, params, steps, count=count).exponents ** 2).sum(axis=-1)
+    running, _ = running_exponents(cell, params, steps, count)
+    return (running[-1] ** 2).sum(axis=-1)

@@ -61,6 +61,7 @@ def diagnosis_summary(diagnosis: Diagnosis, alarms: tuple[Alarm, ...], notes: tu
 
 def _row(layer: LayerDiagnosis) -> list[str]:
     curve = by_lag(layer, "decay")
+    exponent = np.nan if layer.lyapunov is None else layer.lyapunov.exponents[0]
     return [
         title(layer),
         number(half_life(curve)),
@@ -68,7 +69,7 @@ def _row(layer: LayerDiagnosis) -> list[str]:
         short_percent(layer.belt_share) if has_belt(layer) else "none",
         short_percent(_finite_mean(by_lag(layer, "keep"))),
         number(layer.horizon),
-        UNKNOWN if layer.lyapunov is None else f"{layer.lyapunov.exponents[0]:.3f}",
+        UNKNOWN if np.isnan(exponent) else f"{exponent:.3f}",
         UNKNOWN if np.isnan(layer.omega) else f"{layer.omega:.3g}",
     ]
 

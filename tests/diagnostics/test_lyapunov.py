@@ -11,7 +11,7 @@ from sequences import CELLS, LENGTHS, VARIANTS, make_inputs, make_params, make_s
 
 import rnnjax
 from rnnjax.cells import SimpleRNNState
-from rnnjax.diagnostics import linearise, lyapunov_spectrum, step_jacobians
+from rnnjax.diagnostics import flossing, linearise, lyapunov_spectrum, step_jacobians
 
 ALL = CELLS | VARIANTS
 WIDE = {"param_dtype": jnp.float64}
@@ -53,6 +53,23 @@ def test_steps_with_a_reset_do_not_count(x64):
         logs = np.log(np.abs(step_jacobians(cell, params, steps)[..., 0, 0]))
     found = np.asarray(lyapunov_spectrum(cell, params, steps).exponents[:, 0])
     np.testing.assert_allclose(found, [logs[1:, 0].mean(), logs[[1, 2, 4], 1].mean()], rtol=1e-12)
+
+
+def test_without_a_step_that_counts_there_is_no_exponent_and_no_penalty():
+    """Of examples with a reset at every step, with no step, and with all steps."""
+    cell = rnnjax.SimpleRNN(2)
+    xs = make_inputs(cell, (3,), 5)
+    resets = jnp.zeros((5, 3), bool).at[:, 0].set(True)
+
+    def steps(params):
+        return linearise(cell, params, xs, lengths=jnp.array([5, 0, 5]), resets=resets)
+
+    params = make_params(cell)
+    exponents = np.asarray(lyapunov_spectrum(cell, params, steps(params)).exponents)
+    np.testing.assert_array_equal(np.isnan(exponents), [[True, True], [True, True], [False, False]])
+    penalty, gradient = jax.value_and_grad(lambda params: flossing(cell, params, steps(params), count=2).sum())(params)
+    np.testing.assert_allclose(penalty, (exponents[2] ** 2).sum(), rtol=1e-5)
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(gradient))
 
 
 def test_a_relu_network_where_nothing_is_cut_off(x64):
@@ -97,12 +114,13 @@ def test_the_exponents_sum_to_the_mean_log_determinant_whatever_the_length(x64, 
     assert found.exponents.shape == (len(lengths), size)
     logs = np.linalg.slogdet(np.asarray(jacobians))[1]
     for b, n in enumerate(lengths):
-        np.testing.assert_allclose(found.exponents[b].sum(), logs[:n, b].sum() / max(n, 1), rtol=1e-10, atol=1e-12)
+        expected = logs[:n, b].sum() / n if n else np.nan
+        np.testing.assert_allclose(found.exponents[b].sum(), expected, rtol=1e-10, atol=1e-12)
         expected = np.cumsum(logs[:n, b]) / np.arange(1, n + 1)
         np.testing.assert_allclose(found.running[:n, b].sum(axis=-1), expected, rtol=1e-10)
     np.testing.assert_array_equal(found.running[-1], found.exponents)
     np.testing.assert_allclose(few, found.exponents[:, :2], rtol=1e-10, atol=1e-13)
-    assert np.all(np.asarray(found.exponents)[0] == 0)  # no step at all: nothing grows, nothing dies
+    assert np.isnan(found.running[:, 0]).all()  # no step at all
 
 
 @pytest.mark.parametrize("name", [slow_unless(name == "LSTM", name) for name in CELLS])
