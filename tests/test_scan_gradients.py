@@ -138,6 +138,22 @@ def test_a_scan_in_reverse_resets_after_the_first_step_of_an_episode():
     assert [*forward.crossings.values()] == [0]
 
 
+@pytest.mark.parametrize(("shape", "examples", "noted"), [((4, 8), 4, False), ((2, 4, 8), 4, True), ((4, 3), 4, False)])
+def test_under_a_mean_loss_units_are_no_examples(shape, examples, noted):
+    """A time-major batch of 4 examples with 8 steps, and a state of this shape, of 4 examples each."""
+
+    def mean_loss(scale, xs):
+        return jax.lax.scan(
+            lambda h, x: (0.5 * h + jnp.broadcast_to(scale * x[:, :1], shape), None), jnp.zeros(shape), xs
+        )[0].mean()
+
+    flow = rnnjax.gradient_flow(mean_loss, jnp.float32(1), np.ones((8, 4, 3), np.float32))
+    (norms,) = flow.norms.values()
+    assert (flow.diagnosis.examples, norms.shape) == (examples, (8, examples))
+    told = "By the shapes of batch and carries there may be 4 or 8 examples: 4 are taken; return the loss of each"
+    assert [note.startswith(told) for note in flow.notes] == [True] * noted
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("mean", [False, True])
 def test_layers_of_rnnjax_have_the_norms_of_their_taps_at_every_call(reverse, mean):

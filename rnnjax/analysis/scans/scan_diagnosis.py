@@ -68,7 +68,7 @@ def diagnose_scans(
     seen = [site for site in sites if site.hidden is None and site.layer is None]
     if not any(site.hidden is None for site in sites):
         raise ValueError(_nothing_to_see(sites))
-    examples = shape.shape[0] if shape.shape else _number_of_examples(seen, batch)
+    examples, ambiguous = (shape.shape[0], []) if shape.shape else _number_of_examples(seen, batch)
     lengths, mask, resets = _checked_masks(seen, examples, lengths, mask, resets)
 
     most = 0 if lengths is None else int(np.max(lengths))
@@ -83,7 +83,7 @@ def diagnose_scans(
     layers = tuple(layer for scan in scans for layer in _layers(scan))
     notes = [f"{site.name} cannot be seen: {site.hidden}." for site in sites if site.hidden is not None]
     notes += [f"Left out of {scan.site.name}: {why}." for scan in scans for why in scan.left_out]
-    notes += [note for scan in scans for note in _on_examples(scan, examples)]
+    notes += [*ambiguous, *(note for scan in scans for note in _on_examples(scan, examples))]
     notes += [
         f"No gradient of the loss comes to {scan.site.name}." for scan in scans if scan.states and not scan.longest
     ]
@@ -131,16 +131,25 @@ def _nothing_to_see(sites: tuple[Site, ...]) -> str:
     return f"there is no recurrence to measure in the loss: {reason}"
 
 
-def _number_of_examples(sites: list[Site], batch: PyTree) -> int | None:
-    """Under a mean loss: the first size of an axis of a carry that is also that of a first, or second, axis of data."""
+def _number_of_examples(sites: list[Site], batch: PyTree) -> tuple[int | None, list[str]]:
+    """Under a mean loss: the size of an axis of a carry that is also that of a first or second axis of data.
+
+    Where several are, it is that of the first axis of a carry, since the others may be units, and rather none that is
+    the number of steps. A note names those between which the first axis does not decide.
+    """
     shapes = [jnp.shape(a) for a in jax.tree.leaves(batch)]
-    for axis in (0, 1):
-        sizes = {shape[axis] for shape in shapes if len(shape) > axis}
-        for site in sites:
-            matching = [n for a in site.carry if a is not None for n in a.shape if n in sizes]
-            if matching:
-                return matching[0]
-    return None
+    carries = [a.shape for site in sites for a in site.carry if a is not None]
+    of_data = dict.fromkeys(shape[axis] for axis in (0, 1) for shape in shapes if len(shape) > axis)
+    found = [n for n in of_data if any(n in shape for shape in carries)]
+    several = [n for n in found if n != 1] or found
+    in_front = [n for n in several if any(shape[:1] == (n,) for shape in carries)]
+    candidates = sorted(in_front or several, key=lambda n: n in {site.length for site in sites})
+    if len(candidates) < 2:
+        return next(iter(candidates), None), []
+    return candidates[0], [
+        f"By the shapes of batch and carries there may be {' or '.join(map(str, candidates))} examples: "
+        f"{candidates[0]} are taken; return the loss of each example, (B,), instead of one number."
+    ]
 
 
 def _checked_masks(
