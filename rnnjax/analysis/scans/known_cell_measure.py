@@ -20,6 +20,7 @@ def measure_known_cell(
     read: AtSteps,
     direct: Arrays,
     total: Arrays,
+    *,
     batch: int | None,
     valid: jax.Array | None,
 ) -> LayerMeasurements:

@@ -162,7 +162,7 @@ def measure_scan(
         left_out=left_out,
         states=tuple(states),
         module=None if known is None else known.name,
-        layer=None if known is None else measure_known_cell(call, known, *of_cell, batch, valid),
+        layer=None if known is None else measure_known_cell(call, known, *of_cell, batch=batch, valid=valid),
         longest=steps.sum(axis=0, dtype=jnp.int32).max(),
         lyapunov=lyapunov,
         product=product,
