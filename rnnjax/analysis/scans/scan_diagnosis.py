@@ -12,7 +12,7 @@ from rnnjax.analysis.diagnosis import LayerDiagnosis
 from rnnjax.analysis.layer_diagnosis import layer_diagnosis, scan_layer_diagnosis
 from rnnjax.analysis.nonfinite_outputs import hide_nonfinite, show_nonfinite
 from rnnjax.analysis.scans.scan_measure import ScanMeasurements, StateMeasurements, measure_scans
-from rnnjax.argument_checks import check_integers, describe
+from rnnjax.argument_checks import as_int32, check_integers, describe
 from rnnjax.core.batch_sharding import explicit_sharding
 from rnnjax.scans.carries import runs_are_examples
 from rnnjax.scans.observation import trace
@@ -167,7 +167,7 @@ def _checked_masks(
         if examples is None:
             raise ValueError("lengths cannot be used where the carry has no axis of the examples; return their losses")
         check_integers("lengths", lengths, (examples,), 0, max(site.length for site in sites))
-        lengths = jnp.asarray(lengths)
+        lengths = as_int32(lengths)
     steps = sorted({site.length for site in sites})
     for name, value in (("mask", mask), ("resets", resets)):
         shape = np.shape(value)
