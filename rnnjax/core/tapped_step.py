@@ -1,17 +1,35 @@
 """One step of any cell with taps added to its new state, and the state held, where the step makes it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-from jax.extend.core import ClosedJaxpr, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 
 from rnnjax.cells import Cell
 from rnnjax.cells.params import check_like
-from rnnjax.scans.equations import CALLS, bind, inner_programs, is_literal
+from rnnjax.dtypes import promoted
+from rnnjax.scans.equations import CALLS, CHECKPOINTS, NAMES, bind, inner_programs, is_differentiable, is_literal
 from rnnjax.typing import CellState, PyTree, Taps
 
 Hold = Callable[[int, jax.Array], tuple[jax.Array, jax.Array]]
+
+OPENED = CALLS | CHECKPOINTS | {"cond"}  # taps are added inside of their programs
+FOLLOWED = {
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "custom_vjp_call_jaxpr",
+}  # opened, they would lose their derivative
+
+
+class _New(NamedTuple):
+    """An array of the new state, and how it differs from what the step makes."""
+
+    place: int  # in the state
+    name: str  # as in "new.h of MyCell"
+    dtype: jax.typing.DTypeLike
+    tap: jax.Array | None
+    hold: Hold | None
 
 
 def step_with_taps(
@@ -21,7 +39,8 @@ def step_with_taps(
 
     They are added to each array of the new state before anything else in the step reads it, so that the gradient with
     respect to them is the total derivative, also where the output is computed from the new state. The state
-    is held there too, so that what the rest of the step reads is the array that the scan carries on.
+    is held there too, so that what the rest of the step reads is the array that the scan carries on. Programs inside
+    ``jax.jit``, ``jax.checkpoint`` and ``lax.cond`` are opened for it.
 
     Args:
         cell: any cell.
@@ -34,88 +53,185 @@ def step_with_taps(
             old state, and what the rest of the step reads in its place; None where no example is past its end.
 
     Raises:
-        ValueError: the step returns another state than it was given, or the state's field h is not the output.
+        ValueError: the step returns another state than it was given, the state's field h is not the output, or there
+            is a tap for an array that is made, and read again, inside of what cannot be opened, as an inner scan.
     """
 
     def step(params: PyTree, state: CellState, x_t: jax.Array, noise: PyTree) -> tuple[CellState, jax.Array]:
         drawn = {"noise": noise} if cell.is_random else {}
         new, y = cell.step(params, state, x_t, **drawn)
-        _check_new_state(cell, state, new)
-        return jax.tree.map(lambda a, old: a.astype(old.dtype), new, state), y
+        check_like("the state that step returns", new, state, f"{type(cell).__name__}({cell.features})")
+        return new, y
 
     arguments = params, state, x_t, noise
-    program, shapes = jax.make_jaxpr(step, return_shape=True)(*arguments)
-    _check_output(cell, program, *shapes)
-    nothing = [None] * len(jax.tree.leaves(state))
-    added = nothing if taps is None else jax.tree.leaves(taps, is_leaf=lambda a: a is None)
-    results = _evaluate(program, jax.tree.leaves(arguments), added, hold)
-    new_state: tuple[CellState, jax.Array] = jax.tree.unflatten(jax.tree.structure(shapes), results)
-    return new_state
+    program, (_, y) = jax.make_jaxpr(step, return_shape=True)(*arguments)
+    _check_output(cell, program, state)
+    old, tree = jax.tree.flatten(state)
+    added = [None] * len(old) if taps is None else jax.tree.leaves(taps, is_leaf=lambda a: a is None)
+    changes: list[list[_New]] = [[] for _ in program.jaxpr.outvars]
+    for i, ((path, a), tap) in enumerate(zip(jax.tree.leaves_with_path(state), added, strict=True)):
+        if tap is not None or hold is not None or program.jaxpr.outvars[i].aval.dtype != a.dtype:
+            name = f"new{jax.tree_util.keystr(path)} of {type(cell).__name__}"
+            changes[i] = [_New(i, name, a.dtype, tap, hold)]
+    inputs = jax.tree.leaves(arguments)
+    results, states = _evaluate(program, inputs, changes, [False] * len(inputs))
+    new = [states[i] if i in states else results[i].astype(a.dtype) for i, a in enumerate(old)]
+    return jax.tree.unflatten(tree, new), jax.tree.unflatten(jax.tree.structure(y), results[len(old) :])
 
 
-def _check_new_state(cell: Cell, state: CellState, new: Any) -> None:
-    check_like("the state that step returns", new, state, f"{type(cell).__name__}({cell.features})")
-
-
-def _check_output(cell: Cell, program: ClosedJaxpr, state: CellState, y: Any) -> None:
+def _check_output(cell: Cell, program: ClosedJaxpr, state: CellState) -> None:
     """A field h of a state is read as the output, so that it must be the output."""
     if "h" not in getattr(state, "_fields", ()):
         return
-    count = len(jax.tree.leaves(state))
-    if not _are_one(program, len(jax.tree.leaves(state[: state._fields.index("h")])), count):
+    h = program.jaxpr.outvars[len(jax.tree.leaves(state[: state._fields.index("h")]))]
+    y = program.jaxpr.outvars[len(jax.tree.leaves(state))]
+    if _source(program.jaxpr, h) is not _source(program.jaxpr, y):
         raise ValueError(
             f"the field h of {type(cell).__name__}'s state is not the output of step; return new.h as the output, or "
             "give the field another name"
         )
 
 
-def _are_one(program: ClosedJaxpr, i: int, j: int) -> bool:
-    """Whether two results of a program are the same array, also where a function under ``jax.jit`` returns it twice."""
-    a, b = program.jaxpr.outvars[i], program.jaxpr.outvars[j]
-    for eqn in program.jaxpr.eqns:
-        if eqn.primitive.name in CALLS and a in eqn.outvars and b in eqn.outvars:
-            return _are_one(inner_programs(eqn)[0], eqn.outvars.index(a), eqn.outvars.index(b))
-    return a is b
+def _source(program: Jaxpr, v: Any) -> Any:
+    """The variable that a result is, one for all results that are the same array, also where inner programs pass it on.
+
+    An array that all branches of a conditional pass on, or return twice, counts.
+    """
+    for eqn in reversed(program.eqns):
+        if eqn.primitive.name in OPENED | FOLLOWED and v in eqn.outvars:
+            inner = [p.jaxpr for p in _programs(eqn)]
+            sources = [[_source(p, a) for a in p.outvars] for p in inner]
+            k = eqn.outvars.index(v)
+            v = eqn.outvars[next(i for i in range(k + 1) if all(s[i] is s[k] for s in sources))]
+            places = {p.invars.index(s[k]) if s[k] in p.invars else -1 for p, s in zip(inner, sources, strict=True)}
+            if len(places) == 1 and (place := places.pop()) >= 0:
+                v = _operands(eqn)[place]
+    return v
+
+
+def _operands(eqn: JaxprEqn) -> Sequence[Any]:
+    """What the inner programs of an equation get."""
+    return eqn.invars[1:] if eqn.primitive.name == "cond" else eqn.invars
+
+
+def _programs(eqn: JaxprEqn) -> list[ClosedJaxpr]:
+    """The inner programs whose results are those of an equation; those of the last step where it is a loop."""
+    return [p for p in inner_programs(eqn) if len(p.jaxpr.outvars) == len(eqn.outvars)]
 
 
 def _evaluate(
-    program: ClosedJaxpr, arguments: Sequence[Any], added: Sequence[jax.Array | None], hold: Hold | None
-) -> list[Any]:
-    """Results of a program, the first of them changed where they are made.
+    program: ClosedJaxpr, arguments: Sequence[Any], changes: Sequence[Sequence[_New]], made: Sequence[bool]
+) -> tuple[list[Any], dict[int, Any]]:
+    """Results of a program as the rest of the step reads them, and the arrays of the new state by index.
 
-    Arrays are ``added`` to them, also inside ``jax.jit``; two results that are the same array get what is added to
-    both. Then ``hold`` is applied, to two results that are the same array only at the end.
+    Args:
+        program: a step, or an inner program of one.
+        arguments: its arguments.
+        changes: for each result the arrays of the new state that it is. Where two results are the same array, that gets
+            what is added to both.
+        made: for each argument whether the step makes it. Others, which it may read unchanged, are changed at the end.
     """
     jaxpr = program.jaxpr
-    values: dict[Var, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *arguments], strict=True))
-    made: dict[Var, jax.Array] = {}
-    passed_on: dict[int, jax.Array] = {}  # added to results that are constants or arguments
-    results_of: dict[Var, list[int]] = {}
-    for i, (v, array) in enumerate(zip(jaxpr.outvars, added, strict=False)):
-        if is_literal(v) or v in values:
-            passed_on |= {} if array is None else {i: array}
-            continue
-        results_of.setdefault(v, []).append(i)
-        if array is not None:
-            made[v] = made[v] + array if v in made else array
-    held: dict[int, Any] = {}
+    values: dict[Var, Any] = dict(zip(jaxpr.constvars, program.consts, strict=True))
+    given = {*jaxpr.constvars, *(v for v, inside in zip(jaxpr.invars, made, strict=True) if not inside)}
+    at_end: dict[int, Sequence[_New]] = {}
+    news: dict[Var, list[_New]] = {}
+    for i, (v, new) in enumerate(zip(jaxpr.outvars, changes, strict=True)):
+        source = _source(jaxpr, v)
+        if is_literal(source) or source in given:
+            at_end[i] = new
+        else:
+            news[source] = [*news.get(source, []), *new]
+    states: dict[int, Any] = {}
+
+    def changed(a: Any, new: Sequence[_New]) -> Any:
+        a, arrays = _change(a, new)
+        states.update(arrays)
+        return a
 
     def value(atom: Any) -> Any:
         return atom.val if is_literal(atom) else values[atom]
 
+    values.update({v: changed(a, news.get(v, [])) for v, a in zip(jaxpr.invars, arguments, strict=True)})
     for eqn in jaxpr.eqns:
         inputs = [value(atom) for atom in eqn.invars]
-        of_results = [made.get(v) for v in eqn.outvars]
-        if eqn.primitive.name in CALLS and any(a is not None for a in of_results):
-            results = _evaluate(inner_programs(eqn)[0], inputs, of_results, None)
+        of_results = [news.get(v, []) for v in eqn.outvars]
+        if any(of_results) and eqn.primitive.name in OPENED and not eqn.params.get("branches_platforms"):
+            made_here = [not is_literal(atom) and atom not in given for atom in _operands(eqn)]
+            results, arrays = _open(eqn, inputs, of_results, made_here)
+            states |= arrays
         else:
-            results = [a if b is None else a + b for a, b in zip(bind(eqn, inputs), of_results, strict=True)]
-        for k, v in enumerate(eqn.outvars):
-            if hold is not None and len(own := results_of.get(v, [])) == 1:
-                held[own[0]], results[k] = hold(own[0], results[k])
+            _check_made_alone(jaxpr, eqn, of_results)
+            results = [changed(a, new) for a, new in zip(bind(eqn, inputs), of_results, strict=True)]
         values.update(zip(eqn.outvars, results, strict=True))
-    results = [value(v) + passed_on[i] if i in passed_on else value(v) for i, v in enumerate(jaxpr.outvars)]
-    if hold is None:
+        if any(of_results):  # other results that are the same array
+            values.update({v: values[s] for v in eqn.outvars if (s := _source(jaxpr, v)) in eqn.outvars})
+    return [changed(value(v), at_end.get(i, [])) for i, v in enumerate(jaxpr.outvars)], states
+
+
+def _change(a: Any, news: Sequence[_New]) -> tuple[Any, dict[int, Any]]:
+    """An array that the step makes, as the rest of the step reads it, and the arrays of the new state that it is."""
+    if not news:
+        return a, {}
+    wide = a.dtype if all(new.dtype == a.dtype for new in news) else promoted(a.dtype, *(new.dtype for new in news))
+    read = a.astype(wide)
+    for new in news:
+        read = read if new.tap is None else read + new.tap.astype(wide)
+    states = {new.place: read.astype(new.dtype) for new in news}
+    for new in news:
+        if new.hold is not None:
+            states[new.place], of_rest = new.hold(new.place, states[new.place])
+            read = of_rest if len(news) == 1 and of_rest.dtype == wide else read
+    return read.astype(a.dtype), states
+
+
+def _open(
+    eqn: JaxprEqn, inputs: list[Any], changes: Sequence[Sequence[_New]], made: Sequence[bool]
+) -> tuple[list[Any], dict[int, Any]]:
+    """``_evaluate`` for the program of an equation, under ``jax.checkpoint`` or ``lax.cond`` where it is one."""
+    runs = [lambda arguments, p=p: _evaluate(p, arguments, changes, made) for p in inner_programs(eqn)]
+    if eqn.primitive.name == "cond":
+        index, *operands = inputs
+        results: tuple[list[Any], dict[int, Any]] = jax.lax.switch(index, runs, operands)
         return results
-    first = [held[i] if i in held else hold(i, a)[0] for i, a in enumerate(results[: len(added)])]
-    return [*first, *results[len(added) :]]
+    (run,) = runs
+    if eqn.primitive.name in CHECKPOINTS:
+        run = jax.checkpoint(run, policy=eqn.params["policy"], prevent_cse=eqn.params["prevent_cse"])
+    return run(inputs)
+
+
+def _check_made_alone(program: Jaxpr, eqn: JaxprEqn, changes: Sequence[Sequence[_New]]) -> None:
+    """Raise ValueError where an equation that is not opened makes an array with a tap and reads it again."""
+    for k, news in enumerate(changes):
+        others = [j for j, v in enumerate(eqn.outvars) if _source(program, v) is not eqn.outvars[k]]
+        tapped = next((new for new in news if new.tap is not None), None)
+        if tapped is not None and any(_is_used(eqn.outvars[j]) and _reads(eqn, j, k) for j in others):
+            name = eqn.primitive.name
+            raise ValueError(
+                f"step makes {tapped.name} inside of {NAMES.get(name, f'lax.{name}')} and computes another result from "
+                "it there, where no tap can be added to it; compute that result after it, or leave out taps"
+            )
+
+
+def _is_used(v: Var) -> bool:
+    return type(v).__name__ != "DropVar" and is_differentiable(v.aval)
+
+
+def _reads(eqn: JaxprEqn, j: int, k: int) -> bool:
+    """Whether an equation computes its result j from its result k; a primitive without a program does not."""
+    if inner_programs(eqn) and not _programs(eqn):  # a kernel, which writes its results into references
+        return True
+    return any(_is_from(p.jaxpr, p.jaxpr.outvars[j], p.jaxpr.outvars[k]) for p in _programs(eqn))
+
+
+def _is_from(program: Jaxpr, result: Any, v: Any) -> bool:
+    """Whether a program computes a result from its variable v."""
+    if is_literal(v) or is_literal(result):
+        return False
+    reached = {v}
+    for eqn in program.eqns:
+        if any(not is_literal(atom) and atom in reached for atom in eqn.invars):
+            reached |= set(eqn.outvars)
+        elif v in eqn.outvars:
+            reached |= {a for j, a in enumerate(eqn.outvars) if _reads(eqn, j, eqn.outvars.index(v))}
+    return result in reached
