@@ -93,8 +93,9 @@ def diagnose(
         loss: ``loss(params, batch)`` applies the module and returns the loss of each example (B,), before any mean;
             examples must not influence each other. It may be transformed by ``jax.jit``, ``jax.checkpoint`` and
             ``jax.vmap``, and so may the module and its layers, also by Flax (``nn.remat``, ``nn.jit``, ``nn.vmap``,
-            ``nn.scan``, ``nn.cond``). For a cell, ``loss(final, ys)`` of its final state, each (B, H), and its outputs
-            (T, B, H).
+            ``nn.scan``, ``nn.cond``). A layer of rnnjax must draw no dropout, zoneout or noise in it: apply the module
+            with ``train=False``, which must be known before the loss runs, and not be computed in it. For a cell,
+            ``loss(final, ys)`` of its final state, each (B, H), and its outputs (T, B, H).
         resets: (T, B) truth values, the steps at which an episode begins; there is an alarm if a gradient crosses one.
 
     Returns:
@@ -103,9 +104,9 @@ def diagnose(
 
     Raises:
         ValueError: the loss is not one number for each example, there is no recurrence in it that can be seen, a layer
-            of rnnjax is called inside a transformation that cannot be looked into (such as ``jax.custom_vjp``), an
-            argument has another type or shape than described here, or ``diagnose`` itself is called inside of a
-            transformation.
+            of rnnjax is called inside a transformation that cannot be looked into (such as ``jax.custom_vjp``), or may
+            draw dropout, zoneout or noise, an argument has another type or shape than described here, or ``diagnose``
+            itself is called inside of a transformation.
     """
     _check_arguments(model, params, batch, loss)
     check_concrete("diagnose", (params, batch, jnp.zeros(())))  # the last one is traced wherever jax.jit traces

@@ -89,7 +89,8 @@ def gradient_flow(
     Args:
         loss: ``loss(params, batch)`` returns the loss of each example (B,), or one number such as their mean: then
             examples are told apart by the axis of the carry that is as long as the first axis of the batch, and the
-            gradients are those of the mean. Examples must not influence each other.
+            gradients are those of the mean. Examples must not influence each other. A layer of rnnjax must draw no
+            dropout, zoneout or noise in it: apply the module with ``train=False``, known before the loss runs.
         params: its first argument, arrays in any structure.
         batch: its second argument, arrays in any structure.
         lengths: (B,) integers, the steps of each example that count, for scans that have so many. If neither this nor
@@ -102,8 +103,8 @@ def gradient_flow(
         bias: of truncated backpropagation, above 0 and below 1; see ``diagnostics.truncation_length``.
 
     Raises:
-        ValueError: there is no scan that can be seen, an argument has another type or shape than described here, or
-            ``gradient_flow`` is called inside of a transformation.
+        ValueError: there is no scan that can be seen, a layer of rnnjax may draw dropout, zoneout or noise, an argument
+            has another type or shape than described here, or ``gradient_flow`` is called inside of a transformation.
     """
     if not callable(loss):
         raise ValueError(f"loss must be a function, got {describe(loss)}")

@@ -47,6 +47,7 @@ class LayerCall:
     resets: jax.Array | None  # (T, N) bool, the steps before which the layer resets its state, where there are any
     state: CellState  # cell.State of (N, H)
     rows: tuple[int, ...] = flax.struct.field(pytree_node=False, default=())  # lengths of the axes that make N
+    draws: bool = flax.struct.field(pytree_node=False, default=False)  # dropout, zoneout or noise, which is not here
 
 
 @flax.struct.dataclass
@@ -167,7 +168,7 @@ def _layer_calls(marked: MarkedCall) -> list[LayerCall]:
         xs = flip_valid(xs, lengths) if reverse else xs
         numbered = name + "".join(f"[{i}]" for i in index)
         params = _at(index, marked.params)
-        call = LayerCall(numbered, cell, reverse, time_major, params, xs, lengths, None, state, rows)
+        call = LayerCall(numbered, cell, reverse, time_major, params, xs, lengths, None, state, rows, marked.draws)
         calls.append(call if resets is None else dataclasses.replace(call, resets=in_reading_order(call, resets)))
     return calls
 

@@ -11,6 +11,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from rnnjax.cells import Params
@@ -35,6 +36,7 @@ class MarkedCall:
     state: CellState
     final: CellState
     ys: jax.Array  # (..., T, ..., H)
+    draws: bool = flax.struct.field(pytree_node=False)  # random numbers, also where only a run can tell
 
 
 @flax.struct.dataclass
@@ -89,8 +91,9 @@ class _Calls:
                 "a recurrent layer is mapped by jax.vmap over something else than its inputs, so that its calls cannot "
                 "be told apart; map over inputs, states or parameters, or write the loss without jax.vmap"
             )
-        (lengths, resets, state), (final, ys), xs = inputs.noted, mark.passed, inputs.passed[0]
-        call = MarkedCall(inputs.info, inputs.mapped, 0, inputs.weights, xs, lengths, resets, state, final, ys)
+        (lengths, resets, state, train), (final, ys), xs = inputs.noted, mark.passed, inputs.passed[0]
+        draws = train is not None and (isinstance(train, jax.core.Tracer) or bool(np.any(train)))
+        call = MarkedCall(inputs.info, inputs.mapped, 0, inputs.weights, xs, lengths, resets, state, final, ys, draws)
         self.found.append(jax.tree.map(jnp.asarray, call))  # constants of a program may be arrays of NumPy
         return mark.passed if added is None else jax.tree.map(jnp.add, mark.passed, (added.final, added.ys))
 

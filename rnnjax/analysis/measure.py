@@ -82,8 +82,16 @@ def measure(
         batch: its second argument.
         resets: (T, B) bool, the first steps of episodes, which no gradient should cross; for layers of T steps.
         mean: whether the loss may also be one number, the mean of all.
+
+    Raises:
+        ValueError: as ``backpropagate``, or a layer draws dropout, zoneout or noise.
     """
     losses, calls, gradients = backpropagate(loss, params, batch, mean=mean)
+    if drawing := next((call.name for call in calls if call.draws), None):
+        raise ValueError(
+            f"the layer {drawing!r} may draw dropout, zoneout or noise in this loss, which is not measured; give a "
+            "loss that applies the model with train=False, and a rnnjax.NnxRNN without a key"
+        )
     steps = tuple(linearise(c.cell, c.params, c.xs, c.state, lengths=c.lengths, resets=c.resets) for c in calls)
     parts = tuple(paths(c.cell, c.params, s, g.ct_states) for c, s, g in zip(calls, steps, gradients, strict=True))
     layers = tuple(

@@ -15,11 +15,7 @@ from rnnjax.typing import CellState, PyTree, Taps
 Hold = Callable[[int, jax.Array], tuple[jax.Array, jax.Array]]
 
 OPENED = CALLS | CHECKPOINTS | {"cond"}  # taps are added inside of their programs
-FOLLOWED = {
-    "custom_jvp_call",
-    "custom_vjp_call",
-    "custom_vjp_call_jaxpr",
-}  # opened, they would lose their derivative
+FOLLOWED = {"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}  # opened, they would lose their derivative
 
 
 class _New(NamedTuple):
@@ -203,9 +199,11 @@ def _open(
 def _check_made_alone(program: Jaxpr, eqn: JaxprEqn, changes: Sequence[Sequence[_New]]) -> None:
     """Raise ValueError where an equation that is not opened makes an array with a tap and reads it again."""
     for k, news in enumerate(changes):
-        others = [j for j, v in enumerate(eqn.outvars) if _source(program, v) is not eqn.outvars[k]]
         tapped = next((new for new in news if new.tap is not None), None)
-        if tapped is not None and any(_is_used(eqn.outvars[j]) and _reads(eqn, j, k) for j in others):
+        if tapped is None:
+            continue
+        others = [j for j, v in enumerate(eqn.outvars) if _source(program, v) is not eqn.outvars[k]]
+        if any(_is_used(eqn.outvars[j]) and _reads(eqn, j, k) for j in others):
             name = eqn.primitive.name
             raise ValueError(
                 f"step makes {tapped.name} inside of {NAMES.get(name, f'lax.{name}')} and computes another result from "

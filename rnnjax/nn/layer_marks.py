@@ -63,14 +63,19 @@ def mark_inputs(
     resets: jax.Array | None,
     state: CellState | None,
     taps: Taps,
+    train: bool | jax.Array,
 ) -> tuple[jax.Array, Taps]:
-    """``xs`` (T, ..., D) and taps, marked with all that a layer reads; None stands for full lengths and for zeros."""
+    """``xs`` (T, ..., D) and taps, marked with all that a layer reads; None stands for full lengths and for zeros.
+
+    Whether it draws dropout, zoneout or noise is noted, and not what it draws; None stands for false.
+    """
     steps, *batch_shape = xs.shape[:-1]
     if marking.value == TAPS and taps is None:
         taps = info.cell.initial_state(xs.shape[:-1])
     lengths = jnp.full(batch_shape, steps, jnp.int32) if lengths is None else lengths
     state = info.cell.initial_state(tuple(batch_shape)) if state is None else state
-    marked: tuple[jax.Array, Taps] = _mark((xs, taps), (lengths, resets, state), params, info)
+    draws = train if info.cell.is_random and (isinstance(train, jax.core.Tracer) or train) else None
+    marked: tuple[jax.Array, Taps] = _mark((xs, taps), (lengths, resets, state, draws), params, info)
     return marked
 
 
@@ -111,7 +116,7 @@ def _map(operands: Any, axes: Any, *, counts: Any, mapped: tuple[bool, ...], **p
     size = next(a.shape[axis] for a, axis in zip(operands, axes, strict=True) if axis is not None)
 
     def in_front(a: jax.Array, axis: int | None) -> jax.Array:
-        return jnp.broadcast_to(a[None], (size, *a.shape)) if axis is None else jnp.moveaxis(a, axis, 0)
+        return jnp.broadcast_to(a, (size, *jnp.shape(a))) if axis is None else jnp.moveaxis(a, axis, 0)
 
     first = len(operands) - counts[1]
     with_weights = any(axis is not None for axis in axes[first:])

@@ -91,7 +91,7 @@ class RNN(nn.Module):
         # cells that are not elementwise are seen as any other scan, so that they must be one where they are measured
         if marked := marking.value and isinstance(self.cell, ElementwiseCell):
             info = LayerInfo("/".join(self.path) or "rnn", self.cell, self.reverse, self.time_major)
-            xs, taps = mark_inputs(info, params, xs, lengths, resets, state, taps)
+            xs, taps = mark_inputs(info, params, xs, lengths, resets, state, taps, train)
         steps, *batch_shape, in_features = xs.shape
 
         def scan(dropout: DropoutMasks = NO_DROPOUT) -> tuple[States, jax.Array]:
