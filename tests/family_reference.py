@@ -70,7 +70,7 @@ def slstm(xp, cell, p, state, x, added):
 
 def lru(xp, cell, p, state, x, added):
     matrix = xp.diag(xp.exp(-xp.exp(p.nu_log) + 1j * xp.exp(p.theta_log)))
-    driven = (x @ (p.b_re + 1j * p.b_im)) * xp.exp(p.gamma_log)
+    driven = (x @ p.b_re + 1j * (x @ p.b_im)) * xp.exp(p.gamma_log)
     new = state[0] @ matrix + driven + added[0]
     return (new,), (new @ (p.c_re + 1j * p.c_im)).real + x @ p.d
 
