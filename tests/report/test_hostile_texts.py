@@ -37,7 +37,7 @@ def test_a_report_of_hostile_names_shows_them_escaped(tmp_path):
 def test_the_table_as_csv_acts_on_neither_terminal_nor_spreadsheet(tmp_path):
     run = write_run(tmp_path / "run")
     formula = "=1+1\x1b[2J\r\n"
-    write_member(run, "LSTM", varied={formula: HOSTILE, "@b": "-2", "clip": -2.0})
+    write_member(run, "LSTM", varied={formula: HOSTILE, "@b": "-2+1", "clip": -2.0})
     path = next(run.glob("members/*/member.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"label": formula, "cell": "+\x9b"}))
     write_report(run)
@@ -47,7 +47,7 @@ def test_the_table_as_csv_acts_on_neither_terminal_nor_spreadsheet(tmp_path):
     row = dict(zip(names, values, strict=True))
     shown = "'=1+1\\x1b[2J\\r\\n"
     assert (row["label"], row["cell"]) == (shown, "'+\\x9b")
-    assert (row[shown], row["'@b"], row["clip"]) == ("$\\frac {x} \\x1b]0;title\\x07\\x9b31m\\u202e", "'-2", "-2")
+    assert (row[shown], row["'@b"], row["clip"]) == ("$\\frac {x} \\x1b]0;title\\x07\\x9b31m\\u202e", "'-2+1", "-2")
 
 
 @pytest.mark.parametrize(
