@@ -56,7 +56,8 @@ RESTART_NOTE = (
 )
 BELT_NOTE = (
     " Belt share: the part of the gradient that came down the conveyor belt, in percent, averaged over the {steps} "
-    "back; of held-out {examples}, before training and with the parameters that were best in validation."
+    "back that at least a quarter of the held-out {examples} have, before training and with the parameters that were "
+    "best in validation."
 )
 
 
