@@ -13,7 +13,7 @@ MAX_FILES = 15  # in a folder of source, not counting its sub-folders
 FLOORS = (
     ("rnnjax/errors", "rnnjax/typing", "rnnjax/regular_files", "rnnjax/runtime/"),
     ("rnnjax/formatting", "rnnjax/argument_checks", "rnnjax/dtypes", "rnnjax/scans/equations"),
-    ("rnnjax/cells/", "rnnjax/data/"),
+    ("rnnjax/cells/", "rnnjax/data/", "rnnjax/scans/dependence"),
     ("rnnjax/core/",),
     ("rnnjax/nn/",),
     ("rnnjax/diagnostics/", "rnnjax/interop/"),

@@ -9,13 +9,11 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from rnnjax.cells import Cell
 from rnnjax.cells.params import check_like
 from rnnjax.dtypes import promoted
-from rnnjax.scans.equations import CALLS, CHECKPOINTS, NAMES, bind, inner_programs, is_differentiable, is_literal
+from rnnjax.scans.dependence import OPENED, operands_of, reads, source_of
+from rnnjax.scans.equations import CHECKPOINTS, NAMES, bind, inner_programs, is_differentiable, is_literal
 from rnnjax.typing import CellState, PyTree, Taps
 
 Hold = Callable[[int, jax.Array], tuple[jax.Array, jax.Array]]
-
-OPENED = CALLS | CHECKPOINTS | {"cond"}  # taps are added inside of their programs
-FOLLOWED = {"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}  # opened, they would lose their derivative
 
 
 class _New(NamedTuple):
@@ -81,38 +79,11 @@ def _check_output(cell: Cell, program: ClosedJaxpr, state: CellState) -> None:
         return
     h = program.jaxpr.outvars[len(jax.tree.leaves(state[: state._fields.index("h")]))]
     y = program.jaxpr.outvars[len(jax.tree.leaves(state))]
-    if _source(program.jaxpr, h) is not _source(program.jaxpr, y):
+    if source_of(program.jaxpr, h) is not source_of(program.jaxpr, y):
         raise ValueError(
             f"the field h of {type(cell).__name__}'s state is not the output of step; return new.h as the output, or "
             "give the field another name"
         )
-
-
-def _source(program: Jaxpr, v: Any) -> Any:
-    """The variable that a result is, one for all results that are the same array, also where inner programs pass it on.
-
-    An array that all branches of a conditional pass on, or return twice, counts.
-    """
-    for eqn in reversed(program.eqns):
-        if eqn.primitive.name in OPENED | FOLLOWED and v in eqn.outvars:
-            inner = [p.jaxpr for p in _programs(eqn)]
-            sources = [[_source(p, a) for a in p.outvars] for p in inner]
-            k = eqn.outvars.index(v)
-            v = eqn.outvars[next(i for i in range(k + 1) if all(s[i] is s[k] for s in sources))]
-            places = {p.invars.index(s[k]) if s[k] in p.invars else -1 for p, s in zip(inner, sources, strict=True)}
-            if len(places) == 1 and (place := places.pop()) >= 0:
-                v = _operands(eqn)[place]
-    return v
-
-
-def _operands(eqn: JaxprEqn) -> Sequence[Any]:
-    """What the inner programs of an equation get."""
-    return eqn.invars[1:] if eqn.primitive.name == "cond" else eqn.invars
-
-
-def _programs(eqn: JaxprEqn) -> list[ClosedJaxpr]:
-    """The inner programs whose results are those of an equation; those of the last step where it is a loop."""
-    return [p for p in inner_programs(eqn) if len(p.jaxpr.outvars) == len(eqn.outvars)]
 
 
 def _evaluate(
@@ -133,7 +104,7 @@ def _evaluate(
     at_end: dict[int, Sequence[_New]] = {}
     news: dict[Var, list[_New]] = {}
     for i, (v, new) in enumerate(zip(jaxpr.outvars, changes, strict=True)):
-        source = _source(jaxpr, v)
+        source = source_of(jaxpr, v)
         if is_literal(source) or source in given:
             at_end[i] = new
         else:
@@ -153,7 +124,7 @@ def _evaluate(
         inputs = [value(atom) for atom in eqn.invars]
         of_results = [news.get(v, []) for v in eqn.outvars]
         if any(of_results) and eqn.primitive.name in OPENED and not eqn.params.get("branches_platforms"):
-            made_here = [not is_literal(atom) and atom not in given for atom in _operands(eqn)]
+            made_here = [not is_literal(atom) and atom not in given for atom in operands_of(eqn)]
             results, arrays = _open(eqn, inputs, of_results, made_here)
             states |= arrays
         else:
@@ -161,7 +132,7 @@ def _evaluate(
             results = [changed(a, new) for a, new in zip(bind(eqn, inputs), of_results, strict=True)]
         values.update(zip(eqn.outvars, results, strict=True))
         if any(of_results):  # other results that are the same array
-            values.update({v: values[s] for v in eqn.outvars if (s := _source(jaxpr, v)) in eqn.outvars})
+            values.update({v: values[s] for v in eqn.outvars if (s := source_of(jaxpr, v)) in eqn.outvars})
     return [changed(value(v), at_end.get(i, [])) for i, v in enumerate(jaxpr.outvars)], states
 
 
@@ -202,8 +173,8 @@ def _check_made_alone(program: Jaxpr, eqn: JaxprEqn, changes: Sequence[Sequence[
         tapped = next((new for new in news if new.tap is not None), None)
         if tapped is None:
             continue
-        others = [j for j, v in enumerate(eqn.outvars) if _source(program, v) is not eqn.outvars[k]]
-        if any(_is_used(eqn.outvars[j]) and _reads(eqn, j, k) for j in others):
+        others = [j for j, v in enumerate(eqn.outvars) if source_of(program, v) is not eqn.outvars[k]]
+        if any(_is_used(eqn.outvars[j]) and reads(eqn, j, k) for j in others):
             name = eqn.primitive.name
             raise ValueError(
                 f"step makes {tapped.name} inside of {NAMES.get(name, f'lax.{name}')} and computes another result from "
@@ -213,23 +184,3 @@ def _check_made_alone(program: Jaxpr, eqn: JaxprEqn, changes: Sequence[Sequence[
 
 def _is_used(v: Var) -> bool:
     return type(v).__name__ != "DropVar" and is_differentiable(v.aval)
-
-
-def _reads(eqn: JaxprEqn, j: int, k: int) -> bool:
-    """Whether an equation computes its result j from its result k; a primitive without a program does not."""
-    if inner_programs(eqn) and not _programs(eqn):  # a kernel, which writes its results into references
-        return True
-    return any(_is_from(p.jaxpr, p.jaxpr.outvars[j], p.jaxpr.outvars[k]) for p in _programs(eqn))
-
-
-def _is_from(program: Jaxpr, result: Any, v: Any) -> bool:
-    """Whether a program computes a result from its variable v."""
-    if is_literal(v) or is_literal(result):
-        return False
-    reached = {v}
-    for eqn in program.eqns:
-        if any(not is_literal(atom) and atom in reached for atom in eqn.invars):
-            reached |= set(eqn.outvars)
-        elif v in eqn.outvars:
-            reached |= {a for j, a in enumerate(eqn.outvars) if _reads(eqn, j, eqn.outvars.index(v))}
-    return result in reached
