@@ -9,8 +9,8 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from rnnjax.cells import Cell
 from rnnjax.cells.params import check_like
 from rnnjax.dtypes import promoted
-from rnnjax.scans.dependence import OPENED, operands_of, reads, source_of
-from rnnjax.scans.equations import CHECKPOINTS, NAMES, bind, inner_programs, is_differentiable, is_literal
+from rnnjax.scans.dependence import OPENED, operands_of, readers, source_of
+from rnnjax.scans.equations import CHECKPOINTS, NAMES, bind, inner_programs, is_literal
 from rnnjax.typing import CellState, PyTree, Taps
 
 Hold = Callable[[int, jax.Array], tuple[jax.Array, jax.Array]]
@@ -173,14 +173,9 @@ def _check_made_alone(program: Jaxpr, eqn: JaxprEqn, changes: Sequence[Sequence[
         tapped = next((new for new in news if new.tap is not None), None)
         if tapped is None:
             continue
-        others = [j for j, v in enumerate(eqn.outvars) if source_of(program, v) is not eqn.outvars[k]]
-        if any(_is_used(eqn.outvars[j]) and reads(eqn, j, k) for j in others):
+        if any(source_of(program, eqn.outvars[j]) is not eqn.outvars[k] for j in readers(program, eqn, k)):
             name = eqn.primitive.name
             raise ValueError(
                 f"step makes {tapped.name} inside of {NAMES.get(name, f'lax.{name}')} and computes another result from "
                 "it there, where no tap can be added to it; compute that result after it, or leave out taps"
             )
-
-
-def _is_used(v: Var) -> bool:
-    return type(v).__name__ != "DropVar" and is_differentiable(v.aval)

@@ -5,7 +5,7 @@ from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-from rnnjax.scans.equations import CALLS, CHECKPOINTS, inner_programs, is_literal
+from rnnjax.scans.equations import CALLS, CHECKPOINTS, inner_programs, is_differentiable, is_literal, scan_parts
 
 OPENED = CALLS | CHECKPOINTS | {"cond"}  # a program with one of these can be evaluated part by part
 FOLLOWED = {"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}  # opened, they would lose their derivative
@@ -38,6 +38,36 @@ def reads(eqn: JaxprEqn, j: int, k: int) -> bool:
     if inner_programs(eqn) and not _programs(eqn):  # a kernel, which writes its results into references
         return True
     return any(_is_from(p.jaxpr, p.jaxpr.outvars[j], p.jaxpr.outvars[k]) for p in _programs(eqn))
+
+
+def readers(program: Jaxpr, eqn: JaxprEqn, k: int) -> list[int]:
+    """The results of an equation that it computes from its result k, as far as the program uses them.
+
+    A result that is not differentiable does not count.
+    """
+    used = {id(atom) for atoms in (*(e.invars for e in program.eqns), program.outvars) for atom in atoms}
+    results = [j for j, v in enumerate(eqn.outvars) if id(v) in used and is_differentiable(v.aval)]
+    return [j for j in results if j != k and reads(eqn, j, k)]
+
+
+def sealed_in(program: Jaxpr, v: Any) -> JaxprEqn | None:
+    """The equation that makes a variable and computes another result from it, where nothing can change it in between.
+
+    None where there is no such equation: programs inside ``jax.jit``, ``jax.checkpoint``, ``lax.cond`` and scans can be
+    evaluated part by part.
+    """
+    source = source_of(program, v)
+    eqn = next((eqn for eqn in program.eqns if source in eqn.outvars), None)
+    if eqn is None:
+        return None
+    k = eqn.outvars.index(source)
+    if eqn.primitive.name not in OPENED:
+        if all(source_of(program, eqn.outvars[j]) is source for j in readers(program, eqn, k)):
+            return None
+        if eqn.primitive.name != "scan" or k >= len(scan_parts(eqn, eqn.invars).carry):
+            return eqn
+    inner = (sealed_in(p.jaxpr, p.jaxpr.outvars[k]) for p in _programs(eqn))
+    return next(filter(None, inner), None)
 
 
 def _is_from(program: Jaxpr, result: Any, v: Any) -> bool:

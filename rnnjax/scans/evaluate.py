@@ -3,17 +3,20 @@
 A tap is added where the body of the scan *makes* the new carry, not where the body returns it: whatever else the body
 computes from the new carry, such as its output y_t, then reads the tapped value, and the gradient with respect to the
 tap is the total ∂L/∂carry_t. Programs inside ``jax.jit``, ``jax.checkpoint``, ``lax.cond`` and other scans are opened
-for it; every equation without a site in it is evaluated as it is.
+for it; every equation without a site in it is evaluated as it is. Where that makes the new carry and computes another
+result from it, nothing can be added in between: ``sites`` lists such a scan as hidden.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, JaxprEqn, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 
-from rnnjax.nn.layer_marks import mark_p, read_mark
+from rnnjax.nn.layer_marks import read_mark
+from rnnjax.scans.dependence import operands_of, readers, source_of
 from rnnjax.scans.equations import CALLS, CHECKPOINTS, bind, inner_programs, is_literal, scan_parts
 from rnnjax.scans.sites import Path
 
@@ -40,7 +43,12 @@ Records = dict[Path, Recorded]
 
 
 def evaluate(
-    program: ClosedJaxpr, arguments: Sequence[Any], taps: AtPaths, added: Addends = (), path: Path = ()
+    program: ClosedJaxpr,
+    arguments: Sequence[Any],
+    taps: AtPaths,
+    added: Addends = (),
+    path: Path = (),
+    made_around: Sequence[bool] | None = None,
 ) -> tuple[list[Any], Records]:
     """Results of a program, and what its recorded sites read.
 
@@ -50,20 +58,28 @@ def evaluate(
         taps: what is added, by the path of a site.
         added: for each of the first results an array to add where the result is made, or None.
         path: of the program, if it is a part of another one.
+        made_around: for each argument whether the program around this one makes it, for this one to change. What is
+            added to a result that is any other argument, or a constant, is added at the end. None for no such argument.
     """
     jaxpr = program.jaxpr
-    values: dict[Var, Any] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*program.consts, *arguments], strict=True))
+    values: dict[Var, Any] = dict(zip(jaxpr.constvars, program.consts, strict=True))
+    around = [False] * len(jaxpr.invars) if made_around is None else made_around
+    given = {*jaxpr.constvars, *(v for v, is_made in zip(jaxpr.invars, around, strict=True) if not is_made)}
     made: dict[Var, jax.Array] = {}
-    at_exit: dict[int, jax.Array] = {}  # results that are constants or arguments are made outside
+    at_end: dict[int, jax.Array] = {}
     for i, (v, array) in enumerate(zip(jaxpr.outvars, added, strict=False)):
-        if array is not None and (is_literal(v) or v in values):
-            at_exit[i] = array
-        elif array is not None:
-            made[v] = made[v] + array if v in made else array
+        if array is None:
+            continue
+        source = source_of(jaxpr, v)
+        if is_literal(source) or source in given:
+            at_end[i] = array
+        else:
+            made[source] = _plus(array, made.get(source))
 
     def value(atom: Any) -> Any:
         return atom.val if is_literal(atom) else values[atom]
 
+    values.update({v: _plus(a, made.get(v)) for v, a in zip(jaxpr.invars, arguments, strict=True)})
     records: Records = {}
     for i, eqn in enumerate(jaxpr.eqns):
         here = (*path, i)
@@ -72,37 +88,47 @@ def evaluate(
         of_results = [made.get(v) for v in eqn.outvars]
         look_into = _OPENED.get(eqn.primitive.name)
         if look_into is not None and (below or _any(of_results)):
-            results, inside = look_into(eqn, inputs, below, of_results, here)
+            made_here = [not is_literal(atom) and atom not in given for atom in operands_of(eqn)]
+            results, inside = look_into(eqn, inputs, below, of_results, here, made_here)
         else:
-            results, inside = _scan_or_layer(eqn, inputs, below, here) if below else (bind(eqn, inputs), {})
-            results = [a if b is None else a + b for a, b in zip(results, of_results, strict=True)]
+            results, inside = _scan_or_layer(jaxpr, eqn, inputs, below, of_results, here)
         values.update(zip(eqn.outvars, results, strict=True))
+        if _any(of_results):  # other results that are the same array
+            values.update({v: values[s] for v in eqn.outvars if (s := source_of(jaxpr, v)) in eqn.outvars})
         records |= inside
-    return [value(v) + at_exit[i] if i in at_exit else value(v) for i, v in enumerate(jaxpr.outvars)], records
+    return [_plus(value(v), at_end.get(i)) for i, v in enumerate(jaxpr.outvars)], records
+
+
+def _plus(a: Any, b: jax.Array | None) -> Any:
+    return a if b is None else a + b
 
 
 def _any(arrays: Addends) -> bool:
     return any(a is not None for a in arrays)
 
 
-def _call(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path: Path) -> tuple[list[Any], Records]:
+def _call(
+    eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path: Path, made: Sequence[bool]
+) -> tuple[list[Any], Records]:
     """A program in ``jax.jit``, evaluated in its place, or in ``jax.checkpoint``, unless sites in it are recorded."""
     (inner,) = inner_programs(eqn)
 
     def run(inputs: list[Any], taps: AtPaths, added: Addends) -> tuple[list[Any], Records]:
-        return evaluate(inner, inputs, taps, added, (*path, 0))
+        return evaluate(inner, inputs, taps, added, (*path, 0), made)
 
     if eqn.primitive.name in CHECKPOINTS and not any(site.results is not None for site in taps.values()):
         run = jax.checkpoint(run, policy=eqn.params["policy"], prevent_cse=eqn.params["prevent_cse"])
     return run(inputs, taps, added)
 
 
-def _cond(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path: Path) -> tuple[list[Any], Records]:
+def _cond(
+    eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path: Path, made: Sequence[bool]
+) -> tuple[list[Any], Records]:
     """A conditional; what is added in branches that are not taken gets a gradient of 0, and their records are zeros."""
     index, *operands = inputs
 
     def branch(k: int, inner: ClosedJaxpr) -> Callable[..., tuple[list[Any], Records]]:
-        return lambda operands, taps, added: evaluate(inner, operands, taps, added, (*path, k))
+        return lambda operands, taps, added: evaluate(inner, operands, taps, added, (*path, k), made)
 
     branches = [branch(k, inner) for k, inner in enumerate(inner_programs(eqn))]
     recorded = any(site.results is not None for site in taps.values())
@@ -139,8 +165,32 @@ def _zeros(shape: Any) -> jax.Array:
 _OPENED = {**dict.fromkeys((*CALLS, *CHECKPOINTS), _call), "cond": _cond}
 
 
-def _scan_or_layer(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, path: Path) -> tuple[list[Any], Records]:
-    return (_layer(eqn, inputs, taps[path].carry), {}) if eqn.primitive is mark_p else _scan(eqn, inputs, taps, path)
+def _scan_or_layer(
+    program: Jaxpr, eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path: Path
+) -> tuple[list[Any], Records]:
+    """Any equation that is not opened for what is added to its results."""
+    if eqn.primitive.name == "scan" and (taps or _any(added)):
+        inside = _made_at_last_step(program, eqn, added)
+        results, records = _scan(eqn, inputs, taps, inside, path)
+        added = [None if k < len(inside) and inside[k] is not None else a for k, a in enumerate(added)]
+    else:
+        results, records = _layer(eqn, inputs, taps[path].carry) if path in taps else bind(eqn, inputs), {}
+    return [_plus(a, b) for a, b in zip(results, added, strict=True)], records
+
+
+def _made_at_last_step(program: Jaxpr, eqn: JaxprEqn, added: Addends) -> list[jax.Array | None]:
+    """What is added to the carry at each step of a scan, for its final carry to be changed where that is made.
+
+    None where no other result reads the final carry, so that it can be changed after the scan.
+    """
+    length, last = eqn.params["length"], 0 if eqn.params["reverse"] else -1
+
+    def at_steps(k: int, array: jax.Array | None) -> jax.Array | None:
+        if array is None or length == 0 or not readers(program, eqn, k):
+            return None
+        return jnp.zeros((length, *array.shape), array.dtype).at[last].set(array)
+
+    return [at_steps(k, added[k]) for k in range(len(scan_parts(eqn, eqn.invars).carry))]
 
 
 def _layer(eqn: JaxprEqn, inputs: list[Any], taps: Addends) -> list[Any]:
@@ -151,10 +201,12 @@ def _layer(eqn: JaxprEqn, inputs: list[Any], taps: Addends) -> list[Any]:
     return jax.tree.leaves((xs, [a + b for a, b in zip(jax.tree.leaves(own), moved, strict=True)]))
 
 
-def _scan(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, path: Path) -> tuple[list[Any], Records]:
+def _scan(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path: Path) -> tuple[list[Any], Records]:
+    """A scan; ``added`` to its carry at every step besides its taps."""
     (body,) = inner_programs(eqn)
     consts, carry, xs = scan_parts(eqn, inputs)
     own, below = taps.get(path, Added()), {site: arrays for site, arrays in taps.items() if site != path}
+    to_carry = [b if a is None else _plus(a, b) for a, b in itertools.zip_longest(own.carry, added)]
     shared: dict[Path, list[Any]] = {}  # constants of recorded scans that are constants of this scan too
 
     def step(carry: list[Any], slices: Any) -> tuple[list[Any], Any]:
@@ -167,12 +219,12 @@ def _scan(eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, path: Path) -> tuple[
         return results[: len(carry)], (results[len(carry) :], records)
 
     options = {name: eqn.params[name] for name in ("length", "reverse", "unroll")}
-    final, (ys, records) = jax.lax.scan(step, carry, (xs, own.carry, below), **options)
+    final, (ys, records) = jax.lax.scan(step, carry, (xs, to_carry, below), **options)
     results = [*final, *ys]
     for site, record in records.items():
         all_consts = [a if b is None else b for a, b in zip(record.consts, shared[site], strict=True)]
         records[site] = record._replace(consts=all_consts)
     if own.results is not None:
         records[path] = Recorded(consts, carry, xs)
-        results = [a if b is None else a + b for a, b in zip(results, own.results, strict=True)]
+        results = [_plus(a, b) for a, b in zip(results, own.results, strict=True)]
     return results, records

@@ -9,6 +9,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
 from rnnjax.core.batch_sharding import varying_axes
 from rnnjax.nn.layer_marks import LayerInfo, mark_p, read_mark
+from rnnjax.scans.dependence import sealed_in
 from rnnjax.scans.equations import (
     CALLS,
     CHECKPOINTS,
@@ -140,7 +141,7 @@ def _of_equation(eqn: JaxprEqn, here: _Around) -> Iterator[Site]:
     if name == "scan":
         carry = [v.aval for v in scan_parts(eqn, eqn.invars).carry]
         if any(map(is_differentiable, carry)):
-            yield _site(eqn, here, hidden=here.hidden)
+            yield _site(eqn, here, hidden=here.hidden or _sealed(eqn))
         here = here._replace(outer=(*here.outer, eqn.params["length"]), maps=(*here.maps, not carry))
     elif name == "rnn_fwd" or (name == "while" and any(is_differentiable(v.aval) for v in eqn.outvars)):
         yield _site(eqn, here, hidden=HIDDEN[name])
@@ -150,6 +151,20 @@ def _of_equation(eqn: JaxprEqn, here: _Around) -> Iterator[Site]:
     for k, inner in enumerate(inner_programs(eqn)):
         branch = here._replace(path=(*here.path, k), within=(*here.within, _description(eqn, k)))
         yield from _find(inner.jaxpr, branch)
+
+
+def _sealed(eqn: JaxprEqn) -> str | None:
+    """Why nothing can be added to the carry of a scan where its step makes it; None where something can."""
+    (body,) = inner_programs(eqn)
+    carry = body.jaxpr.outvars[: len(scan_parts(eqn, eqn.invars).carry)]
+    sealed = (sealed_in(body.jaxpr, v) for v in carry if is_differentiable(v.aval))
+    if (maker := next(filter(None, sealed), None)) is None:
+        return None
+    name = NAMES.get(maker.primitive.name, f"lax.{maker.primitive.name}")
+    return (
+        f"its step makes the carry inside {name} and computes another result from it there, where nothing can be added "
+        "to it; compute that result after it to look into it"
+    )
 
 
 def _description(eqn: JaxprEqn, k: int) -> str:

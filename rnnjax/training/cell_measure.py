@@ -1,6 +1,7 @@
 """Measurements of the layers of cells that are not elementwise: those of their scans, by layer and state."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import flax.struct
@@ -19,7 +20,8 @@ from rnnjax.nn.layers import recurrent_layers
 from rnnjax.scans.calls import backpropagate
 from rnnjax.scans.observation import trace
 from rnnjax.scans.sites import find_sites
-from rnnjax.typing import PyTree
+from rnnjax.training.step.state import Batch
+from rnnjax.typing import ModelParams, PyTree
 
 
 @flax.struct.dataclass
@@ -67,6 +69,21 @@ def measure_cells(
         scan = measure_scan(call, len(lengths), valid, begins)
         layers.append(CellMeasurements(name, layer.cell, layer.reverse, scan))
     return losses, tuple(layers)
+
+
+def check_states(model: nn.Module, params: ModelParams, batch: Batch) -> None:
+    """Check that the gradient at every state of a model can be measured.
+
+    Raises:
+        ValueError: a step computes its output from an array of the new state where nothing can be added to that, see
+            ``rnnjax.core.tapped_step``.
+    """
+    taps: Any = model.zero_taps(*batch.inputs.shape[:2])
+
+    def apply(params: ModelParams, batch: Batch) -> PyTree:
+        return model.apply({"params": params}, batch.inputs, lengths=batch.lengths, taps=taps)
+
+    jax.eval_shape(apply, params, batch)
 
 
 def cell_diagnoses(measurements: CellMeasurements) -> tuple[LayerDiagnosis, ...]:

@@ -18,7 +18,7 @@ from rnnjax.nn.layers import recurrent_layers
 from rnnjax.sharding.compilation import DeferredProgram, compile_in_parallel
 from rnnjax.sharding.layout import Layout
 from rnnjax.sharding.program_spec import ProgramSpec, ShardingRole
-from rnnjax.training.cell_measure import CellMeasurements, measure_cells, nonfinite_origin_of_cells
+from rnnjax.training.cell_measure import CellMeasurements, check_states, measure_cells, nonfinite_origin_of_cells
 from rnnjax.training.step.multi_step import ExampleArrays, ProgramKind, evaluate_chunk, init_state, train_chunk
 from rnnjax.training.step.optimizer import Optimizer
 from rnnjax.training.step.state import STATE_ROLES, Batch, TrainState, traced_hparams
@@ -97,6 +97,9 @@ def program_specs(
         eval_shape: (K, B) of a chunk in evaluation.
         diagnosis_batch: of the shapes and dtypes that ``measure`` will be given.
         episode_words: see ``Dataset``.
+
+    Raises:
+        ValueError: the states of a cell that is not elementwise cannot be measured, see ``check_states``.
     """
     model = next(iter(models.values()))
     key, zero = jax.random.key(0), np.int32(0)
@@ -104,6 +107,8 @@ def program_specs(
     carry_size = settings.batch_size if program_kind.restart_every else None
     inits = {cell: partial(init_state, models[cell], optimizer, inputs, carry_size) for cell in models}
     state = jax.eval_shape(next(iter(inits.values())), key)
+    if not is_elementwise(model):
+        check_states(model, state.params, diagnosis_batch)
     hparams = jax.eval_shape(lambda: traced_hparams(settings, key))
     examples_role = ShardingRole.SHARED if share_examples else ShardingRole.MEMBER
     shard = layout.batch_shard(state.params)

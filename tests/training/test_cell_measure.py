@@ -1,14 +1,18 @@
 """The measurements of layers of cells that are not elementwise, against taps."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from general_cells import Mixed
+from general_cells import Mixed, MixedState
 from sequences import assert_close
+from studies import SETTINGS, make_dataset, make_ensemble, make_spec, mesh_layout
 
 import rnnjax
 from rnnjax.training.cell_measure import cell_diagnoses, measure_cells, state_names
+from rnnjax.training.setup import set_up_ensemble
 
 pytestmark = pytest.mark.slow
 
@@ -79,3 +83,27 @@ def test_the_last_output_of_a_cell_without_h_in_its_state(x64, name):
         _, ys = recurrent.apply({"params": params["recurrent"]}, xs)
         last = jnp.concatenate([ys[0, -1, :6], ys[0, 0, 6:]])
         assert_close(logits[row], last @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"], 1e-12)
+
+
+class Sealed(Mixed):
+    """Its output is computed from the new state inside of a function with a derivative of its own."""
+
+    def step(self, params, state, x_t, noise=None):
+        """One step."""
+
+        def both(x, c):
+            new = 0.5 * c + x.sum(axis=-1, keepdims=True)
+            return new, jnp.tanh(new)
+
+        own = jax.custom_vjp(both)
+        own.defvjp(lambda *arguments: jax.vjp(both, *arguments), lambda pull, ct: pull(ct))
+        c, y = own(x_t, state.c)
+        return MixedState(c, state.z, state.n), y
+
+
+def test_states_that_cannot_be_measured_are_refused_before_training():
+    """Also where no gradient is logged."""
+    settings = dataclasses.replace(SETTINGS, log_gradients_every=0)
+    ensemble = make_ensemble(make_spec(make_dataset(), Sealed(3), settings))
+    with pytest.raises(ValueError, match=r"step makes new\.c of Sealed inside of jax\.custom_vjp and computes another"):
+        set_up_ensemble(ensemble, mesh_layout(1))
