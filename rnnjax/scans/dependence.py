@@ -33,7 +33,7 @@ def operands_of(eqn: JaxprEqn) -> Sequence[Any]:
     return eqn.invars[1:] if eqn.primitive.name == "cond" else eqn.invars
 
 
-def reads(eqn: JaxprEqn, j: int, k: int) -> bool:
+def _reads(eqn: JaxprEqn, j: int, k: int) -> bool:
     """Whether an equation computes its result j from its result k; a primitive without a program does not."""
     if inner_programs(eqn) and not _programs(eqn):  # a kernel, which writes its results into references
         return True
@@ -47,7 +47,7 @@ def readers(program: Jaxpr, eqn: JaxprEqn, k: int) -> list[int]:
     """
     used = {id(atom) for atoms in (*(e.invars for e in program.eqns), program.outvars) for atom in atoms}
     results = [j for j, v in enumerate(eqn.outvars) if id(v) in used and is_differentiable(v.aval)]
-    return [j for j in results if j != k and reads(eqn, j, k)]
+    return [j for j in results if j != k and _reads(eqn, j, k)]
 
 
 def sealed_in(program: Jaxpr, v: Any) -> JaxprEqn | None:
@@ -79,7 +79,7 @@ def _is_from(program: Jaxpr, result: Any, v: Any) -> bool:
         if any(not is_literal(atom) and atom in reached for atom in eqn.invars):
             reached |= set(eqn.outvars)
         elif v in eqn.outvars:
-            reached |= {a for j, a in enumerate(eqn.outvars) if reads(eqn, j, eqn.outvars.index(v))}
+            reached |= {a for j, a in enumerate(eqn.outvars) if _reads(eqn, j, eqn.outvars.index(v))}
     return result in reached
 
 

@@ -3,8 +3,8 @@
 A tap is added where the body of the scan *makes* the new carry, not where the body returns it: whatever else the body
 computes from the new carry, such as its output y_t, then reads the tapped value, and the gradient with respect to the
 tap is the total ∂L/∂carry_t. Programs inside ``jax.jit``, ``jax.checkpoint``, ``lax.cond`` and other scans are opened
-for it; every equation without a site in it is evaluated as it is. Where that makes the new carry and computes another
-result from it, nothing can be added in between: ``sites`` lists such a scan as hidden.
+for it; every other equation is evaluated as it is. Where such an equation makes the new carry and also computes another
+result from it, nothing can be added in between, and ``sites`` lists the scan as hidden.
 """
 
 import itertools
@@ -168,7 +168,7 @@ _OPENED = {**dict.fromkeys((*CALLS, *CHECKPOINTS), _call), "cond": _cond}
 def _scan_or_layer(
     program: Jaxpr, eqn: JaxprEqn, inputs: list[Any], taps: AtPaths, added: Addends, path: Path
 ) -> tuple[list[Any], Records]:
-    """Any equation that is not opened for what is added to its results."""
+    """A scan, a mark of a layer, or any other equation that is not in ``_OPENED``."""
     if eqn.primitive.name == "scan" and (taps or _any(added)):
         inside = _made_at_last_step(program, eqn, added)
         results, records = _scan(eqn, inputs, taps, inside, path)
