@@ -34,13 +34,14 @@ def scan_chunks(
     span: Span | None = None,
     reverse: bool = False,
 ) -> Any:
-    """``body(carry, (inputs, first))`` for one chunk of ``length`` steps after the other, as ``lax.scan`` does it.
+    """``body(carry, (inputs, first, count))`` for one chunk of ``length`` steps after the other, like ``lax.scan``.
 
     On a CPU, the gate inputs of a chunk are used before they have left the cache: 0.8 of the time at 500 steps of
     (32, 128).
 
     Args:
-        body: of one chunk; returns a carry, and outputs of as many steps.
+        body: of one chunk; returns a carry, and outputs of as many steps. Its ``count`` () of steps ends with the last
+            one of the span; None for all steps.
         carry: what goes from chunk to chunk.
         inputs: arrays (T, ...), T a multiple of ``length``.
         first: arrays with a row for each chunk, None for no such arrays.
@@ -50,25 +51,37 @@ def scan_chunks(
     """
     steps = jax.tree.leaves(inputs)[0].shape[0]
     if length == steps:
-        return body(carry, (inputs, jax.tree.map(lambda a: a[0], first)))
+        return body(carry, (inputs, jax.tree.map(lambda a: a[0], first), None))
     chunks = jax.tree.map(lambda a: a.reshape(-1, length, *a.shape[1:]), inputs)
     if span is None:
-        carry, outputs = jax.lax.scan(body, carry, (chunks, first), reverse=reverse)
+        carry, outputs = jax.lax.scan(body, carry, (chunks, first, None), reverse=reverse)
     else:
+        counts = jnp.clip(span.stop - jnp.arange(0, steps, length, dtype=jnp.int32), 0, length)
         chosen = span.first // length, -(-span.stop // length)
-        carry, outputs = _scan_range(body, carry, (chunks, first), *chosen, reverse=reverse)
+        carry, outputs = scan_range(body, carry, (chunks, first, counts), *chosen, reverse=reverse, batch_axis=2)
     return carry, jax.tree.map(lambda a: a.reshape(steps, *a.shape[2:]), outputs)
 
 
-def _scan_range(
-    body: Callable[..., Any], carry: Any, inputs: PyTree, first: jax.Array, stop: jax.Array, *, reverse: bool
+def scan_range(
+    body: Callable[..., Any],
+    carry: Any,
+    inputs: PyTree,
+    first: jax.Array | int,
+    stop: jax.Array,
+    *,
+    reverse: bool = False,
+    batch_axis: int = 1,
 ) -> Any:
-    """``jax.lax.scan`` over the rows first..stop-1 of ``inputs`` alone; the outputs of other rows are zeros."""
+    """``jax.lax.scan`` over the rows first..stop-1 of ``inputs`` alone; the outputs of other rows are zeros.
+
+    ``batch_axis`` is that of the examples in the outputs, and in those inputs that have so many axes.
+    """
     body = jax.jit(body, inline=True)  # traced once, for the shapes of its outputs and for the loop
     rows = jax.tree.leaves(inputs)[0].shape[0]
     _, shapes = jax.eval_shape(body, carry, jax.tree.map(lambda a: a[0], inputs))
     zeros = jax.tree.map(lambda a: jnp.zeros((rows, *a.shape), a.dtype), shapes)
-    (zeros, _), _ = divide_alike((zeros, inputs), (), axis=2)
+    divided = [a for a in jax.tree.leaves(inputs) if a.ndim > batch_axis]
+    (zeros, _), _ = divide_alike((zeros, divided), (), axis=batch_axis)
     zeros, _ = vary_alike((zeros, inputs))
 
     def step(k: Any, loop: Any) -> Any:

@@ -93,10 +93,10 @@ def _forward(
         return (new, compiler.separate_gates(cell, *z_t, m, *own)), (new, z_h_t)
 
     def chunk(carry: Any, chunk_inputs: Any) -> tuple[Any, Any]:
-        (xs, mask, taps, hold, noise, reset), _ = chunk_inputs
+        (xs, mask, taps, hold, noise, reset), _, count = chunk_inputs
         z_x = cell.project(keep_valid(mask, xs), params.w_x, params.b)
         z_x = z_x if noise is None else z_x + noise
-        carry, (states, z_h) = jax.lax.scan(body, carry, (z_x, mask, taps, hold, reset))
+        carry, (states, z_h) = compiler.scan(body, carry, (z_x, mask, taps, hold, reset), count)
         return carry, (states, GateInputs(None if cell.additive else z_x, z_h))
 
     carry = state, _no_gates(compiler, cell, state, *own)
@@ -156,12 +156,12 @@ def _backward(
 
     def chunk(carry: Any, chunk_inputs: Any) -> tuple[Any, Any]:
         d_state, d_params = carry
-        (xs, states, ct_states, *rest), entering = chunk_inputs
+        (xs, states, ct_states, *rest), entering, count = chunk_inputs
         before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:-1]]), entering, states)
         before = where(rest[-1], initial, before)
         outputs = tuple(rest[0]), states if tapped else None
         scanned = (ct_states, before[-1], *rest)
-        d_state, ((dz_x, dz_h), totals) = compiler.scan_backwards(body, d_state, scanned, outputs)
+        d_state, ((dz_x, dz_h), totals) = compiler.scan_backwards(body, d_state, scanned, outputs, count)
         xs = keep_valid(rest[1], xs)
         (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
         more = parameter_gradients(cell, compiler, params, xs, drop(before[0], inputs.mask_h), dz_x, dz_h)

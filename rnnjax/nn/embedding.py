@@ -1,6 +1,7 @@
 """Word vectors, in training looked up only as far as the examples of a batch reach."""
 
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -39,7 +40,7 @@ class Embed(nn.Embed):
 def _look_up(length: int, table: jax.Array, tokens: jax.Array, span: Span) -> jax.Array:
     """The rows of ``table`` (V, E) at ``tokens`` (T, B), ``length`` steps at a time: (T, B, E), zeros past the span."""
 
-    def chunk(carry: None, inputs: tuple[jax.Array, None]) -> tuple[None, jax.Array]:
+    def chunk(carry: None, inputs: tuple[jax.Array, None, jax.Array]) -> tuple[None, jax.Array]:
         return carry, jnp.take(table, inputs[0], axis=0)
 
     return scan_chunks(chunk, None, tokens, None, length, span=span)[1]
@@ -56,8 +57,8 @@ def _backward(
 ) -> tuple[jax.Array, None, None]:
     table, tokens, span = residuals
 
-    def chunk(d_table: jax.Array, inputs: tuple[tuple[jax.Array, jax.Array], None]) -> tuple[jax.Array, tuple[()]]:
-        (tokens, d_vectors), _ = inputs
+    def chunk(d_table: jax.Array, inputs: tuple[tuple[jax.Array, jax.Array], None, jax.Array]) -> tuple[jax.Array, Any]:
+        (tokens, d_vectors), *_ = inputs
         return d_table.at[tokens].add(d_vectors), ()
 
     d_table, _ = scan_chunks(chunk, jnp.zeros_like(table), (tokens, d_vectors), None, length, span=span)

@@ -83,14 +83,13 @@ def test_norm_taps_are_zero_past_the_end(x64, set_chunk_length, name):
 
 @pytest.mark.parametrize("name", CELLS)
 def test_a_loop_runs_as_far_as_the_longest_example(set_chunk_length, name):
-    """As many chunks as it has, forward and backward: as many calls of a function that counts them."""
+    """As many chunks and steps as it has, forward and backward: as many calls of a function that counts them."""
     set_chunk_length(3)
     cell, calls = CELLS[name].replace(param_dtype=jnp.float32), []
 
     class Counting(type(cell)):
         def project(self, x, w, b=None):
-            if x.ndim == 3:  # the inputs of a chunk
-                jax.debug.callback(lambda: calls.append(1))
+            jax.debug.callback(lambda: calls.append(x.ndim))
             return super().project(x, w, b)
 
     counting = gradient(Counting(cell.features))
@@ -98,8 +97,9 @@ def test_a_loop_runs_as_far_as_the_longest_example(set_chunk_length, name):
         calls.clear()
         jax.block_until_ready(counting(lengths))
         jax.effects_barrier()
-        chunks = -(-max(lengths) // 3)
-        assert len(calls) in (chunks, 2 * chunks)  # forward, and where XLA keeps it, backward
+        chunks, steps = -(-max(lengths) // 3), max(lengths) if cell.recurrent_kernel else 0
+        assert calls.count(3) in (chunks, 2 * chunks)  # the inputs; forward, and where XLA keeps it, backward
+        assert calls.count(2) in (steps, 2 * steps)  # the state
 
 
 def test_the_longest_is_that_of_all_examples_under_vmap():
@@ -127,13 +127,13 @@ def test_vmap_over_examples_of_different_lengths(x64, set_chunk_length, name):
 
 def test_other_chunks_give_zeros():
     def body(carry, inputs):
-        (rows,), first = inputs
-        return carry + rows.sum(), rows * first
+        (rows,), first, count = inputs
+        return carry + rows.sum(), rows * first + 100 * count
 
     rows = jnp.arange(1.0, 13)[:, None, None]
     span = Span(jnp.int32(4), jnp.int32(8))
     carry, outputs = scan_chunks(body, jnp.float32(0), (rows,), jnp.arange(4.0), 3, span=span)
-    assert outputs[:, 0, 0].tolist() == [0, 0, 0, 4, 5, 6, 14, 16, 18, 0, 0, 0]
+    assert outputs[:, 0, 0].tolist() == [0, 0, 0, 304, 305, 306, 214, 216, 218, 0, 0, 0]
     assert carry == 4 + 5 + 6 + 7 + 8 + 9
 
 
