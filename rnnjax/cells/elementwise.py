@@ -213,11 +213,18 @@ class ElementwiseCell(Cell):
         """
         check_step(self, params, state, x_t)
         h, m = state[0], state[-1]
-        z_x = self.project(x_t if dropout.x is None else x_t * dropout.x, params.w_x, params.b)
+        z_x = self.project_inputs(params, x_t if dropout.x is None else x_t * dropout.x)
         z_x = z_x if dropout.noise is None else z_x + dropout.noise
         z_h = self.project_state(params, h if dropout.h is None else h * dropout.h)
         new = self.advance(z_x, z_h, m, *own_argument(params), hold=dropout.hold, tap=tap)
         return new, new[0]
+
+    def project_inputs(self, params: Params, xs: jax.Array) -> jax.Array:
+        """z^x (..., G·H), without noise, of inputs (..., D); or of integers (..., 1), the places of a ``OneHot``."""
+        if not jnp.issubdtype(xs.dtype, jnp.integer):
+            return self.project(xs, params.w_x, params.b)
+        rows = jnp.take(params.w_x, xs[..., 0], axis=0, mode="clip").astype(self.dtype or self.param_dtype)
+        return rows.astype(self.state_dtype) + jnp.expand_dims(params.b.astype(self.state_dtype), range(xs.ndim - 1))
 
     def project_state(self, params: Params, h: jax.Array) -> jax.Array:
         """z^h (..., G·H) of h_{t-1} (..., H)."""

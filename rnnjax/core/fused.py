@@ -94,7 +94,7 @@ def _forward(
 
     def chunk(carry: Any, chunk_inputs: Any) -> tuple[Any, Any]:
         (xs, mask, taps, hold, noise, reset), _, count = chunk_inputs
-        z_x = cell.project(keep_valid(mask, xs), params.w_x, params.b)
+        z_x = cell.project_inputs(params, keep_valid(mask, xs))
         z_x = z_x if noise is None else z_x + noise
         carry, (states, z_h) = compiler.scan(body, carry, (z_x, mask, taps, hold, reset), count)
         return carry, (states, GateInputs(None if cell.additive else z_x, z_h))
@@ -163,7 +163,9 @@ def _backward(
         scanned = (ct_states, before[-1], *rest)
         d_state, ((dz_x, dz_h), totals) = compiler.scan_backwards(body, d_state, scanned, outputs, count)
         xs = keep_valid(rest[1], xs)
-        (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
+        d_xs: Any = None  # of integers
+        if jnp.issubdtype(xs.dtype, jnp.floating):
+            (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
         more = parameter_gradients(cell, compiler, params, xs, drop(before[0], inputs.mask_h), dz_x, dz_h)
         d_params = jax.tree.map(jnp.add, d_params, more)
         return (d_state, d_params), (d_xs, gradient_norms(totals) if for_norms else totals)

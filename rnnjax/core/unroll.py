@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnnjax.argument_checks import as_int32
 from rnnjax.cells import Cell, DropoutMasks, ElementwiseCell
 from rnnjax.cells.dropout import NO_DROPOUT
+from rnnjax.cells.one_hot import OneHot
 from rnnjax.core.associative import associative_scan
 from rnnjax.core.batch_sharding import divide_alike, vary_alike
 from rnnjax.core.fused import fused_scan
@@ -109,7 +111,7 @@ def unroll(
 def unroll_with_outputs(
     cell: Cell,
     params: PyTree,
-    xs: jax.Array,
+    xs: jax.Array | OneHot,
     state: Any = None,
     *,
     lengths: jax.Array | None = None,
@@ -121,11 +123,13 @@ def unroll_with_outputs(
     store_every: int | None = None,
     backend: Literal["scan", "associative", "pallas"] = "scan",
 ) -> tuple[Any, Any, jax.Array]:
-    """``unroll`` with the outputs ys (T, ..., F) as a third result.
+    """``unroll`` with the outputs ys (T, ..., F) as a third result, also of one-hot inputs.
 
-    Where the state has a field h, they are its values; else past an example's end they are 0.
+    Where the state has a field h, outputs are its values; else past an example's end they are 0. The fused scan of
+    ``OneHot`` inputs without dropout looks up rows of W_x.
     """
-    check_unroll(cell, params, xs, state, lengths, resets, taps, dropout, backward, store_every, backend)
+    checked_xs = np.broadcast_to(np.float32(0), xs.shape) if isinstance(xs, OneHot) else xs
+    check_unroll(cell, params, checked_xs, state, lengths, resets, taps, dropout, backward, store_every, backend)
     steps, batch_shape = xs.shape[0], xs.shape[1:-1]
     initial = cell.initial_state(batch_shape)
     state = initial if state is None else state
@@ -153,6 +157,7 @@ def unroll_with_outputs(
     of_steps, of_examples = divide_alike((xs, mask, taps, hold, noise, reset), (state, mask_x, mask_h))
     (xs, mask, taps, hold, noise, reset), (state, mask_x, mask_h) = of_steps, of_examples
     if mask_x is not None:
+        xs = xs.vectors() if isinstance(xs, OneHot) else xs
         xs = xs.astype(promoted(xs.dtype, mask_x.dtype)) * mask_x[None]
     inputs = ScanInputs(xs, mask, taps, hold, noise, reset, mask_h, span)
     if reverse:
@@ -167,6 +172,8 @@ def unroll_with_outputs(
         scan = pallas_scan
     elif scan is plain_scan and skipping_padding.value:
         scan = scan_valid_chunks
+    if isinstance(one_hot := inputs.xs, OneHot):
+        inputs = inputs._replace(xs=one_hot.places[..., None] if scan is fused_scan else one_hot.vectors())
     final, states, ys = _scan_segments(scan, cell, params, inputs, state, store_every)
     if reverse:
         states, ys = jax.tree.map(_flip, (states, ys))

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from rnnjax.argument_checks import check_floats, check_integers, check_rate, describe, per_layer
 from rnnjax.cells import Cell, DropoutMasks, ElementwiseCell
 from rnnjax.cells.dropout import NO_DROPOUT
+from rnnjax.cells.one_hot import OneHot
 from rnnjax.core.taps import zero_taps
 from rnnjax.core.unroll import unroll_with_outputs
 from rnnjax.core.unroll_arguments import check_cell
@@ -83,9 +84,10 @@ class RNN(nn.Module):
         Raises:
             ValueError: as ``rnnjax.unroll``, or parameters that do not fit the cell or the inputs.
         """
-        check_floats("xs", xs, "(T, ..., D)" if self.time_major else "(B, ..., T, D)")
+        if not isinstance(xs, OneHot):
+            check_floats("xs", xs, "(T, ..., D)" if self.time_major else "(B, ..., T, D)")
         params = cell_params(self, self.cell, xs.shape[-1])
-        batch_axes = xs.ndim - 2
+        batch_axes = len(xs.shape) - 2
         if not self.time_major:
             xs, taps, resets = jax.tree.map(lambda a: jnp.moveaxis(a, batch_axes, 0), (xs, taps, resets))
         # cells that are not elementwise are seen as any other scan, so that they must be one where they are measured
@@ -243,8 +245,6 @@ class Stack(nn.Module):
 
 def is_time_major(module: object) -> bool:
     """Whether any layer in ``module`` is time-major."""
-    if isinstance(module, Stack):
-        return any(map(is_time_major, module.layers))
     if isinstance(module, Bidirectional):
         return is_time_major(module.forward_rnn) or is_time_major(module.backward_rnn)
-    return getattr(module, "time_major", False)
+    return any(map(is_time_major, module.layers)) if isinstance(module, Stack) else getattr(module, "time_major", False)

@@ -82,6 +82,7 @@ def program_specs(
     eval_shape: tuple[int, int],
     diagnosis_batch: Batch,
     episode_words: tuple[int, ...] = (),
+    words_once: bool = False,
 ) -> ProgramSpecs:
     """Describe all programs of an ensemble.
 
@@ -97,6 +98,7 @@ def program_specs(
         eval_shape: (K, B) of a chunk in evaluation.
         diagnosis_batch: of the shapes and dtypes that ``measure`` will be given.
         episode_words: see ``Dataset``.
+        words_once: see ``make_eval_step``.
 
     Raises:
         ValueError: the states of a cell that is not elementwise cannot be measured, see ``check_states``.
@@ -122,7 +124,7 @@ def program_specs(
     make_step = partial(make_train_step, model, optimizer, settings, **program_kind._asdict(), shard=shard)
     step = make_step(log_gradients=False)
     logged_step = make_step(log_gradients=True) if settings.log_gradients_every > 0 else None
-    eval_step = make_eval_step(model, **program_kind._asdict())
+    eval_step = make_eval_step(model, **program_kind._asdict(), words_once=words_once)
     eval_arguments = (state.params, examples, np.zeros(eval_shape, np.int32), zero)
     eval_roles = (ShardingRole.PARAMS, examples_role, ShardingRole.BATCH, ShardingRole.SHARED)
 

@@ -36,13 +36,13 @@ def evaluate(setup: EnsembleSetup, split: Literal["validation", "test"], params:
     chunks_of_members = [_chunks(setup, examples) for examples in splits]
     train, validation, *_ = ensemble.datasets[0]
     first_row = len(train.lengths) + (len(validation.lengths) if split == "test" else 0)
-    running = []
+    losses, correct = np.zeros((2, len(splits), len(splits[0].lengths)))  # each (M, N)
     for chunks in zip(*chunks_of_members, strict=True):
         chunk = pad_batch(stack_chunks(chunks), setup.eval_batch_size)
         rows = layout.put(ShardingRole.BATCH, chunk.indices + np.int32(first_row))
-        running.append((chunk, setup.programs.evaluate(params, setup.examples, rows, np.int32(chunk.steps))))
-    losses, correct = np.zeros((2, len(splits), len(splits[0].lengths)))  # each (M, N)
-    for chunk, results in running:
+        # One call at a time: on a CPU, calls in which devices exchange arrays, and of which none needs the results of
+        # another, can each get a thread for one device only, and then wait for the other for ever.
+        results = setup.programs.evaluate(params, setup.examples, rows, np.int32(chunk.steps))
         chunk_losses, chunk_correct = layout.fetch(results)  # each (M, K, B)
         for i, real in enumerate(chunk.weights > 0):
             rows = chunk.indices[i][real]

@@ -32,6 +32,29 @@ def test_scores_are_those_of_all_examples_at_once(tiny, split):
     assert scores.loss == pytest.approx(losses.mean(), rel=1e-6)
 
 
+def test_the_results_of_a_call_are_fetched_before_the_next(tiny):
+    """Several calls at once, each with exchanges between two devices of a CPU, could wait for each other for ever."""
+    order = []
+
+    class Recorded:
+        def put(self, role, tree):
+            return tree
+
+        def fetch(self, tree):
+            order.append("fetch")
+            return tree
+
+    def score(params, examples, rows, stop):
+        order.append("call")
+        return np.zeros((2, *rows.shape))
+
+    programs = tiny.setup.programs._replace(evaluate=score)
+    setup = tiny.setup._replace(programs=programs, layout=Recorded(), eval_steps_per_program=1)
+    evaluate(setup, "test", None)
+    assert len(order) >= 4
+    assert order == ["call", "fetch"] * (len(order) // 2)
+
+
 def test_accuracy_by_distance():
     correct = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 0.0])
     distances = np.array([30, 10, 10, 30, 20, 30])

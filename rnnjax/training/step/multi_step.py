@@ -184,11 +184,11 @@ def evaluate_chunk(
     chex.assert_rank(indices, 2)
     size = indices.shape[1]
 
-    whole_params = shard.all_gather_rows(params)
+    prepared = step.prepare(shard.all_gather_rows(params))
 
     def score_batch(k: jax.Array, carry: EvalCarry) -> EvalCarry:
         scores, state = carry
-        new, state = step.score(whole_params, _gather_batch(examples, indices[k], jnp.ones(size)), state)
+        new, state = step.score(prepared, _gather_batch(examples, indices[k], jnp.ones(size)), state)
         return jax.tree.map(lambda values, value: values.at[k].set(value), scores, new), state
 
     zeros = jnp.zeros(indices.shape), jnp.zeros(indices.shape)

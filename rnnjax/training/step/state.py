@@ -74,8 +74,9 @@ TrainStep = Callable[[TracedHParams, TrainState, Batch], tuple[TrainState, Train
 
 
 class EvalStep(NamedTuple):
-    """An evaluation step, and the model's state before the first batch."""
+    """An evaluation step, what it reads of the parameters, and the model's state before the first batch."""
 
+    prepare: Callable[[ModelParams], ModelParams]  # parameters -> what ``score`` is given of them
     # (params, batch, state) -> ((losses (B,), correctness (B,) in 0..1), state)
     score: Callable[[ModelParams, Batch, States], tuple[tuple[jax.Array, jax.Array], States]]
     initial_state: Callable[[int], States]  # B -> the state before the first batch

@@ -14,6 +14,7 @@ from rnnjax.core.taps import is_norm_tap, norm_taps
 from rnnjax.data.dataset import Objective
 from rnnjax.diagnostics import lag_statistics, update_ratios
 from rnnjax.diagnostics.gradients import example_loss_norms
+from rnnjax.nn.word_projections import PreparedModel, project_words_once
 from rnnjax.sharding.program_spec import WHOLE_BATCH, BatchShard
 from rnnjax.training.step.blockwise_update import apply_update
 from rnnjax.training.step.losses import score
@@ -190,6 +191,7 @@ def make_eval_step(
     objective: Objective = Objective.BINARY,
     restart_every: int | None = None,
     ragged: bool = True,
+    words_once: bool = False,
 ) -> EvalStep:
     """Make the step ``(params, batch, state) -> ((losses, correct), state)``, without dropout.
 
@@ -198,14 +200,16 @@ def make_eval_step(
         objective: the kind of label.
         restart_every: None starts every batch from the initial state; with any number, each continues the one before.
         ragged: see ``make_train_step``.
+        words_once: whether input products are computed once for each word of the vocabulary.
     """
+    scored, prepare = project_words_once(model) if words_once else PreparedModel(model, lambda params: params)
 
     def score_batch(params: ModelParams, batch: Batch, state: States) -> tuple[tuple[jax.Array, jax.Array], States]:
         with skipping_padding(True):
-            losses, correct, final = _score(model, objective, params, batch, ragged=ragged, state=state or None)
+            losses, correct, final = _score(scored, objective, params, batch, ragged=ragged, state=state or None)
         return (losses, correct), () if restart_every is None else final
 
-    return EvalStep(score_batch, lambda batch: () if restart_every is None else model.initial_state(batch))
+    return EvalStep(prepare, score_batch, lambda batch: () if restart_every is None else model.initial_state(batch))
 
 
 def make_loss(model: nn.Module, objective: Objective = Objective.BINARY, state: States | None = None) -> Loss:
