@@ -163,9 +163,7 @@ def _backward(
         scanned = (ct_states, before[-1], *rest)
         d_state, ((dz_x, dz_h), totals) = compiler.scan_backwards(body, d_state, scanned, outputs, count)
         xs = keep_valid(rest[1], xs)
-        d_xs: Any = None  # of integers
-        if jnp.issubdtype(xs.dtype, jnp.floating):
-            (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
+        (d_xs,) = jax.vjp(lambda xs: cell.project(xs, params.w_x, None), xs)[1](dz_h if dz_x is None else dz_x)
         more = parameter_gradients(cell, compiler, params, xs, drop(before[0], inputs.mask_h), dz_x, dz_h)
         d_params = jax.tree.map(jnp.add, d_params, more)
         return (d_state, d_params), (d_xs, gradient_norms(totals) if for_norms else totals)

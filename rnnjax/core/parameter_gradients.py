@@ -21,8 +21,7 @@ def parameter_gradients(
 ) -> Params:
     """Gradients of the parameters, from those of z at K steps: xs (K, N, D) and h_{t-1} (K, N, H) each times dz.
 
-    Where dz^x and dz^h are one (``dz_x`` None), x and h are stacked for one larger product. Of xs that are integers
-    (K, N, 1), the places of a ``OneHot``, the product with dz is a sum of its rows.
+    Where dz^x and dz^h are one (``dz_x`` None), x and h are stacked for one larger product.
     """
 
     def pull(rows: jax.Array, w: jax.Array, b: Any, dz: jax.Array) -> tuple[jax.Array, Any]:
@@ -36,18 +35,11 @@ def parameter_gradients(
         d_b = None if b is None else dz.sum(axis=(0, 1)).astype(b.dtype)
         return d_w.astype(product).astype(w.dtype), d_b
 
-    def pull_inputs(dz: jax.Array) -> tuple[jax.Array, Any]:
-        if jnp.issubdtype(xs.dtype, jnp.floating):
-            return pull(xs, params.w_x, params.b, dz)
-        d_w = jnp.zeros_like(params.w_x).at[xs[..., 0]].add(dz.astype(params.w_x.dtype), mode="promise_in_bounds")
-        return d_w, dz.sum(axis=(0, 1)).astype(params.b.dtype)
-
     if params.w_h is None:
-        d_w_x, d_b = pull_inputs(dz_h)
+        d_w_x, d_b = pull(xs, params.w_x, params.b, dz_h)
         return Params(d_w_x, None, d_b)
-    if dz_x is not None or jnp.issubdtype(xs.dtype, jnp.integer):
-        d_w_x, d_b = pull_inputs(dz_h if dz_x is None else dz_x)
-        d_w_h, d_b_h = pull(h, params.w_h, params.b_h, dz_h)
+    if dz_x is not None:
+        (d_w_x, d_b), (d_w_h, d_b_h) = pull(xs, params.w_x, params.b, dz_x), pull(h, params.w_h, params.b_h, dz_h)
         return Params(d_w_x, d_w_h, d_b, d_b_h)
     stacked = jnp.concatenate([params.w_x, params.w_h])
     both = jnp.concatenate([a.astype(cell.dtype or cell.param_dtype) for a in (xs, h)], axis=-1)

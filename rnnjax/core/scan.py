@@ -24,7 +24,7 @@ from rnnjax.typing import CellState, PyTree, Taps
 class ScanInputs(NamedTuple):
     """What a scan reads at each step, and one dropout mask for all of them; None for what is not used."""
 
-    xs: Any  # (T, N, D); in a fused scan also (T, N, 1) integers, the places of a OneHot
+    xs: Any  # (T, N, D); in a fused scan that is not differentiated also the places (T, N, 1) of a OneHot
     mask: jax.Array | None = None  # (T, N, 1) bool: a step where it is false keeps the state, its tap is not added
     taps: Taps = None  # like the stacked states, or of NormTap (T, N, 1)
     hold: jax.Array | None = None  # (T, N, H) bool: the units that zoneout leaves as they were

@@ -126,7 +126,7 @@ def unroll_with_outputs(
     """``unroll`` with the outputs ys (T, ..., F) as a third result, also of one-hot inputs.
 
     Where the state has a field h, outputs are its values; else past an example's end they are 0. The fused scan of
-    ``OneHot`` inputs without dropout looks up rows of W_x.
+    ``OneHot`` inputs without dropout looks up rows of W_x, and cannot be differentiated.
     """
     checked_xs = np.broadcast_to(np.float32(0), xs.shape) if isinstance(xs, OneHot) else xs
     check_unroll(cell, params, checked_xs, state, lengths, resets, taps, dropout, backward, store_every, backend)

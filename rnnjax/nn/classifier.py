@@ -16,16 +16,11 @@ from rnnjax.argument_checks import (
     check_rate,
     describe,
 )
-from rnnjax.cells.one_hot import OneHot
-from rnnjax.core.skipped_padding import skipping_padding
 from rnnjax.nn.dropout import drop_by_row, if_training
 from rnnjax.nn.embedding import Embed
-from rnnjax.nn.layers import looks_up_one_hot
 from rnnjax.nn.pooling import POOLINGS, Pooling, pooled
 from rnnjax.nn.recurrent import Bidirectional, Stack, is_time_major
 from rnnjax.typing import States, Taps
-
-FEWEST_LOOKED_UP = 128  # components of a one-hot vector whose product with W_x takes longer than to look up its row
 
 
 class SequenceClassifier(nn.Module):
@@ -127,12 +122,10 @@ class SequenceClassifier(nn.Module):
             check_no_mask(lengths)
             check_integers("lengths", lengths, inputs.shape[:1], 0, inputs.shape[1])
 
-    def _vectors(self, tokens: jax.Array, lengths: jax.Array | None) -> Any:
-        """Word vectors (B, T, E) of ``tokens`` (B, T); ``OneHot`` where that is faster, in training and evaluation."""
+    def _vectors(self, tokens: jax.Array, lengths: jax.Array | None) -> jax.Array:
+        """Word vectors (B, T, E) of ``tokens`` (B, T)."""
         if not self.embedding:
-            one_hot = OneHot(tokens, self.vocabulary)
-            looked_up = skipping_padding.value and self.vocabulary >= FEWEST_LOOKED_UP and not self.word_dropout
-            return one_hot if looked_up and looks_up_one_hot(self.recurrent) else one_hot.vectors()
+            return jax.nn.one_hot(tokens, self.vocabulary)
         embedding_init = nn.initializers.normal(self.embedding_scale)
         return Embed(self.vocabulary, self.embedding, embedding_init=embedding_init)(tokens, lengths)
 

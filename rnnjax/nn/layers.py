@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import flax.linen as nn
 
-from rnnjax.cells import ElementwiseCell
 from rnnjax.nn.recurrent import RNN, Bidirectional, Stack
 
 
@@ -24,23 +23,6 @@ def recurrent_layers(module: nn.Module, name: str = "") -> tuple[NamedLayer, ...
         name: its own path.
     """
     return tuple(_layers(module, name))
-
-
-def reading_layers(module: nn.Module, name: str = "") -> tuple[NamedLayer, ...]:
-    """Those of ``recurrent_layers`` that read the inputs of ``module``, or the vectors of its words."""
-    if isinstance(module, Stack):
-        first = f"{name}/layers_0" if name else "layers_0"
-        return reading_layers(module.layers[0], first)
-    if not isinstance(module, RNN | Bidirectional) and hasattr(module, "recurrent"):
-        return reading_layers(module.recurrent, f"{name}/recurrent" if name else "recurrent")
-    return recurrent_layers(module, name)
-
-
-def looks_up_one_hot(module: nn.Module) -> bool:
-    """Whether every layer that reads the inputs of ``module`` looks up rows of W_x for inputs that are ``OneHot``."""
-    layers = [layer for _, layer in reading_layers(module)]
-    fused = [layer.backward == "fused" and layer.backend == "scan" for layer in layers]
-    return bool(layers) and all(fused) and all(isinstance(layer.cell, ElementwiseCell) for layer in layers)
 
 
 def _layers(module: object, name: str) -> Iterator[NamedLayer]:

@@ -32,6 +32,10 @@ class Layout(Protocol):
     def members(self) -> int:
         """M."""
 
+    @property
+    def member_loop(self) -> MemberLoop:
+        """Whether a device computes all its members at once, or one after the other, as on a CPU."""
+
     def batch_shard(self, params: ModelParams) -> BatchShard:
         """The shard that the compiled functions compute on; ``params`` are those of one member."""
 

@@ -95,17 +95,14 @@ def specs_of_ensemble(ensemble: Ensemble, layout: Layout) -> ProgramSpecs:
         eval_shape=_eval_shape(ensemble, layout),
         diagnosis_batch=diagnosis_batch(dataset),
         episode_words=dataset.episode_words,
-        words_once=_projects_words_once(dataset),
+        words_once=layout.member_loop == "map" and _words_recur(dataset),
     )
 
 
-def _projects_words_once(dataset: Dataset) -> bool:
-    """Whether an evaluation computes the input product of each word once: where most words occur several times.
-
-    On an accelerator the product with W_x takes a small part of the time, and all members would have a table at once.
-    """
+def _words_recur(dataset: Dataset) -> bool:
+    """Whether an evaluation reads most words of the vocabulary several times."""
     words = min(int(split.lengths.sum()) for split in (dataset.validation, dataset.test))
-    return jax.devices()[0].platform == "cpu" and 2 * len(dataset.vocabulary) <= words
+    return words >= 2 * len(dataset.vocabulary)
 
 
 def _eval_shape(ensemble: Ensemble, layout: Layout) -> tuple[int, int]:

@@ -200,7 +200,7 @@ def make_eval_step(
         objective: the kind of label.
         restart_every: None starts every batch from the initial state; with any number, each continues the one before.
         ragged: see ``make_train_step``.
-        words_once: whether input products are computed once for each word of the vocabulary.
+        words_once: whether to compute input products once for each word of the vocabulary, a table for each member.
     """
     scored, prepare = project_words_once(model) if words_once else PreparedModel(model, lambda params: params)
 
