@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -195,3 +196,16 @@ def test_an_upward_import_is_detected(path, source):
 )
 def test_a_downward_import_is_allowed(path, source):
     assert violations(path, source, FILES) == []
+
+
+def test_training_does_not_wait_for_libraries_that_only_other_parts_need():
+    unneeded = ("bokeh", "flax.nnx", "matplotlib", "scipy.stats", "tensorflow_datasets")
+    program = f"import sys, experiments.run, rnnjax.training.study; print([m for m in {unneeded} if m in sys.modules])"
+    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert finished.stdout == "[]\n"
+
+
+def test_a_report_does_not_wait_for_scipy_stats():
+    program = "import sys, rnnjax.report.printing; print('scipy.stats' in sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert finished.stdout == "False\n"

@@ -8,16 +8,18 @@ does: with another carry than the one before, in all units of an example.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rnnjax.cells import ElementwiseCell, Params
-from rnnjax.interop.flax_steps import STEPS, FlaxStep
 from rnnjax.scans.calls import Arrays, ScanCall, ScanRun
 from rnnjax.scans.equations import is_traced_at
 from rnnjax.scans.expressions import Expression, compute, expressions, match, reads_around
+
+if TYPE_CHECKING:
+    from rnnjax.interop.flax_steps import FlaxStep
 
 
 class Reset(NamedTuple):
@@ -39,7 +41,7 @@ class AtSteps(NamedTuple):
 class KnownCell(NamedTuple):
     """A cell of Flax in the body of a scan."""
 
-    step: FlaxStep
+    step: "FlaxStep"
     params: dict[str, Expression]  # by the names of ``step.trace``
     inputs: Expression  # x_t, (*batch, D)
     carry: list[Expression]  # that the cell reads
@@ -81,6 +83,8 @@ def known_cell(call: ScanCall, states: Sequence[int]) -> KnownCell | None:
     if any(a.reads & read for a in others) or any(reads_around(y, read, new) for y in results[carried:]):
         return None
     before = [arguments[consts + i] for i in states]
+    from rnnjax.interop.flax_steps import STEPS  # loads flax.nnx, which takes 0.2 s and training does not need
+
     for step in STEPS:
         if step.carried != len(states) or not all(a.eqn is not None and is_traced_at(a.eqn, *step.place) for a in new):
             continue
@@ -94,7 +98,7 @@ def known_cell(call: ScanCall, states: Sequence[int]) -> KnownCell | None:
     return None
 
 
-def _match(step: FlaxStep, mapped: int, before: list[Expression], new: list[Expression]) -> KnownCell | None:
+def _match(step: "FlaxStep", mapped: int, before: list[Expression], new: list[Expression]) -> KnownCell | None:
     """The parameters and inputs with which a step makes the new carry of the one before."""
     aval = before[0].aval
     program, names = step.trace(aval.shape[:-1], aval.shape[-1], aval.dtype, mapped)

@@ -1,8 +1,11 @@
 """The diagnosis of a run, before and after its training, on the same validation examples each time."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import flax.linen as nn
+import jax
+import msgspec
 import numpy as np
 
 from rnnjax.analysis.diagnosis import Diagnosis, TextAttribution, WordSwaps
@@ -54,6 +57,22 @@ def explains_words(dataset: Dataset) -> bool:
     return texts and dataset.explained
 
 
+def diagnose_trained(
+    programs: Programs, model: nn.Module, dataset: Dataset, params: ModelParams, step: int
+) -> Diagnosis:
+    """``diagnose_member``, with ``diagnose_words`` where the examples are texts.
+
+    Each of the two keeps a single core busy for long, so they are computed at the same time.
+    """
+    if not explains_words(dataset):
+        return diagnose_member(programs, dataset, params, step)
+    with ThreadPoolExecutor(1) as pool:
+        words = pool.submit(diagnose_words, model, dataset, params)
+        diagnosis = diagnose_member(programs, dataset, params, step)
+        texts, swaps = words.result()
+    return msgspec.structs.replace(diagnosis, texts=texts, swaps=swaps)
+
+
 def diagnose_words(
     model: nn.Module, dataset: Dataset, params: ModelParams
 ) -> tuple[tuple[TextAttribution, ...], WordSwaps]:
@@ -63,7 +82,8 @@ def diagnose_words(
         for a few texts, the logit after each word and ‖∂logit/∂x_t‖ of each word; and for many texts, the change of
         the logit when one word is replaced.
     """
-    return _texts(model, dataset, params), _swaps(model, dataset, params)
+    with jax.disable_jit(False):  # of this thread, also where JAX_DISABLE_JIT is set
+        return _texts(model, dataset, params), _swaps(model, dataset, params)
 
 
 def _texts(model: nn.Module, dataset: Dataset, params: ModelParams) -> tuple[TextAttribution, ...]:

@@ -9,7 +9,7 @@ from rnnjax.runs.member_schema import RunResult
 from rnnjax.runtime.progress import ProgressView
 from rnnjax.sharding.program_spec import ShardingRole
 from rnnjax.training.checkpointing import TrainProgress
-from rnnjax.training.diagnose_run import diagnose_member, diagnose_words, explains_words
+from rnnjax.training.diagnose_run import diagnose_trained
 from rnnjax.training.evaluate import accuracy_by_distance, evaluate
 from rnnjax.training.fixed_point_search import search_fixed_points
 from rnnjax.training.run_state import RunState
@@ -45,13 +45,9 @@ def finalize(setup: EnsembleSetup, members: Sequence[RunState], done: TrainProgr
     for count, i in enumerate(ended, 1):
         member, spec, dataset, test = members[i], ensemble.specs[i], ensemble.datasets[i], tests[i]
         view.update(count, test.loss)
-        diagnosis = diagnose_member(setup.programs, dataset, member.params, member.best_step)
-        if explains_words(dataset):
-            model = spec.make_model(dataset.sizes, spec.cell.uninitialised())
-            texts, swaps = diagnose_words(model, dataset, member.params)
-            diagnosis = msgspec.structs.replace(diagnosis, texts=texts, swaps=swaps)
+        model = spec.make_model(dataset.sizes, spec.cell.uninitialised())
+        diagnosis = diagnose_trained(setup.programs, model, dataset, member.params, member.best_step)
         if dataset.fixed_points:
-            model = spec.make_model(dataset.sizes, spec.cell.uninitialised())
             searched = search_fixed_points(model, dataset, member.params)
             diagnosis = msgspec.structs.replace(diagnosis, fixed_points=searched)
         member.writer.write_diagnosis("end", diagnosis)

@@ -73,6 +73,7 @@ def train(
         drain(0 if segment.validate or checkpoint else 1)  # a segment late: the device never waits for the host
         seconds += time.perf_counter() - began
         if segment.validate:
+            setup.programs.evaluate.compile_in_background()  # while the first diagnosis keeps a single core busy
             write_start_diagnoses(setup, members)
             scores = evaluate(setup, "validation", state.params)
             better = [

@@ -3,6 +3,7 @@
 import json
 
 import jax
+import msgspec
 import numpy as np
 import pytest
 from sequences import assert_same
@@ -12,7 +13,13 @@ from rnnjax.analysis.nonfinite_outputs import show_nonfinite
 from rnnjax.analysis.word_attribution import word_connectivity
 from rnnjax.data.dataset import UNKNOWN
 from rnnjax.runs.codec import encode
-from rnnjax.training.diagnose_run import _nearest_known, diagnose_member, diagnose_words, diagnosis_batch
+from rnnjax.training.diagnose_run import (
+    _nearest_known,
+    diagnose_member,
+    diagnose_trained,
+    diagnose_words,
+    diagnosis_batch,
+)
 from rnnjax.training.step.state import Batch
 from rnnjax.training.step.train_step import make_loss
 
@@ -46,6 +53,16 @@ def test_the_first_validation_examples_are_diagnosed(tiny, params):
     np.testing.assert_array_equal(layer.count, [(split.lengths[:32] > lag).sum() for lag in range(len(layer.count))])
     assert json.dumps(encode(diagnosis.layers)) == json.dumps(encode([layer_diagnosis(layer)]))
     assert [layer.name for layer in diagnosis.layers] == ["recurrent"]
+
+
+@pytest.mark.parametrize("explained", [True, False])
+def test_a_trained_member_has_the_diagnosis_of_its_layers_and_of_its_words(tiny, params, words, explained):
+    dataset = tiny.dataset._replace(explained=explained)
+    diagnosis = diagnose_trained(tiny.programs, tiny.model, dataset, params, step=7)
+    layers = diagnose_member(tiny.programs, dataset, params, step=7)
+    texts, swaps = words if explained else (layers.texts, layers.swaps)
+    expected = msgspec.structs.replace(layers, texts=texts, swaps=swaps)
+    assert json.dumps(encode(diagnosis)) == json.dumps(encode(expected))
 
 
 def test_a_small_validation_split_is_diagnosed_as_a_whole(tiny):

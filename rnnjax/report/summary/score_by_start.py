@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from rnnjax.report.summary.diagnosis import layer_values
 from rnnjax.report.summary.gradient_decay import group_half_lives
@@ -49,4 +48,6 @@ def rank_correlation(points: list[StartAndScore], quantity: str, losses: bool) -
     known = ~np.isnan(values)
     if known.sum() < FEWEST or len(set(values[known])) < 2 or len(set(scores[known])) < 2:
         return np.nan
+    from scipy import stats  # takes 0.3 s to import, and most reports do not need it
+
     return float(stats.spearmanr(values[known], scores[known]).statistic)
