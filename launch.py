@@ -24,6 +24,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import io
 import itertools
 import os
@@ -257,10 +258,16 @@ def exit_process(status: int) -> NoReturn:
     sys.exit(status)
 
 
+def run_process(program: str = "launch.py") -> NoReturn:
+    """Run the command of this process, and end it."""
+    gc.set_threshold(100_000)  # most of what a command allocates stays; to look for garbage as often as usual takes 1 s
+    exit_process(main(program=program))
+
+
 def console_script() -> NoReturn:
     """Entry point of the command ``rnnjax``, which installing the package creates."""
-    exit_process(main(program="rnnjax"))
+    run_process("rnnjax")
 
 
 if __name__ == "__main__":
-    exit_process(main())
+    run_process()

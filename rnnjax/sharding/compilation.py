@@ -1,6 +1,5 @@
 """Compiling programs ahead of their first call: several at once, or one later."""
 
-import gc
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -21,16 +20,14 @@ def compile_in_parallel(
 ) -> dict[Name, Program]:
     """Compile programs ahead of their first call.
 
-    While one is traced, which keeps Python busy, those before it are compiled in other threads. The garbage collector
-    is off meanwhile, since most of what tracing allocates stays.
+    While one is traced, which keeps Python busy, those before it are compiled in other threads.
 
     Args:
         layout: lowers ``specs``.
         specs: functions by name.
         single_device: (function, arguments) by name, each compiled for one device.
     """
-    pool, gc_was_enabled = ThreadPoolExecutor(), gc.isenabled()
-    gc.disable()
+    pool = ThreadPoolExecutor()
     try:
         futures: dict[Name, Future[Program]] = {
             name: pool.submit(jax.jit(function).lower(*arguments).compile)
@@ -40,8 +37,6 @@ def compile_in_parallel(
         return {name: future.result() for name, future in futures.items()}
     finally:  # after Ctrl-C, compilations that have not begun are cancelled
         pool.shutdown(wait=False, cancel_futures=True)
-        if gc_was_enabled:
-            gc.enable()
 
 
 class DeferredProgram:

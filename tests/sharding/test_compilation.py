@@ -1,8 +1,5 @@
 """Programs compiled together, and one later."""
 
-import contextlib
-import gc
-
 import jax
 import pytest
 
@@ -31,18 +28,6 @@ def test_programs_come_under_their_names():
 def test_what_goes_wrong_while_compiling_is_raised():
     with pytest.raises(KeyError, match="broken"):
         compile_in_parallel(RecordingLayout(), {"a": "one", "b": "broken"}, {})
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-@pytest.mark.parametrize("spec", ["one", "broken"])
-def test_garbage_is_collected_afterwards_as_before(enabled, spec, monkeypatch):
-    switched = []
-    monkeypatch.setattr(gc, "isenabled", lambda: enabled)
-    monkeypatch.setattr(gc, "disable", lambda: switched.append("off"))
-    monkeypatch.setattr(gc, "enable", lambda: switched.append("on"))
-    with contextlib.suppress(KeyError):
-        compile_in_parallel(RecordingLayout(), {"a": spec}, {})
-    assert switched == (["off", "on"] if enabled else ["off"])
 
 
 SHAPE = (jax.ShapeDtypeStruct((), "float32"),)
