@@ -168,6 +168,9 @@ def main(arguments: list[str] | None = None, *, program: str = "launch.py") -> i
     except KeyboardInterrupt:
         print("stopped.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # nobody reads on, as in launch.py --help | head
+        _discard_output()
+        return 1
     except OSError as error:  # an error without a file name comes from writing to standard output
         problem = f"'{error.filename}' cannot be read or written" if error.filename else "The output cannot be written"
         print(printable(f"error: {problem} ({error.strerror or error})."), file=sys.stderr)

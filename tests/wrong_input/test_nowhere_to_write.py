@@ -2,7 +2,9 @@
 
 import errno
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +64,12 @@ def test_a_closed_output_ends_without_a_message(capsys, monkeypatch):
             launch.main(["report", "run"])
     assert ended.value.code == 1
     assert capsys.readouterr().err == ""
+
+
+def test_help_that_nobody_reads_to_its_end_ends_without_a_message():
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, str(Path(launch.__file__)), "--help"]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (1, "")
