@@ -1,7 +1,6 @@
 """The common style of the figures: a colour for each label, panels, legends, log axes, and PNG files."""
 
 import io
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,7 +26,7 @@ FLOOR = -12  # log10 below which a gradient counts as vanished: it is lost in 32
 MAX_LABELS = 12  # labels that a figure can show
 WIDE, NARROW = 3, 1  # panels in a row: on a page, on a phone
 INCHES = {WIDE: 10.5, NARROW: 4.6}
-FORMULA = re.compile(r"\$(\\leq )?10\^\{-?\d+\}\$")
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 DOTS = {WIDE: 110, NARROW: 120}
 
 
@@ -126,12 +125,13 @@ def decades(values: Sequence[Floats]) -> tuple[int, int]:
 
 def decade_ticks(low: int, high: int) -> tuple[FixedLocator, FuncFormatter]:
     """At most seven ticks with powers of ten as labels, that of the floor with "at most"."""
+    return FixedLocator(decade_positions(low, high)), FuncFormatter(lambda value, _: power(round(value)))
 
-    def text(value: float, _: object = None) -> str:
-        power = f"10^{{{round(value)}}}"
-        return rf"$\leq {power}$" if round(value) == FLOOR else f"${power}$"
 
-    return FixedLocator(decade_positions(low, high)), FuncFormatter(text)
+def power(exponent: int) -> str:
+    """-3 → "10⁻³"; the floor with "at most"."""
+    text = f"10{str(exponent).translate(SUPERSCRIPTS)}"
+    return f"≤ {text}" if exponent == FLOOR else text
 
 
 def decade_positions(low: int, high: int) -> list[int]:
@@ -151,11 +151,10 @@ def decade_axis(panel: Axes, low: int, high: int) -> None:
 def png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG file with 128 colours, a third of the size that full colour takes.
 
-    In its texts only the powers of ten at an axis are formulas; every other "$" stands for itself.
+    A "$" in its texts stands for itself and begins no formula.
     """
     for text in (artist for artist in figure.findobj(Text) if isinstance(artist, Text)):
-        if not FORMULA.fullmatch(text.get_text()):
-            text.set_text(printable(text.get_text()).replace("$", r"\$"))
+        text.set_text(printable(text.get_text()).replace("$", r"\$"))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # savefig would draw it twice
     image, out = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]), io.BytesIO()

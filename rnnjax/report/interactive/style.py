@@ -14,7 +14,6 @@ TEXT_COLOUR, GRID_COLOUR = "#7D848C", "rgba(128, 128, 128, 0.25)"  # both readab
 FONT_SIZE = "12px"
 DASHES = ("solid", "dashed", "dotdash", "dotted")
 LEGEND_ROW = 23  # height in pixels
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LEGEND_WIDTH = 330  # in pixels, on a phone
 
 
@@ -89,10 +88,4 @@ def add_legend(plotted: figure, items: Sequence[tuple[str, Sequence[Renderer]]])
 def decade_ticks(low: int, high: int) -> tuple[FixedTicker, dict[int, str]]:
     """At most seven ticks for log10 values, and their labels by position."""
     positions = style.decade_positions(low, high)
-    return FixedTicker(ticks=positions), {exponent: power(exponent) for exponent in positions}
-
-
-def power(exponent: int) -> str:
-    """-3 → "10⁻³"; the floor with "at most"."""
-    text = f"10{str(exponent).translate(SUPERSCRIPTS)}"
-    return f"≤ {text}" if exponent == style.FLOOR else text
+    return FixedTicker(ticks=positions), {exponent: style.power(exponent) for exponent in positions}
