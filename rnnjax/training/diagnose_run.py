@@ -66,10 +66,11 @@ def diagnose_trained(
     """
     if not explains_words(dataset):
         return diagnose_member(programs, dataset, params, step)
-    with ThreadPoolExecutor(1) as pool:
-        words = pool.submit(diagnose_words, model, dataset, params)
-        diagnosis = diagnose_member(programs, dataset, params, step)
-        texts, swaps = words.result()
+    pool = ThreadPoolExecutor(1)
+    words = pool.submit(diagnose_words, model, dataset, params)
+    pool.shutdown(wait=False)  # Ctrl-C does not wait for the words
+    diagnosis = diagnose_member(programs, dataset, params, step)
+    texts, swaps = words.result()
     return msgspec.structs.replace(diagnosis, texts=texts, swaps=swaps)
 
 

@@ -1,6 +1,7 @@
 """The diagnosis uses the first validation examples, and its words are those of the data."""
 
 import json
+import threading
 
 import jax
 import msgspec
@@ -13,6 +14,7 @@ from rnnjax.analysis.nonfinite_outputs import show_nonfinite
 from rnnjax.analysis.word_attribution import word_connectivity
 from rnnjax.data.dataset import UNKNOWN
 from rnnjax.runs.codec import encode
+from rnnjax.training import diagnose_run
 from rnnjax.training.diagnose_run import (
     _nearest_known,
     diagnose_member,
@@ -63,6 +65,20 @@ def test_a_trained_member_has_the_diagnosis_of_its_layers_and_of_its_words(tiny,
     texts, swaps = words if explained else (layers.texts, layers.swaps)
     expected = msgspec.structs.replace(layers, texts=texts, swaps=swaps)
     assert json.dumps(encode(diagnosis)) == json.dumps(encode(expected))
+
+
+def test_ctrl_c_does_not_wait_for_the_words(tiny, params, monkeypatch):
+    released, waited = threading.Event(), []
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(diagnose_run, "diagnose_words", lambda *_: waited.append(released.wait(60)))
+    monkeypatch.setattr(diagnose_run, "diagnose_member", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        diagnose_trained(tiny.programs, tiny.model, tiny.dataset, params, step=7)
+    assert not waited
+    released.set()
 
 
 def test_a_small_validation_split_is_diagnosed_as_a_whole(tiny):
