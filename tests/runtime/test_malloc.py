@@ -27,6 +27,41 @@ for _ in range(3):
 print(*faults)
 """
 
+IN_THREADS = """
+import ctypes
+import resource
+import threading
+from rnnjax.runtime import malloc
+malloc._request_large_pages = lambda *_: None
+libc = ctypes.CDLL(None)
+libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+libc.memset.argtypes, libc.memset.restype = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t], ctypes.c_void_p
+libc.free.argtypes, libc.free.restype = [ctypes.c_void_p], None
+configured, faults = threading.Barrier(2), []
+
+def allocate(times, size):
+    for _ in range(times):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        block = libc.malloc(size)
+        libc.memset(block, 1, size)
+        libc.free(block)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+def work():
+    kept = [libc.malloc(2**16) for _ in range(2**9)]  # half of a heap of the thread's own; a large block needs another
+    configured.wait()
+    configured.wait()
+    allocate(3, 2**25)
+
+thread = threading.Thread(target=work)
+thread.start()
+configured.wait()
+malloc.configure_malloc()
+configured.wait()
+thread.join()
+print(*faults)
+"""
+
 WHERE = """
 import re
 import numpy as np
@@ -53,6 +88,12 @@ def output_of(program):
 @GLIBC
 def test_freed_memory_is_reused_without_page_faults():
     first, *again = map(int, output_of(AGAIN))
+    assert first > 1000 > 10 > max(again)
+
+
+@GLIBC
+def test_a_thread_that_has_its_own_heap_already_reuses_it_without_page_faults():
+    first, *again = map(int, output_of(IN_THREADS))
     assert first > 1000 > 10 > max(again)
 
 
