@@ -16,6 +16,7 @@ from rich.table import Table
 import rnnjax
 from benchmarks.machine import machine
 from rnnjax.config.execution import Execution
+from rnnjax.runtime.malloc import configure_malloc
 from rnnjax.sharding.devices import configure_devices
 
 CELLS: dict[str, Callable[[int, int], rnnjax.Cell]] = {  # of the number of units and the length T
@@ -55,6 +56,7 @@ def main() -> None:
     """Measure, and print a table."""
     flags, console = tyro.cli(Associative), Console()
     configure_devices(Execution())
+    configure_malloc()
     names = ("forward", "memory", "with gradient", "memory")
     table = Table("cell", "T", "way", *names, title=machine(), title_justify="left")
     for cell in flags.cells:

@@ -16,6 +16,7 @@ from rich.table import Table
 import rnnjax
 from benchmarks.machine import machine
 from rnnjax.config.execution import Execution
+from rnnjax.runtime.malloc import configure_malloc
 from rnnjax.sharding.devices import configure_devices
 
 
@@ -44,6 +45,7 @@ def main() -> None:
     """Measure, and print a table; memory is what the compiled program allocates besides its arguments."""
     flags, console = tyro.cli(Lengths), Console()
     configure_devices(Execution())
+    configure_malloc()
     longest = max(flags.steps)
     keys = [(steps, every) for steps in flags.steps for every in (None, _near_root(steps))]
     programs = {key: _program(flags, *key) for key in keys}

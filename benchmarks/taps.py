@@ -1,7 +1,8 @@
 """``python -m benchmarks.taps``: a training step with and without the gradient norm of every timestep.
 
 The step is complete and compiled for all cores as in training: word vectors, layer, loss, backward pass, clipping,
-Adam. With ``--every 50``, calls of fifty steps with one logged step are compared with calls of fifty plain steps.
+Adam; freed memory is kept as there. With ``--every 50``, calls of fifty steps with one logged step are compared with
+calls of fifty plain steps.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ from benchmarks.peers import ALL
 from benchmarks.peers.ours import CELLS
 from rnnjax.config.execution import Execution
 from rnnjax.config.training import TrainingSettings
+from rnnjax.runtime.malloc import configure_malloc
 from rnnjax.sharding.devices import choose_layout, configure_devices
 from rnnjax.sharding.program_spec import ProgramSpec, ShardingRole
 from rnnjax.training.step.multi_step import ExampleArrays, init_state, train_chunk
@@ -102,6 +104,7 @@ def _seconds(flags: Taps, cell: CellName, console: Console) -> tuple[np.ndarray,
         layout.put(role, a if role is ShardingRole.SHARED else _of_one_member(a))
         for role, a in zip(roles, arguments, strict=True)
     ]
+    configure_malloc()
     seconds = np.zeros((2, flags.rounds + 1))
     for turn in track(range(flags.rounds + 1), cell, console=console, transient=True):
         for log in (False, True) if turn % 2 else (True, False):

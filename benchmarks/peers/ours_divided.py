@@ -12,9 +12,11 @@ from benchmarks.peers import Layer
 from benchmarks.peers.jax_layer import jax_layer
 from benchmarks.peers.ours import build_module
 from rnnjax.config.execution import Execution
+from rnnjax.runtime.malloc import configure_malloc
 from rnnjax.sharding.devices import configure_devices
 
 configure_devices(Execution())
+configure_malloc()
 
 
 def build(case: Case) -> Layer:

@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -104,8 +103,7 @@ def _run_ensemble(
     view.start(f"{ensemble.title}: compiling", total=1)
     signals.check()
     setup = set_up_ensemble(ensemble, choose_layout(execution, len(ensemble.specs), ensemble.settings.batch_size))
-    if sys.platform == "linux":
-        configure_malloc()
+    configure_malloc()
     with contextlib.ExitStack() as stack:
         store = None
         if is_first_process():

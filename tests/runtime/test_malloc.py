@@ -62,6 +62,19 @@ thread.join()
 print(*faults)
 """
 
+LAYER = """
+import resource
+from benchmarks.cases import Case
+from benchmarks.peers import PEERS
+layer = PEERS["rnnjax, all cores"].build(Case("lstm", 256, 100, 512))
+faults = []
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    layer.forward()
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(*faults)
+"""
+
 WHERE = """
 import re
 import numpy as np
@@ -95,6 +108,12 @@ def test_freed_memory_is_reused_without_page_faults():
 def test_a_thread_that_has_its_own_heap_already_reuses_it_without_page_faults():
     first, *again = map(int, output_of(IN_THREADS))
     assert first > 1000 > 10 > max(again)
+
+
+@GLIBC
+def test_the_layer_of_the_benchmark_keeps_its_memory_as_training_does():
+    compiling, *_, last = map(int, output_of(LAYER))
+    assert compiling > 1000 > 100 > last
 
 
 @GLIBC
