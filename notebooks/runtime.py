@@ -10,6 +10,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from rnnjax.errors import UserError
@@ -26,7 +27,10 @@ def installed_versions() -> dict[str, str]:
 
 
 def missing_requirements(requirements: Path) -> list[str]:
-    """The requirements in a file that are not installed, or not in a version that satisfies them."""
+    """The requirements in a file that are not installed, or not within the bounds of their versions.
+
+    A single version that a requirement excludes (!=) is better replaced, but a runtime that has it is left as it is.
+    """
     versions, missing = installed_versions(), []
     for line in requirements.read_text(encoding="utf-8").splitlines():
         text = line.partition("#")[0].strip()
@@ -34,7 +38,8 @@ def missing_requirements(requirements: Path) -> list[str]:
             continue
         requirement = Requirement(text)
         version = versions.get(canonicalize_name(requirement.name))
-        if version is None or not requirement.specifier.contains(version, prereleases=True):
+        bounds = SpecifierSet(",".join(str(bound) for bound in requirement.specifier if bound.operator != "!="))
+        if version is None or not bounds.contains(version, prereleases=True):
             missing.append(text)
     return missing
 

@@ -55,6 +55,12 @@ def test_what_is_missing_or_too_old_is_lacking(tmp_path):
     assert runtime.missing_requirements(requirements(tmp_path, *lines)) == ["no_such_package>=2", "rich>=999"]
 
 
+def test_a_version_that_is_merely_excluded_is_left_as_it_is(tmp_path):
+    lines = [f"numpy!={version('numpy')}", f"jax>=0.1,!={version('jax')}", "no_such_package!=2"]
+    assert runtime.install_missing(requirements(tmp_path, *lines[:2])) == []
+    assert runtime.missing_requirements(requirements(tmp_path, *lines)) == ["no_such_package!=2"]
+
+
 def test_what_is_missing_is_installed(index, tmp_path):
     make_wheel(index, "lacked_package")
     wanted = requirements(tmp_path, "jax>=0.1", "lacked-package>=1")
