@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from rnnjax.formatting import loss, number, short_loss, short_percent
-from rnnjax.report.summary.diagnosis import diagnosed, layer_values, over_seeds
+from rnnjax.report.summary.diagnosis import diagnosed, group_layers, has_belt, layer_values, over_seeds
 from rnnjax.report.summary.gradient_decay import (
     GradientDecay,
     gradient_decays,
@@ -110,7 +110,7 @@ def _row(
         *(column.field(group) for column in columns),
         *(_reach_field(decays) for decays in (start, end)),
         *(seeds_field(group_half_lives(group, when), lower_median, number) for when in STAGES),
-        *(_share_field(layer_values(group, when, "belt_share")) for when in diagnosed_at),
+        *(_share_field(group, when) for when in diagnosed_at),
         Field("–" if parameters is None else f"{parameters:,}"),
         seeds_field(results(group, lambda result: result.steps_per_second), mean, number),
     ]
@@ -141,8 +141,14 @@ def seeds_field(
     return Field(write(float(average(finite))), "" if low == high else f"{low}{between}{high}")
 
 
-def _share_field(shares: Floats) -> Field:
-    """The mean over the seeds over its interval, or over lowest and highest where it has none."""
+def _share_field(group: SeedGroup, when: Stage) -> Field:
+    """The belt's mean share over the seeds over its interval, or over lowest and highest where it has none.
+
+    It is "none" where it was measured, and the cell has no belt.
+    """
+    shares = layer_values(group, when, "belt_share")
+    if len(shares) and not any(map(has_belt, group_layers(group, when))):
+        return Field("none")
     result = over_seeds(shares, most=1.0)
     if np.isnan(result.low):
         return seeds_field(shares, mean, short_percent)

@@ -28,7 +28,9 @@ def rows_of(run):
 
 def test_every_seed_has_its_row_with_its_own_numbers(run):
     curves = {"h": [0.5**LAGS, 0.5 ** (LAGS / 8)]}
-    write_diagnosis(write_member(run, "GRU", 0, curves=curves, test=0.8125), "end", layer_record("GRU", share=0.25))
+    write_diagnosis(
+        write_member(run, "GRU", 0, curves=curves, test=0.8125), "end", layer_record("GRU", keep=0.5, share=0.25)
+    )
     write_member(run, "GRU", 1, failure="The loss became nan.")
     write_member(run, "GRU", 2, test=None)
     head, *rows = rows_of(run)

@@ -120,7 +120,7 @@ def test_a_half_life_has_the_lowest_and_highest_seed_and_a_share_its_interval(tm
     run = write_run(tmp_path / "run")
     for seed, (half, share) in enumerate([(6.0, 0.39), (6.5, 0.41), (7.0, 0.43)]):
         folder = write_member(run, "GRU", seed, curves={"h": [0.5 ** (LAGS / half), 0.5 ** (LAGS / 10)]})
-        write_diagnosis(folder, "start", layer_record("GRU", share=share))
+        write_diagnosis(folder, "start", layer_record("GRU", keep=0.5, share=share))
     row = table_of(run)["GRU"]
     half_life, belt = row["half-life at start, words"], row["belt share at start"]
     assert (half_life.value, half_life.spread) == ("6.5", "6–7")
@@ -135,12 +135,21 @@ def test_a_half_life_has_the_lowest_and_highest_seed_and_a_share_its_interval(tm
     ]
 
 
+def test_a_cell_without_a_belt_has_none_and_one_whose_belt_is_unknown_a_dash(tmp_path):
+    run = write_run(tmp_path / "run")
+    no_belt = layer_record("SimpleRNN", share=0.0)
+    for label, record in (("SimpleRNN", no_belt), ("sLSTM", no_belt | {"belt_share": None})):
+        write_diagnosis(write_member(run, label), "start", record)
+    shown = {label: row["belt share at start"].value for label, row in table_of(run).items()}
+    assert shown == {"SimpleRNN": "none", "sLSTM": "–"}
+
+
 def test_only_a_diagnosed_run_has_a_belt_column_and_it_fits_120_columns(run):
     assert not [title for title in header(seed_groups(load_run(run))) if "belt" in title]
     for seed in range(3):
         folder = run / "members" / f"lstm-seed{seed}"
-        write_diagnosis(folder, "start", layer_record("LSTM", share=0.012 + 0.1 * seed))
-        write_diagnosis(folder, "end", layer_record("LSTM", share=0.4 + 0.1 * seed))
+        write_diagnosis(folder, "start", layer_record("LSTM", keep=0.5, share=0.012 + 0.1 * seed))
+        write_diagnosis(folder, "end", layer_record("LSTM", keep=0.5, share=0.4 + 0.1 * seed))
     write_member(run, "GRU chrono=200", parameters=25000)
     console = Console(width=120, file=io.StringIO(), force_terminal=False)
     console.print(rich_table(load_run(run)))
