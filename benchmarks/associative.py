@@ -56,7 +56,6 @@ def main() -> None:
     """Measure, and print a table."""
     flags, console = tyro.cli(Associative), Console()
     configure_devices(Execution())
-    configure_malloc()
     names = ("forward", "memory", "with gradient", "memory")
     table = Table("cell", "T", "way", *names, title=machine(), title_justify="left")
     for cell in flags.cells:
@@ -64,6 +63,7 @@ def main() -> None:
             programs = [
                 _program(flags, cell, steps, options, gradient) for options in WAYS.values() for gradient in (0, 1)
             ]
+            configure_malloc()
             seconds = np.zeros((flags.rounds + 1, len(programs)))
             for turn in track(range(flags.rounds + 1), f"{cell} {steps}", console=console, transient=True):
                 for i, (run, _) in enumerate(programs):

@@ -45,10 +45,10 @@ def main() -> None:
     """Measure, and print a table; memory is what the compiled program allocates besides its arguments."""
     flags, console = tyro.cli(Lengths), Console()
     configure_devices(Execution())
-    configure_malloc()
     longest = max(flags.steps)
     keys = [(steps, every) for steps in flags.steps for every in (None, _near_root(steps))]
     programs = {key: _program(flags, *key) for key in keys}
+    configure_malloc()
     seconds = np.zeros((flags.rounds + 1, len(keys)))  # of one step
     for turn in track(range(flags.rounds + 1), "rounds", console=console, transient=True):
         for i, (steps, every) in enumerate(keys):
