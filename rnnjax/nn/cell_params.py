@@ -18,9 +18,11 @@ def cell_params(module: nn.Module, cell: Cell, in_features: int) -> PyTree:
     Raises:
         ValueError: the parameters are those of another cell or of other inputs.
     """
-    if module.has_variable("params", "cell"):
-        _check(cell, module.get_variable("params", "cell"), in_features)
-    return cell.params_from_dict(module.param("cell", cell.init_dict, in_features), in_features)
+    if not module.has_variable("params", "cell"):
+        return cell.params_from_dict(module.param("cell", cell.init_dict, in_features), in_features)
+    params = module.get_variable("params", "cell")  # Module.param would trace the initialiser for the shapes
+    _check(cell, params, in_features)
+    return cell.params_from_dict(params, in_features)
 
 
 def _check(cell: Cell, params: object, in_features: int) -> None:
