@@ -73,9 +73,11 @@ def train(
         drain(0 if segment.validate or checkpoint else 1)  # a segment late: the device never waits for the host
         seconds += time.perf_counter() - began
         if segment.validate:
-            setup.programs.evaluate.compile_in_background()  # while the first diagnosis keeps a single core busy
-            write_start_diagnoses(setup, members)
+            setup.programs.evaluate.compile_in_background()
+            if not all(member.diagnosed_at_start for member in members):
+                setup.programs.measure.compile_in_background()  # Python traces it while the validation runs
             scores = evaluate(setup, "validation", state.params)
+            write_start_diagnoses(setup, members)
             better = [
                 member.failure is None and member.validate(segment.end, segment.epoch, member_scores)
                 for member, member_scores in zip(members, scores, strict=True)
