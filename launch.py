@@ -258,6 +258,7 @@ def exit_process(status: int) -> NoReturn:
         os._exit(status)
     with contextlib.suppress(ValueError):  # in a thread other than the main one
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is on disk: Ctrl-C must not change the status any more
+    gc.freeze()  # Python looks for garbage once more at its end, which takes half a second after training
     sys.exit(status)
 
 
