@@ -1,5 +1,7 @@
 """The parameters of a cell inside a Flax module: nested dicts under the name "cell"."""
 
+from typing import Any
+
 import flax.linen as nn
 
 from rnnjax.cells import Cell, ElementwiseCell
@@ -20,7 +22,7 @@ def cell_params(module: nn.Module, cell: Cell, in_features: int) -> PyTree:
     """
     if not module.has_variable("params", "cell"):
         return cell.params_from_dict(module.param("cell", cell.init_dict, in_features), in_features)
-    params = module.get_variable("params", "cell")  # Module.param would trace the initialiser for the shapes
+    params: Any = module.get_variable("params", "cell")  # Module.param would trace the initialiser for the shapes
     _check(cell, params, in_features)
     return cell.params_from_dict(params, in_features)
 
