@@ -9,19 +9,21 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from rnnjax.sharding.program_spec import BatchShard, MemberLoop, ProgramSpec, Roles, ShardingRole, map_members
+from rnnjax.sharding.program_spec import BatchShard, Division, MemberLoop, ProgramSpec, Roles, ShardingRole, map_members
 from rnnjax.typing import ModelParams, PyTree
 
-MIN_SHARDED_SIZE = 2**19  # numbers in a matrix whose rows are divided over the devices of the data axis
+MIN_SHARDED_SIZE = 2**19  # numbers in a matrix that is divided over the devices of the data axis
+WORD_VECTORS = ("Embed_0", "embedding")  # the end of the path of the parameter whose columns are divided
 
 Program: TypeAlias = Callable[..., PyTree]
+Path: TypeAlias = tuple[Any, ...]  # keys of an array in a tree, see ``jax.tree_util.tree_map_with_path``
 Leaf: TypeAlias = jax.Array | np.ndarray | jax.ShapeDtypeStruct
 
 
@@ -56,7 +58,8 @@ class Layout(Protocol):
 class MeshLayout:
     """``jit`` over a mesh (member, data, model).
 
-    Without a model axis, each device of the data axis holds a part of the rows of a large matrix and of its moments.
+    Without a model axis, each device of the data axis holds a part of the rows of a large matrix and of its moments, or
+    on CPUs of the columns of word vectors.
     """
 
     members: int
@@ -69,18 +72,18 @@ class MeshLayout:
         return math.ceil(self.members / self.mesh.shape["member"]) * self.mesh.shape["member"]
 
     def batch_shard(self, params: ModelParams) -> BatchShard:  # noqa: D102
-        row_sharded = jax.tree.map(lambda a: self._is_row_sharded(a.shape), params)
-        return BatchShard("data", row_sharded, blockwise=self.mesh.shape["model"] == 1)
+        division = jax.tree_util.tree_map_with_path(lambda path, a: self._division(path, a.shape), params)
+        return BatchShard("data", division, blockwise=self.mesh.shape["model"] == 1)
 
     def batch_size(self, size: int) -> int:  # noqa: D102
         return math.ceil(size / self.mesh.shape["data"]) * self.mesh.shape["data"]
 
     def put(self, role: Roles, tree: PyTree) -> PyTree:  # noqa: D102
-        def put_array(role: ShardingRole, a: Leaf) -> jax.Array:
+        def put_array(role: ShardingRole, path: Path, a: Leaf) -> jax.Array:
             a = np.asarray(a)
             if role is not ShardingRole.SHARED:
                 a = np.concatenate([a, np.repeat(a[-1:], self._padded_members - len(a), axis=0)])
-            return jax.make_array_from_callback(a.shape, self._sharding(role, a), lambda index: a[index])
+            return jax.make_array_from_callback(a.shape, self._sharding(role, path, a), lambda index: a[index])
 
         return _map_with_role(put_array, role, tree)
 
@@ -103,31 +106,40 @@ class MeshLayout:
         )
         return jitted.lower(*arguments).compile
 
-    def _is_row_sharded(self, shape: tuple[int, ...]) -> bool:
-        """Whether the rows of a member's array are divided over the data axis; never over several processes."""
-        data, model = self.mesh.shape["data"], self.mesh.shape["model"]
-        if data == 1 or model > 1 or len(shape) != 2 or jax.process_count() > 1:
-            return False
-        return shape[0] % data == 0 and math.prod(shape) >= MIN_SHARDED_SIZE
+    def _division(self, path: Path, shape: tuple[int, ...]) -> Division:
+        """How a member's parameter is divided over the data axis; never over several processes.
 
-    def _spec(self, role: ShardingRole, a: Leaf) -> P:
+        Columns on CPUs alone: a TPU would fill up their few numbers to 128.
+        """
+        data, model = self.mesh.shape["data"], self.mesh.shape["model"]
+        if data == 1 or model > 1 or len(shape) != 2 or jax.process_count() > 1 or math.prod(shape) < MIN_SHARDED_SIZE:
+            return Division.WHOLE
+        of_words = tuple(getattr(key, "key", None) for key in path[-2:]) == WORD_VECTORS
+        if of_words and shape[1] % data == 0 and self.mesh.devices.flat[0].platform == "cpu":
+            return Division.COLUMNS
+        return Division.ROWS if shape[0] % data == 0 else Division.WHOLE
+
+    def _spec(self, role: ShardingRole, path: Path, a: Leaf) -> P:
         """Over the member and the data axis, as ``shard_map`` divides."""
         if role is ShardingRole.SHARED:
             return P()
         if role is ShardingRole.BATCH:
             return P("member", *[None] * (a.ndim - 2), "data")
-        if role is ShardingRole.PARAMS and self._is_row_sharded(a.shape[1:]):
-            return P("member", "data")
-        return P("member")
+        division = self._division(path, a.shape[1:]) if role is ShardingRole.PARAMS else Division.WHOLE
+        return {
+            Division.WHOLE: P("member"),
+            Division.ROWS: P("member", "data"),
+            Division.COLUMNS: P("member", None, "data"),
+        }[division]
 
-    def _sharding(self, role: ShardingRole, a: Leaf) -> NamedSharding:
+    def _sharding(self, role: ShardingRole, path: Path, a: Leaf) -> NamedSharding:
         """Over all axes: a matrix of parameters has its longest side that divides evenly on the model axis."""
         model = self.mesh.shape["model"]
         if role is ShardingRole.PARAMS and a.ndim == 3 and model > 1:
             axis = max((i for i in (1, 2) if a.shape[i] % model == 0), key=lambda i: a.shape[i], default=0)
             if axis:
                 return NamedSharding(self.mesh, P("member", *[None] * (axis - 1), "model"))
-        return NamedSharding(self.mesh, self._spec(role, a))
+        return NamedSharding(self.mesh, self._spec(role, path, a))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +159,7 @@ class PmapLayout:
     def put(self, role: Roles, tree: PyTree) -> PyTree:  # noqa: D102
         local = [i for i, device in enumerate(self.devices) if device.process_index == jax.process_index()]
 
-        def put_array(role: ShardingRole, a: Leaf) -> jax.Array | np.ndarray:
+        def put_array(role: ShardingRole, _: Path, a: Leaf) -> jax.Array | np.ndarray:
             a = np.asarray(a)
             if role is ShardingRole.BATCH:
                 return np.moveaxis(a.reshape(*a.shape[:-1], len(self.devices), -1), -2, 0)[local]
@@ -170,7 +182,7 @@ class PmapLayout:
         local = [device.process_index for device in self.devices].count(jax.process_index())
 
         def device_shapes(role: Roles, axis: int | None, tree: PyTree) -> PyTree:
-            def device_shape(role: ShardingRole, a: Leaf) -> jax.ShapeDtypeStruct:
+            def device_shape(role: ShardingRole, _: Path, a: Leaf) -> jax.ShapeDtypeStruct:
                 is_batch = role is ShardingRole.BATCH
                 shape = (*a.shape[:-1], a.shape[-1] // len(self.devices)) if is_batch else a.shape
                 return jax.ShapeDtypeStruct(shape if axis is None else (local, *shape), a.dtype)
@@ -180,15 +192,17 @@ class PmapLayout:
         return program.lower(*map(device_shapes, spec.roles, axes, shapes)).compile
 
 
-def _map_with_role(function: Callable[[ShardingRole, Leaf], PyTree], roles: Roles, tree: PyTree) -> PyTree:
-    """``function(role, array)`` for every array of ``tree``."""
-    return jax.tree.map(lambda role, subtree: jax.tree.map(partial(function, role), subtree), roles, tree)
+def _map_with_role(function: Callable[[ShardingRole, Path, Leaf], PyTree], roles: Roles, tree: PyTree) -> PyTree:
+    """``function(role, path, array)`` for every array of ``tree``, its path that below the role."""
+    return jax.tree.map(
+        lambda role, subtree: jax.tree_util.tree_map_with_path(partial(function, role), subtree), roles, tree
+    )
 
 
 def _member_shapes(members: int, roles: Roles, tree: PyTree) -> PyTree:
     """Shapes and dtypes of ``tree``, that of one member, with a leading member axis."""
 
-    def shape(role: ShardingRole, a: Leaf) -> jax.ShapeDtypeStruct:
+    def shape(role: ShardingRole, _: Path, a: Leaf) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(a.shape if role is ShardingRole.SHARED else (members, *a.shape), a.dtype)
 
     return _map_with_role(shape, roles, tree)

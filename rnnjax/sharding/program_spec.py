@@ -6,7 +6,6 @@ The function is written for one member (one run) of an ensemble and for one shar
 import dataclasses
 import enum
 from collections.abc import Callable
-from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
@@ -20,6 +19,14 @@ MemberLoop: TypeAlias = Literal["vmap", "map"]  # all members at once, or one af
 Roles: TypeAlias = PyTree  # a ``ShardingRole`` for a whole argument, or a pytree prefix of it with such leaves
 
 
+class Division(enum.Enum):
+    """Which part of a parameter, and of its optimizer state, each shard of a batch holds."""
+
+    WHOLE = enum.auto()  # all of it
+    ROWS = enum.auto()  # its part of the rows; all rows are gathered before they are used
+    COLUMNS = enum.auto()  # of word vectors, its part of each; see ``nn.embedding.divided_columns``
+
+
 @dataclasses.dataclass(frozen=True)
 class BatchShard:
     """The shard of a batch that a function computes on, and collective operations over all shards.
@@ -28,14 +35,18 @@ class BatchShard:
 
     Attributes:
         axis_name: of the mesh or pmap axis that the batch is divided over.
-        row_sharded: for each parameter (or for all of them) whether this shard holds only its part of the rows, of the
-            parameter and of its optimizer state.
+        division: of each parameter, or of all of them.
         blockwise: whether rows may be updated block by block; False where the compiler divides matrices.
     """
 
     axis_name: str | None = None
-    row_sharded: PyTree = False
+    division: PyTree = Division.WHOLE
     blockwise: bool = True
+
+    @property
+    def columns_axis(self) -> str | None:
+        """The axis that the columns of word vectors are divided over; None where they are not."""
+        return self.axis_name if Division.COLUMNS in jax.tree.leaves(self.division) else None
 
     def psum(self, tree: PyTree) -> PyTree:
         """Sum over all shards."""
@@ -53,42 +64,54 @@ class BatchShard:
         return jax.vmap(unravel)(self.all_gather(flat[None], axis=0))
 
     def all_gather_rows(self, params: ModelParams) -> ModelParams:
-        """Parameters with the rows of all shards."""
-        return jax.tree.map(lambda sharded, a: self.all_gather(a, axis=0) if sharded else a, self.row_sharded, params)
+        """Parameters with the rows of all shards; of divided columns, those of this shard."""
+
+        def gather(division: Division, params: ModelParams) -> ModelParams:
+            return self.all_gather(params, axis=0) if division is Division.ROWS else params
+
+        return jax.tree.map(gather, self.division, params)
+
+    def all_gather_params(self, params: ModelParams) -> ModelParams:
+        """Whole parameters."""
+
+        def gather(division: Division, params: ModelParams) -> ModelParams:
+            return self.all_gather(params, axis=1) if division is Division.COLUMNS else params
+
+        return jax.tree.map(gather, self.division, self.all_gather_rows(params))
 
     def reduce_gradients(self, grads: ModelParams) -> ModelParams:
-        """Sum over all shards; of row-sharded parameters only the rows of this shard are returned.
+        """Sum over all shards; of divided parameters only the part of this shard is returned.
 
         Args:
-            grads: with respect to parameters with all rows.
+            grads: with respect to parameters as ``all_gather_rows`` returns them. Those of divided columns are summed
+                already, since each shard looks up its columns for the examples of all shards.
         """
 
         def reduce_scatter(a: jax.Array) -> jax.Array:
             return jax.lax.psum_scatter(a, self.axis_name, scatter_dimension=0, tiled=True)
 
-        return jax.tree.map(
-            lambda sharded, grad: jax.tree.map(reduce_scatter, grad) if sharded else self.psum(grad),
-            self.row_sharded,
-            grads,
-        )
+        def reduce(division: Division, grads: ModelParams) -> ModelParams:
+            if division is Division.WHOLE:
+                return self.psum(grads)
+            return jax.tree.map(reduce_scatter, grads) if division is Division.ROWS else grads
 
-    def sum_row_shards(self, sums: PyTree) -> PyTree:
-        """Sums over all rows, from those of each shard that ``all_gather_stacked`` has gathered."""
+        return jax.tree.map(reduce, self.division, grads)
 
-        def total(sharded: bool, a: jax.Array) -> jax.Array:
-            return a.sum(axis=0) if sharded else a[0]
+    def sum_parts(self, sums: PyTree) -> PyTree:
+        """Sums over whole parameters, from those of each shard that ``all_gather_stacked`` has gathered."""
 
-        return jax.tree.map(
-            lambda sharded, subtree: jax.tree.map(partial(total, sharded), subtree), self.row_sharded, sums
-        )
+        def total(division: Division, sums: PyTree) -> PyTree:
+            return jax.tree.map(lambda a: a[0] if division is Division.WHOLE else a.sum(axis=0), sums)
+
+        return jax.tree.map(total, self.division, sums)
 
     def global_norm(self, tree: ModelParams) -> jax.Array:
-        """The norm over all rows of a tree like the parameters, of which this shard holds its rows.
+        """The norm of a tree like the parameters, of which this shard holds its part.
 
         Right also where squares are too large for the dtype, in float32 from norms of 1.8e19 on: an exploding gradient
         is to be clipped, and not taken for an infinite one. There the tree is read once more.
         """
-        squares = self._sum_over_rows(jax.tree.map(lambda a: jnp.sum(a * a), tree))
+        squares = self._sum_over_parts(jax.tree.map(lambda a: jnp.sum(a * a), tree))
         fits = jnp.isfinite(squares)
         # not a constant, of which the compiler could first compute the square
         scale = jnp.where(fits, 1, 2.0 ** -(jnp.finfo(squares.dtype).maxexp * 5 // 8)).astype(squares.dtype)
@@ -98,13 +121,15 @@ class BatchShard:
             lambda tree: jax.tree.map(lambda a: jnp.sum(jnp.square(scale * a)), tree),
             tree,
         )
-        return jnp.where(fits, jnp.sqrt(squares), jnp.sqrt(self._sum_over_rows(scaled)) / scale)
+        return jnp.where(fits, jnp.sqrt(squares), jnp.sqrt(self._sum_over_parts(scaled)) / scale)
 
-    def _sum_over_rows(self, squares: PyTree) -> jax.Array:
-        """The sum of a scalar for each parameter; those of row-sharded parameters are of this shard's rows."""
-        squares = jax.tree.map(
-            lambda sharded, subtree: self.psum(subtree) if sharded else subtree, self.row_sharded, squares
-        )
+    def _sum_over_parts(self, squares: PyTree) -> jax.Array:
+        """The sum of a scalar for each parameter; those of divided parameters are of this shard's part."""
+
+        def sum_parts(division: Division, squares: PyTree) -> PyTree:
+            return squares if division is Division.WHOLE else self.psum(squares)
+
+        squares = jax.tree.map(sum_parts, self.division, squares)
         total: jax.Array = optax.tree.sum(squares)
         return total
 

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.experiment_programs import COMMANDS, OTHER_CELLS, PROGRAMS
 from rnnjax.config.execution import Execution
 from rnnjax.sharding.compiled_text import collectives
+from rnnjax.sharding.program_spec import Division
 
 pytestmark = pytest.mark.accelerators
 DIVIDED = ("recall --cells lstm", "imdb --cells lstm", "temporal --cells simple:omega=2", "characters --cells lstm")
@@ -38,11 +39,11 @@ def test_a_program_compiles_for_a_newer_chip(command, name, compiled_program):
     compiled_program("v6e", command, name)
 
 
-def sizes(params, row_sharded):
+def sizes(params, divisions):
     """(bytes of the parameters that every device holds, of those whose rows are divided)."""
-    pairs = zip(jax.tree.leaves(params), jax.tree.leaves(row_sharded), strict=True)
-    both = [(4 * a.size, is_sharded) for a, is_sharded in pairs]
-    return sum(b for b, is_sharded in both if not is_sharded), sum(b for b, is_sharded in both if is_sharded)
+    pairs = zip(jax.tree.leaves(params), jax.tree.leaves(divisions), strict=True)
+    both = [(4 * a.size, division) for a, division in pairs]
+    return tuple(sum(b for b, division in both if division is kind) for kind in (Division.WHOLE, Division.ROWS))
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
@@ -56,9 +57,9 @@ def test_a_step_on_eight_chips_sums_its_gradient_once(command, parallel, compile
     """
     text, programs = compiled_program("v5e-8", command, "train", execution=Execution(parallel=parallel))
     state, members = programs.specs.train.arguments[2], programs.layout.members
-    row_sharded = programs.layout.batch_shard(state.params).row_sharded
-    flags = row_sharded if parallel == "jit" else jax.tree.map(lambda a: row_sharded, state.params)
-    whole, divided = sizes(state.params, flags)
+    division = programs.layout.batch_shard(state.params).division
+    divisions = division if parallel == "jit" else jax.tree.map(lambda a: division, state.params)
+    whole, divided = sizes(state.params, divisions)
     found = collectives(text)
     reduced = sorted(one.result_bytes for one in found if one.opcode == "all-reduce")
     gathered = [one.result_bytes for one in found if one.opcode == "all-gather"]

@@ -6,13 +6,15 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+import studies
 from sequences import assert_close
 from studies import SETTINGS, make_dataset, make_ensemble, make_spec, mesh_layout, pmap_layout, run
 
 import rnnjax
+from rnnjax.nn import embedding
 from rnnjax.runs.json_io import read_records
 from rnnjax.sharding import layout as layouts
-from rnnjax.sharding.program_spec import ShardingRole
+from rnnjax.sharding.program_spec import Division, ShardingRole
 from rnnjax.training.evaluate import evaluate
 from rnnjax.training.setup import set_up_ensemble, stack_trees
 from rnnjax.training.step.state import STATE_ROLES, TrainState
@@ -33,12 +35,17 @@ LAYOUTS = {
 }
 
 
-def study(cell, settings):
+def study(cell, settings, embedding=3):
     """Two seeds that read the same examples, and one learning rate more."""
+
+    def make_model(sizes, cell):
+        return dataclasses.replace(studies.make_model(sizes, cell), embedding=embedding)
+
     dataset = make_dataset()
     trials = [make_spec(dataset, cell, settings, seed=seed) for seed in (0, 1)]
     faster = dataclasses.replace(settings, learning_rate=0.05)
-    return make_ensemble(*trials, make_spec(dataset, cell, faster, label="faster"))
+    trials.append(make_spec(dataset, cell, faster, label="faster"))
+    return make_ensemble(*[dataclasses.replace(trial, make_model=make_model) for trial in trials])
 
 
 def outcome(group, layout, folder):
@@ -97,6 +104,22 @@ def test_row_sharded_matrices_give_the_numbers_of_one_device(tmp_path, monkeypat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("settings", [dataclasses.replace(FIFTY, epochs=2), PENALISED])
+def test_word_vectors_with_divided_columns_give_the_numbers_of_one_device(tmp_path, monkeypatch, x64, settings):
+    """With reviews that are looked up in one piece, and in chunks of three words."""
+    group = study(LSTM.replace(param_dtype=np.float64), settings, embedding=8)
+    expected = outcome(group, mesh_layout(3), tmp_path / "one")
+    monkeypatch.setattr(layouts, "MIN_SHARDED_SIZE", 64)
+    for name, most in (("jit, data", 128), ("jit, both", 3), ("jit, data", 3)):
+        monkeypatch.setattr(embedding, "MOST_EXCHANGED_STEPS", most)
+        monkeypatch.setattr(embedding, "MOST_RAGGED_STEPS", min(most, 32))
+        records, params, scores = outcome(group, LAYOUTS[name](3), tmp_path / f"{name} {most}")
+        assert_close(params, expected[1], 1e-12)
+        assert_records_close(records, expected[0], 1e-9)
+        assert_records_close(scores, expected[2], 1e-9)
+
+
+@pytest.mark.slow
 def test_penalties_and_dropout_do_not_depend_on_the_layout(tmp_path, x64):
     cell = rnnjax.GRU(4, input_dropout=0.2, recurrent_dropout=0.2, param_dtype=np.float64)
     group = study(cell, PENALISED)
@@ -127,13 +150,27 @@ def test_rows_of_large_matrices_are_divided_over_the_data_axis(monkeypatch):
     assert held == {name: (2, *shape) for name, shape in shapes.items()} | {"embedding": (2, 10, 8)}
     assert all(np.array_equal(a, tree[name].astype(np.float32)) for name, a in layout.fetch(placed).items())
     params = {name: a[0] for name, a in tree.items()}
-    assert layout.batch_shard(params).row_sharded == {"embedding": True, "small": False, "odd": False, "b": False}
-    assert not any(mesh_layout(2, data=4, model=2).batch_shard(params).row_sharded.values())
+    whole = dict.fromkeys(shapes, Division.WHOLE)
+    assert layout.batch_shard(params).division == whole | {"embedding": Division.ROWS}
+    assert mesh_layout(2, data=4, model=2).batch_shard(params).division == whole
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    assert not any(layout.batch_shard(params).row_sharded.values())
+    assert layout.batch_shard(params).division == whole
 
 
-def test_a_carried_state_is_never_row_sharded(monkeypatch):
+def test_columns_of_word_vectors_are_divided_on_cpus_where_they_divide_evenly(monkeypatch):
+    monkeypatch.setattr(layouts, "MIN_SHARDED_SIZE", 64)
+    for columns, held, division in ((8, (1, 40, 2), Division.COLUMNS), (6, (1, 10, 6), Division.ROWS)):
+        layout, table = mesh_layout(1, data=4), np.random.default_rng(0).normal(size=(1, 40, columns))
+        tree = {"Embed_0": {"embedding": table.astype(np.float32)}}
+        placed = layout.put(ShardingRole.PARAMS, {"params": tree, "moments": (tree, tree)})
+        assert {a.addressable_shards[0].data.shape for a in jax.tree.leaves(placed)} == {held}
+        assert all(np.array_equal(a, tree["Embed_0"]["embedding"]) for a in jax.tree.leaves(layout.fetch(placed)))
+        shard = layout.batch_shard({"Embed_0": {"embedding": table[0]}})
+        assert shard.division == {"Embed_0": {"embedding": division}}
+        assert shard.columns_axis == ("data" if division is Division.COLUMNS else None)
+
+
+def test_a_carried_state_is_never_divided(monkeypatch):
     monkeypatch.setattr(layouts, "MIN_SHARDED_SIZE", 1)
     state = TrainState({"w": np.zeros((1, 8, 2))}, {"m": np.zeros((1, 8, 2))}, *np.zeros((2, 1)), np.zeros((1, 8, 2)))
     placed = mesh_layout(1, data=4).put(STATE_ROLES, state)

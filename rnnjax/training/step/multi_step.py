@@ -173,7 +173,7 @@ def evaluate_chunk(
     Args:
         step: of evaluation.
         shard: of the batches.
-        params: of the model; of a parameter that is divided over the shards, this shard's rows.
+        params: of the model; of a parameter that is divided over the shards, this shard's part.
         examples: of the data set.
         indices: (K, B) rows of ``examples``, B those of this shard.
         stop: () batches to score.
@@ -184,7 +184,7 @@ def evaluate_chunk(
     chex.assert_rank(indices, 2)
     size = indices.shape[1]
 
-    prepared = step.prepare(shard.all_gather_rows(params))
+    prepared = step.prepare(shard.all_gather_params(params))
 
     def score_batch(k: jax.Array, carry: EvalCarry) -> EvalCarry:
         scores, state = carry

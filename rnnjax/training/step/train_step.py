@@ -14,6 +14,7 @@ from rnnjax.core.taps import is_norm_tap, norm_taps
 from rnnjax.data.dataset import Objective
 from rnnjax.diagnostics import lag_statistics, update_ratios
 from rnnjax.diagnostics.gradients import example_loss_norms
+from rnnjax.nn.embedding import divided_columns
 from rnnjax.nn.word_projections import PreparedModel, project_words_once
 from rnnjax.sharding.program_spec import WHOLE_BATCH, BatchShard
 from rnnjax.training.step.blockwise_update import apply_update
@@ -63,7 +64,7 @@ def make_train_step(
             do at every step, see ``restarted_streams``. None starts every batch from it.
         ragged: whether any example is shorter than T; else the model is not given lengths, and need not mask steps.
         shard: the shard of the batch that the step is given. Means are over the whole batch, and results are the same
-            in every shard. Where the rows of a parameter are divided over the shards, ``state`` has this shard's rows.
+            in every shard. Of a parameter that is divided over the shards, ``state`` has this shard's part.
     """
     use_omega, use_flossing = settings.omega > 0, settings.flossing > 0
 
@@ -78,7 +79,7 @@ def make_train_step(
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(hparams.key), state.step)}
 
         def total_loss(params: ModelParams, taps: Taps) -> tuple[jax.Array, tuple[tuple[jax.Array, jax.Array], States]]:
-            with skipping_padding(True):
+            with skipping_padding(True), divided_columns(shard.columns_axis):
                 losses, correct, final = _score(
                     model, objective, params, batch,
                     ragged=ragged, state=carry, taps=taps, train=True, rows=rows, rngs=rngs,
@@ -87,12 +88,13 @@ def make_train_step(
             penalty: jax.Array | float = 0.0
             if use_omega or use_flossing:
                 flossed = ((rows < FLOSSED_EXAMPLES) & (weights > 0)).astype(weights.dtype)
-                penalty = gradient_penalty(
-                    make_loss(model, objective, carry), params, batch,
-                    weights=weights, flossed=flossed / shard.psum(flossed.sum()),
-                    omega_weight=hparams.omega if use_omega else None,
-                    flossing_weight=hparams.flossing if use_flossing else None,
-                )  # fmt: skip
+                with divided_columns(shard.columns_axis):
+                    penalty = gradient_penalty(
+                        make_loss(model, objective, carry), params, batch,
+                        weights=weights, flossed=flossed / shard.psum(flossed.sum()),
+                        omega_weight=hparams.omega if use_omega else None,
+                        flossing_weight=hparams.flossing if use_flossing else None,
+                    )  # fmt: skip
             return loss + penalty, ((loss, jnp.sum(correct * weights)), final)
 
         params, gradient = shard.all_gather_rows(state.params), jax.value_and_grad(total_loss, (0, 1), has_aux=True)
@@ -129,7 +131,7 @@ def _log(
 
     Args:
         tap_norms: the gradient with respect to every tap, a ``NormTap`` of (B, T, 1) each.
-        squares: Σ ΔW² and Σ W² (before the step) of every parameter, over the rows that this shard holds.
+        squares: Σ ΔW² and Σ W² (before the step) of every parameter, over the part that this shard holds.
         lengths: (B,).
         weights: (B,) of the examples in the mean loss.
         shard: of the batch.
@@ -140,7 +142,7 @@ def _log(
     gathered, squares = shard.all_gather_stacked((jnp.stack([*(norms for norms, _ in by_lag), exists]), squares))
     *norms_of_taps, exists = jnp.concatenate(gathered, axis=-1)
     gradients = [lag_statistics(norms, exists > 0) for norms in norms_of_taps]
-    changes, sizes = (jax.tree.map(jnp.sqrt, shard.sum_row_shards(sums)) for sums in squares)
+    changes, sizes = (jax.tree.map(jnp.sqrt, shard.sum_parts(sums)) for sums in squares)
     return StepLog(jax.tree.unflatten(structure, gradients), update_ratios(changes, sizes))
 
 
