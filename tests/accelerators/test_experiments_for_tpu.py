@@ -51,9 +51,9 @@ def sizes(params, divisions):
 def test_a_step_on_eight_chips_sums_its_gradient_once(command, parallel, compiled_program):
     """In a plain step and in a logged one: the weights of the batch, then all gradients, in one operation each.
 
-    Of a matrix with divided rows the gradient is summed by itself, and the rows are gathered. A state that is carried
-    to the next batch is gathered at the end of a step, and so is the log. There is nothing between devices in the loops
-    over time.
+    Of a matrix with divided rows the gradient is summed by itself, then its squares, for the norm, and the rows are
+    gathered. A state that is carried to the next batch is gathered at the end of a step, and so is the log. There is
+    nothing between devices in the loops over time.
     """
     text, programs = compiled_program("v5e-8", command, "train", execution=Execution(parallel=parallel))
     state, members = programs.specs.train.arguments[2], programs.layout.members
@@ -69,6 +69,8 @@ def test_a_step_on_eight_chips_sums_its_gradient_once(command, parallel, compile
     if divided:
         assert reduced[-kinds:] == [members * divided] * kinds
         assert gathered.count(members * divided) == kinds
+        squares, reduced = reduced[kinds : 2 * kinds], reduced[:kinds] + reduced[2 * kinds :]
+        assert max(squares) <= members * 4 * SCALARS
     in_one = reduced[kinds : 2 * kinds]
     assert len(reduced) == (3 if divided else 2) * kinds
     assert all(members * whole < size <= members * (whole + 4 * SCALARS) for size in in_one)
