@@ -1,6 +1,7 @@
 """The base class of all cells: parameters, a state, and one step."""
 
 import dataclasses
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import jax
@@ -136,8 +137,13 @@ class Cell:
         Raises:
             ValueError: names are not those of this cell's parameters; shapes are not checked.
         """
-        expected = jax.eval_shape(lambda: self.init(jax.random.key(0), in_features))
-        return from_dict(f"the parameters of {type(self).__name__} under 'cell'", expected, params)
+        return from_dict(
+            f"the parameters of {type(self).__name__} under 'cell'", self.param_shapes(in_features), params
+        )
+
+    def param_shapes(self, in_features: int) -> PyTree:
+        """Shapes and dtypes of the parameters; ``init`` is traced for them once."""
+        return _init.eval_shape(self, in_features)
 
     @property
     def state_dtype(self) -> jnp.dtype:
@@ -164,3 +170,8 @@ class Cell:
         Such cells share every compiled program but that of ``init``.
         """
         return self.replace(**{f.name: f.default for f in dataclasses.fields(self) if f.name in self.init_options})
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _init(cell: Cell, in_features: int) -> PyTree:
+    return cell.init(jax.random.key(0), in_features)

@@ -104,7 +104,7 @@ def check_unroll(
         _check_elementwise_arrays(cell, params, xs, state, taps, dropout)
     else:
         name = f"{type(cell).__name__}({cell.features})"
-        check_like("params", params, jax.eval_shape(lambda: cell.init(jax.random.key(0), xs.shape[-1])), name)
+        check_like("params", params, cell.param_shapes(xs.shape[-1]), name)
         if state is not None:
             check_like("state", state, jax.eval_shape(lambda: cell.initial_state(batch_shape)), name)
         if taps is not None:

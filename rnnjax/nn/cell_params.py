@@ -1,10 +1,9 @@
 """The parameters of a cell inside a Flax module: nested dicts under the name "cell"."""
 
-from typing import Any
-
 import flax.linen as nn
 
 from rnnjax.cells import Cell, ElementwiseCell
+from rnnjax.cells.params import check_like
 from rnnjax.cells.validation import check_params
 from rnnjax.typing import PyTree
 
@@ -22,13 +21,10 @@ def cell_params(module: nn.Module, cell: Cell, in_features: int) -> PyTree:
     """
     if not module.has_variable("params", "cell"):
         return cell.params_from_dict(module.param("cell", cell.init_dict, in_features), in_features)
-    params: Any = module.get_variable("params", "cell")  # Module.param would trace the initialiser for the shapes
-    _check(cell, params, in_features)
-    return cell.params_from_dict(params, in_features)
-
-
-def _check(cell: Cell, params: object, in_features: int) -> None:
-    """Raise ValueError unless ``params`` fit an elementwise cell; ``unroll`` checks those of other cells."""
-    structured = cell.params_from_dict(params, in_features)
+    # not by Module.param, which would trace the initialiser for the shapes each time
+    params: PyTree = cell.params_from_dict(module.get_variable("params", "cell"), in_features)
     if isinstance(cell, ElementwiseCell):
-        check_params(cell, structured, in_features)
+        check_params(cell, params, in_features)
+    else:
+        check_like("params", params, cell.param_shapes(in_features), f"{type(cell).__name__}({cell.features})")
+    return params

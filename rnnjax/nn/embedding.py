@@ -23,9 +23,9 @@ divided_columns: Any = jax.make_user_context(None)
 class Embed(nn.Embed):
     """``flax.linen.Embed`` for texts of different lengths, padded to the same one.
 
-    Under ``divided_columns``, with N devices, the parameter has the E/N columns of this device. It looks them up for
-    the examples of all devices, and gets the other columns of its own examples from the others: less is exchanged
-    than the word vectors themselves and their gradient.
+    Under ``divided_columns``, each of N devices holds E/N columns of all word vectors, looks them up for the examples
+    of all devices, and sends each device those of its examples. For batches like those of IMDB, devices then exchange
+    less than all word vectors and their gradient.
     """
 
     def setup(self) -> None:  # noqa: D102
@@ -47,9 +47,10 @@ class Embed(nn.Embed):
         (table,) = self.promote_dtype(self.embedding, dtype=self.dtype, inexact=False)  # type: ignore[assignment]
         if axis is not None:
             tokens, lengths = jax.tree.map(lambda a: jax.lax.all_gather(a, axis, tiled=True), (tokens, lengths))
-        if lengths is None or not skipping_padding.value or steps <= MOST_RAGGED_STEPS:
+        most = MOST_RAGGED_STEPS if axis is None else MOST_EXCHANGED_STEPS
+        if lengths is None or not skipping_padding.value or steps <= most:
             return _exchange(jnp.take(table, tokens, axis=0), axis, 0, 2)
-        length = equal_chunks(steps, MOST_RAGGED_STEPS if axis is None else MOST_EXCHANGED_STEPS)
+        length = equal_chunks(steps, most)
         padded = jnp.pad(tokens.T, [(0, -steps % length), (0, 0)])
         arguments = vary_alike((table, padded, valid_span(as_int32(lengths), steps, reverse=False)))
         return jnp.swapaxes(_look_up(length, axis, *arguments)[:steps], 0, 1)
@@ -64,7 +65,7 @@ def _exchange(vectors: jax.Array, axis: str | None, divide: int, join: int) -> j
 def _look_up(length: int, axis: str | None, table: jax.Array, tokens: jax.Array, span: Span) -> jax.Array:
     """The rows of ``table`` (V, E) at ``tokens`` (T, B), ``length`` steps at a time: (T, B, E), zeros past the span.
 
-    With an ``axis`` of N devices, of a ``table`` (V, E/N) at ``tokens`` (T, N·B).
+    With an ``axis`` of N devices, ``table`` is (V, E/N), ``tokens`` (T, N·B), and the result still (T, B, E).
     """
 
     def chunk(carry: None, inputs: tuple[jax.Array, None, jax.Array]) -> tuple[None, jax.Array]:

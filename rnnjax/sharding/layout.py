@@ -20,6 +20,7 @@ from rnnjax.sharding.program_spec import BatchShard, Division, MemberLoop, Progr
 from rnnjax.typing import ModelParams, PyTree
 
 MIN_SHARDED_SIZE = 2**19  # numbers in a matrix that is divided over the devices of the data axis
+FEWEST_COLUMNS = 16  # of word vectors on each device, 64 bytes
 WORD_VECTORS = ("Embed_0", "embedding")  # the end of the path of the parameter whose columns are divided
 
 Program: TypeAlias = Callable[..., PyTree]
@@ -109,13 +110,14 @@ class MeshLayout:
     def _division(self, path: Path, shape: tuple[int, ...]) -> Division:
         """How a member's parameter is divided over the data axis; never over several processes.
 
-        Columns on CPUs alone: a TPU would fill up their few numbers to 128.
+        Columns on CPUs alone: a TPU would fill up their few numbers to 128, and on GPUs it was not measured.
         """
         data, model = self.mesh.shape["data"], self.mesh.shape["model"]
         if data == 1 or model > 1 or len(shape) != 2 or jax.process_count() > 1 or math.prod(shape) < MIN_SHARDED_SIZE:
             return Division.WHOLE
         of_words = tuple(getattr(key, "key", None) for key in path[-2:]) == WORD_VECTORS
-        if of_words and shape[1] % data == 0 and self.mesh.devices.flat[0].platform == "cpu":
+        on_cpus, columns = self.mesh.devices.flat[0].platform == "cpu", shape[1] // data
+        if on_cpus and of_words and shape[1] % data == 0 and columns >= FEWEST_COLUMNS:
             return Division.COLUMNS
         return Division.ROWS if shape[0] % data == 0 else Division.WHOLE
 

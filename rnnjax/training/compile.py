@@ -49,7 +49,7 @@ class Programs(NamedTuple):
     ``key`` of ``TracedHParams``; compiled when it is called.
 
     The first step needs ``train`` and ``init`` alone. ``evaluate`` and ``measure`` are compiled while a run trains, or
-    on a CPU, whose cores are all busy with that, when they are first called.
+    on a CPU, whose cores are all busy with that, at the first validation.
     """
 
     train: Program

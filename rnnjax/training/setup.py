@@ -21,7 +21,7 @@ from rnnjax.training.step.state import TracedHParams, TrainState, traced_hparams
 from rnnjax.typing import PyTree
 
 EVAL_BATCH_FACTOR = 4  # batches are this much larger in evaluation, which needs no backward pass
-EVAL_STEPS_PER_PROGRAM = 32  # in one call, at whose beginning devices exchange the rows of divided parameters
+EVAL_STEPS_PER_PROGRAM = 32  # in one call, at whose beginning devices exchange the parts of divided parameters
 
 
 class EnsembleSetup(NamedTuple):

@@ -22,6 +22,7 @@ from rnnjax.training.step.state import STATE_ROLES, TrainState
 # 50 steps; 6 examples in a batch, which 8 devices do not divide, and the last batch of an epoch has 2
 FIFTY = dataclasses.replace(SETTINGS, epochs=8, batch_size=6, log_gradients_every=10, validate_every=25)
 PENALISED = dataclasses.replace(FIFTY, epochs=1, omega=0.01, flossing=0.003)
+CLIPPED_BY_VALUE = dataclasses.replace(FIFTY, epochs=1, optimizer="sgd", clip_by="value", clip=0.001)
 LSTM = rnnjax.LSTM(4, recurrent_dropout=0.2)
 LAYOUTS = {
     "jit, data": partial(mesh_layout, data=8),
@@ -104,12 +105,13 @@ def test_row_sharded_matrices_give_the_numbers_of_one_device(tmp_path, monkeypat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [dataclasses.replace(FIFTY, epochs=2), PENALISED])
+@pytest.mark.parametrize("settings", [dataclasses.replace(FIFTY, epochs=2), PENALISED, CLIPPED_BY_VALUE])
 def test_word_vectors_with_divided_columns_give_the_numbers_of_one_device(tmp_path, monkeypatch, x64, settings):
     """With reviews that are looked up in one piece, and in chunks of three words."""
     group = study(LSTM.replace(param_dtype=np.float64), settings, embedding=8)
     expected = outcome(group, mesh_layout(3), tmp_path / "one")
     monkeypatch.setattr(layouts, "MIN_SHARDED_SIZE", 64)
+    monkeypatch.setattr(layouts, "FEWEST_COLUMNS", 1)
     for name, most in (("jit, data", 128), ("jit, both", 3), ("jit, data", 3)):
         monkeypatch.setattr(embedding, "MOST_EXCHANGED_STEPS", most)
         monkeypatch.setattr(embedding, "MOST_RAGGED_STEPS", min(most, 32))
@@ -157,9 +159,14 @@ def test_rows_of_large_matrices_are_divided_over_the_data_axis(monkeypatch):
     assert layout.batch_shard(params).division == whole
 
 
-def test_columns_of_word_vectors_are_divided_on_cpus_where_they_divide_evenly(monkeypatch):
+def test_columns_of_word_vectors_are_divided_on_cpus_where_each_device_has_enough(monkeypatch):
     monkeypatch.setattr(layouts, "MIN_SHARDED_SIZE", 64)
-    for columns, held, division in ((8, (1, 40, 2), Division.COLUMNS), (6, (1, 10, 6), Division.ROWS)):
+    monkeypatch.setattr(layouts, "FEWEST_COLUMNS", 2)
+    for columns, held, division in (
+        (8, (1, 40, 2), Division.COLUMNS),
+        (6, (1, 10, 6), Division.ROWS),
+        (4, (1, 10, 4), Division.ROWS),
+    ):
         layout, table = mesh_layout(1, data=4), np.random.default_rng(0).normal(size=(1, 40, columns))
         tree = {"Embed_0": {"embedding": table.astype(np.float32)}}
         placed = layout.put(ShardingRole.PARAMS, {"params": tree, "moments": (tree, tree)})

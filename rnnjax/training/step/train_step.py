@@ -79,7 +79,7 @@ def make_train_step(
         rngs = {"dropout": jax.random.fold_in(jax.random.wrap_key_data(hparams.key), state.step)}
 
         def total_loss(params: ModelParams, taps: Taps) -> tuple[jax.Array, tuple[tuple[jax.Array, jax.Array], States]]:
-            with skipping_padding(True), divided_columns(shard.columns_axis):
+            with skipping_padding(True):
                 losses, correct, final = _score(
                     model, objective, params, batch,
                     ragged=ragged, state=carry, taps=taps, train=True, rows=rows, rngs=rngs,
@@ -88,17 +88,17 @@ def make_train_step(
             penalty: jax.Array | float = 0.0
             if use_omega or use_flossing:
                 flossed = ((rows < FLOSSED_EXAMPLES) & (weights > 0)).astype(weights.dtype)
-                with divided_columns(shard.columns_axis):
-                    penalty = gradient_penalty(
-                        make_loss(model, objective, carry), params, batch,
-                        weights=weights, flossed=flossed / shard.psum(flossed.sum()),
-                        omega_weight=hparams.omega if use_omega else None,
-                        flossing_weight=hparams.flossing if use_flossing else None,
-                    )  # fmt: skip
+                penalty = gradient_penalty(
+                    make_loss(model, objective, carry), params, batch,
+                    weights=weights, flossed=flossed / shard.psum(flossed.sum()),
+                    omega_weight=hparams.omega if use_omega else None,
+                    flossing_weight=hparams.flossing if use_flossing else None,
+                )  # fmt: skip
             return loss + penalty, ((loss, jnp.sum(correct * weights)), final)
 
         params, gradient = shard.all_gather_rows(state.params), jax.value_and_grad(total_loss, (0, 1), has_aux=True)
-        (_, (shard_means, final)), (grads, tap_norms) = gradient(params, taps)
+        with divided_columns(shard.columns_axis):
+            (_, (shard_means, final)), (grads, tap_norms) = gradient(params, taps)
         (loss, accuracy), grads = shard.psum(shard_means), shard.reduce_gradients(grads)
         gradient_norm = shard.global_norm(grads)
         if not settings.clip:  # where nothing is clipped, Adam's mean squares must be finite as well
