@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from general_cells import Mixed
 from sequences import CELLS, VARIANTS, ZONED, assert_close, make_inputs, make_params, normal_like, slow_unless
 from test_linen import CELLS as PAIRS
 from test_linen import OPTIONS as IMPORT_OPTIONS
@@ -84,6 +85,14 @@ def test_a_carry_in_another_form_is_refused(cell, carry, message):
     """A ``State`` is a tuple too, in the other order: taken for Flax's pair it would be wrong in silence."""
     with pytest.raises(ValueError, match=message):
         rnnjax.LinenCell(cell).init(jax.random.key(0), carry, jnp.zeros((2, D)))
+
+
+def test_parameters_of_another_shape_are_refused_also_where_a_cell_is_not_elementwise():
+    module, xs = rnnjax.LinenCell(Mixed(H)), jnp.ones((2, D))
+    carry = module.initialize_carry(jax.random.key(0), xs.shape)
+    narrow = jax.tree.map(lambda a: a[:, :1], module.init(jax.random.key(0), carry, xs))
+    with pytest.raises(ValueError, match=rf"params.* must have shape .* for Mixed\({H}\)"):
+        module.apply(narrow, carry, xs)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from general_cells import Mixed
 from sequences import assert_close, assert_same, normal_like, slow_unless
 
 import rnnjax
@@ -277,3 +278,20 @@ def test_a_traced_train_without_random_numbers_says_what_to_do():
     module = nn.remat(rnnjax.RNN)(DROPPING.replace(param_dtype=jnp.float32))
     with pytest.raises(ValueError, match=r"^train is traced \(nn\.remat .*pass rngs=\{'dropout': key\} to apply also"):
         module.init(jax.random.key(0), np.ones((B, T, D), np.float32), train=False)
+
+
+@pytest.mark.parametrize("base", [rnnjax.LSTM, Mixed])
+def test_the_initialiser_of_a_cell_is_not_traced_at_each_application(base):
+    calls = []
+
+    class Counted(base):
+        def init(self, key, in_features):
+            calls.append(in_features)
+            return super().init(key, in_features)
+
+    module = rnnjax.RNN(Counted(H))
+    variables = jax.jit(module.init)(jax.random.key(0), np.ones((B, T, D), np.float32))
+    before = len(calls)
+    for steps in (T, T + 1, T + 2):
+        jax.jit(module.apply)(variables, np.ones((B, steps, D), np.float32))
+    assert len(calls) <= before + 1
