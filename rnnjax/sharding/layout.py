@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jax.tree_util import KeyPath
 
 from rnnjax.sharding.program_spec import BatchShard, Division, MemberLoop, ProgramSpec, Roles, ShardingRole, map_members
 from rnnjax.typing import ModelParams, PyTree
@@ -24,7 +25,6 @@ FEWEST_COLUMNS = 16  # of word vectors on each device, 64 bytes
 WORD_VECTORS = ("Embed_0", "embedding")  # the end of the path of the parameter whose columns are divided
 
 Program: TypeAlias = Callable[..., PyTree]
-Path: TypeAlias = tuple[Any, ...]  # keys of an array in a tree, see ``jax.tree_util.tree_map_with_path``
 Leaf: TypeAlias = jax.Array | np.ndarray | jax.ShapeDtypeStruct
 
 
@@ -73,14 +73,14 @@ class MeshLayout:
         return math.ceil(self.members / self.mesh.shape["member"]) * self.mesh.shape["member"]
 
     def batch_shard(self, params: ModelParams) -> BatchShard:  # noqa: D102
-        division = jax.tree_util.tree_map_with_path(lambda path, a: self._division(path, a.shape), params)
+        division = jax.tree.map_with_path(lambda path, a: self._division(path, a.shape), params)
         return BatchShard("data", division, blockwise=self.mesh.shape["model"] == 1)
 
     def batch_size(self, size: int) -> int:  # noqa: D102
         return math.ceil(size / self.mesh.shape["data"]) * self.mesh.shape["data"]
 
     def put(self, role: Roles, tree: PyTree) -> PyTree:  # noqa: D102
-        def put_array(role: ShardingRole, path: Path, a: Leaf) -> jax.Array:
+        def put_array(role: ShardingRole, path: KeyPath[Any], a: Leaf) -> jax.Array:
             a = np.asarray(a)
             if role is not ShardingRole.SHARED:
                 a = np.concatenate([a, np.repeat(a[-1:], self._padded_members - len(a), axis=0)])
@@ -107,7 +107,7 @@ class MeshLayout:
         )
         return jitted.lower(*arguments).compile
 
-    def _division(self, path: Path, shape: tuple[int, ...]) -> Division:
+    def _division(self, path: KeyPath[Any], shape: tuple[int, ...]) -> Division:
         """How a member's parameter is divided over the data axis; never over several processes.
 
         Columns on CPUs alone: a TPU would fill up their few numbers to 128, and on GPUs it was not measured.
@@ -121,7 +121,7 @@ class MeshLayout:
             return Division.COLUMNS
         return Division.ROWS if shape[0] % data == 0 else Division.WHOLE
 
-    def _spec(self, role: ShardingRole, path: Path, a: Leaf) -> P:
+    def _spec(self, role: ShardingRole, path: KeyPath[Any], a: Leaf) -> P:
         """Over the member and the data axis, as ``shard_map`` divides."""
         if role is ShardingRole.SHARED:
             return P()
@@ -134,7 +134,7 @@ class MeshLayout:
             Division.COLUMNS: P("member", None, "data"),
         }[division]
 
-    def _sharding(self, role: ShardingRole, path: Path, a: Leaf) -> NamedSharding:
+    def _sharding(self, role: ShardingRole, path: KeyPath[Any], a: Leaf) -> NamedSharding:
         """Over all axes: a matrix of parameters has its longest side that divides evenly on the model axis."""
         model = self.mesh.shape["model"]
         if role is ShardingRole.PARAMS and a.ndim == 3 and model > 1:
@@ -161,7 +161,7 @@ class PmapLayout:
     def put(self, role: Roles, tree: PyTree) -> PyTree:  # noqa: D102
         local = [i for i, device in enumerate(self.devices) if device.process_index == jax.process_index()]
 
-        def put_array(role: ShardingRole, _: Path, a: Leaf) -> jax.Array | np.ndarray:
+        def put_array(role: ShardingRole, _: KeyPath[Any], a: Leaf) -> jax.Array | np.ndarray:
             a = np.asarray(a)
             if role is ShardingRole.BATCH:
                 return np.moveaxis(a.reshape(*a.shape[:-1], len(self.devices), -1), -2, 0)[local]
@@ -184,7 +184,7 @@ class PmapLayout:
         local = [device.process_index for device in self.devices].count(jax.process_index())
 
         def device_shapes(role: Roles, axis: int | None, tree: PyTree) -> PyTree:
-            def device_shape(role: ShardingRole, _: Path, a: Leaf) -> jax.ShapeDtypeStruct:
+            def device_shape(role: ShardingRole, _: KeyPath[Any], a: Leaf) -> jax.ShapeDtypeStruct:
                 is_batch = role is ShardingRole.BATCH
                 shape = (*a.shape[:-1], a.shape[-1] // len(self.devices)) if is_batch else a.shape
                 return jax.ShapeDtypeStruct(shape if axis is None else (local, *shape), a.dtype)
@@ -194,17 +194,17 @@ class PmapLayout:
         return program.lower(*map(device_shapes, spec.roles, axes, shapes)).compile
 
 
-def _map_with_role(function: Callable[[ShardingRole, Path, Leaf], PyTree], roles: Roles, tree: PyTree) -> PyTree:
+def _map_with_role(
+    function: Callable[[ShardingRole, KeyPath[Any], Leaf], PyTree], roles: Roles, tree: PyTree
+) -> PyTree:
     """``function(role, path, array)`` for every array of ``tree``, its path that below the role."""
-    return jax.tree.map(
-        lambda role, subtree: jax.tree_util.tree_map_with_path(partial(function, role), subtree), roles, tree
-    )
+    return jax.tree.map(lambda role, subtree: jax.tree.map_with_path(partial(function, role), subtree), roles, tree)
 
 
 def _member_shapes(members: int, roles: Roles, tree: PyTree) -> PyTree:
     """Shapes and dtypes of ``tree``, that of one member, with a leading member axis."""
 
-    def shape(role: ShardingRole, _: Path, a: Leaf) -> jax.ShapeDtypeStruct:
+    def shape(role: ShardingRole, _: KeyPath[Any], a: Leaf) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(a.shape if role is ShardingRole.SHARED else (members, *a.shape), a.dtype)
 
     return _map_with_role(shape, roles, tree)

@@ -73,7 +73,7 @@ def train(
         drain(0 if segment.validate or checkpoint else 1)  # a segment late: the device never waits for the host
         seconds += time.perf_counter() - began
         if segment.validate:
-            setup.programs.evaluate.compile_in_background()  # the validation waits for it, so it is the first
+            setup.programs.evaluate.compile_in_background()  # first, because the validation waits for it
             if not all(member.diagnosed_at_start for member in members):
                 setup.programs.measure.compile_in_background()  # Python traces it while the validation runs
             scores = evaluate(setup, "validation", state.params)
